@@ -1,0 +1,37 @@
+"""Settings: everything the environment may decide, read once, frozen; the only reader of the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_NAME = ".holdfast"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process was told by its surroundings."""
+
+    unlock_dir: Path  # where unlock secrets of workspaces lie: outside every workspace
+    passphrase_file: Path | None  # a file with the passphrase, instead of the unlock secret
+    no_colour: bool
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in an environment, by default this process's own.
+
+    `HOLDFAST_UNLOCK_DIR` and `HOLDFAST_PASSPHRASE_FILE` say where the secret is that unlocks the keys; a systemd
+    credential named `holdfast-passphrase` is found by itself. A secret itself is never taken from the environment, where
+    every child process would inherit it.
+    """
+    source = os.environ if environment is None else environment
+    data_home = Path(source.get("XDG_DATA_HOME") or Path(source.get("HOME", "/")) / ".local" / "share")
+    unlock = source.get("HOLDFAST_UNLOCK_DIR")
+    named = source.get("HOLDFAST_PASSPHRASE_FILE")
+    credentials = source.get("CREDENTIALS_DIRECTORY")
+    credential = Path(credentials) / "holdfast-passphrase" if credentials else None
+    return Settings(
+        unlock_dir=Path(unlock) if unlock else data_home / "holdfast" / "unlock",
+        passphrase_file=Path(named) if named else credential if credential and credential.exists() else None,
+        no_colour="NO_COLOR" in source,
+    )

@@ -1,0 +1,193 @@
+"""Artifacts: everything that flows is bytes with a kind and a digest.
+
+Decides what a digest covers. A folder is one digest over its sorted manifest, names included, so that a renamed file is
+as visible as a changed one. Names of artifacts are pointers kept by ledger events, never part of the artifact.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any, Final, NewType
+
+import msgspec
+import rfc8785
+
+from holdfast.core.errors import InvalidInput, NotVerified
+
+Digest = NewType("Digest", str)
+"""`sha256:` and 64 lower-case hexadecimal digits."""
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+MAX_MANIFEST_FILES: Final = 100_000  # more files than any model or data set folder seen; a longer list is an attack
+MAX_PATH: Final = 1024  # characters of one path; Linux allows 4096, portable archives far less
+
+
+class Kind(StrEnum):
+    """What an artifact is; each role of a key may sign only some kinds."""
+
+    PROJECT = "project"
+    SOURCE = "source"
+    DATASET = "dataset"
+    QUARANTINE = "quarantine"
+    FEATURES = "features"
+    SPLIT = "split"
+    RECIPE = "recipe"
+    MODEL = "model"
+    BASELINE = "baseline"
+    METRICS = "metrics"
+    RELEASE = "release"
+    POLICY = "policy"
+    ROUTES = "routes"
+    TELEMETRY = "telemetry"
+    INCIDENT = "incident"
+
+
+def parse_digest(text: str) -> Digest:
+    """Return `text` as a digest.
+
+    Raises:
+        InvalidInput: It is not `sha256:` and 64 lower-case hexadecimal digits.
+    """
+    if not _DIGEST.fullmatch(text):
+        raise InvalidInput(f"{text[:80]!r} is not a digest", expected="sha256: and 64 lower-case hexadecimal digits")
+    return Digest(text)
+
+
+def digest_bytes(data: bytes | memoryview) -> Digest:
+    """Return the digest of bytes.
+
+    >>> digest_bytes(b"")
+    'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    """
+    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def canonical(value: Any) -> bytes:
+    """Return a JSON value's canonical bytes (RFC 8785, JSON Canonicalization Scheme).
+
+    Structs and dataclasses are taken as their JSON documents.
+
+    Raises:
+        InvalidInput: The value has no canonical form: NaN, infinity, an integer beyond 2**53 or a lone surrogate.
+
+    >>> canonical({"b": 1.0, "a": "\u20ac"}).decode()
+    '{"a":"€","b":1}'
+    """
+    try:
+        return rfc8785.dumps(msgspec.to_builtins(value, str_keys=True))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError) as error:
+        raise InvalidInput(
+            f"this value has no canonical JSON form: {error}", expected="RFC 8785 (I-JSON) data"
+        ) from error
+
+
+def digest_json(value: Any) -> Digest:
+    """Return the digest of a JSON value's canonical bytes."""
+    return digest_bytes(canonical(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Some bytes that flow: what they are, which they are, and how many.
+
+    For a folder, `digest` is its manifest's and `size` the sum of its files' bytes.
+    """
+
+    kind: Kind
+    digest: Digest
+    size: int
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One file of a folder."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A folder as data: its files, sorted by path, each with digest and size."""
+
+    files: tuple[File, ...]
+
+    @property
+    def document(self) -> bytes:
+        """The canonical bytes that are stored and hashed."""
+        return canonical(self)
+
+    @property
+    def digest(self) -> Digest:
+        """The folder's digest: names, sizes and contents."""
+        return digest_bytes(self.document)
+
+    @property
+    def size(self) -> int:
+        """The sum of the files' bytes."""
+        return sum(file.size for file in self.files)
+
+    def file(self, path: str) -> File:
+        """Return one file's entry.
+
+        Raises:
+            NotVerified: The folder has no such file.
+        """
+        for file in self.files:
+            if file.path == path:
+                return file
+        raise NotVerified(f"the folder holds no file {path!r}", place=self.digest)
+
+
+def manifest(files: Iterable[File]) -> Manifest:
+    """Return the manifest of files in any order.
+
+    Raises:
+        InvalidInput: No files, too many, a path that two systems could read differently, or one that appears twice.
+    """
+    ordered = tuple(sorted(files, key=lambda file: file.path.encode()))
+    if not ordered:  # empty means no: a folder without files proves nothing
+        raise InvalidInput("a folder artifact has no files", expected="at least one file")
+    if len(ordered) > MAX_MANIFEST_FILES:
+        raise InvalidInput(f"the folder holds {len(ordered)} files", expected=f"at most {MAX_MANIFEST_FILES}")
+    seen: set[str] = set()
+    for file in ordered:
+        _check_path(file.path)
+        parse_digest(file.digest)
+        folded = file.path.casefold()
+        if folded in seen:
+            raise InvalidInput(f"{file.path!r} appears twice (letter case apart)", expected="distinct paths")
+        seen.add(folded)
+    return Manifest(files=ordered)
+
+
+def parse_manifest(document: bytes) -> Manifest:
+    """Return the manifest that these bytes are the canonical form of.
+
+    Raises:
+        NotVerified: The bytes are not a canonical manifest.
+    """
+    try:
+        read = msgspec.json.decode(document, type=Manifest)
+        again = manifest(read.files)
+    except (msgspec.MsgspecError, InvalidInput) as error:
+        raise NotVerified(f"this is not a folder manifest: {error}", place=digest_bytes(document)) from error
+    if again.document != document:
+        raise NotVerified("the manifest is not in canonical form", place=digest_bytes(document))
+    return read
+
+
+def _check_path(path: str) -> None:
+    """Refuse every path whose meaning depends on where it is unpacked."""
+    parts = PurePosixPath(path).parts
+    plain = bool(path) and len(path) <= MAX_PATH and not path.startswith("/") and "/".join(parts) == path
+    odd = (
+        any(part in {".", ".."} for part in parts)
+        or "\\" in path
+        or any(ord(char) < 32 or ord(char) == 127 for char in path)
+    )
+    if not plain or odd or unicodedata.normalize("NFC", path) != path:
+        raise InvalidInput(f"{path[:80]!r} is not a plain relative path", expected="NFC, forward slashes, no . or ..")

@@ -1,0 +1,204 @@
+"""The one tree of errors: what can go wrong, where, what was expected, and what to do about it.
+
+::
+
+    HoldfastError
+    ├── UsageError            the command line asked for something that does not exist        exit 2
+    ├── InvalidInput          a file, value or document from outside is not acceptable        exit 3
+    │   ├── InvalidProject    holdfast.toml
+    │   ├── InvalidData       a table, its columns or its rows
+    │   ├── InvalidRecipe     the training code or what it returned
+    │   └── InvalidRequest    one call to the gateway
+    ├── NotFound              a name or digest nobody knows                                    exit 3
+    ├── Refused               allowed to ask, not allowed to have                              exit 1
+    │   └── PolicyDenied      decide() said no; the reasons are attached
+    ├── NotVerified           bytes, a signature or a chain do not check out                   exit 4
+    │   └── LedgerBroken      the ledger's history does not fit its hashes
+    ├── Conflict              somebody else was faster; nothing was changed                    exit 6
+    ├── Unavailable           something the operator must provide is missing                   exit 5
+    │   ├── SandboxUnavailable
+    │   └── MissingExtra      an optional part of the installation
+    └── StageFailed           a stage ran and did not produce what it must                     exit 7
+
+Each class has a stable code, an HTTP status, an exit code and a remedy. Libraries raise; only ``faces`` prints and exits.
+"""
+
+from typing import ClassVar
+
+
+class HoldfastError(Exception):
+    """Something an operator can act on: one message with code, place, expectation and remedy.
+
+    Args:
+        message: What was found, in one sentence without a final stop.
+        place: Where: a file with line or column, a digest, a ledger position, a request part.
+        expected: What would have been acceptable.
+        remedy: What to do now; the class's own remedy where a call has nothing better to say.
+    """
+
+    code: ClassVar[str] = "HF000"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 70
+    default_remedy: ClassVar[str] = "This is a defect in Holdfast: please report it with the output of `holdfast log`."
+
+    def __init__(self, message: str, *, place: str = "", expected: str = "", remedy: str = "") -> None:
+        """Keep the four parts; `str()` joins them into one line."""
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.expected = expected
+        self.remedy = remedy or self.default_remedy
+
+    def __str__(self) -> str:
+        """Return code, place, message, expectation and remedy as one line."""
+        where = f"{self.place}: " if self.place else ""
+        wanted = f"; expected {self.expected}" if self.expected else ""
+        return f"{self.code} {where}{self.message}{wanted}. {self.remedy}"
+
+    def public(self) -> dict[str, str]:
+        """Return what a caller from outside may see: the code and the message, never the place."""
+        return {"code": self.code, "error": self.message}
+
+    def document(self) -> dict[str, str]:
+        """Return everything, for an operator who asked for JSON."""
+        parts = {"code": self.code, "error": self.message, "place": self.place}
+        return parts | {"expected": self.expected, "remedy": self.remedy}
+
+
+class UsageError(HoldfastError):
+    """The command line asked for something that does not exist."""
+
+    code = "HF100"
+    http_status = 400
+    exit_code = 2
+    default_remedy = "Run the command with --help."
+
+
+class InvalidInput(HoldfastError):
+    """A file, value or document from outside is not acceptable."""
+
+    code = "HF200"
+    http_status = 422
+    exit_code = 3
+    default_remedy = "Correct the input and run the command again; nothing was changed."
+
+
+class InvalidProject(InvalidInput):
+    """The project file says something that cannot be."""
+
+    code = "HF210"
+    default_remedy = "Correct holdfast.toml; docs/reference/project.md lists every key."
+
+
+class InvalidData(InvalidInput):
+    """A table cannot be read, or lacks what the project declares."""
+
+    code = "HF220"
+    default_remedy = "Correct the file or its declaration under [data]; the data set of the last run is untouched."
+
+
+class InvalidRecipe(InvalidInput):
+    """The training code cannot be used, or returned something that cannot be a model."""
+
+    code = "HF230"
+    default_remedy = "Correct the recipe; docs/reference/recipe.md shows its contract."
+
+
+class InvalidRequest(InvalidInput):
+    """One call to the gateway is malformed."""
+
+    code = "HF240"
+    http_status = 400
+    default_remedy = "Correct the request; GET /v2/models/{name} describes the inputs."
+
+
+class NotFound(HoldfastError):
+    """A name or digest that nobody here knows."""
+
+    code = "HF300"
+    http_status = 404
+    exit_code = 3
+    default_remedy = "List what exists with `holdfast log`."
+
+
+class Refused(HoldfastError):
+    """The request was understood, and the answer is no."""
+
+    code = "HF400"
+    http_status = 403
+    exit_code = 1
+    default_remedy = "Ask the owner named in the project file."
+
+
+class PolicyDenied(Refused):
+    """A policy refused an action; `reasons` holds every reason in words."""
+
+    code = "HF410"
+    default_remedy = "Meet each condition, or have the policy's quorum change it; then promote again."
+
+    def __init__(self, message: str, *, reasons: tuple[str, ...], place: str = "") -> None:
+        """Keep the reasons beside the message."""
+        super().__init__(message, place=place)
+        self.reasons = reasons
+
+    def document(self) -> dict[str, str]:
+        """Return the parts with the reasons joined."""
+        return super().document() | {"reasons": "; ".join(self.reasons)}
+
+
+class NotVerified(HoldfastError):
+    """Bytes, a signature or a chain of evidence do not check out."""
+
+    code = "HF500"
+    http_status = 403
+    exit_code = 4
+    default_remedy = "Treat it as tampering until shown otherwise; `holdfast verify` lists what still holds."
+
+
+class LedgerBroken(NotVerified):
+    """The ledger's history does not fit its hashes; `place` names the first bad entry."""
+
+    code = "HF510"
+    default_remedy = "Stop writing, keep the files as evidence, and restore from a copy that matches a checkpoint."
+
+
+class Conflict(HoldfastError):
+    """Somebody else changed the same thing first; nothing was written."""
+
+    code = "HF600"
+    http_status = 409
+    exit_code = 6
+    default_remedy = "Look at the new state and try again."
+
+
+class Unavailable(HoldfastError):
+    """Something the operator must provide is missing or does not answer."""
+
+    code = "HF700"
+    http_status = 503
+    exit_code = 5
+    default_remedy = "Provide it and run the command again."
+
+
+class SandboxUnavailable(Unavailable):
+    """The sandbox tier that the policy asks for cannot be had on this machine."""
+
+    code = "HF710"
+    default_remedy = (
+        "docs/sandbox.md says what each tier needs; `holdfast plan` shows which tier this project asks for."
+    )
+
+
+class MissingExtra(Unavailable):
+    """An optional part of the installation is needed for this."""
+
+    code = "HF720"
+    default_remedy = "Install the named extra with pip."
+
+
+class StageFailed(HoldfastError):
+    """A stage ran and did not produce what it must; what it left is recorded as failed."""
+
+    code = "HF800"
+    exit_code = 7
+    default_remedy = "Read the reason above, correct it, and run `holdfast run` again: finished stages are kept."

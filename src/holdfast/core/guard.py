@@ -1,0 +1,114 @@
+"""Guards: ordered conditions on one call and its answer, failing closed.
+
+`admit` runs the guards in order, `release` in reverse. No guard can undo another's refusal, because a refusal ends the
+chain; a guard that raises refuses; a chain without guards cannot be built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InvalidInput
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request on its way in. Guards fill in what they establish; `rows` exists once validated."""
+
+    model: str
+    headers: Mapping[str, str]  # lower-case names
+    body: bytes
+    correlation: str
+    received_s: float  # monotonic clock
+    operation: str = "infer"  # what is asked of the model, as `holdfast.serve.protocol` names it
+    client: str = ""  # credential id, once authenticated
+    request_id: str = ""
+    rows: NDArray[np.float32] | None = None  # shape (n, features), once validated
+    release: str = ""  # digest of the release that answers, once routed
+    outputs: tuple[str, ...] = ()  # outputs asked for; empty means all
+    flags: tuple[str, ...] = ()  # what the answer must say about its input, once validated
+    flagged: int = 0  # rows the flags are about
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What the model said, on its way out."""
+
+    probabilities: NDArray[np.float64]  # shape (n, classes)
+    labels: NDArray[np.int64]  # shape (n,)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """No: what the caller may know, and what the operator should."""
+
+    guard: str
+    status: int
+    code: str
+    public: str
+    detail: str = ""
+    retry_after_s: float | None = None
+    security: bool = True  # whether it is a security event: those are never sampled
+
+
+class Guard(Protocol):
+    """One condition on calls and answers."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the route table lists it."""
+        ...
+
+    def admit(self, call: Call) -> Call | Refusal:
+        """Let a call pass, or refuse it."""
+        ...
+
+    def release(self, call: Call, answer: Answer) -> Answer | Refusal:
+        """Let an answer out, changed or not, or refuse it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An ordered, non-empty tuple of guards."""
+
+    guards: tuple[Guard, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty chain: no guards would mean no control at all."""
+        if not self.guards:
+            raise InvalidInput("a gateway without guards", expected="at least one guard in the route table")
+
+    def admit(self, call: Call) -> Call | Refusal:
+        """Run every guard in order until one refuses; one that raises refuses."""
+        for guard in self.guards:
+            try:
+                passed = guard.admit(call)
+            except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
+                return broken(guard, error)
+            if isinstance(passed, Refusal):
+                return passed
+            call = passed
+        return call
+
+    def release(self, call: Call, answer: Answer) -> Answer | Refusal:
+        """Run every guard in reverse order until one refuses; one that raises refuses."""
+        for guard in reversed(self.guards):
+            try:
+                passed = guard.release(call, answer)
+            except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
+                return broken(guard, error)
+            if isinstance(passed, Refusal):
+                return passed
+            answer = passed
+        return answer
+
+
+def broken(guard: Guard, error: Exception) -> Refusal:
+    """Return the refusal of a guard that raised; the caller learns nothing of why."""
+    detail = f"{type(error).__name__}: {error}"
+    return Refusal(guard=guard.name, status=503, code="HF799", public="the service cannot answer now", detail=detail)

@@ -1,0 +1,271 @@
+"""The ledger: an append-only history that shows every edit, deletion, insertion, reordering and fork.
+
+Three bindings, each found by `audit`:
+
+1. each entry names the hash of the entry before it (the chain);
+2. each entry names the hash of the entry before it *in its stream*, so that one subject's whole history can travel in a
+   passport without gaps;
+3. a signed checkpoint binds size and root of the RFC 6962 tree over all entries.
+
+Detection is relative to a checkpoint kept elsewhere: without one the chain is self-consistent at best (`unanchored`).
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from holdfast.core.artifact import canonical
+from holdfast.core.errors import InvalidInput, LedgerBroken, NotVerified
+from holdfast.core.merkle import Tree, leaf_hash
+
+GENESIS: Final = "0" * 64
+MAX_ENTRY: Final = 64 * 1024  # bytes; an entry points to blobs, it does not hold them
+MAX_CHECKPOINT: Final = 16 * 1024  # bytes; a note with a hundred witness signatures fits
+_ED25519_NOTE: Final = b"\x01"  # signature type of C2SP signed-note, "Ed25519"
+
+Heads: TypeAlias = Mapping[str, tuple[int, str]]
+"""Stream name to (number of entries, hash of the newest); a stream nobody wrote to is `(0, GENESIS)`."""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants to put on record; the ledger adds position, time and hashes."""
+
+    kind: str
+    actor: str
+    stream: str
+    body: dict[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry of the history, as it is hashed."""
+
+    position: int
+    time: str
+    kind: str
+    actor: str
+    stream: str
+    stream_position: int
+    stream_previous: str
+    previous: str
+    body: dict[str, Any]
+
+    @property
+    def document(self) -> bytes:
+        """The canonical bytes that are stored and hashed."""
+        return canonical(self)
+
+    @property
+    def moment(self) -> datetime:
+        """The witnessed time."""
+        return datetime.fromisoformat(self.time)
+
+
+def entry_hash(document: bytes) -> str:
+    """Return the hash that the next entry names, hex."""
+    return hashlib.sha256(document).hexdigest()
+
+
+def link(draft: Draft, *, position: int, previous: str, head: tuple[int, str], now: datetime) -> tuple[Entry, bytes]:
+    """Return the entry that follows, and its document.
+
+    Args:
+        draft: What to record.
+        position: The entry's place in the whole ledger, from 0.
+        previous: Hash of the entry before it, `GENESIS` for the first.
+        head: Length and newest hash of its stream.
+        now: The witnessed time.
+
+    Raises:
+        InvalidInput: The draft has no canonical form or is too long.
+    """
+    entry = Entry(
+        position=position,
+        time=now.astimezone(UTC).isoformat(timespec="microseconds"),
+        kind=draft.kind,
+        actor=draft.actor,
+        stream=draft.stream,
+        stream_position=head[0],
+        stream_previous=head[1],
+        previous=previous,
+        body=draft.body,
+    )
+    document = entry.document
+    if len(document) > MAX_ENTRY:
+        raise InvalidInput(
+            f"a ledger entry of {len(document)} bytes", expected=f"at most {MAX_ENTRY}; store it as a blob"
+        )
+    return entry, document
+
+
+def parse_entry(document: bytes) -> Entry:
+    """Return the entry that a document holds.
+
+    Raises:
+        LedgerBroken: The bytes are not an entry.
+    """
+    if len(document) > MAX_ENTRY:
+        raise LedgerBroken(f"an entry of {len(document)} bytes", expected=f"at most {MAX_ENTRY}")
+    try:
+        return msgspec.json.decode(document, type=Entry)
+    except msgspec.MsgspecError as error:
+        raise LedgerBroken(f"an entry cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The state of the ledger at one moment: how many entries, their root, and when."""
+
+    origin: str
+    size: int
+    root: bytes
+    time: datetime
+
+    @property
+    def body(self) -> bytes:
+        """The text that is signed (C2SP tlog-checkpoint, with the time as an extension line)."""
+        encoded = base64.b64encode(self.root).decode()
+        return f"{self.origin}\n{self.size}\n{encoded}\ntime {self.time.isoformat(timespec='microseconds')}\n".encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedCheckpoint:
+    """A checkpoint as a C2SP signed note; nothing in it is believed before `open_checkpoint`."""
+
+    note: bytes
+
+
+def note_keyid(name: str, public_key: bytes) -> bytes:
+    """Return the 4-byte key hash of a signed note's Ed25519 key (C2SP signed-note, "Signature lines")."""
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519_NOTE + public_key).digest()[:4]
+
+
+def sign_checkpoint(checkpoint: Checkpoint, *, public_key: bytes, signature: bytes) -> SignedCheckpoint:
+    """Return the note made of a checkpoint and an Ed25519 signature over its body."""
+    blob = base64.b64encode(note_keyid(checkpoint.origin, public_key) + signature).decode()
+    line = f"\u2014 {checkpoint.origin} {blob}\n".encode()
+    return SignedCheckpoint(note=checkpoint.body + b"\n" + line)
+
+
+def open_checkpoint(signed: SignedCheckpoint, *, origin: str, public_key: bytes) -> Checkpoint:
+    """Return the checkpoint if this ledger's key signed it.
+
+    Steps of C2SP signed-note: 1. split text from signatures at the last empty line; 2. find the line of our name and key
+    hash; 3. verify over the text with its final newline; 4. only then parse the text. Lines of other signers (witnesses)
+    are left to whoever trusts them.
+
+    Raises:
+        NotVerified: Any step fails.
+    """
+    # Imported where used so that hashing entries does not load OpenSSL.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    place = f"checkpoint of {origin}"
+    text, separator, block = signed.note.rpartition(b"\n\n")  # 1.
+    if not separator or len(signed.note) > MAX_CHECKPOINT:
+        raise NotVerified("the checkpoint is not a signed note", place=place)
+    text += b"\n"
+    prefix = f"\u2014 {origin} ".encode()
+    wanted = note_keyid(origin, public_key)
+    for line in block.split(b"\n"):
+        try:
+            blob = base64.b64decode(line.removeprefix(prefix), validate=True) if line.startswith(prefix) else b""
+        except binascii.Error:
+            continue  # a malformed line signs nothing; another may
+        if blob[:4] != wanted:  # 2.
+            continue
+        try:
+            Ed25519PublicKey.from_public_bytes(public_key).verify(blob[4:], text)  # 3.
+        except InvalidSignature as error:
+            raise NotVerified("the checkpoint's signature is wrong", place=place) from error
+        return _parse_checkpoint(text, origin)  # 4.
+    raise NotVerified("the checkpoint is not signed by this ledger's key", place=place)
+
+
+def _parse_checkpoint(text: bytes, origin: str) -> Checkpoint:
+    try:
+        first, size, root, time, rest = text.decode().split("\n")
+        checkpoint = Checkpoint(
+            origin=first,
+            size=int(size),
+            root=base64.b64decode(root, validate=True),
+            time=datetime.fromisoformat(time.removeprefix("time ")),
+        )
+    except (ValueError, binascii.Error) as error:
+        raise NotVerified(f"the checkpoint cannot be read: {error}", place=f"checkpoint of {origin}") from error
+    if rest or checkpoint.origin != origin or checkpoint.body != text:
+        raise NotVerified("the checkpoint is not in its canonical form", place=f"checkpoint of {origin}")
+    return checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What an audit of a whole ledger found to hold."""
+
+    size: int
+    root: bytes
+    head: str
+    anchored: int | None  # the size of the newest outside checkpoint that matched; None: unanchored
+
+
+def audit(rows: Iterable[tuple[bytes, str]], checkpoints: Sequence[Checkpoint] = ()) -> Audit:
+    """Check a whole ledger and say how far it can be believed.
+
+    Args:
+        rows: (document, stored hash) in order.
+        checkpoints: Opened checkpoints to hold it against, from anywhere but beside the ledger.
+
+    Raises:
+        LedgerBroken: With the first entry that does not fit as its place.
+    """
+    wanted = {checkpoint.size: checkpoint for checkpoint in checkpoints}
+    tree, previous, streams = Tree(), GENESIS, dict[str, tuple[int, str]]()
+    good = 0
+    _match(wanted.get(0), tree, good)
+    for position, (document, stored) in enumerate(rows):
+        found = entry_hash(document)
+        place = f"entry {position}"
+        if found != stored:
+            raise LedgerBroken(
+                "the entry was changed after it was written", place=place, expected=f"hash {stored[:16]}…"
+            )
+        try:
+            entry = parse_entry(document)
+        except LedgerBroken as error:
+            raise LedgerBroken(error.message, place=place) from error
+        if entry.position != position:
+            raise LedgerBroken(
+                f"the entry says it is number {entry.position}; entries were removed or moved", place=place
+            )
+        if entry.previous != previous:
+            raise LedgerBroken(f"the chain breaks between entry {position - 1} and this one", place=place)
+        if (entry.stream_position, entry.stream_previous) != streams.get(entry.stream, (0, GENESIS)):
+            raise LedgerBroken(f"the history of {entry.stream} has a gap here", place=place)
+        streams[entry.stream] = (entry.stream_position + 1, found)
+        previous = found
+        tree.append(leaf_hash(document))
+        if (checkpoint := wanted.get(position + 1)) is not None:
+            _match(checkpoint, tree, good)
+            good = position + 1
+    beyond = [size for size in wanted if size > len(tree)]
+    if beyond:
+        raise LedgerBroken(
+            f"a checkpoint witnessed {max(beyond)} entries, {len(tree)} are here; the end was cut off",
+            place=f"entry {len(tree)}",
+        )
+    anchored = max((size for size in wanted if size), default=None)
+    return Audit(size=len(tree), root=tree.root(), head=previous, anchored=anchored)
+
+
+def _match(checkpoint: Checkpoint | None, tree: Tree, good: int) -> None:
+    if checkpoint is not None and tree.root() != checkpoint.root:
+        raise LedgerBroken(
+            f"history before the checkpoint at {checkpoint.size} was rewritten",
+            place=f"entries {good} to {checkpoint.size}",
+        )

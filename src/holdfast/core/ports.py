@@ -1,0 +1,278 @@
+"""What stages may use of the world: protocols that adapters implement and tests simulate.
+
+A port says what a thing does, never how. Only `app` and `edge` choose an implementation.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
+from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, SignedCheckpoint
+
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+
+class Clock(Protocol):
+    """The time of day, always in UTC."""
+
+    def now(self) -> datetime:
+        """Return the present moment, zone-aware, in UTC."""
+        ...
+
+
+class Entropy(Protocol):
+    """Unpredictable bytes."""
+
+    def token(self, nbytes: int) -> bytes:
+        """Return `nbytes` bytes nobody can guess."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bytes by digest: written once, never changed, verified on every read."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes durably and return their digest; storing the same bytes again changes nothing."""
+        ...
+
+    def put_file(self, path: Path) -> Digest:
+        """Store a file's bytes in one streaming pass."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the bytes, verified.
+
+        Raises:
+            NotFound: No such blob.
+            NotVerified: The stored bytes no longer have this digest.
+        """
+        ...
+
+    def path(self, digest: Digest) -> Path:
+        """Return a read-only file holding these bytes, verified just now."""
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Say whether the blob exists (unverified)."""
+        ...
+
+
+class Ledger(Protocol):
+    """The append-only history."""
+
+    def append(self, drafts: Sequence[Draft], *, expect: Heads | None = None) -> tuple[Entry, ...]:
+        """Append in one transaction and return once it is durable.
+
+        Args:
+            drafts: What to append, in order.
+            expect: The stream heads the decision was made on; all must still be current.
+
+        Raises:
+            Conflict: A head in `expect` has moved; nothing was written.
+        """
+        ...
+
+    def stream(self, name: str) -> tuple[Entry, ...]:
+        """Return every entry of one stream, in order."""
+        ...
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+        """Yield entries by position."""
+        ...
+
+    def heads(self, streams: Sequence[str]) -> Heads:
+        """Return the newest position and hash of each stream, all read at one moment."""
+        ...
+
+    def size(self) -> int:
+        """Return the number of entries."""
+        ...
+
+    def root(self) -> bytes:
+        """Return the Merkle root over all entries."""
+        ...
+
+    def lease(self, name: str) -> AbstractContextManager[None]:
+        """Hold a named lease, so that two processes do not do the same thing at once.
+
+        Raises:
+            Conflict: Another living process holds it.
+        """
+        ...
+
+    def verify(self, checkpoints: Sequence[Checkpoint]) -> Audit:
+        """Check every entry against the chain, the tree and outside checkpoints.
+
+        Raises:
+            LedgerBroken: With the first entry that does not fit as its place.
+        """
+        ...
+
+    def projections_differ(self) -> bool:
+        """Say whether a table that queries read is not what the entries say."""
+        ...
+
+    def rebuild(self) -> bool:
+        """Make those tables anew from the entries, and say whether anything differed."""
+        ...
+
+    def checkpoint(self) -> SignedCheckpoint:
+        """Sign and keep a checkpoint of the present tree."""
+        ...
+
+    def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
+        """Return the audit path of one entry in the tree of `size` entries (RFC 6962, 2.1.1)."""
+        ...
+
+
+class Signer(Protocol):
+    """A door to one private key; the key itself never comes through it."""
+
+    @property
+    def keyid(self) -> str:
+        """The key's identifier: SHA-256 of its DER SubjectPublicKeyInfo, hex."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """The one role this key signs for."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature over the message (Ed25519, or ECDSA P-256 with SHA-256 in DER)."""
+        ...
+
+
+class Keys(Protocol):
+    """Signers by role."""
+
+    def signer(self, role: str) -> Signer:
+        """Return the signer of a role.
+
+        Raises:
+            NotFound: No key for this role.
+            Unavailable: The key store is locked.
+        """
+        ...
+
+
+class Tier(StrEnum):
+    """How well a job is isolated; `TIERS` orders them from weakest to strongest."""
+
+    PROCESS = "process"
+    NAMESPACES = "namespaces"
+
+
+TIERS: Final = (Tier.PROCESS, Tier.NAMESPACES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one sandboxed job may use at most."""
+
+    cpu_s: int = 600
+    wall_s: float = 900.0
+    memory_bytes: int = 4 * GIB
+    processes: int = 64
+    open_files: int = 1024
+    output_bytes: int = 1 * MIB  # of standard output and of standard error, each
+    file_bytes: int = 2 * GIB  # the largest file a job may write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One command to run confined, with everything it may see declared."""
+
+    argv: tuple[str, ...]
+    readable: tuple[Path, ...]
+    writable: tuple[Path, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    limits: Limits = field(default_factory=Limits)
+    stdin: bytes = b""
+
+
+class JobEnd(StrEnum):
+    """How a job ended."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    OUT_OF_MEMORY = "out-of-memory"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """What a job left behind, apart from its files."""
+
+    end: JobEnd
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+    cpu_s: float | None
+    tier: Tier
+
+
+class Sandbox(Protocol):
+    """Runs jobs confined to what they declare."""
+
+    @property
+    def tier(self) -> Tier:
+        """The tier this sandbox enforces."""
+        ...
+
+    def run(self, job: Job) -> JobResult:
+        """Run a job to its end; never raises for what the job does, only for a sandbox that cannot be built."""
+        ...
+
+    def python(self, module: str, args: Sequence[str], *, readable: Sequence[Path], writable: Path) -> JobResult:
+        """Run `python -m module` of this installation confined; `writable` is also its working directory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierReport:
+    """Whether a tier can be had here, and if not, why not and what still works."""
+
+    tier: Tier
+    available: bool
+    missing: tuple[str, ...]
+    adds: str
+    without: str
+
+
+class Predict(Protocol):
+    """A scanned model as a function."""
+
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return class probabilities, shape (n, classes), for rows of shape (n, features)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Everything a stage may use: nothing else is reachable from it."""
+
+    blobs: Blobs
+    sandbox: Sandbox
+    clock: Clock
+    scratch: Path  # an empty folder of this run's own, removed afterwards
+
+    def store(self, kind: Kind, data: bytes) -> Artifact:
+        """Store bytes as an artifact of a kind."""
+        return Artifact(kind=kind, digest=self.blobs.put(data), size=len(data))
+
+    def store_folder(self, kind: Kind, manifest: Manifest) -> Artifact:
+        """Store a folder's manifest; its files must be stored already."""
+        return Artifact(kind=kind, digest=self.blobs.put(manifest.document), size=manifest.size)

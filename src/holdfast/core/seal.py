@@ -1,0 +1,284 @@
+"""Seals: DSSE envelopes over in-toto Statements v1, and the only door from bytes to `Verified`.
+
+Decides whether bytes may be believed, and by whose word: `unseal` checks signatures, derives the role that must have
+signed from the predicate itself, and builds the trusted type. Nothing else can.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+from holdfast.core.artifact import Digest, Kind, canonical, digest_bytes
+from holdfast.core.errors import InvalidInput, NotVerified
+from holdfast.core.evidence import Evidence, check_evidence
+from holdfast.core.routes import RouteTable
+from holdfast.core.trust import ROLES, Trust, TrustedKey, check_signature
+
+T = TypeVar("T")
+
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+MAX_ENVELOPE: Final = 8 << 20  # bytes; the largest honest one, evidence of 1000 findings, is below 1 MiB
+MAX_SIGNATURES: Final = 16
+
+
+class SigningKey(Protocol):
+    """What sealing needs of a signer."""
+
+    @property
+    def keyid(self) -> str:
+        """The key's identifier."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature over the message."""
+        ...
+
+
+class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A person's word: who allows what on which subject, in which role, until when.
+
+    Approvals, waivers, rollbacks and grants are all of this one kind.
+    """
+
+    person: str
+    role: str
+    action: Literal["approve", "reject", "waive", "rollback", "grant"]
+    subject: str
+    rule: str = ""
+    until: datetime
+    reason: str
+
+
+class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A gateway's summary of one window of traffic for one release; see `holdfast.watch` for its body."""
+
+    gateway: str
+    release: str
+    sequence: int
+    previous: str
+    start: datetime
+    end: datetime
+    body: dict[str, Any]
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a statement is about (in-toto ResourceDescriptor)."""
+
+    name: str
+    digest: dict[str, str]
+
+
+class Statement(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"type_": "_type", "predicate_type": "predicateType"}
+):
+    """An in-toto Statement v1."""
+
+    type_: str
+    subject: tuple[Subject, ...]
+    predicate_type: str
+    predicate: msgspec.Raw
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One signature of an envelope."""
+
+    keyid: str
+    sig: str
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """A DSSE envelope."""
+
+    payload: str
+    payload_type: str
+    signatures: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicate(Generic[T]):
+    """A kind of statement: its URI, its type, and the role that alone may sign it."""
+
+    uri: str
+    type: type[T]
+    role: Callable[[T], str]
+    about: Callable[[T], str | None]  # the digest that the statement's subject must be; None: its own document
+    kind: Callable[[T], Kind | None]
+
+
+EVIDENCE: Final = Predicate(
+    uri="https://holdfast.dev/evidence/v1",
+    type=Evidence,
+    role=lambda evidence: evidence.stage,
+    about=lambda evidence: evidence.subject,
+    kind=lambda evidence: evidence.kind,
+)
+AUTHORIZATION: Final = Predicate(
+    uri="https://holdfast.dev/authorization/v1",
+    type=Authorization,
+    role=lambda _: "person",
+    about=lambda authorization: authorization.subject,
+    kind=lambda _: Kind.RELEASE,
+)
+ROUTES: Final = Predicate(
+    uri="https://holdfast.dev/routes/v1",
+    type=RouteTable,
+    role=lambda _: "registry",
+    about=lambda _: None,
+    kind=lambda _: Kind.ROUTES,
+)
+TRUST: Final = Predicate(
+    uri="https://holdfast.dev/trust/v1", type=Trust, role=lambda _: "root", about=lambda _: None, kind=lambda _: None
+)
+TELEMETRY: Final = Predicate(
+    uri="https://holdfast.dev/telemetry/v1",
+    type=Telemetry,
+    role=lambda _: "gateway",
+    about=lambda _: None,
+    kind=lambda _: Kind.TELEMETRY,
+)
+PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY)
+
+_MAKER: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified(Generic[T]):
+    """A value that came through `unseal`: believed, and known by whose word. Nothing else can make one."""
+
+    value: T
+    signers: tuple[TrustedKey, ...]
+    envelope: Digest
+    maker: object
+
+    def __post_init__(self) -> None:
+        """Refuse every maker but `unseal`."""
+        if self.maker is not _MAKER:
+            raise NotVerified("only unseal() makes verified values", place=type(self.value).__name__)
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Return DSSE's pre-authentication encoding (DSSE v1, "Signature Definition").
+
+    >>> pae("http://example.com/HelloWorld", b"hello world")
+    b'DSSEv1 29 http://example.com/HelloWorld 11 hello world'
+    """
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def seal(value: Any, predicate: Predicate[Any], signers: Sequence[SigningKey], *, name: str = "artifact") -> bytes:
+    """Return the envelope in which the signers say `value`, as canonical JSON.
+
+    Raises:
+        InvalidInput: The value is malformed, or there is no signer.
+    """
+    if not signers:  # empty means no
+        raise InvalidInput("a seal without signer", expected="at least one key")
+    if isinstance(value, Evidence):
+        check_evidence(value)
+    about = predicate.about(value) or digest_bytes(canonical(value))
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": about.removeprefix("sha256:")}}],
+        "predicateType": predicate.uri,
+        "predicate": value,
+    }
+    return seal_payload(canonical(statement), signers)
+
+
+def seal_payload(payload: bytes, signers: Sequence[SigningKey]) -> bytes:
+    """Return the DSSE envelope of an in-toto payload that somebody else composed."""
+    message = pae(PAYLOAD_TYPE, payload)
+    signatures = [{"keyid": key.keyid, "sig": base64.b64encode(key.sign(message)).decode()} for key in signers]
+    encoded = base64.b64encode(payload).decode()
+    return canonical({"payload": encoded, "payloadType": PAYLOAD_TYPE, "signatures": signatures})
+
+
+def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
+    """Return payload and signatures of a DSSE envelope, nothing believed yet.
+
+    Raises:
+        NotVerified: It is not an envelope of an in-toto statement, or it is too large.
+    """
+    if len(document) > MAX_ENVELOPE:
+        raise NotVerified(f"an envelope of {len(document)} bytes", expected=f"at most {MAX_ENVELOPE}")
+    try:
+        envelope = msgspec.json.decode(document, type=Envelope)
+        payload = base64.b64decode(envelope.payload, validate=True)
+    except (msgspec.MsgspecError, binascii.Error, UnicodeDecodeError) as error:
+        raise NotVerified(f"this is not a DSSE envelope: {error}") from error
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise NotVerified(f"the payload type is {envelope.payload_type[:80]!r}", expected=PAYLOAD_TYPE)
+    if not 0 < len(envelope.signatures) <= MAX_SIGNATURES:
+        raise NotVerified(f"{len(envelope.signatures)} signatures", expected=f"1 to {MAX_SIGNATURES}")
+    return payload, envelope.signatures
+
+
+def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: datetime, threshold: int = 1) -> Verified[T]:
+    """Return what an envelope says, if it may be believed.
+
+    1. Parse the envelope, within limits. 2. Verify signatures over the received payload bytes, with trusted, unrevoked
+    keys whose window holds `at`, a witnessed time. 3. Only then parse the statement. 4. Derive from the predicate the role
+    that may say this, and drop signers of other roles. 5. Demand `threshold` distinct owners. 6. Check that the role may
+    speak about this kind of artifact, and that the statement's subject is the predicate's.
+
+    Raises:
+        NotVerified: Any step fails.
+    """
+    payload, signatures = open_envelope(document)  # 1.
+    place = f"envelope {digest_bytes(document)[:23]}"
+    signers = _valid_signers(payload, signatures, trust, at)  # 2.
+    if not signers:
+        raise NotVerified("no trusted key has signed this", place=place)
+    statement, value = _parse(payload, predicate, place)  # 3.
+    role = predicate.role(value)  # 4.
+    entitled = tuple(key for key in signers if key.role == role)
+    if role not in ROLES or len({key.owner for key in entitled}) < max(threshold, 1):  # 5.
+        found = ", ".join(sorted({key.role for key in signers}))
+        raise NotVerified(f"signed as {found}", place=place, expected=f"{max(threshold, 1)} signer(s) of role {role}")
+    kind = predicate.kind(value)  # 6.
+    if kind is not None and kind not in ROLES[role]:
+        raise NotVerified(f"the role {role} may not speak about a {kind}", place=place)
+    if isinstance(value, Authorization) and not all(key.owner == value.person for key in entitled):
+        raise NotVerified(f"{value.person} did not sign this authorization", place=place)
+    about = predicate.about(value) or digest_bytes(canonical(value))
+    if [subject.digest for subject in statement.subject] != [{"sha256": about.removeprefix("sha256:")}]:
+        raise NotVerified("the statement is about something else than its predicate", place=place)
+    return Verified(value, entitled, digest_bytes(document), _MAKER)
+
+
+def _valid_signers(
+    payload: bytes, signatures: Sequence[Signature], trust: Trust, at: datetime
+) -> tuple[TrustedKey, ...]:
+    message, signers = pae(PAYLOAD_TYPE, payload), dict[str, TrustedKey]()
+    for signature in signatures:
+        key = trust.key(signature.keyid)
+        if key is None or not key.not_before <= at < key.not_after:
+            continue  # a stranger's signature proves nothing and breaks nothing
+        try:
+            check_signature(key, message, base64.b64decode(signature.sig, validate=True))
+        except (NotVerified, binascii.Error):
+            continue  # the same: the threshold counts only what verifies
+        signers[key.keyid] = key
+    return tuple(signers.values())
+
+
+def _parse(payload: bytes, predicate: Predicate[T], place: str) -> tuple[Statement, T]:
+    try:
+        statement = msgspec.json.decode(payload, type=Statement)
+        if statement.type_ != STATEMENT_TYPE or statement.predicate_type != predicate.uri:
+            raise NotVerified(
+                f"a statement of type {statement.predicate_type[:80]!r}", place=place, expected=predicate.uri
+            )
+        value = msgspec.json.decode(statement.predicate, type=predicate.type)
+        if isinstance(value, Evidence):
+            check_evidence(value)
+    except (msgspec.MsgspecError, InvalidInput) as error:
+        raise NotVerified(f"the statement cannot be read: {error}", place=place) from error
+    return statement, value

@@ -1,0 +1,23 @@
+"""Signals: what watching tells responding, by name; stages that must not know each other share these words."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Signal(StrEnum):
+    """Something that a playbook has a row for."""
+
+    INTEGRITY_FAILURE = "integrity-failure"
+    DRIFT = "drift"
+    ERRORS = "error-rate"
+    LATENCY = "latency"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """A signal with its reason in words and what it is about."""
+
+    signal: Signal
+    subject: str
+    words: str

@@ -1,0 +1,122 @@
+"""Whom a verifier believes: public keys with one role each, their windows, and what is revoked.
+
+A `Trust` reaches its reader as a document signed by the offline root keys; whoever pins the root needs nothing else.
+What a key may say follows from its role, and the role follows from the predicate it signed, never from the caller.
+"""
+
+import base64
+import hashlib
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from holdfast.core.artifact import Kind
+from holdfast.core.errors import NotVerified
+
+Algorithm: TypeAlias = Literal["ed25519", "ecdsa-p256"]
+
+ROLES: Final[dict[str, tuple[Kind, ...]]] = {
+    "root": (),
+    "policy": (Kind.POLICY,),
+    "ledger": (),
+    "plan": (Kind.PROJECT,),
+    "ingest": (Kind.DATASET,),
+    "features": (Kind.FEATURES,),
+    "train": (Kind.MODEL,),
+    "assess": (Kind.MODEL,),
+    "release": (Kind.MODEL, Kind.RELEASE),
+    "registry": (Kind.RELEASE, Kind.ROUTES),
+    "watch": (Kind.RELEASE,),
+    "respond": (Kind.RELEASE, Kind.INCIDENT),
+    "gateway": (Kind.TELEMETRY,),
+    "person": (Kind.RELEASE,),
+}
+"""Each role and the kinds of artifact it may sign statements about; a role that is not here signs nothing."""
+
+
+class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A public key, the one role it signs for, and when."""
+
+    keyid: str
+    algorithm: Algorithm
+    public: str  # DER SubjectPublicKeyInfo, base64
+    role: str
+    not_before: datetime
+    not_after: datetime
+    owner: str  # the person or service that answers for it; thresholds count owners, not keys
+
+
+class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a verifier of one workspace believes."""
+
+    workspace: str
+    version: int
+    expires: datetime
+    root_threshold: int
+    keys: tuple[TrustedKey, ...]
+    policies: tuple[str, ...]  # digests of the policies that may decide here
+    revoked: tuple[str, ...] = ()  # key ids: nothing they ever signed verifies
+
+    def key(self, keyid: str) -> TrustedKey | None:
+        """Return the key of this id, if it is known and not revoked."""
+        if keyid in self.revoked:
+            return None
+        return next((key for key in self.keys if key.keyid == keyid), None)
+
+    def of_role(self, role: str) -> tuple[TrustedKey, ...]:
+        """Return the unrevoked keys of a role."""
+        return tuple(key for key in self.keys if key.role == role and key.keyid not in self.revoked)
+
+
+def keyid_of(public_der: bytes) -> str:
+    """Return a key's identifier: SHA-256 of its DER SubjectPublicKeyInfo, hex."""
+    return hashlib.sha256(public_der).hexdigest()
+
+
+def raw_ed25519(key: TrustedKey) -> bytes:
+    """Return the 32 raw bytes of an Ed25519 public key, as signed notes use them.
+
+    Raises:
+        NotVerified: The key is of another algorithm or malformed.
+    """
+    public = _load(key)
+    if not isinstance(public, ed25519.Ed25519PublicKey):
+        raise NotVerified("this key is not Ed25519", place=f"key {key.keyid[:16]}")
+    return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+
+def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
+    """Check one signature.
+
+    Raises:
+        NotVerified: The key is malformed, its id is not its own, or the signature is wrong.
+    """
+    public = _load(key)
+    try:
+        if isinstance(public, ed25519.Ed25519PublicKey):
+            public.verify(signature, message)
+        else:
+            public.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise NotVerified("the signature is wrong", place=f"key {key.keyid[:16]} of role {key.role}") from error
+
+
+def _load(key: TrustedKey) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
+    place = f"key {key.keyid[:16]}"
+    try:
+        der = base64.b64decode(key.public, validate=True)
+        public = serialization.load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise NotVerified("the public key cannot be read", place=place) from error
+    if keyid_of(der) != key.keyid:
+        raise NotVerified("the public key does not have this id", place=place)
+    if key.algorithm == "ed25519" and isinstance(public, ed25519.Ed25519PublicKey):
+        return public
+    is_p256 = isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1)
+    if key.algorithm == "ecdsa-p256" and is_p256 and isinstance(public, ec.EllipticCurvePublicKey):
+        return public
+    raise NotVerified(f"the public key is not {key.algorithm}", place=place)
