@@ -58,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declares the marks and chooses how hypothesis draws."""
     config.addinivalue_line("markers", "record: has a full count, which `make record` runs and stores")
     config.addinivalue_line("markers", "services: needs a program or server that pip does not install")
+    config.addinivalue_line("markers", "guarantee(id): shows a guarantee of docs/threat-model.md")
     if config.pluginmanager.hasplugin("requirement_mutants"):
         settings.load_profile("mutants")
     elif RECORDING:

@@ -9,14 +9,14 @@ from scipy import stats
 from holdfast.maths import distances
 
 numbers = st.floats(-1e6, 1e6)
-samples = st.lists(numbers, min_size=1, max_size=60)
-coarse = st.lists(st.integers(-5, 5), min_size=1, max_size=60)
+samples = st.lists(numbers, min_size=1, max_size=25)
+coarse = st.lists(st.integers(-5, 5), min_size=1, max_size=25)
 
 
 @st.composite
 def histograms(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     """Two histograms over the same cells, neither of them empty."""
-    cells = draw(st.integers(2, 20))
+    cells = draw(st.integers(2, 12))
     counts = st.lists(st.integers(0, 1000), min_size=cells, max_size=cells).filter(any)
     return draw(counts), draw(counts)
 
@@ -88,7 +88,7 @@ def test_kolmogorov_smirnov_knows_order_only(x: list[float], y: list[float]) -> 
     assert (same.statistic, same.p_value) == (0.0, 1.0)
 
 
-@given(x=st.lists(numbers, min_size=5, max_size=60), y=samples, edges=st.lists(numbers, unique=True, max_size=10))
+@given(x=st.lists(numbers, min_size=5, max_size=25), y=samples, edges=st.lists(numbers, unique=True, max_size=10))
 def test_binning_never_makes_drift(x: list[float], y: list[float], edges: list[float]) -> None:
     """Whatever the cells, the binned test is at most as sure of a difference as the rows are."""
     cells = [-np.inf, *sorted(edges), np.inf]

@@ -25,7 +25,7 @@ shapes = st.floats(0.1, 1e4)
 @st.composite
 def proportions(draw: st.DrawFn, least: int = 1) -> tuple[int, int]:
     """Successes and rows."""
-    n = draw(st.integers(least, 2_000))
+    n = draw(st.integers(least, 1_000))
     return draw(st.integers(0, n)), n
 
 
@@ -100,7 +100,7 @@ def test_swapping_candidate_and_baseline_turns_a_paired_difference_round(
     assert (-swapped.high, -swapped.low) == pytest.approx((i.low, i.high), abs=1e-12)
 
 
-@given(values=st.lists(st.floats(-1e6, 1e6), min_size=40, max_size=200), level=st.floats(0.5, 0.99))
+@given(values=st.lists(st.floats(-1e6, 1e6), min_size=30, max_size=60), level=st.floats(0.5, 0.99))
 def test_the_bounds_of_a_quantile_are_values_that_were_seen(values: list[float], level: float) -> None:
     """No value between two measurements is made up, and the order of the sample does not matter."""
     i = quantile_interval(values, 0.5, level)

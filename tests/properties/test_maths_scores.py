@@ -11,7 +11,7 @@ from holdfast.maths import score_intervals, scores
 @st.composite
 def judged(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Labels of both classes, and scores between 0 and 1, some of them tied."""
-    labels = [0, 1, *draw(st.lists(st.integers(0, 1), max_size=60))]
+    labels = [0, 1, *draw(st.lists(st.integers(0, 1), max_size=25))]
     step = draw(st.sampled_from([2, 5, 64, 4096]))
     found = draw(st.lists(st.integers(0, step), min_size=len(labels), max_size=len(labels)))
     return np.array(labels), np.array(found) / step

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from holdfast.maths.sequential import Block, RateTest, e_value, rejects, update
 
 rates = st.floats(0, 1)
-sizes = st.integers(0, 6)
+sizes = st.integers(0, 4)
 
 
 @st.composite

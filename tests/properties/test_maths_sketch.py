@@ -10,9 +10,9 @@ from holdfast.maths.histogram import cell_counts, reference_edges
 from holdfast.maths.sketch import add_counts, categorical_profile, profile
 
 values = st.one_of(st.floats(allow_infinity=False), st.sampled_from([0.0, -0.0, 1.0, math.nan]))
-columns = st.lists(values, min_size=1, max_size=80)
-live = st.lists(st.floats(), max_size=80)
-texts = st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "ß", ""]), st.text(max_size=3)), max_size=60)
+columns = st.lists(values, min_size=1, max_size=40)
+live = st.lists(st.floats(), max_size=40)
+texts = st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "ß", ""]), st.text(max_size=3)), max_size=25)
 bins = st.integers(2, 40)
 
 
@@ -38,7 +38,7 @@ def test_counts_of_parts_merge_into_the_count_of_the_whole(
     assert sum(merged) == len(first) + len(second)
 
 
-@given(column=st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=200), count=bins)
+@given(column=st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=80), count=bins)
 def test_cells_are_at_most_as_many_as_wanted_and_none_is_empty_unless_values_are_few(
     column: list[float], count: int
 ) -> None:

@@ -16,7 +16,7 @@ MACHINES = tuple(ARCHITECTURES)
 REFUSE = 0x50000 | errno.EPERM
 UNKNOWN = 0x50000 | errno.ENOSYS
 IGNORE = 0x50000
-LOAD, RETURN, EQUAL, BITS, AT_LEAST = 0x20, 0x06, 0x15, 0x45, 0x35
+LOAD, AND, RETURN, EQUAL, BITS, AT_LEAST = 0x20, 0x54, 0x06, 0x15, 0x45, 0x35
 
 
 def decide(program: bytes, architecture: int, number: int, *arguments: int) -> int:
@@ -32,6 +32,8 @@ def decide(program: bytes, architecture: int, number: int, *arguments: int) -> i
             return value
         if code == LOAD:
             (accumulator,) = struct.unpack_from("=I", data, value)
+        elif code == AND:
+            accumulator &= value
         else:
             holds = {EQUAL: accumulator == value, BITS: bool(accumulator & value), AT_LEAST: accumulator >= value}
             at += yes if holds[code] else no
@@ -63,6 +65,9 @@ def outcome(machine: str, call: str, *arguments: int) -> int:
         ("openat", (0xFFFFFF9C, 0, 0o100, 0o644), ALLOW),
         ("openat", (0xFFFFFF9C, 0, 0o100, 0o4755), REFUSE),
         ("openat", (0xFFFFFF9C, 0, 0, 0o4755), ALLOW),  # nothing is made: the mode means nothing
+        ("openat", (0xFFFFFF9C, 0, 0o1001), ALLOW),  # emptied by who may write it
+        ("openat", (0xFFFFFF9C, 0, 0o1000), REFUSE),  # emptied by who may only read it
+        ("openat", (0xFFFFFF9C, 0, 0o2001003), REFUSE),  # and by who asked for neither
         ("openat2", (), UNKNOWN),
         ("ioctl", (0, 0x5401), ALLOW),
         ("ioctl", (0, 0x5412), REFUSE),
@@ -109,7 +114,7 @@ def test_every_rule_is_reached(machine: str) -> None:
         if NUMBERS[rule.call][column] is None:
             continue
         arguments = [0] * 6
-        for argument, test, value in rule.conditions:
+        for argument, test, value, _mask in rule.conditions:
             arguments[argument] = value + 1 if test == "not" else value
         assert outcome(machine, rule.call, *arguments) == rule.action, rule
 

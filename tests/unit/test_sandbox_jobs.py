@@ -52,8 +52,9 @@ def test_declaration_that_cannot_be_used_is_refused(job: Job, change: dict[str, 
 @pytest.mark.parametrize("kind", ["readable", "writable"])
 def test_kernel_trees_cannot_be_declared(job: Job, place: str, kind: str) -> None:
     """Whoever declares / or /proc would see the environment, and so the secrets, of other processes."""
+    change: dict[str, Any] = {kind: (Path(place),)}
     with pytest.raises(InvalidInput, match=r"other processes|apart"):
-        check(replace(job, **{kind: (Path(place),)}))
+        check(replace(job, **change))
 
 
 def test_link_to_a_kernel_tree_cannot_be_declared(job: Job, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from holdfast.adapters.sandbox import Host, open_sandbox, probe, strongest
 from holdfast.adapters.sandbox.namespaces import NamespacesSandbox
+from holdfast.adapters.sandbox.process import ProcessSandbox
 from holdfast.core.errors import SandboxUnavailable
 from holdfast.core.ports import TIERS, Tier
 
@@ -54,8 +55,7 @@ def test_complete_machine_holds_every_tier() -> None:
         ({"supervises": False}, False, False, "seccomp user notification"),
         ({"kernel": (5, 4)}, False, False, "kernel 5.5"),
         ({"has_proc": False}, False, False, "/proc"),
-        ({"landlock_abi": 0}, False, True, "Landlock ABI 3 (kernel 6.2"),
-        ({"landlock_abi": 2}, False, True, "found ABI 2"),
+        ({"landlock_abi": 0}, False, True, "Landlock (kernel 5.13"),
         ({"bwrap": None}, True, False, "the program bwrap (package bubblewrap)"),
         (
             {"namespaces_error": DENIED, "apparmor_restricts_userns": True},
@@ -87,22 +87,29 @@ def test_refused_tier_names_what_is_missing(
             assert caught.value.place == f"sandbox tier {tier}"
 
 
-@pytest.mark.parametrize("abi", [3, 4, 5])
+@pytest.mark.parametrize("abi", range(1, 7))
 def test_older_landlock_is_enough_but_said(abi: int) -> None:
-    """Ubuntu 24.04 has ABI 4: the tier stands, and its report says which second wall is not there."""
+    """Ubuntu 24.04 has ABI 4, Debian 12 ABI 2: the tier stands, and its report names the second walls that do not."""
     host = replace(COMPLETE, landlock_abi=abi)
     assert available(host) == {Tier.PROCESS: True, Tier.NAMESPACES: True}
-    assert "second wall against signals" in missing(host, Tier.PROCESS)
-    assert ("second wall against TCP" in missing(host, Tier.PROCESS)) == (abi < 4)
-    assert open_sandbox(Tier.PROCESS, host).tier is Tier.PROCESS
+    for tier in TIERS:
+        absent = missing(host, tier)
+        assert ("second wall against emptying files" in absent) == (abi < 3)
+        assert ("second wall against TCP" in absent) == (abi < 4)
+        assert ("second wall against signals" in absent) == (abi < 6)
 
 
-def test_namespaces_do_without_landlock_where_it_cannot_be_trusted() -> None:
-    """On a kernel without a usable Landlock the mounts hold alone; with one, both do."""
-    for abi, used in ((2, False), (3, True)):
-        sandbox = open_sandbox(Tier.NAMESPACES, replace(COMPLETE, landlock_abi=abi))
-        assert isinstance(sandbox, NamespacesSandbox)
-        assert sandbox.landlock is used
+def test_sandbox_uses_the_landlock_that_was_found() -> None:
+    """Each tier is told which version it may use; namespaces hold without any, and their report says so."""
+    for abi in (0, 1, 6):
+        host = replace(COMPLETE, landlock_abi=abi)
+        namespaces = open_sandbox(Tier.NAMESPACES, host)
+        assert isinstance(namespaces, NamespacesSandbox)
+        assert namespaces.landlock_abi == abi
+        assert ("Landlock (kernel 5.13" in missing(host, Tier.NAMESPACES)) == (abi == 0)
+    process = open_sandbox(Tier.PROCESS, replace(COMPLETE, landlock_abi=1))
+    assert isinstance(process, ProcessSandbox)
+    assert process.landlock_abi == 1
 
 
 def test_strongest_is_the_last_that_can_be_held() -> None:

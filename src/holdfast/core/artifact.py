@@ -4,14 +4,16 @@ Decides what a digest covers. A folder is one digest over its sorted manifest, n
 as visible as a changed one. Names of artifacts are pointers kept by ledger events, never part of the artifact.
 """
 
+import base64
 import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Any, Final, NewType
+from typing import Annotated, Any, Final, NewType, TypeAlias
 
 import msgspec
 import rfc8785
@@ -21,9 +23,13 @@ from holdfast.core.errors import InvalidInput, NotVerified
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lower-case hexadecimal digits."""
 
+Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A moment with its zone, in a document; without one it would be another moment for each reader, and is refused."""
+
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 MAX_MANIFEST_FILES: Final = 100_000  # more files than any model or data set folder seen; a longer list is an attack
 MAX_PATH: Final = 1024  # characters of one path; Linux allows 4096, portable archives far less
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})  # Unicode: control, format (turns reading direction around), surrogate
 
 
 class Kind(StrEnum):
@@ -72,17 +78,37 @@ def canonical(value: Any) -> bytes:
     Structs and dataclasses are taken as their JSON documents.
 
     Raises:
-        InvalidInput: The value has no canonical form: NaN, infinity, an integer beyond 2**53 or a lone surrogate.
+        InvalidInput: The value has no canonical form: NaN, infinity, an integer beyond 2**53, a lone surrogate,
+            or nesting without end.
 
     >>> canonical({"b": 1.0, "a": "\u20ac"}).decode()
     '{"a":"€","b":1}'
     """
     try:
-        return rfc8785.dumps(msgspec.to_builtins(value, str_keys=True))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError) as error:
+        return rfc8785.dumps(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, RecursionError) as error:
         raise InvalidInput(
             f"this value has no canonical JSON form: {error}", expected="RFC 8785 (I-JSON) data"
         ) from error
+
+
+def from_base64(text: str | bytes) -> bytes:
+    """Return the bytes that a text is the one canonical base64 form of (RFC 4648, section 3.5).
+
+    Raises:
+        InvalidInput: Foreign characters, or bits that decoders throw away, so that two texts would mean the same.
+
+    >>> from_base64("aGk=")
+    b'hi'
+    """
+    try:
+        encoded = text.encode() if isinstance(text, str) else text
+        data = base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise InvalidInput(f"this is not base64: {error}", expected="RFC 4648 base64 with padding") from error
+    if base64.b64encode(data) != encoded:
+        raise InvalidInput("this is not the canonical base64 of its bytes", expected="no bits set that mean nothing")
+    return data
 
 
 def digest_json(value: Any) -> Digest:
@@ -146,22 +172,29 @@ def manifest(files: Iterable[File]) -> Manifest:
     """Return the manifest of files in any order.
 
     Raises:
-        InvalidInput: No files, too many, a path that two systems could read differently, or one that appears twice.
+        InvalidInput: No files, too many, a path that two systems could read differently, one that appears twice or is
+            both a file and a folder, or a size below zero.
     """
-    ordered = tuple(sorted(files, key=lambda file: file.path.encode()))
-    if not ordered:  # empty means no: a folder without files proves nothing
+    listed = tuple(files)
+    if not listed:  # empty means no: a folder without files proves nothing
         raise InvalidInput("a folder artifact has no files", expected="at least one file")
-    if len(ordered) > MAX_MANIFEST_FILES:
-        raise InvalidInput(f"the folder holds {len(ordered)} files", expected=f"at most {MAX_MANIFEST_FILES}")
+    if len(listed) > MAX_MANIFEST_FILES:
+        raise InvalidInput(f"the folder holds {len(listed)} files", expected=f"at most {MAX_MANIFEST_FILES}")
     seen: set[str] = set()
-    for file in ordered:
+    folders: set[str] = set()
+    for file in listed:
         _check_path(file.path)
         parse_digest(file.digest)
+        if file.size < 0:
+            raise InvalidInput(f"{file.path!r} has a size of {file.size}", expected="at least 0")
         folded = file.path.casefold()
         if folded in seen:
             raise InvalidInput(f"{file.path!r} appears twice (letter case apart)", expected="distinct paths")
         seen.add(folded)
-    return Manifest(files=ordered)
+        folders.update(folded[:end] for end, char in enumerate(folded) if char == "/")
+    if both := sorted(seen & folders):
+        raise InvalidInput(f"{both[0]!r} is a file and a folder", expected="one of them")
+    return Manifest(files=tuple(sorted(listed, key=lambda file: file.path.encode())))
 
 
 def parse_manifest(document: bytes) -> Manifest:
@@ -172,10 +205,10 @@ def parse_manifest(document: bytes) -> Manifest:
     """
     try:
         read = msgspec.json.decode(document, type=Manifest)
-        again = manifest(read.files)
-    except (msgspec.MsgspecError, InvalidInput) as error:
+        again = manifest(read.files).document
+    except (ValueError, RecursionError, InvalidInput) as error:  # ValueError: not UTF-8, not JSON, not a manifest
         raise NotVerified(f"this is not a folder manifest: {error}", place=digest_bytes(document)) from error
-    if again.document != document:
+    if again != document:
         raise NotVerified("the manifest is not in canonical form", place=digest_bytes(document))
     return read
 
@@ -187,7 +220,7 @@ def _check_path(path: str) -> None:
     odd = (
         any(part in {".", ".."} for part in parts)
         or "\\" in path
-        or any(ord(char) < 32 or ord(char) == 127 for char in path)
+        or any(unicodedata.category(char) in _HIDDEN for char in path)
     )
     if not plain or odd or unicodedata.normalize("NFC", path) != path:
         raise InvalidInput(f"{path[:80]!r} is not a plain relative path", expected="NFC, forward slashes, no . or ..")

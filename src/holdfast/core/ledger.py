@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from holdfast.core.artifact import canonical
 from holdfast.core.errors import InvalidInput, LedgerBroken, NotVerified
@@ -113,7 +115,7 @@ def parse_entry(document: bytes) -> Entry:
         raise LedgerBroken(f"an entry of {len(document)} bytes", expected=f"at most {MAX_ENTRY}")
     try:
         return msgspec.json.decode(document, type=Entry)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:  # a planted document may be nested without end
         raise LedgerBroken(f"an entry cannot be read: {error}") from error
 
 
@@ -125,6 +127,18 @@ class Checkpoint:
     size: int
     root: bytes
     time: datetime
+
+    @staticmethod
+    def size_of(signed: "SignedCheckpoint") -> int:
+        """Return the size that a note states, unverified: enough for whoever just signed it.
+
+        Raises:
+            NotVerified: The note states none.
+        """
+        try:
+            return int(signed.note.split(b"\n", 2)[1])
+        except (IndexError, ValueError) as error:
+            raise NotVerified("the note states no size", place="checkpoint") from error
 
     @property
     def body(self) -> bytes:
@@ -152,27 +166,21 @@ def sign_checkpoint(checkpoint: Checkpoint, *, public_key: bytes, signature: byt
     return SignedCheckpoint(note=checkpoint.body + b"\n" + line)
 
 
-def open_checkpoint(signed: SignedCheckpoint, *, origin: str, public_key: bytes) -> Checkpoint:
-    """Return the checkpoint if this ledger's key signed it.
+def open_note(note: bytes, *, name: str, public_key: bytes) -> bytes:
+    """Return the text of a C2SP signed note that one Ed25519 key has signed.
 
-    Steps of C2SP signed-note: 1. split text from signatures at the last empty line; 2. find the line of our name and key
-    hash; 3. verify over the text with its final newline; 4. only then parse the text. Lines of other signers (witnesses)
-    are left to whoever trusts them.
+    1. Split text from signatures at the last empty line. 2. Find the line of this name and key hash. 3. Verify over the
+    text with its final newline. Lines of other signers (witnesses) are left to whoever trusts them.
 
     Raises:
         NotVerified: Any step fails.
     """
-    # Imported where used so that hashing entries does not load OpenSSL.
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    place = f"checkpoint of {origin}"
-    text, separator, block = signed.note.rpartition(b"\n\n")  # 1.
-    if not separator or len(signed.note) > MAX_CHECKPOINT:
-        raise NotVerified("the checkpoint is not a signed note", place=place)
+    place = f"note of {name}"
+    text, separator, block = note.rpartition(b"\n\n")  # 1.
+    if not separator or len(note) > MAX_CHECKPOINT:
+        raise NotVerified("this is not a signed note", place=place)
     text += b"\n"
-    prefix = f"\u2014 {origin} ".encode()
-    wanted = note_keyid(origin, public_key)
+    prefix, wanted = f"\u2014 {name} ".encode(), note_keyid(name, public_key)
     for line in block.split(b"\n"):
         try:
             blob = base64.b64decode(line.removeprefix(prefix), validate=True) if line.startswith(prefix) else b""
@@ -183,9 +191,18 @@ def open_checkpoint(signed: SignedCheckpoint, *, origin: str, public_key: bytes)
         try:
             Ed25519PublicKey.from_public_bytes(public_key).verify(blob[4:], text)  # 3.
         except InvalidSignature as error:
-            raise NotVerified("the checkpoint's signature is wrong", place=place) from error
-        return _parse_checkpoint(text, origin)  # 4.
-    raise NotVerified("the checkpoint is not signed by this ledger's key", place=place)
+            raise NotVerified("the note's signature is wrong", place=place) from error
+        return text
+    raise NotVerified("the note is not signed by this key", place=place)
+
+
+def open_checkpoint(signed: SignedCheckpoint, *, origin: str, public_key: bytes) -> Checkpoint:
+    """Return the checkpoint if this ledger's key signed it; only then is its text parsed.
+
+    Raises:
+        NotVerified: It did not, or the text is not a checkpoint of this origin in canonical form.
+    """
+    return _parse_checkpoint(open_note(signed.note, name=origin, public_key=public_key), origin)
 
 
 def _parse_checkpoint(text: bytes, origin: str) -> Checkpoint:
@@ -202,6 +219,14 @@ def _parse_checkpoint(text: bytes, origin: str) -> Checkpoint:
     if rest or checkpoint.origin != origin or checkpoint.body != text:
         raise NotVerified("the checkpoint is not in its canonical form", place=f"checkpoint of {origin}")
     return checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What making the tables anew found: how many entries there are, and which tables said something else."""
+
+    entries: int
+    differed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,10 +249,12 @@ def audit(rows: Iterable[tuple[bytes, str]], checkpoints: Sequence[Checkpoint] =
     Raises:
         LedgerBroken: With the first entry that does not fit as its place.
     """
-    wanted = {checkpoint.size: checkpoint for checkpoint in checkpoints}
+    wanted: dict[int, list[Checkpoint]] = {}
+    for checkpoint in checkpoints:  # two of one size may differ: that is what a fork looks like
+        wanted.setdefault(checkpoint.size, []).append(checkpoint)
     tree, previous, streams = Tree(), GENESIS, dict[str, tuple[int, str]]()
     good = 0
-    _match(wanted.get(0), tree, good)
+    _match(wanted.get(0, ()), tree, good)
     for position, (document, stored) in enumerate(rows):
         found = entry_hash(document)
         place = f"entry {position}"
@@ -250,8 +277,8 @@ def audit(rows: Iterable[tuple[bytes, str]], checkpoints: Sequence[Checkpoint] =
         streams[entry.stream] = (entry.stream_position + 1, found)
         previous = found
         tree.append(leaf_hash(document))
-        if (checkpoint := wanted.get(position + 1)) is not None:
-            _match(checkpoint, tree, good)
+        if (here := wanted.get(position + 1)) is not None:
+            _match(here, tree, good)
             good = position + 1
     beyond = [size for size in wanted if size > len(tree)]
     if beyond:
@@ -263,9 +290,8 @@ def audit(rows: Iterable[tuple[bytes, str]], checkpoints: Sequence[Checkpoint] =
     return Audit(size=len(tree), root=tree.root(), head=previous, anchored=anchored)
 
 
-def _match(checkpoint: Checkpoint | None, tree: Tree, good: int) -> None:
-    if checkpoint is not None and tree.root() != checkpoint.root:
+def _match(checkpoints: Sequence[Checkpoint], tree: Tree, good: int) -> None:
+    if any(tree.root() != checkpoint.root for checkpoint in checkpoints):
         raise LedgerBroken(
-            f"history before the checkpoint at {checkpoint.size} was rewritten",
-            place=f"entries {good} to {checkpoint.size}",
+            f"history before the checkpoint at {len(tree)} was rewritten", place=f"entries {good} to {len(tree)}"
         )

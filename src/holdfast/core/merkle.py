@@ -11,6 +11,7 @@ from holdfast.core.errors import NotVerified
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 MAX_PROOF: Final = 64  # hashes; a tree of 2**63 entries needs no more
+HASH_SIZE: Final = 32  # bytes of SHA-256
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -117,7 +118,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
     Raises:
         NotVerified: It is not.
     """
-    if not 0 <= index < size or len(path) > MAX_PROOF:
+    if not 0 <= index < size or not _well_formed((leaf, root), path):
         raise NotVerified(f"no inclusion proof can put entry {index} in a tree of {size}", place=f"entry {index}")
     node, last, found = index, size - 1, leaf
     for sibling in path:
@@ -136,6 +137,11 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
         raise NotVerified("the inclusion proof does not lead to the signed root", place=f"entry {index}")
 
 
+def _well_formed(hashes: tuple[bytes, bytes], proof: Sequence[bytes]) -> bool:
+    """Say whether a proof is of a possible length, and each of its parts the length of a hash."""
+    return len(proof) <= MAX_PROOF and all(len(part) == HASH_SIZE for part in (*hashes, *proof))
+
+
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
     """Check that the tree of `new` entries only adds to the tree of `old` (RFC 9162, 2.1.4.2).
 
@@ -143,11 +149,11 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
         NotVerified: History before entry `old` was changed, or the proof is malformed.
     """
     place = f"entries 0 to {old}"
-    if not 0 <= old <= new or len(proof) > MAX_PROOF:
+    if not 0 <= old <= new or not _well_formed((old_root, new_root), proof):
         raise NotVerified(f"no proof can grow {old} entries into {new}", place=place)
     if old in {0, new}:
-        same = old == 0 or old_root == new_root
-        if proof or not same or (old == 0 and old_root != EMPTY_ROOT):
+        same = old_root == new_root if old == new else old_root == EMPTY_ROOT
+        if proof or not same:
             raise NotVerified("the consistency proof of equal or empty trees does not hold", place=place)
         return
     nodes = list(proof)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
-from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, SignedCheckpoint
+from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -69,14 +69,18 @@ class Blobs(Protocol):
 class Ledger(Protocol):
     """The append-only history."""
 
-    def append(self, drafts: Sequence[Draft], *, expect: Heads | None = None) -> tuple[Entry, ...]:
+    def append(
+        self, drafts: Sequence[Draft], *, expect: Heads | None = None, consume_nonce: str | None = None
+    ) -> tuple[Entry, ...]:
         """Append in one transaction and return once it is durable.
 
         Args:
             drafts: What to append, in order.
             expect: The stream heads the decision was made on; all must still be current.
+            consume_nonce: The nonce of the permit that this rests on, spent in the same transaction.
 
         Raises:
+            Refused: The nonce was used before; nothing was written.
             Conflict: A head in `expect` has moved; nothing was written.
         """
         ...
@@ -117,12 +121,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def projections_differ(self) -> bool:
-        """Say whether a table that queries read is not what the entries say."""
-        ...
-
-    def rebuild(self) -> bool:
-        """Make those tables anew from the entries, and say whether anything differed."""
+    def rebuild(self) -> Rebuilt:
+        """Make every table that queries read anew from the entries, and say which said something else."""
         ...
 
     def checkpoint(self) -> SignedCheckpoint:

@@ -60,6 +60,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     inputs: tuple[Field, ...]
     classes: tuple[str, ...]
+    positive: str = ""  # the class whose probability is the score that is watched for drift; the last one if left out
 
 
 def check_column(name: str, column: Column) -> None:

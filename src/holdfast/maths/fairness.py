@@ -31,9 +31,9 @@ class GroupGap:
     """The largest gap between two groups.
 
     Attributes:
-        rate: Which rate: `positive rate`, `true positive rate` or `false positive rate`. gap: The observed gap; its
-        bounds hold for the largest gap over all pairs together, so `high` is large as long as
-            any group is too small to know. Its `n` is that of the smallest group.
+        rate: Which rate: `positive rate`, `true positive rate` or `false positive rate`.
+        gap: The observed gap; its bounds hold for the largest gap over all pairs together, so `high` is large as long
+            as any group is too small to know. Its `n` is that of the smallest group.
         highest: The group with the highest observed rate.
         lowest: The group with the lowest.
         smallest_n: Rows that count in the smallest group; 0 says that nothing is known of it.

@@ -35,18 +35,18 @@ def _outcomes_until_rejection(
 @pytest.mark.parametrize(
     ("rates", "sizes", "alternative"),
     [
-        ((0.05, 0.05), (2, 8), "worse"),
-        ((0.3, 0.3), (1, 1), "different"),
+        ((0.05, 0.05), (5, 20), "worse"),
+        ((0.3, 0.3), (2, 2), "different"),
     ],
     ids=["a canary of a fifth of the traffic", "two halves, either direction"],
 )
 def test_a_harmless_candidate_watched_all_the_time_is_seldom_rejected(
     effort: Effort, rates: tuple[float, float], sizes: tuple[int, int], alternative: Alternative
 ) -> None:
-    """Looked at after each of 100 blocks, 2,000 equal pairs are rejected at most at rate alpha, and four deviations."""
+    """Looked at after each of 60 blocks, 2,000 equal pairs are rejected at most at rate alpha, and four deviations."""
     rng = np.random.default_rng(15)
     streams = effort(ci=2000, record=20_000)
-    rejected = sum(_outcomes_until_rejection(rng, rates, sizes, 100, alternative) is not None for _ in range(streams))
+    rejected = sum(_outcomes_until_rejection(rng, rates, sizes, 60, alternative) is not None for _ in range(streams))
     assert rejected <= ALPHA * streams + 4 * (ALPHA * (1 - ALPHA) * streams) ** 0.5
 
 

@@ -1,0 +1,304 @@
+"""The database: one schema for SQLite and PostgreSQL, opened durable, migrated before use.
+
+Three sorts of tables, and the difference is a promise:
+
+- `PRIMARY`: the history itself, entries and signed checkpoints; nothing else holds it;
+- `PROJECTIONS`: what queries read; `SqlLedger.rebuild` makes each of them anew from the entries, exactly;
+- `OPERATIONAL`: what only the present needs; losing them loses no history.
+
+A transaction either writes (`writing`: alone among all processes, from its first statement) or reads (`reading`: one
+moment of the database, however many statements). What the engines raise becomes an error with a remedy here.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
+from holdfast.core.errors import HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
+
+SCHEMA: Final = "0001"  # the newest migration; a database that says so is opened without loading Alembic
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
+_ADVISORY_LOCK: Final = 0x686F6C6466617374  # "holdfast": the lock of PostgreSQL that makes writers take turns
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _integer() -> BigInteger:
+    return BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
+
+
+def _position() -> Column[int]:
+    return Column("position", _integer(), ForeignKey("entries.position"), nullable=False)
+
+
+entries: Final = Table(
+    "entries",
+    metadata,
+    Column("position", _integer(), primary_key=True, autoincrement=False),
+    Column("time", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("stream_position", _integer(), nullable=False),
+    Column("document", LargeBinary, nullable=False),  # the canonical bytes; the other columns repeat what they say
+    Column("hash", Text, nullable=False),
+    UniqueConstraint("stream", "stream_position"),
+)
+checkpoints: Final = Table(
+    "checkpoints",
+    metadata,
+    Column("size", _integer(), primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+)
+artifacts: Final = Table(
+    "artifacts",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("size", _integer(), nullable=False),
+    _position(),
+)
+edges: Final = Table(
+    "edges",
+    metadata,
+    Column("child", Text, primary_key=True),
+    Column("parent", Text, primary_key=True),
+    Column("parent_kind", Text, primary_key=True),
+    Index(None, "parent"),
+)
+evidence: Final = Table(
+    "evidence",
+    metadata,
+    Column("position", _integer(), ForeignKey("entries.position"), primary_key=True, autoincrement=False),
+    Column("envelope", Text, nullable=False),
+    Column("control", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Index(None, "subject"),
+)
+pointers: Final = Table(
+    "pointers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),  # empty: the name points to nothing
+    _position(),
+)
+streams: Final = Table(
+    "streams",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("length", _integer(), nullable=False),
+    Column("head", Text, nullable=False),
+)
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires", Text, nullable=False),
+)
+nonces: Final = Table(
+    "nonces",
+    metadata,
+    Column("nonce", Text, primary_key=True),
+    Column("used_at", Text, nullable=False),
+)
+
+PRIMARY: Final = (entries, checkpoints)
+PROJECTIONS: Final = (artifacts, edges, evidence, pointers, streams)
+OPERATIONAL: Final = (leases, nonces)
+
+
+def open_database(place: Path | str) -> Engine:
+    """Return an engine on a database whose schema is current; a missing SQLite file is made.
+
+    Args:
+        place: The path of an SQLite file, or the URL of a PostgreSQL database (`postgresql+psycopg://…`).
+
+    Raises:
+        InvalidInput: The URL is of another engine.
+        MissingExtra: The driver is not installed.
+        Unavailable: The database does not answer, or a newer Holdfast made it.
+        LedgerBroken: The file is damaged, or no database.
+    """
+    url = URL.create("sqlite", database=str(place)) if isinstance(place, Path) else make_url(place)
+    if url.get_backend_name() not in _ON_CONNECT:
+        raise InvalidInput(f"a database of {url.get_backend_name()}", expected=" or ".join(_ON_CONNECT))
+    if isinstance(place, Path):
+        _make_private(place)
+    try:
+        engine = create_engine(url, pool_timeout=BUSY_TIMEOUT_S)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"the driver {error.name} is not installed", place=url.render_as_string()) from error
+    event.listen(engine, "connect", _ON_CONNECT[engine.dialect.name])
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "begin", _begin_sqlite)
+    _bring_up_to_date(engine)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Run one transaction alone among all writers of all processes; it is durable when the block has ended.
+
+    Raises:
+        Unavailable: Another writer held the database for `BUSY_TIMEOUT_S`, the disk is full, or the server is gone.
+        LedgerBroken: The file is damaged.
+    """
+    with translated(), engine.connect() as connection:
+        connection.execution_options(holdfast_writes=True)
+        with connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Run one transaction that sees the database as it is at one moment.
+
+    Raises:
+        Unavailable: The server is gone.
+        LedgerBroken: The file is damaged.
+    """
+    with translated(), engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what an engine raises into an error with place and remedy."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable(f"no connection came free within {BUSY_TIMEOUT_S:.0f} s", place="database") from error
+    except DBAPIError as error:
+        raise _translation(error) from error
+
+
+def migration_config(connection: Connection) -> Any:
+    """Return Alembic's configuration for the migrations that ship with this package, bound to a connection."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _translation(error: DBAPIError) -> HoldfastError:
+    said = str(error.orig).strip() or type(error.orig).__name__
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in said:
+        return LedgerBroken(f"the database file is damaged: {said}", place="database")
+    if name.startswith("SQLITE_CONSTRAINT") or str(getattr(error.orig, "sqlstate", "")).startswith("23"):
+        return LedgerBroken(
+            f"the tables contradict one another: {said}",
+            place="database",
+            remedy="`holdfast ledger verify` says where; `holdfast ledger rebuild` makes the projections anew.",
+        )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable(f"another process held the database for {BUSY_TIMEOUT_S:.0f} s", place="database")
+    return Unavailable(f"the database refused: {said}", place="database")
+
+
+def _make_private(path: Path) -> None:
+    """Create the file before SQLite does, so that it, and the log beside it, is nobody else's to read."""
+    try:
+        path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
+    except OSError as error:
+        raise Unavailable(f"the database cannot be opened: {error.strerror}", place=str(path)) from error
+
+
+def _connect_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver would say it too late to read heads safely
+    for pragma in (
+        f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
+        "journal_mode=WAL",  # readers and the writer do not stop one another
+        "synchronous=FULL",  # with WAL: a commit that was acknowledged survives a power cut
+        "wal_autocheckpoint=4000",  # pages, 16 MiB: groups of 1,000 entries write each page to its place less often
+        "foreign_keys=ON",
+        "trusted_schema=OFF",  # a planted trigger or view may not call functions with side effects
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("holdfast_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _connect_postgresql(connection: Any, _: object) -> None:
+    # A server may be configured to acknowledge before it has written; history is not the place for that.
+    connection.execute("SET synchronous_commit = on")
+    connection.execute(f"SET lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    connection.commit()
+
+
+_ON_CONNECT: Final = {"sqlite": _connect_sqlite, "postgresql": _connect_postgresql}
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    with reading(engine) as connection:
+        if _revision(connection) == SCHEMA:
+            return
+    # Loaded only where there is something to migrate: it takes as long as everything else together.
+    from alembic import command
+    from alembic.util import CommandError
+
+    # Alone among all processes: of several that open a new file at once, one migrates and the others find it done.
+    with writing(engine) as connection:
+        try:
+            command.upgrade(migration_config(connection), "head")
+        except CommandError as error:
+            found = _revision(connection)
+            raise Unavailable(
+                f"the database has schema {found}, this Holdfast knows {SCHEMA}",
+                place="database",
+                remedy="Use the version of Holdfast that made it, or a newer one.",
+            ) from error

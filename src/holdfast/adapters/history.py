@@ -1,0 +1,97 @@
+"""Rows of the ledger as entries: nothing is handed on that does not fit its hash, its place and its columns."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select
+
+from holdfast.adapters.database import entries
+from holdfast.adapters.projections import Change, Rows, fold
+from holdfast.core.errors import InvalidInput, LedgerBroken
+from holdfast.core.ledger import Entry, entry_hash, parse_entry
+
+PAGE: Final = 1000  # rows fetched at once: half a megabyte of ordinary entries
+
+
+def size_of(connection: Connection) -> int:
+    """Return the number of entries."""
+    newest = connection.execute(select(func.max(entries.c.position))).scalar()
+    return 0 if newest is None else int(newest) + 1
+
+
+def checked(row: Row[Any]) -> Entry:
+    """Return the entry of a row if the row says nothing else than its document.
+
+    Raises:
+        LedgerBroken: It does, or the document does not have the row's hash.
+    """
+    _check_types(row)
+    if entry_hash(row.document) != row.hash:
+        raise LedgerBroken("the entry was changed after it was written", place=f"entry {row.position}")
+    try:
+        entry = parse_entry(row.document)
+    except LedgerBroken as error:
+        raise LedgerBroken(error.message, place=f"entry {row.position}") from error
+    _check_columns(entry, row)
+    return entry
+
+
+def chained(connection: Connection, start: int, previous: str) -> Iterator[tuple[Entry, Row[Any]]]:
+    """Yield entries from `start` on, each linked to the one before it; `previous` is the hash before the first.
+
+    Raises:
+        LedgerBroken: An entry was changed or is missing.
+    """
+    for position, row in enumerate(_streamed(connection, start), start):
+        entry = checked(row)
+        if entry.position != position or entry.previous != previous:
+            raise LedgerBroken(f"the chain breaks between entry {position - 1} and this one", place=f"entry {position}")
+        yield entry, row
+        previous = row.hash
+
+
+def audited(connection: Connection, rows: Rows) -> Iterator[tuple[bytes, str]]:
+    """Yield all rows as `core.ledger.audit` takes them; once it asks for the next, look at what it does not know.
+
+    Args:
+        connection: One moment of the database.
+        rows: Takes in what the entries mean for the projections.
+
+    Raises:
+        LedgerBroken: A column or a body says what cannot be.
+    """
+    for row in _streamed(connection, 0):
+        _check_types(row)
+        yield row.document, row.hash
+        entry = parse_entry(row.document)
+        _check_columns(entry, row)
+        rows.add(folded(entry, row))
+
+
+def folded(entry: Entry, row: Row[Any]) -> Iterable[Change]:
+    """Return what an entry of the ledger changes.
+
+    Raises:
+        LedgerBroken: Its body cannot be read, so this code never took it in.
+    """
+    try:
+        return fold(entry, row.hash)
+    except InvalidInput as error:
+        reason = f"the entry's body cannot be read: {error.message}"
+        raise LedgerBroken(reason, place=f"entry {row.position}") from error
+
+
+def _streamed(connection: Connection, start: int) -> Iterable[Row[Any]]:
+    query = select(entries).where(entries.c.position >= start).order_by(entries.c.position)
+    return connection.execute(query.execution_options(yield_per=PAGE))
+
+
+def _check_types(row: Row[Any]) -> None:
+    if not isinstance(row.document, bytes) or not isinstance(row.hash, str):  # SQLite stores any type in any column
+        raise LedgerBroken("the entry was changed after it was written", place=f"entry {row.position}")
+
+
+def _check_columns(entry: Entry, row: Row[Any]) -> None:
+    said = (entry.position, entry.time, entry.kind, entry.actor, entry.stream, entry.stream_position)
+    if said != tuple(row)[:6]:  # the columns of `entries` up to the document
+        raise LedgerBroken("the entry's columns say something else than its document", place=f"entry {row.position}")

@@ -1,0 +1,121 @@
+"""uvicorn, bounded: an HTTP/1.1 server on one socket that gives no client more than its share of memory and time.
+
+uvicorn with httptools limits neither the size of a request's head nor the time it takes to arrive; both are limited
+here. It parses HTTP and speaks ASGI; what a request means is decided elsewhere.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD: Final = 64 << 10  # bytes of a request line with its headers; honest ones have less than 2 KiB
+HEAD_TIMEOUT_S: Final = 10.0  # for a head to arrive, counted from the connection or its first byte
+KEEP_ALIVE_S: Final = 30  # that an idle connection is kept
+MAX_CONNECTIONS: Final = 2048  # per worker; more are answered 503 at once
+GRACE_S: Final = 10  # to finish what is under way when told to stop
+LOOK_EVERY: Final = 10  # ticks of the server's loop, of 0.1 s each, between two looks for slow clients
+
+OnMalformed = Callable[[str], None]
+
+
+def run(app: Any, listening: socket.socket, *, on_started: Callable[[], None], on_malformed: OnMalformed) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Args:
+        app: The application.
+        listening: A bound socket; it listens from now on.
+        on_started: Called once connections are accepted.
+        on_malformed: Called with the peer's address for each request that is not HTTP.
+    """
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # what must be told is told by the application
+    logging.getLogger("uvicorn").propagate = False
+    protocol = _protocol(on_malformed)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # a header is no proof of an address
+        server_header=False,
+        date_header=True,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    _Server(config, on_started).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which also says when it has started and looks after slow clients."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_EVERY == 0:
+            oldest = asyncio.get_running_loop().time() - HEAD_TIMEOUT_S
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, _Bounded) and connection.head_since is not None:
+                    connection.end_if_older(oldest)
+        return await super().on_tick(counter)
+
+
+class _Bounded(HttpToolsProtocol):
+    """uvicorn's protocol, which also counts the bytes and the seconds of each request's head."""
+
+    head_since: float | None = None
+    _head_bytes = 0
+    on_malformed: OnMalformed
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.head_since = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        if self.head_since is not None:
+            if self._head_bytes > MAX_HEAD:
+                self.send_400_response("the head is too long")
+                return
+            self._head_bytes += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self.head_since, self._head_bytes = self.loop.time(), 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self.head_since = None
+        super().on_headers_complete()
+
+    def end_if_older(self, oldest: float) -> None:
+        """Close a connection whose head has been on its way since before `oldest`."""
+        if self.head_since is not None and self.head_since < oldest and not self.transport.is_closing():
+            self._tell()
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words about its parser stay here
+        self._tell()
+        self.head_since = None
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
+
+    def _tell(self) -> None:
+        self.on_malformed(self.client[0] if self.client else "")
+
+
+def _protocol(on_malformed: OnMalformed) -> type[_Bounded]:
+    """Return the protocol with somebody to tell; uvicorn makes its own instances."""
+    return type("Bounded", (_Bounded,), {"on_malformed": staticmethod(on_malformed)})

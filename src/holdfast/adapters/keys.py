@@ -1,0 +1,294 @@
+"""Keys on disk: one per role, encrypted at rest, opened by one secret, and never handed out.
+
+A private key lies in a file of its own, which only its owner may read, encrypted as `key_wrap` says and bound to all
+that the file says about it: role, id, owner and window. The secret is asked for when the first signature is, so that
+commands which only read never ask. Custody is `same-disk`: whoever is this user on this machine can sign. That is said,
+not hidden: a policy may demand better.
+"""
+
+import base64
+import errno
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
+from holdfast.adapters.key_wrap import Box, Ring, new_ring, open_ring, unwrap, wrap
+from holdfast.adapters.unlock import Unlock, check_new
+from holdfast.core.artifact import canonical
+from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Unavailable
+from holdfast.core.ports import Clock
+from holdfast.core.trust import ROLES, Algorithm, TrustedKey, keyid_of
+
+Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+T = TypeVar("T")
+
+VALID_FOR: Final = timedelta(days=365)  # NIST SP 800-57 part 1, 5.3.6: a private signature key serves 1 to 3 years
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {"release": "ecdsa-p256"}
+"""Roles whose keys are not Ed25519: the public `model_signing` tool takes keys of NIST curves only."""
+
+MAX_FILE: Final = 64 * 1024  # bytes; a key file takes less than 1 KiB
+_RING: Final = "ring.json"
+
+
+class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One key: its public half in the clear, its private half in a box."""
+
+    format: Literal["holdfast-key-1"]
+    public: TrustedKey
+    private: Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSigner:
+    """A door to one private key (port `Signer`)."""
+
+    public: TrustedKey
+    keys: "FileKeys" = field(repr=False)
+
+    @property
+    def keyid(self) -> str:
+        """The key's identifier: SHA-256 of its DER SubjectPublicKeyInfo, hex."""
+        return self.public.keyid
+
+    @property
+    def role(self) -> str:
+        """The one role this key signs for."""
+        return self.public.role
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature over the message (Ed25519, or ECDSA P-256 with SHA-256 in DER).
+
+        Raises:
+            Unavailable: The unlock secret is missing or wrong.
+            NotVerified: The key file was changed.
+        """
+        return self.keys.sign(self.role, message)
+
+
+class FileKeys:
+    """The keys of one folder by role (port `Keys`). Opening asks for no secret; the first signature does."""
+
+    __slots__ = ("_files", "_lock", "_master", "_opened", "_ring", "_unlock")
+
+    def __init__(self, ring: Ring, files: Mapping[str, KeyFile], unlock: Unlock) -> None:
+        """Hold what `open_keys` has read."""
+        self._ring = ring
+        self._files = dict(files)
+        self._unlock = unlock
+        self._master: bytes | None = None
+        self._opened: dict[str, Private] = {}
+        self._lock = threading.Lock()
+
+    def signer(self, role: str) -> FileSigner:
+        """Return the signer of a role; the ring is unlocked when it first signs.
+
+        Raises:
+            NotFound: No key for this role.
+        """
+        return FileSigner(public=self._file(role).public, keys=self)
+
+    def sign(self, role: str, message: bytes) -> bytes:
+        """Return a signature by a role's key; see `FileSigner.sign`."""
+        with self._lock:
+            if role not in self._opened:
+                self._opened[role] = _unwrapped(self._file(role), self._unlocked())
+            private = self._opened[role]
+        if isinstance(private, ed25519.Ed25519PrivateKey):
+            return private.sign(message)
+        return private.sign(message, ec.ECDSA(hashes.SHA256()))
+
+    def unlock(self) -> None:
+        """Ask for the secret now rather than at the first signature.
+
+        Raises:
+            Unavailable: The secret is missing or wrong.
+        """
+        with self._lock:
+            self._unlocked()
+
+    def trusted_keys(self) -> tuple[TrustedKey, ...]:
+        """Return the public halves with their windows, by role."""
+        return tuple(self._files[role].public for role in sorted(self._files))
+
+    def public_pem(self, role: str) -> bytes:
+        """Return a public key as PEM, for other tools.
+
+        Raises:
+            NotFound: No key for this role.
+        """
+        public = serialization.load_der_public_key(base64.b64decode(self._file(role).public.public))
+        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def custody(self) -> str:
+        """Say how well the private keys are isolated from what they sign."""
+        return "same-disk"
+
+    def _file(self, role: str) -> KeyFile:
+        if role not in self._files:
+            raise NotFound(f"there is no key of role {role}", expected=", ".join(sorted(self._files)))
+        return self._files[role]
+
+    def _unlocked(self) -> bytes:
+        if self._master is None:
+            self._master = open_ring(self._ring, self._unlock)
+        return self._master
+
+
+def create_keys(
+    root: Path,
+    roles: Iterable[str],
+    *,
+    owner: str,
+    clock: Clock,
+    unlock: Unlock,
+    valid_for: timedelta = VALID_FOR,
+) -> FileKeys:
+    """Make one key for each role in a new folder: all of them or none, also if the process dies on the way.
+
+    Args:
+        root: The folder; it must not exist yet, or be empty.
+        roles: Roles of `core.trust.ROLES`.
+        owner: The person or service that answers for the keys.
+        clock: When their window begins.
+        unlock: What will open them.
+        valid_for: How long their window lasts.
+
+    Raises:
+        InvalidInput: No roles, an unknown one, no owner, or a passphrase that is too easily guessed.
+        Conflict: The folder holds something; keys are never overwritten.
+        Unavailable: The folder cannot be written, or the secret cannot be had.
+    """
+    wanted = tuple(dict.fromkeys(roles))
+    unknown = [role for role in wanted if role not in ROLES]
+    if not wanted or unknown:
+        raise InvalidInput(f"keys for {', '.join(unknown) or 'no role'}", expected=", ".join(ROLES))
+    if not owner.strip():
+        raise InvalidInput("keys without an owner", expected="the person or service that answers for them")
+    secret = unlock.secret()
+    check_new(unlock, secret)
+    ring, master = new_ring(unlock.sort, secret)
+    begins = clock.now().astimezone(UTC)
+    files = {role: _new_key(role, owner, begins, begins + valid_for, master) for role in wanted}
+    _write_folder(root, ring, files)
+    return FileKeys(ring, files, unlock)
+
+
+def open_keys(root: Path, unlock: Unlock) -> FileKeys:
+    """Return the keys of a folder; the secret is asked for at the first signature.
+
+    Raises:
+        NotFound: There are no keys.
+        Refused: A key file is open to others.
+        NotVerified: A key file cannot be read, or is not of the role it is named after.
+    """
+    files = _read_files(root)
+    return FileKeys(_read(root / _RING, Ring, "the key ring"), files, unlock)
+
+
+def trusted_keys(root: Path) -> tuple[TrustedKey, ...]:
+    """Return the public halves of a folder's keys with their windows, by role; no secret is needed.
+
+    Nothing but the folder vouches for them: it is the trust document, signed by the root, that makes them trusted.
+
+    Raises:
+        NotFound: There are no keys.
+        Refused: A key file is open to others.
+        NotVerified: A key file cannot be read, or is not of the role it is named after.
+    """
+    files = _read_files(root)
+    return tuple(files[role].public for role in sorted(files))
+
+
+def _read_files(root: Path) -> dict[str, KeyFile]:
+    paths = sorted(path for path in root.glob("*.json") if path.name != _RING)
+    if not paths:
+        raise NotFound("there are no keys", place=str(root), remedy="Make a workspace with `holdfast init`.")
+    files = {}
+    for path in paths:
+        file = _read(path, KeyFile, f"the key file {path.name}")
+        if file.public.role != path.stem or path.stem not in ROLES:
+            raise NotVerified(f"the key is of role {file.public.role}", place=str(path), expected=f"role {path.stem}")
+        files[path.stem] = file
+    return files
+
+
+def _read(path: Path, of: type[T], what: str) -> T:
+    data = read_private(path, what=what, limit=MAX_FILE)
+    try:
+        return msgspec.json.decode(data, type=of)
+    except msgspec.MsgspecError as error:
+        raise NotVerified(f"{what} cannot be read: {error}", place=str(path)) from error
+
+
+def _new_key(role: str, owner: str, begins: datetime, ends: datetime, master: bytes) -> KeyFile:
+    algorithm = ALGORITHMS.get(role, "ed25519")
+    private: Private = (
+        ed25519.Ed25519PrivateKey.generate() if algorithm == "ed25519" else ec.generate_private_key(ec.SECP256R1())
+    )
+    der = _public_der(private)
+    public = TrustedKey(
+        keyid=keyid_of(der),
+        algorithm=algorithm,
+        public=base64.b64encode(der).decode(),
+        role=role,
+        not_before=begins,
+        not_after=ends,
+        owner=owner,
+    )
+    content = private.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    box = wrap(master, purpose=_purpose(public), content=content, said=canonical(public))
+    return KeyFile(format="holdfast-key-1", public=public, private=box)
+
+
+def _unwrapped(file: KeyFile, master: bytes) -> Private:
+    place = f"key {file.public.keyid[:16]} of role {file.public.role}"
+    try:
+        content = unwrap(master, purpose=_purpose(file.public), box=file.private, said=canonical(file.public))
+    except NotVerified as error:
+        raise NotVerified("the key file was changed after it was made", place=place) from error
+    private = serialization.load_der_private_key(content, password=None)
+    # The ring's holder could have wrapped another key under this id; the type is for the type checker.
+    if not isinstance(private, Private) or keyid_of(_public_der(private)) != file.public.keyid:
+        raise NotVerified("the private key does not belong to the public one", place=place)
+    return private
+
+
+def _purpose(public: TrustedKey) -> bytes:
+    return f"{public.role}\n{public.keyid}".encode()
+
+
+def _public_der(private: Private) -> bytes:
+    return private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _write_folder(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> None:
+    """Write everything beside its place and move it there at once: a folder with some of its keys never exists."""
+    beside = None
+    try:
+        root.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+        for name, content in {_RING: ring, **{f"{role}.json": file for role, file in files.items()}}.items():
+            write_new(beside / name, msgspec.json.encode(content))
+        beside.rename(root)  # fails on a folder that holds anything
+        sync_directory(root.parent)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise Conflict("there is something already where the keys would lie", place=str(root)) from error
+        raise Unavailable(f"the keys cannot be written: {error.strerror}", place=str(root)) from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)  # gone if it was moved; a crash leaves only encrypted keys

@@ -1,0 +1,314 @@
+"""The ledger in a database: appends in groups, reads that verify, proofs, checkpoints, and the audit of everything.
+
+Whatever is read is checked on the way: an entry whose bytes, hash, place or columns do not fit is an error, never an
+answer. Whatever is signed is checked before: the tree grows only along an unbroken chain, and no checkpoint is signed
+that contradicts the newest one already signed. How far all this can be believed is `verify`'s to say: what lies beside
+the ledger can be replaced together with it, so only a checkpoint kept elsewhere anchors it.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select
+
+from holdfast.adapters.database import checkpoints, entries, pointers, reading, streams, writing
+from holdfast.adapters.group_commit import GroupCommit, request
+from holdfast.adapters.history import PAGE, audited, chained, checked, folded, size_of
+from holdfast.adapters.leases import TTL_S, lease
+from holdfast.adapters.projections import Rows, read_heads
+from holdfast.core.artifact import Digest
+from holdfast.core.errors import LedgerBroken, NotFound, NotVerified
+from holdfast.core.ledger import (
+    GENESIS,
+    Audit,
+    Checkpoint,
+    Draft,
+    Entry,
+    Heads,
+    Rebuilt,
+    SignedCheckpoint,
+    audit,
+    open_checkpoint,
+    sign_checkpoint,
+)
+from holdfast.core.merkle import Tree, leaf_hash
+from holdfast.core.ports import Clock
+from holdfast.core.trust import TrustedKey, raw_ed25519
+
+
+class CheckpointSigner(Protocol):
+    """What the ledger needs of its key: Ed25519, as signed notes ask for."""
+
+    @property
+    def public(self) -> TrustedKey:
+        """The public half."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature over the message."""
+        ...
+
+
+class SqlLedger:
+    """The append-only history in SQLite or PostgreSQL (port `Ledger`); safe for threads, and beside other processes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock,
+        signer: CheckpointSigner,
+        origin: str,
+        former: Sequence[TrustedKey] = (),
+    ) -> None:
+        """Use a database whose schema is current.
+
+        Args:
+            engine: From `open_database`.
+            clock: The witness of each entry's time.
+            signer: The ledger's key; asked to sign checkpoints only.
+            origin: The ledger's name in its checkpoints (C2SP tlog-checkpoint, "origin").
+            former: Keys that signed earlier checkpoints kept here.
+        """
+        self._engine = engine
+        self._clock = clock
+        self._signer = signer
+        self._origin = origin
+        self._keys = (signer.public, *former)
+        self._commits = GroupCommit(engine, clock)
+        self._tree = Tree()
+        self._head = GENESIS  # hash of the newest entry in the tree
+        self._growing = threading.Lock()
+
+    def append(
+        self, drafts: Sequence[Draft], *, expect: Heads | None = None, consume_nonce: str | None = None
+    ) -> tuple[Entry, ...]:
+        """Append in one transaction and return once it is durable.
+
+        Args:
+            drafts: What to append, in order.
+            expect: The stream heads the decision was made on; all must still be current.
+            consume_nonce: The nonce of the permit that this rests on, spent in the same transaction.
+
+        Returns:
+            The entries as a reader will find them.
+
+        Raises:
+            Conflict: A head in `expect` has moved; nothing was written.
+            Refused: The nonce was used before; nothing was written.
+            InvalidInput: No drafts, or one that cannot be stored; nothing was written.
+            Unavailable: The database is busy, full or gone; nothing was written.
+        """
+        return self._commits.append(request(drafts, expect, consume_nonce))
+
+    def lease(self, name: str, ttl_s: float = TTL_S) -> AbstractContextManager[None]:
+        """Hold a named lease, renewed while the block runs.
+
+        Raises:
+            Conflict: Another living process holds it, named; or the lease was lost inside the block.
+        """
+        return lease(self._engine, self._clock, name, ttl_s=ttl_s)
+
+    def stream(self, name: str) -> tuple[Entry, ...]:
+        """Return every entry of one stream, in order, the whole of it.
+
+        Raises:
+            LedgerBroken: An entry was changed or is missing.
+        """
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(entries).where(entries.c.stream == name).order_by(entries.c.stream_position)
+            ).all()
+            row = connection.execute(select(streams.c.length, streams.c.head).where(streams.c.stream == name)).first()
+        head, found = (0, GENESIS), []
+        for each in rows:
+            entry = checked(each)
+            if (entry.stream_position, entry.stream_previous) != head:
+                raise LedgerBroken(f"the history of {name} has a gap here", place=f"entry {entry.position}")
+            head = (entry.stream_position + 1, each.hash)
+            found.append(entry)
+        if head != (tuple(row) if row else (0, GENESIS)):  # else a bad end could be hidden by cutting it off
+            raise LedgerBroken(f"the history of {name} does not end where it should", place=f"stream {name}")
+        return tuple(found)
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+        """Yield entries by position, `stop` excluded; what is appended meanwhile is included where `stop` allows.
+
+        Raises:
+            LedgerBroken: An entry was changed or is missing.
+        """
+        position = start
+        while stop is None or position < stop:
+            query = select(entries).where(entries.c.position >= position).order_by(entries.c.position).limit(PAGE)
+            with reading(self._engine) as connection:
+                rows = connection.execute(query).all()
+            for row in rows:
+                if stop is not None and position >= stop:
+                    return
+                if row.position != position:
+                    raise LedgerBroken("the next entries are missing", place=f"entry {position}")
+                yield checked(row)
+                position += 1
+            if not rows:
+                return
+
+    def heads(self, streams: Sequence[str]) -> Heads:
+        """Return the newest position and hash of each stream, all read at one moment."""
+        with reading(self._engine) as connection:
+            return read_heads(connection, streams)
+
+    def size(self) -> int:
+        """Return the number of entries."""
+        with reading(self._engine) as connection:
+            return size_of(connection)
+
+    def pointer(self, name: str) -> Digest | None:
+        """Return the digest that a name points to now, or None."""
+        with reading(self._engine) as connection:
+            found = connection.execute(select(pointers.c.digest).where(pointers.c.name == name)).scalar()
+        return Digest(found) if found else None
+
+    def root(self) -> bytes:
+        """Return the Merkle root over all entries.
+
+        Raises:
+            LedgerBroken: The chain breaks.
+        """
+        with self._growing:
+            self._grow()
+            return self._tree.root()
+
+    def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
+        """Return the audit path of one entry in the tree of `size` entries (RFC 6962, 2.1.1).
+
+        Raises:
+            NotFound: There are not so many entries.
+            LedgerBroken: The chain breaks.
+        """
+        with self._growing:
+            if size > len(self._tree):
+                self._grow()
+            try:
+                return self._tree.inclusion(position, size)
+            except ValueError as error:
+                raise NotFound(str(error), place=self._origin) from error
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that the tree of `new` entries only adds to the tree of `old` (RFC 6962, 2.1.2).
+
+        Raises:
+            NotFound: There are not so many entries.
+            LedgerBroken: The chain breaks.
+        """
+        with self._growing:
+            if new > len(self._tree):
+                self._grow()
+            try:
+                return self._tree.consistency(old, new)
+            except ValueError as error:
+                raise NotFound(str(error), place=self._origin) from error
+
+    def checkpoint(self) -> SignedCheckpoint:
+        """Sign and keep a checkpoint of the present tree.
+
+        Raises:
+            LedgerBroken: The chain breaks, or history no longer fits the newest checkpoint kept here: what does not fit
+                is not signed.
+            Unavailable: The key cannot be unlocked.
+        """
+        with self._growing:
+            self._grow()
+            with reading(self._engine) as connection:
+                newest = self._kept(connection, newest_only=True)
+            for kept in newest:
+                if kept.size > len(self._tree) or self._tree.root(kept.size) != kept.root:
+                    raise LedgerBroken(
+                        f"history before the checkpoint at {kept.size} was rewritten", place=f"entries 0 to {kept.size}"
+                    )
+            present = Checkpoint(
+                origin=self._origin, size=len(self._tree), root=self._tree.root(), time=self._clock.now()
+            )
+        signature = self._signer.sign(present.body)
+        signed = sign_checkpoint(present, public_key=raw_ed25519(self._signer.public), signature=signature)
+        with writing(self._engine) as connection:  # of one size the newest is kept: it says the same, later
+            connection.execute(delete(checkpoints).where(checkpoints.c.size == present.size))
+            connection.execute(insert(checkpoints), {"size": present.size, "note": signed.note})
+        return signed
+
+    def checkpoints(self) -> tuple[SignedCheckpoint, ...]:
+        """Return the checkpoints kept beside the ledger, oldest first, nothing believed."""
+        with reading(self._engine) as connection:
+            notes = connection.execute(select(checkpoints.c.note).order_by(checkpoints.c.size)).scalars().all()
+        return tuple(SignedCheckpoint(note=bytes(note)) for note in notes)
+
+    def verify(self, outside: Sequence[Checkpoint] = ()) -> Audit:
+        """Check everything: chain, streams, tree, columns, projections and the checkpoints kept here.
+
+        Args:
+            outside: Opened checkpoints from anywhere but beside the ledger; only these anchor it.
+
+        Raises:
+            LedgerBroken: With the first entry, checkpoint or table that does not fit as its place.
+        """
+        rows = Rows()
+        with reading(self._engine) as connection:
+            found = audit(audited(connection, rows), [*self._kept(connection), *outside])
+            differing = rows.differing(connection)
+        if differing:
+            raise LedgerBroken(
+                "a table says something else than the entries it is made from",
+                place=f"table {differing[0].name}",
+                remedy="Find out who changed it; then `holdfast ledger rebuild` makes it anew.",
+            )
+        return replace(found, anchored=max((each.size for each in outside if each.size), default=None))
+
+    def rebuild(self) -> Rebuilt:
+        """Make every projection anew from the entries, and say which of them said something else.
+
+        Raises:
+            LedgerBroken: An entry was changed or is missing; nothing was touched.
+        """
+        rows, count = Rows(), 0
+        with writing(self._engine) as connection:
+            for entry, row in chained(connection, 0, GENESIS):
+                rows.add(folded(entry, row))
+                count += 1
+            differing = rows.differing(connection)
+            rows.replace(connection, differing)
+        return Rebuilt(entries=count, differed=tuple(table.name for table in differing))
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+    def _grow(self) -> None:
+        """Take new entries into the tree, along an unbroken chain from the last one that is in it."""
+        with reading(self._engine) as connection:
+            if size_of(connection) < len(self._tree):
+                raise LedgerBroken("entries are gone that were here before", place=f"entry {len(self._tree) - 1}")
+            for _, row in chained(connection, len(self._tree), self._head):
+                self._tree.append(leaf_hash(row.document))
+                self._head = row.hash
+
+    def _kept(self, connection: Connection, *, newest_only: bool = False) -> tuple[Checkpoint, ...]:
+        query = select(checkpoints).order_by(checkpoints.c.size.desc())
+        rows = connection.execute(query.limit(1) if newest_only else query).all()
+        return tuple(self._opened(row) for row in rows)
+
+    def _opened(self, row: Row[Any]) -> Checkpoint:
+        place = f"checkpoint {row.size}"
+        if not isinstance(row.note, bytes):
+            raise LedgerBroken("a checkpoint kept here is not readable", place=place)
+        for key in self._keys:
+            try:
+                opened = open_checkpoint(
+                    SignedCheckpoint(note=row.note), origin=self._origin, public_key=raw_ed25519(key)
+                )
+            except NotVerified:
+                continue  # another key of this ledger may have signed it
+            if opened.size == row.size:
+                return opened
+        raise LedgerBroken("a checkpoint kept here was changed, or another ledger's key signed it", place=place)

@@ -1,0 +1,1 @@
+"""The migrations in order, each naming the one before it."""

@@ -1,0 +1,205 @@
+"""The supervisor: forks workers that share one port, says when they are ready, and starts anew those that die.
+
+Decides nothing about requests. Each worker listens with a socket of its own (SO_REUSEPORT), so the kernel spreads the
+connections, and a worker that is not ready yet is not listening. The parent forks before anything heavy is imported and
+stays single-threaded: a thread that holds a lock during a fork would hold it in the child for ever. A worker whose
+parent is gone ends too.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final, NoReturn, TypeAlias
+
+from holdfast.core.errors import InvalidInput, Unavailable
+
+MAX_WORKERS: Final = 256  # more processes than any machine here has cores
+FIRST_PAUSE_S: Final = 0.5  # before a worker that died is started anew; doubles each time it dies young
+LONGEST_PAUSE_S: Final = 30.0
+GROWN_UP_S: Final = 60.0  # a worker that lived this long died of something new
+GRACE_S: Final = 15.0  # to finish what is under way after SIGTERM; then the kernel ends it
+LOOK_S: Final = 0.1  # between two looks at the workers
+FLUSH: Final = signal.SIGUSR1  # passed on to the workers: tell now what you would tell later
+_READY: Final = b"r"
+
+Ready: TypeAlias = Callable[[], None]
+Work: TypeAlias = Callable[[int, socket.socket, Ready], None]
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    pipe: int  # on which it says that it is ready
+    born_s: float
+    ready: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """Keeps a number of workers alive until it is told to stop."""
+
+    host: str
+    port: int
+    workers: int
+    work: Work
+    on_ready: Callable[[int], None]  # called once, with the port, when every worker is ready
+    _alive: dict[int, _Worker] = field(default_factory=dict)  # by process id
+    _due: dict[int, float] = field(default_factory=dict)  # when a dead worker's number is started anew
+    _pauses: dict[int, float] = field(default_factory=dict)
+    _lifeline: tuple[int, int] = field(default=(-1, -1))
+    _kill_at: float = 0.0  # when those still alive are killed; 0 while nobody has said stop
+    _told: bool = False
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, and return once every worker has ended.
+
+        Raises:
+            InvalidInput: A number of workers that makes no sense.
+            Unavailable: The address cannot be listened on.
+        """
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise InvalidInput(f"{self.workers} workers", expected=f"1 to {MAX_WORKERS}")
+        probe(self.host, self.port)
+        self._lifeline = os.pipe()
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        before[FLUSH] = signal.signal(FLUSH, self._pass_on)
+        try:
+            with bind(self.host, self.port) as reserved:  # never listens: it holds the port while workers come and go
+                self._supervise(reserved.getsockname()[1])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for end in self._lifeline:
+                os.close(end)
+
+    def _supervise(self, port: int) -> None:
+        self._due = dict.fromkeys(range(self.workers), 0.0)
+        while self._alive or not self._kill_at:
+            for number in [number for number, due in self._due.items() if due <= time.monotonic()]:
+                if not self._kill_at:
+                    self._start(number, port)
+            self._listen()
+            if not self._told and len(self._alive) == self.workers and all(w.ready for w in self._alive.values()):
+                self._told = True
+                self.on_ready(port)
+            self._bury()
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._kill_at = self._kill_at or time.monotonic() + GRACE_S
+        for pid in self._alive:
+            os.kill(pid, signal.SIGTERM)
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        for pid in self._alive:
+            os.kill(pid, number)
+
+    def _start(self, number: int, port: int) -> None:
+        reading, writing = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            for unused in (reading, self._lifeline[1], *(other.pipe for other in self._alive.values())):
+                os.close(unused)
+            self._be_worker(number, port, writing)
+        os.close(writing)
+        del self._due[number]
+        self._alive[pid] = _Worker(number=number, pipe=reading, born_s=time.monotonic())
+        if self._kill_at:  # the signal came while the child was being born
+            os.kill(pid, signal.SIGTERM)
+
+    def _be_worker(self, number: int, port: int, writing: int) -> NoReturn:
+        """Work in the child, and leave it without the parent's clean-up."""
+        code = 70
+        try:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(signum, signal.SIG_DFL)
+            signal.signal(FLUSH, signal.SIG_IGN)  # until the work says what to do about it
+            threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True, name="lifeline").start()
+            with bind(self.host, port) as listening:
+                self.work(number, listening, lambda: _say_ready(writing))
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException as error:  # noqa: BLE001 - the last frame of a process: nothing above could handle it
+            sys.stderr.write(f"worker {number} ended: {type(error).__name__}: {error}\n")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _listen(self) -> None:
+        """Take in which workers are ready, or let a moment pass."""
+        waiting = {worker.pipe: worker for worker in self._alive.values() if not worker.ready}
+        said, _, _ = select.select(list(waiting), [], [], LOOK_S)
+        for pipe in said:
+            waiting[pipe].ready = os.read(pipe, 1) == _READY
+        if said and not all(waiting[pipe].ready for pipe in said):
+            time.sleep(LOOK_S)  # one ended without a word; whoever buries it will see how
+
+    def _bury(self) -> None:
+        """See which workers ended, and when each is due again."""
+        now = time.monotonic()
+        for pid, worker in list(self._alive.items()):
+            if self._kill_at and now > self._kill_at:
+                os.kill(pid, signal.SIGKILL)
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+            del self._alive[pid]
+            os.close(worker.pipe)
+            before = self._pauses.get(worker.number, 0.0) if now - worker.born_s < GROWN_UP_S else 0.0
+            self._pauses[worker.number] = min(2 * before, LONGEST_PAUSE_S) if before else FIRST_PAUSE_S
+            self._due[worker.number] = now + self._pauses[worker.number]
+
+
+def _say_ready(writing: int) -> None:
+    os.write(writing, _READY)
+
+
+def _follow(lifeline: int) -> None:
+    """End this process when its parent's end of the pipe is closed, however the parent died."""
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address that others of this user may share; it does not listen yet.
+
+    Raises:
+        Unavailable: The address is not ours to bind.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise Unavailable(
+            f"{host} port {port} cannot be bound: {error}", remedy="Choose another --host or --port."
+        ) from error
+    return bound
+
+
+def probe(host: str, port: int) -> None:
+    """Check that nobody listens at an address yet: SO_REUSEPORT would silently share it with another gateway.
+
+    Raises:
+        Unavailable: Somebody does.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            alone.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise Unavailable(
+                f"{host} port {port} cannot be bound: {error}",
+                remedy="Stop what listens there, or choose another --port.",
+            ) from error

@@ -1,0 +1,258 @@
+"""Composition root of the data plane: the gateway as a process of its own.
+
+Chooses adapters, starts threads and a server, and decides nothing: what may answer is `serve.loading`'s to decide, what
+a request meets, `serve.gateway`'s. The process needs the published folder, the pinned root keys, its own identity and
+the credential key. It has no database, no training code and no private release key, and starts no process once it is
+ready.
+
+The supervisor forks workers before anything heavy is imported: that is why this module imports inside its functions.
+Each worker loads for itself, listens once it has loaded, and is ready when it has something to serve.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
+
+if TYPE_CHECKING:
+    from holdfast.core.ports import Signer
+    from holdfast.core.trust import Trust
+    from holdfast.serve import Gateway, Loader, Recorder
+
+POLL_S: Final = 0.25  # between two looks at the published folder
+EVENTS_S: Final = 0.05  # between two groups of security events on their way to the disk
+MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
+MAX_KEY: Final = 4096  # bytes of the credential key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """What a gateway is told when it starts; see `docs/reference/gateway.md`."""
+
+    published: Path  # the folder that the control plane writes
+    home: Path  # the gateway's own folder: memory and spool
+    root: Path  # the root keys it pins, as a trust document in plain JSON
+    credential_key: Path  # the key of the keyed hashes by which API keys are known
+    identity: "Callable[[], Signer]"  # opens the gateway's own signing key, in the worker that uses it
+    environment: str = "production"
+    origin: str = ""  # of the ledger's checkpoints; the root document's workspace if left out
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    telemetry_every_s: float = 5.0
+    ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends
+    metrics_for_all: bool = False  # /metrics answers callers from other machines too
+
+
+def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT.
+
+    Args:
+        config: Where everything is.
+        tell: Takes one document when every worker is ready; by default it goes to standard output as one line of JSON.
+
+    Raises:
+        InvalidInput: The configuration makes no sense.
+        Unavailable: The address cannot be listened on.
+    """
+    from holdfast.adapters.supervisor import Supervisor
+
+    if config.telemetry_every_s <= 0:
+        raise InvalidInput(f"telemetry every {config.telemetry_every_s} s", expected="more than 0")
+    announce = tell or _print_line
+
+    def ready(port: int) -> None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        document = {"event": "ready", "url": f"http://{host}:{port}", "pid": os.getpid(), "workers": config.workers}
+        if config.ready_file is not None:
+            _write_ready(config.ready_file, document)
+        announce(document)
+
+    def work(number: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
+        Worker(config=config, number=number, say_ready=say_ready).run(listening)
+
+    try:
+        Supervisor(host=config.host, port=config.port, workers=config.workers, work=work, on_ready=ready).run()
+    finally:
+        if config.ready_file is not None:
+            config.ready_file.unlink(missing_ok=True)
+
+
+def _print_line(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def _write_ready(path: Path, document: dict[str, Any]) -> None:
+    """Write the ready file whole: whoever waits for it must never read half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(document), encoding="utf-8")
+    temporary.replace(path)
+
+
+class Worker:
+    """One process that answers: a gateway, the threads that keep its state and records, and a server."""
+
+    def __init__(self, *, config: EdgeConfig, number: int, say_ready: Callable[[], None]) -> None:
+        """Open keys and folders; nothing is loaded yet.
+
+        Raises:
+            HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
+        """
+        from holdfast.serve import Watcher
+
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a gateway multiplies no matrices outside ONNX Runtime
+        self._config, self._say_ready = config, say_ready
+        self._gateway, loader, self._recorder = assemble(config, number)
+        self._watcher = Watcher(loader=loader, complain=self._complain)
+        self._recorder.open()
+        self._stop, self._flush = threading.Event(), threading.Event()
+        self._listening, self._said, self._complaint = False, False, ""
+
+    def run(self, listening: socket.socket) -> None:
+        """Answer until SIGTERM or SIGINT, then write what is left to tell."""
+        from holdfast.adapters import http_server
+        from holdfast.adapters.supervisor import FLUSH
+        from holdfast.serve.asgi import asgi
+
+        signal.signal(FLUSH, lambda *_: self._flush.set())
+        self._look()
+        threads = [
+            threading.Thread(target=self._watch, name="watcher", daemon=True),
+            threading.Thread(target=self._record, name="recorder", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            http_server.run(
+                asgi(self._gateway), listening, on_started=self._has_started, on_malformed=self._gateway.not_http
+            )
+        finally:
+            self._stop.set()
+            self._flush.set()
+            for thread in threads:
+                thread.join()
+
+    def _has_started(self) -> None:
+        self._listening = True
+        self._perhaps_ready()
+
+    def _perhaps_ready(self) -> None:
+        state = self._gateway.state
+        if self._listening and not self._said and state is not None and state.routes:
+            self._said = True
+            self._say_ready()
+
+    def _look(self) -> None:
+        self._watcher.look()
+        self._perhaps_ready()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL_S):
+            self._look()
+
+    def _record(self) -> None:
+        """Keep records until told to stop, and then once more."""
+        every = self._config.telemetry_every_s
+        due = time.monotonic() + every
+        while not self._stop.is_set():
+            self._attempt(self._recorder.write_events)
+            if self._flush.wait(EVENTS_S) or time.monotonic() >= due:
+                self._flush.clear()
+                self._attempt(self._recorder.write_events)  # what was noted is anchored by what is told
+                self._attempt(self._recorder.tell_windows)
+                due = time.monotonic() + every
+        self._attempt(self._recorder.write_events)
+        self._attempt(self._recorder.tell_windows)
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        """Do one step of record keeping; what fails is kept in memory, tried again, and said."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the records of later steps must not depend on this one
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Say on standard error what went wrong, once for as long as it stays the same."""
+        known = isinstance(error, HoldfastError)
+        words = str(error) if known else f"{type(error).__name__}: {error}"
+        if words != self._complaint:
+            self._complaint = words
+            code = error.code if isinstance(error, HoldfastError) else "HF000"
+            sys.stderr.write(json.dumps({"event": "problem", "code": code, "words": words}) + "\n")
+            sys.stderr.flush()
+
+
+def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorder]":
+    """Return a worker's gateway with its loader and its recorder, nothing loaded yet.
+
+    Raises:
+        HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
+    """
+    from holdfast import __version__
+    from holdfast.adapters.clock import SystemClock
+    from holdfast.adapters.durable import read_private
+    from holdfast.adapters.published import MemoryFile, PublishedFolder
+    from holdfast.adapters.runtime import OnnxRuntime
+    from holdfast.adapters.spool import Spool
+    from holdfast.serve import Gateway, Ground, Loader, Pins, Recorder
+    from holdfast.serve.credentials import check_credential_key
+    from holdfast.serve.loading import Remembered
+
+    root = read_root(config.root)
+    credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
+    check_credential_key(credential_key)
+    clock = SystemClock()
+    ground = Ground(
+        clock=clock,
+        monotonic=time.perf_counter,
+        credential_key=credential_key,
+        version=__version__,
+        metrics_for_all=config.metrics_for_all,
+    )
+    gateway = Gateway(ground)
+    loader = Loader(
+        published=PublishedFolder(config.published),
+        memory=MemoryFile(path=config.home / "state.json", type=Remembered, height=Remembered.height),
+        runtime=OnnxRuntime(),
+        pins=Pins(root=root, origin=config.origin or root.workspace, environment=config.environment),
+        ground=ground,
+        gateway=gateway,
+        workers=config.workers,
+    )
+    spool = Spool(config.home / "spool", number)
+    return gateway, loader, Recorder(worker=number, gateway=gateway, spool=spool, signer=config.identity(), clock=clock)
+
+
+def read_root(path: Path) -> "Trust":
+    """Return the root keys that a gateway pins.
+
+    Raises:
+        NotVerified: The document names keys of other roles, too few of them, or is no trust document.
+    """
+    import msgspec
+
+    from holdfast.adapters.published import read_bounded
+    from holdfast.core.trust import Trust
+
+    try:
+        root = msgspec.json.decode(read_bounded(path, MAX_ROOT, "the pinned root document"), type=Trust)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotVerified(f"the pinned root document cannot be read: {error}", place=str(path)) from error
+    owners = {key.owner for key in root.of_role("root")}
+    if root.root_threshold < 1 or len(owners) < root.root_threshold or any(key.role != "root" for key in root.keys):
+        raise NotVerified(
+            "the pinned document does not hold root keys alone, and enough of them",
+            place=str(path),
+            expected=f"keys of {max(root.root_threshold, 1)} owners, all of role root",
+        )
+    return root

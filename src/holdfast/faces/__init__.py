@@ -1,0 +1,1 @@
+"""Faces: thin skins over the table of commands; they render and exit, and decide nothing."""

@@ -1,0 +1,136 @@
+"""The command line, made from `lifecycle.COMMANDS`: one click command a row, so that what one face can do, all can.
+
+Exit codes are those of `core.errors`: 0 done, 1 refused by policy, 2 usage, 3 bad input, 4 not verified, 5 something is
+missing here, 6 somebody was faster, 7 a stage failed, 70 a defect.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from holdfast import __version__
+from holdfast.core.errors import HoldfastError, UsageError
+from holdfast.lifecycle import COMMANDS, Command, Option
+
+_TYPES: Final[dict[str, Any]] = {"text": str, "path": click.Path(path_type=Path), "int": int, "float": float, "flag": bool}
+_INTERRUPTED: Final = 130  # what shells report for a process that ctrl-C ended
+
+
+def main() -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; errors go to standard error as one message, never a traceback."""
+    as_json = "--json" in arguments
+    try:
+        result = build().main(args=arguments, prog_name="holdfast", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        return _complain(UsageError(error.format_message()), as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except HoldfastError as error:
+        return _complain(error, as_json=as_json)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nothing is left to say to it
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: HoldfastError, *, as_json: bool) -> int:
+    from holdfast.faces.render import complain  # noqa: PLC0415 - Rich is loaded only where something is shown
+
+    if as_json:
+        click.echo(json.dumps({"error": error.document()}, ensure_ascii=False))
+    else:
+        complain(error)
+    return error.exit_code
+
+
+def build() -> click.Group:
+    """Return the whole command line."""
+    root = click.Group(
+        "holdfast",
+        help="Carry a model from raw rows to production, every step leaving signed evidence.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    root.params.append(click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version))
+    for command in COMMANDS:
+        group = root
+        for word in command.words[:-1]:
+            found = group.commands.get(word)
+            if not isinstance(found, click.Group):
+                found = click.Group(word, help=f"Commands about the {word}.")
+                group.add_command(found)
+            group = found
+        group.add_command(_command(command))
+    return root
+
+
+def _version(context: click.Context, _parameter: click.Parameter, value: object) -> None:
+    if value:
+        click.echo(f"holdfast {__version__}")
+        context.exit()
+
+
+def _command(command: Command) -> click.Command:
+    parameters = [_parameter(option) for option in command.options]
+    parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="answer with one JSON document"))
+    if command.opens != "nothing":
+        root = click.Path(path_type=Path, file_okay=False, exists=True)
+        parameters.append(click.Option(["-C", "--root", "root"], type=root, default=Path(), help="the project's folder"))
+    return click.Command(
+        command.words[-1],
+        params=parameters,
+        callback=_callback(command),
+        help=f"{command.does[0].upper()}{command.does[1:]}.\n\nAuthority: {command.authority}.",
+        short_help=command.does,
+    )
+
+
+def _parameter(option: Option) -> click.Parameter:
+    kind = _TYPES[option.kind]
+    if option.argument:
+        return click.Argument([option.name.replace("-", "_")], type=kind, required=option.required, default=option.default)
+    if option.kind == "flag":
+        return click.Option([f"--{option.name}"], is_flag=True, default=bool(option.default), help=option.says)
+    shown = option.default is not None
+    return click.Option(
+        [f"--{option.name}"],
+        type=kind,
+        required=option.required,
+        default=option.default,
+        help=option.says,
+        show_default=shown,
+    )
+
+
+def _callback(command: Command) -> Callable[..., int]:
+    def run(*, as_json: bool, root: Path | None = None, **options: Any) -> int:  # noqa: ANN401 - as the table declares
+        from holdfast.faces.render import Screen, show  # noqa: PLC0415 - not needed for --help
+
+        module, _, name = command.verb.partition(":")
+        verb = getattr(import_module(module), name)
+        with Screen(quiet=as_json) as screen:
+            if command.opens == "workspace":
+                from holdfast.app import open_plant  # noqa: PLC0415 - loads the database
+
+                with open_plant(root or Path(), tell=screen.tell) as plant:
+                    reply = verb(plant, **options)
+            elif command.opens == "folder":
+                reply = verb(root or Path(), tell=screen.tell, **options)
+            else:
+                reply = verb(tell=screen.tell, **options)
+        return show(reply, as_json=as_json)
+
+    return run

@@ -1,0 +1,63 @@
+"""The demo: chapter one tells the whole way of a model, with attacks that fail in front of the reader.
+
+Everything it shows is done by the same functions that the commands call, on a real workspace in a folder of its own, with
+a gateway in a process of its own. A chapter is a function over a `Stage`; later chapters can be run alone.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast.core.errors import InvalidInput
+from holdfast.faces.demo.chapter_one import whole_way
+from holdfast.faces.demo.stage import Stage
+from holdfast.faces.report import write_report
+from holdfast.lifecycle.reply import Progress, Reply, Table
+
+CHAPTERS = (("1", "the whole way, and attacks that fail", whole_way),)
+
+
+def demo(*, tell: Callable[[Progress], None], into: Path | None = None, keep: bool = False) -> Reply:
+    """Run the demo's chapters and answer with what each step showed.
+
+    Raises:
+        InvalidInput: The folder is not empty.
+        StageFailed: Something the demo promises did not happen; that is a defect.
+    """
+    if into is not None and into.exists() and any(into.iterdir()):
+        raise InvalidInput("the folder is not empty", place=str(into), expected="a new or empty folder")
+    root = into or Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        stage = Stage(root=root, tell=tell)
+        for _, _, chapter in CHAPTERS:
+            chapter(stage)
+        report = root / "report.html"
+        if stage.proof is not None:
+            write_report(report, stage.proof.document, stage.story())
+        return _reply(stage, report, kept=keep or into is not None)
+    finally:
+        if not keep and into is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _reply(stage: Stage, report: Path, *, kept: bool) -> Reply:
+    rows = [(shown.chapter, shown.what, shown.outcome, shown.words) for shown in stage.shown]
+    proof = stage.proof
+    where = f" Report: {report}" if kept else " Run it with --into FOLDER to keep the workspace and its HTML report."
+    return Reply(
+        says=(proof.says if proof else "") + where,
+        document={
+            "steps": [
+                {"chapter": shown.chapter, "what": shown.what, "outcome": shown.outcome, "words": shown.words, "ok": shown.ok}
+                for shown in stage.shown
+            ],
+            "report": str(report) if kept else None,
+            "why": proof.document if proof else None,
+        },
+        tables=(
+            Table(title="What was shown", columns=("", "what", "outcome", "in words"), rows=rows),
+            *(proof.tables[:1] if proof else ()),
+        ),
+    )

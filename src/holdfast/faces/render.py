@@ -1,0 +1,103 @@
+"""How replies look: tables and colours on a terminal, plain lines in a pipe, one JSON document where asked."""
+
+import json
+import sys
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from holdfast.core.errors import HoldfastError, PolicyDenied
+from holdfast.faces.report import write_report
+from holdfast.lifecycle.reply import Progress, Reply, Table
+
+_MARKS: Final = {"started": "[cyan]…[/]", "finished": "[green]✓[/]", "reused": "[blue]=[/]", "failed": "[red]✗[/]"}
+_PLAIN: Final = {"started": "...", "finished": "ok ", "reused": "=  ", "failed": "no "}
+_WORDS: Final = {"verified": "green", "ok": "green", "measured": "green", "BROKEN": "bold red", "failed": "red"}
+
+
+class Screen:
+    """Progress of a running command: on standard error, so that a pipe receives only the answer."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Stay silent where the answer is for a machine."""
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._status: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop the spinner, whatever happened."""
+        self._stop()
+
+    def tell(self, progress: Progress) -> None:
+        """Show one step: a spinner while it runs and one line when it has ended; plain lines where nobody watches."""
+        words = escape(progress.words)
+        if self._console.is_terminal:
+            self._stop()
+            if progress.state == "started":
+                self._status = self._console.status(f"[bold]{progress.stage:<9}[/] {words}")
+                self._status.start()
+                return
+            self._console.print(f"{_MARKS[progress.state]} [bold]{progress.stage:<9}[/] {words}")
+        elif progress.state != "started":
+            self._console.print(f"{_PLAIN[progress.state]} {progress.stage:<9} {words}", soft_wrap=True)
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def show(reply: Reply, *, as_json: bool) -> int:
+    """Print a reply, write its page if it has one, and return its exit code."""
+    if reply.page is not None:
+        write_report(reply.page, reply.document)
+    if as_json:
+        sys.stdout.write(json.dumps({"says": reply.says, **reply.document}, ensure_ascii=False, default=str) + "\n")
+        return reply.exit_code
+    console = Console(highlight=False)
+    for table in reply.tables:
+        show_table(console, table)
+    console.print(escape(reply.says), soft_wrap=True)
+    return reply.exit_code
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Print a table: drawn on a terminal, tab-separated in a pipe."""
+    if not table.rows:
+        return
+    if not console.is_terminal:
+        console.print(f"# {table.title}", markup=False, soft_wrap=True)
+        for row in (table.columns, *table.rows):
+            console.print("\t".join(str(cell) for cell in row), markup=False, soft_wrap=True)
+        return
+    drawn = RichTable(title=table.title, title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for number, column in enumerate(table.columns):
+        drawn.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in table.rows:
+        drawn.add_row(*(_cell(str(cell)) for cell in row))
+    console.print(drawn)
+    console.print()
+
+
+def _cell(text: str) -> str:
+    style = _WORDS.get(text)
+    return f"[{style}]{escape(text)}[/]" if style else escape(text)
+
+
+def complain(error: HoldfastError) -> None:
+    """Print an error: what, where, what was expected, and what to do."""
+    console = Console(stderr=True, highlight=False)
+    where = f" [dim]{escape(error.place)}[/]" if error.place else ""
+    console.print(f"[bold red]{error.code}[/]{where} {escape(error.message)}", soft_wrap=True)
+    if isinstance(error, PolicyDenied):
+        for reason in error.reasons:
+            console.print(f"  • {escape(reason)}", soft_wrap=True)
+    if error.expected:
+        console.print(f"  expected: {escape(error.expected)}", soft_wrap=True)
+    console.print(f"  → {escape(error.remedy)}", soft_wrap=True)

@@ -1,0 +1,53 @@
+"""Features: declared columns and transforms of a data set become the inputs of a model, versioned by digest.
+
+Decides which numbers a model sees, in which order, and what its classes are called. The arithmetic is that of
+`engines.transform`, which serving uses too; leaves to the model how it copes with a missing value, which stays NaN.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from holdfast.core.artifact import Artifact, Kind, canonical, manifest
+from holdfast.core.control import Control, Result, run
+from holdfast.core.evidence import MadeWith
+from holdfast.core.ports import Workspace
+from holdfast.core.project import Project
+from holdfast.core.schema import Use
+from holdfast.engines.dataset import from_parquet, open_dataset, store_file, to_parquet
+from holdfast.features.evidence import Built, measure
+from holdfast.features.table import compute
+from holdfast.features.view import view_of
+
+CONTROLS: Final = (Control(name="features.view/1", measure=measure),)
+
+TABLE: Final = "features.parquet"
+VIEW: Final = "view.json"
+
+
+def build(ws: Workspace, project: Project, dataset: Artifact, made_with: MadeWith) -> Result:
+    """Return the features of a data set, with the evidence about them.
+
+    Args:
+        ws: Where the data set is stored and the features go.
+        project: The declared columns, transforms and label.
+        dataset: What `ingest` made.
+        made_with: Digests of code and configuration; the data set is added as the data.
+
+    Raises:
+        InvalidData: A listed column was held back, a transform has no finite value for a row, or the labels are not at
+            least two classes with the declared positive one among them.
+        InvalidProject: Two features would have one name, or a transform is of something that is no feature column.
+        NotVerified: The stored data set is not what its digest promises.
+    """
+    data = open_dataset(ws.blobs, dataset)
+    view = view_of(project, data)
+    held_back = tuple(name for name in data.schema.held_back if name in project.columns_of(Use.FEATURE))
+    table = to_parquet(compute(project, view, data))
+    files = (store_file(ws.blobs, TABLE, table), store_file(ws.blobs, VIEW, canonical(view)))
+    features = ws.store_folder(Kind.FEATURES, manifest(files))
+    built = Built(view=view, rows=from_parquet(table), held_back=held_back)
+    made_with = replace(made_with, data=(dataset.digest,))
+    return Result(
+        artifacts=(features,), evidence=tuple(run(control, built, features, made_with) for control in CONTROLS)
+    )

@@ -1,0 +1,29 @@
+"""Sources: a file from outside as a table of text, within limits, without coercing, guessing or losing anything.
+
+Decides what can be read at all. A file that cannot be is refused with the place; a row that cannot be is set aside with
+its reason; every value of the others stays the text that it was.
+"""
+
+from pathlib import Path
+
+from holdfast.core.errors import InvalidData
+from holdfast.core.project import Project
+from holdfast.ingest import delimited, parquet
+from holdfast.ingest.raw import MAX_SOURCE, Raw
+
+
+def read(path: Path, project: Project) -> Raw:
+    """Return the rows of a project's source file.
+
+    Raises:
+        InvalidData: The file is empty, too large, not of the declared format, or lacks a declared column.
+    """
+    size, place = path.stat().st_size, project.data.source
+    if size == 0:
+        raise InvalidData("the file is empty", place=place, expected="a header and at least one row")
+    if size > MAX_SOURCE:
+        raise InvalidData(f"the file has {size} bytes", place=place, expected=f"at most {MAX_SOURCE}")
+    raw = delimited.read(path, project.data) if project.data.format == "csv" else parquet.read(path, project.data)
+    if raw.rows_in == 0:
+        raise InvalidData("the file has a header and no rows", place=place, expected="at least one row")
+    return raw

@@ -1,0 +1,94 @@
+"""The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from holdfast.core.artifact import Artifact, Digest
+from holdfast.core.ledger import Draft, Entry
+from holdfast.core.policy import Policy
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
+from holdfast.core.seal import Predicate, seal
+from holdfast.core.trust import Trust
+from holdfast.lifecycle.reply import Progress
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where things lie: the project's folder, and the workspace inside it."""
+
+    root: Path
+
+    @property
+    def project_file(self) -> Path:
+        """The project file."""
+        return self.root / "holdfast.toml"
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace: keys, blobs, ledger."""
+        return self.root / ".holdfast"
+
+    @property
+    def published(self) -> Path:
+        """What the gateway reads."""
+        return self.workspace / "published"
+
+    @property
+    def gateway(self) -> Path:
+        """What the gateway writes: its own identity, memory and spool."""
+        return self.workspace / "gateway"
+
+    @property
+    def scratch(self) -> Path:
+        """Folders of running stages; emptied when a run begins."""
+        return self.workspace / "scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """Everything the lifecycle may use. Made by `app`, by nobody else."""
+
+    home: Home
+    origin: str
+    blobs: Blobs
+    ledger: Ledger
+    keys: Keys
+    clock: Clock
+    entropy: Entropy
+    trust: Trust
+    open_sandbox: Callable[[Tier], Sandbox]
+    load_policy: Callable[[str], tuple[Policy, Digest, bytes]]
+    publish_blobs: Callable[[Path], Blobs]
+    publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
+    trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
+    accept_policy: Callable[[Digest], None]
+    credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
+    person: str  # whose key signs approvals here
+    custody: str  # how the private keys are kept, in words
+    code: Digest  # of this installation's own source
+    tell: Callable[[Progress], None]
+
+    def seal(self, value: T, predicate: Predicate[T], role: str) -> Digest:
+        """Seal a value with a role's key, store the envelope and return its digest."""
+        return self.blobs.put(seal(value, predicate, [self.keys.signer(role)]))
+
+    def record(self, artifact: Artifact, parents: tuple[Artifact, ...], actor: str) -> Draft:
+        """Return the entry that says what an artifact is and what it derives from."""
+        return Draft(
+            kind="artifact.recorded",
+            actor=actor,
+            stream=artifact.digest,
+            body={
+                "kind": artifact.kind,
+                "size": artifact.size,
+                "parents": [{"kind": parent.kind, "digest": parent.digest} for parent in parents],
+            },
+        )
+
+    def last(self, stream: str, kind: str) -> Entry | None:
+        """Return the newest entry of a kind in a stream."""
+        return next((entry for entry in reversed(self.ledger.stream(stream)) if entry.kind == kind), None)

@@ -1,0 +1,43 @@
+"""What a command answers: data first, and how a person may want to see it; faces render it, nothing here prints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows under columns."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to a command: `document` is what `--json` prints, the rest is for people.
+
+    Where `page` is set, the document is also to be written there as a self-contained page.
+    """
+
+    says: str
+    document: Mapping[str, Any] = field(default_factory=dict)
+    tables: Sequence[Table] = ()
+    page: Path | None = None
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One step of a running command."""
+
+    stage: str
+    state: Literal["started", "finished", "reused", "failed"]
+    words: str
+
+
+def short(digest: str) -> str:
+    """Return the part of a digest that people compare: twelve hexadecimal digits."""
+    return digest.removeprefix("sha256:")[:12]

@@ -1,0 +1,86 @@
+"""Verbs: how the runner calls each stage. The only place that knows every stage; stages know none of each other."""
+
+from holdfast.assess import assess as assess_model
+from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
+from holdfast.core.control import Result
+from holdfast.core.evidence import Evidence
+from holdfast.core.ledger import Draft
+from holdfast.core.seal import EVIDENCE, unseal
+from holdfast.features import build
+from holdfast.ingest import ingest as ingest_source
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.runner import At, Done
+from holdfast.plan import plan as plan_project
+from holdfast.release import Build, check_signature, model_signing, package
+from holdfast.release import scan as scan_model
+from holdfast.train import train as train_model
+
+
+def plan(at: At) -> Done:
+    """Decide the control tier."""
+    return Done(result=plan_project(at.project, at.held[Kind.PROJECT], at.made_with))
+
+
+def ingest(at: At) -> Done:
+    """Turn the source into a data set and a quarantine."""
+    return Done(result=ingest_source(at.ws, at.project, at.held[Kind.SOURCE], at.made_with))
+
+
+def features(at: At) -> Done:
+    """Compute the declared features."""
+    return Done(result=build(at.ws, at.project, at.held[Kind.DATASET], at.made_with))
+
+
+def train(at: At) -> Done:
+    """Train candidate and baseline in the sandbox."""
+    return Done(result=train_model(at.ws, at.project, at.held[Kind.FEATURES], at.held[Kind.RECIPE], at.made_with))
+
+
+def scan(at: At) -> Done:
+    """Scan the model's bytes before anything else opens them."""
+    return Done(result=scan_model(at.ws, at.held[Kind.MODEL], at.made_with))
+
+
+def assess(at: At) -> Done:
+    """Measure the model on the sealed rows."""
+    held = at.held
+    result = assess_model(
+        at.ws,
+        at.project,
+        model=held[Kind.MODEL],
+        baseline=held[Kind.BASELINE],
+        split=held[Kind.SPLIT],
+        features=held[Kind.FEATURES],
+        made_with=at.made_with,
+    )
+    return Done(result=result)
+
+
+def release(at: At) -> Done:
+    """Package the model, sign the package with the release key, and verify the signature as a stranger would."""
+    plant, model = at.plant, at.held[Kind.MODEL]
+    derivation = tuple(artifact for kind, artifact in at.held.items() if kind in at.stage.takes)
+    built = Build(code=plant.code, started=_recorded_at(plant, model), builder=f"holdfast/{plant.trust.workspace}")
+    packaged = package(at.ws, at.project, model, evidence_on(plant, model.digest), derivation, at.made_with, built)
+    made = packaged.one(Kind.RELEASE)
+    manifest = parse_manifest(plant.blobs.get(made.digest))
+    keys = plant.trust.of_role("release")
+    bundle = model_signing.sign(manifest, at.project.project.name, plant.keys.signer("release"), keys)
+    checked = check_signature(at.ws, made, bundle, keys, at.made_with)
+    signed = Draft(kind="release.signed", actor="release", stream=made.digest, body={"bundle": plant.blobs.put(bundle)})
+    return Done(result=Result(artifacts=packaged.artifacts, evidence=(*packaged.evidence, checked)), drafts=(signed,))
+
+
+def evidence_on(plant: Plant, digest: str) -> tuple[Evidence, ...]:
+    """Return all verified evidence that the ledger holds on an artifact, oldest first."""
+    found = []
+    for entry in plant.ledger.stream(digest):
+        if entry.kind == "evidence.filed":
+            envelope = plant.blobs.get(Digest(entry.body["envelope"]))
+            found.append(unseal(envelope, EVIDENCE, plant.trust, at=entry.moment).value)
+    return tuple(found)
+
+
+def _recorded_at(plant: Plant, artifact: Artifact) -> str:
+    """Return when the ledger took an artifact in: the same for every later package of it."""
+    return next(entry.time for entry in plant.ledger.stream(artifact.digest) if entry.kind == "artifact.recorded")

@@ -1,0 +1,76 @@
+"""How an endpoint stands, and what a promotion, a candidate, a step or a rollback makes of it: pure values.
+
+The present standing is the fold of the endpoint's stream in the ledger: each routing carries the whole standing, so the
+newest one is the answer and none before it is lost.
+"""
+
+import msgspec
+
+from holdfast.core.errors import Conflict
+
+IDLE = "idle"  # the rollout machine's initial state: no candidate
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one endpoint serves, and where it can go back to."""
+
+    epoch: int = 0
+    baseline: str = ""
+    candidate: str = ""
+    share: float = 0.0
+    previous: tuple[str, ...] = ()  # earlier baselines that were not withdrawn, newest last
+    rollout: str = IDLE
+    posture: str = "steady"
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The releases that answer now."""
+        return tuple(digest for digest in (self.baseline, self.candidate) if digest)
+
+
+def promoted(now: Standing, release: str) -> Standing:
+    """Return the standing with `release` as the baseline."""
+    earlier = tuple(digest for digest in now.previous if digest != release)
+    previous = (*earlier, now.baseline) if now.baseline not in {"", release} else earlier
+    return Standing(epoch=now.epoch + 1, baseline=release, previous=previous)
+
+
+def with_candidate(now: Standing, release: str, share: float, state: str) -> Standing:
+    """Return the standing with `release` as the candidate of a share of the traffic.
+
+    Raises:
+        Conflict: There is no baseline to return to, or the release is that baseline.
+    """
+    if not now.baseline:
+        raise Conflict("nothing is in production that a canary could return to", remedy="Promote without --canary first.")
+    if now.baseline == release:
+        raise Conflict("this release is already in production", remedy="Nothing needs to be done.")
+    return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate=release, share=share, rollout=state)
+
+
+def without_candidate(now: Standing, state: str) -> Standing:
+    """Return the standing with all traffic on the baseline."""
+    return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate="", share=0.0, rollout=state)
+
+
+def rolled_back(now: Standing, posture: str) -> tuple[Standing, str]:
+    """Return the standing without what answers now, and the release that was withdrawn.
+
+    A candidate is withdrawn first; else the baseline makes way for the one before it; where there is none, nothing
+    answers, which is the declared safe state.
+
+    Raises:
+        Conflict: Nothing is in production.
+    """
+    if now.candidate:
+        return msgspec.structs.replace(without_candidate(now, "returned"), posture=posture), now.candidate
+    if not now.baseline:
+        raise Conflict("nothing is in production")
+    target = now.previous[-1] if now.previous else ""
+    after = Standing(epoch=now.epoch + 1, baseline=target, previous=now.previous[:-1], posture=posture)
+    return after, now.baseline
+
+
+def renewed(now: Standing) -> Standing:
+    """Return the same standing for a newer route table."""
+    return msgspec.structs.replace(now, epoch=now.epoch + 1)

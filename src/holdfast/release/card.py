@@ -1,0 +1,148 @@
+"""The model card: what the model is for, how good it is and where it is not, for a person who must decide to use it.
+
+Markdown, written from the same material as the bill of materials. Every figure comes from evidence, with its interval
+and its sample; what was not measured is said to be not measured.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from holdfast.core.artifact import Kind
+from holdfast.core.evidence import Measure
+from holdfast.core.schema import Use
+from holdfast.release.material import SCAN_CONTROL, Material
+
+NOT_MEASURED = "Not measured."
+
+
+def card(material: Material) -> bytes:
+    """Return the model card."""
+    sections = (
+        _head(material),
+        _data(material),
+        _inputs(material),
+        _section("Quality", _table(material.measures("assess.quality/1")), _versus_baseline(material)),
+        _section("Slices", _table(material.measures("assess.slices/1"))),
+        _section("Fairness", _fairness(material)),
+        _section("Robustness", _table(material.measures("assess.robustness/1"))),
+        _section("Latency", _table(material.measures("assess.latency/1"))),
+        _limits(material),
+        _made(material),
+    )
+    return ("\n\n".join(sections) + "\n").encode()
+
+
+def _plain(text: object) -> str:
+    """Return text that somebody else wrote so that it cannot become markup, or break a table."""
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "'")
+    return " ".join(escaped.replace("[", "&#91;").split())
+
+
+def _section(title: str, *paragraphs: str) -> str:
+    return "\n\n".join([f"## {title}", *(paragraph for paragraph in paragraphs if paragraph)])
+
+
+def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    names = list(head)
+    lines = [names, ["---"] * len(names), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _table(measures: Iterable[Measure]) -> str:
+    rows = [(_plain(m.name), f"{m.value:.4g}{_unit(m)}", f"{m.low:.4g} to {m.high:.4g}", str(m.n)) for m in measures]
+    return _rows(("measure", "value", "95 % interval", "sample"), rows) if rows else NOT_MEASURED
+
+
+def _unit(measure: Measure) -> str:
+    return "" if measure.unit == "1" else f" {_plain(measure.unit)}"
+
+
+def _head(material: Material) -> str:
+    about, risk = material.project.project, material.project.risk
+    tier = material.fact("plan.tier/1", "tier")
+    classes = ", ".join(map(_plain, material.signature.classes))
+    positive = _plain(material.project.train.positive)
+    control = f"{', regulated' if risk.regulated else ''}{f'; control tier {_plain(tier)}' if tier else ''}"
+    lines = [
+        f"# Model card: {_plain(about.name)}",
+        "",
+        _plain(about.description) or "The owner gave no description.",
+        "",
+        f"- Predicts: {_plain(material.project.label)}, one of {classes}; the score is the probability of {positive}",
+        f"- Owner: {_plain(about.owner)}",
+        f"- Sensitivity {risk.sensitivity}, exposure {risk.exposure}, stakes {risk.stakes}{control}",
+        f"- Model: `{material.model.digest}`",
+        "- Use it only for what is described here: any other use has not been assessed.",
+    ]
+    return "\n".join(lines)
+
+
+def _data(material: Material) -> str:
+    declared = material.project.data
+    contract = {measure.name: measure for measure in material.measures("ingest.contract/1")}
+    lines = [f"- Origin: {_plain(declared.origin)}", f"- Licence: {_plain(declared.licence)}"]
+    lines += [f"- {artifact.kind}: `{artifact.digest}`" for artifact in material.of(Kind.SOURCE, Kind.DATASET)]
+    if {"rows_in", "rows_out", "rows_quarantined"} <= contract.keys():
+        counts = (contract[name].value for name in ("rows_in", "rows_out", "rows_quarantined"))
+        lines.append("- Rows: {:.0f} read, {:.0f} used, {:.0f} quarantined".format(*counts))
+    return _section("Data", "\n".join(lines))
+
+
+def _inputs(material: Material) -> str:
+    rows = [
+        (_plain(f.name), "" if f.minimum is None else f"{f.minimum:g}", "" if f.maximum is None else f"{f.maximum:g}")
+        for f in material.signature.inputs
+    ]
+    words = f"{len(rows)} inputs, 32-bit floats in this order; values outside a range are refused by the gateway."
+    return _section("Inputs", words, _rows(("input", "minimum", "maximum"), rows))
+
+
+def _versus_baseline(material: Material) -> str:
+    measures = material.measures("assess.baseline/1")
+    return f"Against the linear model trained beside it:\n\n{_table(measures)}" if measures else ""
+
+
+def _fairness(material: Material) -> str:
+    protected = material.project.columns_of(Use.PROTECTED)
+    if not protected:
+        return "The project declares no protected column, so that no gap between groups could be measured."
+    words = f"Between the groups of {', '.join(map(_plain, protected))}:"
+    return f"{words}\n\n{_table(material.measures('assess.fairness/1'))}"
+
+
+def _limits(material: Material) -> str:
+    quality = material.measures("assess.quality/1")
+    lines = [
+        "- Drift between training data and traffic is watched, not prevented; a drifted model's answers may be wrong.",
+        "- Robustness was probed by a bounded search: a stronger attacker may succeed where it did not.",
+        "- A clean scan says what the file holds, not what the model has learned; backdoors cannot be excluded.",
+    ]
+    if quality:
+        sample = min(measure.n for measure in quality)
+        lines.insert(0, f"- Quality rests on {sample} test rows; what is rarer than one in {sample} was not seen.")
+    lines += [f"- {finding}" for finding in _findings(material)]
+    return _section("Limits", "\n".join(lines))
+
+
+def _findings(material: Material) -> Iterator[str]:
+    """Yield every finding on the model itself, worst news included."""
+    for control, evidence in sorted(material.latest.items()):
+        for finding in evidence.findings:
+            if evidence.kind is Kind.MODEL:
+                yield f"{control}, {finding.severity}: {_plain(finding.message)} ({_plain(finding.place)})"
+
+
+def _made(material: Material) -> str:
+    train, sandbox = material.project.train, material.fact("train.sandbox/1", "tier") or material.project.train.tier
+    lines = [
+        f"- Recipe `{_plain(train.recipe)}`, seed {train.seed}, in a sandbox of tier {_plain(sandbox)}",
+        *(f"- {_plain(name)} = {_plain(value)}" for name, value in sorted(train.params.items())),
+        f"- Operators: {_plain(material.fact(SCAN_CONTROL, 'operators'))}",
+        *(
+            f"- {artifact.kind}: `{artifact.digest}`"
+            for artifact in material.of(Kind.RECIPE, Kind.FEATURES, Kind.SPLIT)
+        ),
+        f"- Code `{_plain(material.built.code)}`, builder {_plain(material.built.builder)}, begun {material.started}",
+        f"- {len(material.built.libraries)} libraries, listed with everything else in `bom.cdx.json`",
+        "- Inputs, parameters and builder as SLSA provenance in `provenance.intoto.json`",
+    ]
+    return _section("How it was made", "\n".join(lines))

@@ -1,0 +1,57 @@
+"""What was installed where the model was made: the libraries of the bill of materials, from installed metadata alone.
+
+An installer keeps no hash of the archive it installed (unless it came from a URL), but it keeps the hash of every file.
+So a library is named by version, and pinned by one digest over its files' recorded hashes.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+
+from holdfast.core.artifact import Digest, digest_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Library:
+    """One installed distribution."""
+
+    name: str  # normalised, PyPA "Names and normalization"
+    version: str
+    files: Digest | None = None  # over the sorted `path,hash` of its own files as RECORD lists them
+    licence: str = ""
+
+
+def installed(found: Iterable[Distribution] | None = None) -> tuple[Library, ...]:
+    """Return the libraries of this environment, which is also the sandbox's, by name.
+
+    Args:
+        found: Distributions to list instead of this environment's.
+    """
+    libraries: dict[str, Library] = {}
+    for distribution in distributions() if found is None else found:
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        if name and name not in libraries:  # the first on the path is the one that imports find
+            libraries[name] = Library(
+                name=name,
+                version=distribution.version,
+                files=_files(distribution),
+                licence=" ".join(distribution.metadata.get_all("License-Expression") or ()),
+            )
+    return tuple(sorted(libraries.values(), key=lambda library: library.name))
+
+
+def _files(distribution: Distribution) -> Digest | None:
+    """Return one digest over what was installed, equal wherever the same archive is installed.
+
+    Left out: scripts outside the package folder (they name the interpreter's path) and what installers add.
+    """
+    lines = [
+        f"{file.as_posix()},{file.hash.mode}={file.hash.value}"
+        for file in distribution.files or ()
+        if file.hash is not None
+        and ".." not in file.parts
+        and file.name not in {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
+        and file.suffix not in {".pyc", ".pth"}
+    ]
+    return digest_bytes("\n".join(sorted(lines)).encode()) if lines else None

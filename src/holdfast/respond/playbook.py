@@ -1,0 +1,53 @@
+"""The playbook: what is done about which signal, as rows of a table.
+
+A reaction to a new signal is a new row. Nothing here acts: `lifecycle` carries the commands out and records each one.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from holdfast.core.evidence import Severity
+from holdfast.core.machine import Machine
+from holdfast.core.signals import Signal
+
+
+class Posture(StrEnum):
+    """How an endpoint stands."""
+
+    STEADY = "steady"
+    CONTAINED = "contained"  # back on the baseline, an incident is open
+
+
+class Command(StrEnum):
+    """What the lifecycle is told to do."""
+
+    ROLL_BACK = "roll-back"
+    OPEN_INCIDENT = "open-incident"
+    ADD_TO_INCIDENT = "add-to-incident"
+    CLOSE_INCIDENT = "close-incident"
+
+
+_CONTAIN: Final = (Command.ROLL_BACK, Command.OPEN_INCIDENT)
+
+PLAYBOOK: Final = Machine(
+    name="playbook",
+    initial=Posture.STEADY,
+    table={
+        (Posture.STEADY, Signal.INTEGRITY_FAILURE): (Posture.CONTAINED, _CONTAIN),
+        (Posture.STEADY, Signal.DRIFT): (Posture.CONTAINED, _CONTAIN),
+        (Posture.STEADY, Signal.ERRORS): (Posture.CONTAINED, _CONTAIN),
+        (Posture.STEADY, Signal.LATENCY): (Posture.CONTAINED, _CONTAIN),
+        (Posture.CONTAINED, Signal.INTEGRITY_FAILURE): (Posture.CONTAINED, _CONTAIN),
+        (Posture.CONTAINED, Signal.DRIFT): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
+        (Posture.CONTAINED, Signal.ERRORS): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
+        (Posture.CONTAINED, Signal.LATENCY): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
+        (Posture.CONTAINED, Signal.RESOLVED): (Posture.STEADY, (Command.CLOSE_INCIDENT,)),
+    },
+)
+
+SEVERITY: Final = {
+    Signal.INTEGRITY_FAILURE: Severity.CRITICAL,
+    Signal.DRIFT: Severity.HIGH,
+    Signal.ERRORS: Severity.HIGH,
+    Signal.LATENCY: Severity.MEDIUM,
+}

@@ -1,0 +1,15 @@
+"""Serve: a call becomes an answer, if signed evidence says that this model may give it and the guards let both pass.
+
+`Gateway` answers, `Loader` and `Watcher` bring what it answers with up to date, `Recorder` keeps what happened,
+`GUARDS` lists every condition a route table may put on calls and answers. All of it is the data plane: no database, no
+training code, no private release key.
+"""
+
+from holdfast.serve.exchange import HttpRequest, HttpResponse
+from holdfast.serve.gateway import Gateway, Ground
+from holdfast.serve.guards import GUARDS
+from holdfast.serve.loader import Loader, Watcher
+from holdfast.serve.loading import Pins
+from holdfast.serve.recorder import Recorder
+
+__all__ = ["GUARDS", "Gateway", "Ground", "HttpRequest", "HttpResponse", "Loader", "Pins", "Recorder", "Watcher"]

@@ -1,0 +1,170 @@
+"""Security events: every refusal, failed load and failed verification, chained by hash, none sampled away.
+
+The first event of a kind from a caller in a second is kept with its detail; repeats within that second are counted
+exactly. The counts of all events of a kind therefore add up to what happened, however hard somebody knocks. `note` is
+called while a request waits and only touches memory; whoever calls `collect` makes the lines durable, in groups.
+"""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from holdfast.core.artifact import canonical
+from holdfast.core.errors import InvalidInput, NotVerified
+from holdfast.core.ledger import GENESIS
+
+MAX_CALLERS: Final = 4096  # distinct callers counted one by one in a second; the rest are counted together
+MAX_UNWRITTEN: Final = 100_000  # events in memory that no disk has taken; beyond it the gateway stops answering
+MAX_DETAIL: Final = 500  # characters of an event's detail
+ANYBODY: Final = "many"  # the caller of events beyond MAX_CALLERS
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One line of the log: something that happened `count` times within one second."""
+
+    sequence: int
+    time: str
+    kind: str
+    caller: str
+    model: str
+    correlation: str  # of the first
+    count: int
+    detail: str
+    previous: str  # SHA-256 of the line before, hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Something that happened and is not yet a line."""
+
+    time: datetime
+    kind: str
+    caller: str
+    model: str = ""
+    correlation: str = ""
+    count: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where a chain of events stands: the number of the next line, and the hash it must name."""
+
+    sequence: int = 0
+    previous: str = GENESIS
+
+
+class SecurityLog:
+    """Takes note of events from any thread, and hands them out for writing."""
+
+    def __init__(self) -> None:
+        """Start with nothing noted."""
+        self._lock = threading.Lock()
+        self._waiting: list[Noted] = []
+        self._second = 0
+        self._repeats: dict[tuple[str, str], int] = {}
+        self._models: dict[tuple[str, str], str] = {}
+        self.total = 0
+
+    def note(self, event: Noted) -> None:
+        """Take note of one event."""
+        second = int(event.time.timestamp())
+        with self._lock:
+            self.total += event.count
+            if second != self._second:
+                self._close(second)
+            caller = event.caller if len(self._repeats) < MAX_CALLERS else ANYBODY
+            key = (event.kind, caller)
+            if (event.kind, event.caller) in self._repeats:
+                self._repeats[event.kind, event.caller] += event.count
+            elif key in self._repeats:
+                self._repeats[key] += event.count
+            else:
+                self._repeats[key], self._models[key] = 0, event.model
+                self._waiting.append(event)
+
+    def collect(self, now: datetime) -> list[Noted]:
+        """Return what must be written now: every first event, and the repeats of seconds that have ended."""
+        with self._lock:
+            if int(now.timestamp()) != self._second:
+                self._close(int(now.timestamp()))
+            waiting, self._waiting = self._waiting, []
+            return waiting
+
+    def give_back(self, events: Sequence[Noted]) -> None:
+        """Take back what could not be written, to be collected again first."""
+        with self._lock:
+            self._waiting[:0] = events
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is unwritten that answering on would lose events."""
+        return len(self._waiting) > MAX_UNWRITTEN
+
+    def _close(self, second: int) -> None:
+        """Turn the repeats of the second that ended into events."""
+        moment = datetime.fromtimestamp(self._second, UTC)
+        for (kind, caller), count in self._repeats.items():
+            if count:
+                model = self._models[kind, caller]
+                detail = "repeats of the same second"
+                self._waiting.append(
+                    Noted(time=moment, kind=kind, caller=caller, model=model, count=count, detail=detail)
+                )
+        self._second, self._repeats, self._models = second, {}, {}
+
+
+def link(events: Sequence[Noted], head: Head) -> tuple[bytes, Head]:
+    """Return the lines of events, each naming the hash of the one before, and where the chain then stands."""
+    lines: list[bytes] = []
+    sequence, previous = head.sequence, head.previous
+    for event in events:
+        line = canonical(
+            Event(
+                sequence=sequence,
+                time=event.time.astimezone(UTC).isoformat(timespec="microseconds"),
+                kind=event.kind,
+                caller=event.caller,
+                model=event.model,
+                correlation=event.correlation,
+                count=event.count,
+                detail=event.detail[:MAX_DETAIL].encode("utf-8", "replace").decode(),
+                previous=previous,
+            )
+        )
+        lines.append(line + b"\n")
+        sequence, previous = sequence + 1, hashlib.sha256(line).hexdigest()
+    return b"".join(lines), Head(sequence=sequence, previous=previous)
+
+
+def read_events(document: bytes, head: Head | None = None) -> tuple[tuple[Event, ...], Head]:
+    """Return the events in a file's bytes and where their chain stands, each line checked against the one before.
+
+    Args:
+        document: Whole lines; a line that was cut off is refused.
+        head: Where the chain stood before; the first line's own claim if left out.
+
+    Raises:
+        NotVerified: A line is changed, missing, repeated, moved or cut off; `place` names the first that does not fit.
+    """
+    events: list[Event] = []
+    for number, line in enumerate(document.split(b"\n")[:-1]):
+        place = f"line {number + 1}"
+        try:
+            event = msgspec.json.decode(line, type=Event)
+            same = canonical(event) == line
+        except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError) as error:
+            raise NotVerified("an event cannot be read", place=place) from error
+        expected = head or Head(sequence=event.sequence, previous=event.previous)
+        if not same or (event.sequence, event.previous) != (expected.sequence, expected.previous):
+            raise NotVerified("an event does not follow the one before it", place=place)
+        events.append(event)
+        head = Head(sequence=event.sequence + 1, previous=hashlib.sha256(line).hexdigest())
+    if document and not document.endswith(b"\n"):
+        raise NotVerified("the last event was cut off", place=f"line {len(events) + 1}")
+    return tuple(events), head or Head()

@@ -1,0 +1,59 @@
+"""One HTTP exchange as values: what the core takes and gives, whatever server stands in front of it."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+HEADERS_READ: Final = {
+    b"authorization": "authorization",
+    b"x-api-key": "x-api-key",
+    b"x-correlation-id": "x-correlation-id",
+    b"content-encoding": "content-encoding",
+    b"inference-header-content-length": "inference-header-content-length",
+}
+"""The request headers that decide anything. No other is looked at, so none can be smuggled past us."""
+
+PROXIED: Final = "forwarded"  # stands among the headers that were read if a proxy says it passed the request on
+_PROXIES_SAY: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A request as received: names of headers in lower case, order and duplicates kept, body whole."""
+
+    method: str
+    path: str
+    headers: Iterable[tuple[bytes, bytes]] = ()
+    body: bytes = b""
+    peer: str = ""  # address of whoever is at the other end of the socket
+
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An answer, ready to be sent."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return a header's value; names are in lower case."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str] | None:
+    """Return the headers that decide anything, or None if one of them is given twice.
+
+    Two values of one header are two stories; whoever stands in front of us may have believed the other one.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        key = HEADERS_READ.get(name)
+        if key is not None:
+            if key in found:
+                return None
+            found[key] = value.decode("latin-1")
+        elif name in _PROXIES_SAY:
+            found[PROXIED] = "1"
+    return found

@@ -1,0 +1,344 @@
+"""The gateway's core: one synchronous function from a request to a response.
+
+Decides, in this order: what the path asks for; whether this gateway may answer at all; what the guards of the signed
+route table say; what the model says; what the guards let out. It does no I/O but the model's own arithmetic, so that it
+can be tested without a socket and put behind any server. Every refusal has its words in `refusals`; whatever goes wrong
+beyond them is a 503 that tells nothing.
+"""
+
+import hashlib
+import hmac
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.core.ports import Clock
+from holdfast.core.routes import RouteTable
+from holdfast.core.telemetry import Window
+from holdfast.serve import protocol
+from holdfast.serve.events import Noted, SecurityLog
+from holdfast.serve.exchange import PROXIED, Headers, HttpRequest, HttpResponse, read_headers
+from holdfast.serve.guards import Chains
+from holdfast.serve.metrics import CONTENT_TYPE, Counts, Standing, render
+from holdfast.serve.protocol import CORRELATION, Operation
+from holdfast.serve.refusals import (
+    BROKEN,
+    ENCODED,
+    LEASE_OVER,
+    MALFORMED,
+    MODEL_FAILED,
+    NO_SUCH_PATH,
+    NOT_READY,
+    UNRECORDED,
+    WITHDRAWN,
+    WRONG_METHOD,
+    Saying,
+)
+from holdfast.serve.state import Release, State, sane
+from holdfast.serve.telemetry import Meter
+
+LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of a Unix socket
+_JSON: Final = (b"content-type", b"application/json")
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_STALE: Final = (b"x-holdfast-stale", b"true")
+_METHODS: Final = dict.fromkeys(Operation, "GET") | {Operation.INFER: "POST", Operation.PREDICT: "POST"}
+_RUNS_MODEL: Final = frozenset({Operation.INFER, Operation.PREDICT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a gateway stands on, apart from its state: clocks, the key of its pseudonyms, its version."""
+
+    clock: Clock
+    monotonic: Callable[[], float]
+    credential_key: bytes
+    version: str
+    log: SecurityLog = field(default_factory=SecurityLog)
+    metrics_for_all: bool = False  # whether callers from other machines may read /metrics
+
+
+class Gateway:
+    """Answers requests from its present state, which whoever loads a newer one swaps in whole."""
+
+    def __init__(self, ground: Ground) -> None:
+        """Start without a state: not ready."""
+        self._ground = ground
+        self._state: State | None = None
+        self._absent = NOT_READY
+        self._stale = ""
+        self._counts = Counts()
+        self._meters: dict[str, Meter] = {}
+
+    @property
+    def state(self) -> State | None:
+        """What is served now."""
+        return self._state
+
+    @property
+    def stale(self) -> str:
+        """Why the newest state could not be loaded; "" while it is the one that answers."""
+        return self._stale
+
+    @property
+    def log(self) -> SecurityLog:
+        """The security events that nobody has written yet."""
+        return self._ground.log
+
+    # ── what the loader does ────────────────────────────────────────────────────────────────────────────────────────
+
+    def swap(self, state: State) -> None:
+        """Answer from this state from now on; calls under way finish with the one they began with."""
+        for release in state.releases.values():
+            if release.digest not in self._meters:
+                names = tuple(field.name for field in release.signature.inputs)
+                self._meters[release.digest] = Meter(profile=release.profile, names=names)
+        self._state, self._stale = state, ""
+        self._counts.loads += 1
+
+    def hold(self, reason: str) -> None:
+        """Go on with the present state, and say that it is not the newest."""
+        self._stale = reason
+        self._counts.failed_loads += 1
+
+    def narrow(self, table: RouteTable, chains: Chains | None) -> None:
+        """Obey what a newer, believed table takes away, although not all of what it gives could be loaded."""
+        state = self._state
+        if state is not None:
+            self._state = state.without(frozenset(table.revoked), chains or state.chains)
+
+    def expire(self, now: datetime) -> bool:
+        """Drop the state if its lease is over; a clock set back afterwards does not bring it back."""
+        state = self._state
+        if state is None or now < state.lease:
+            return False
+        self._state, self._absent = None, LEASE_OVER
+        return True
+
+    def untold(self) -> list[tuple[str, Window, Callable[[], None]]]:
+        """Return each release's window since the last that was told, and what to call once it is written."""
+        windows = []
+        for digest, meter in list(self._meters.items()):
+            window, reading = meter.untold()
+            if window.requests:
+                windows.append((digest, window, _teller(meter, reading)))
+            elif self._state is not None and digest not in self._state.releases:
+                del self._meters[digest]  # told to the end, and no longer served
+        return windows
+
+    # ── what a request meets ────────────────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, request: HttpRequest) -> HttpResponse:
+        """Return the response to a request; never raises, and answers 5xx only where `refusals` says so."""
+        headers = read_headers(request.headers)
+        call = self._begin(request, headers)
+        try:
+            if headers is None:
+                refusal = MALFORMED.refusal("protocol", "a header twice", public="a header is given twice")
+                return self._refuse(request, call, refusal)
+            if headers.get("x-correlation-id", call.correlation) != call.correlation:
+                words = "x-correlation-id may hold up to 64 letters, digits, points, hyphens and underscores"
+                return self._refuse(request, call, MALFORMED.refusal("protocol", "correlation id", public=words))
+            return self._respond(request, call)
+        except Exception as error:  # noqa: BLE001 - fail closed, whatever it is; the caller learns nothing of why
+            return self._refuse(request, call, BROKEN.refusal("gateway", f"{type(error).__name__}: {error}"))
+
+    def turn_away(self, request: HttpRequest, saying: Saying) -> HttpResponse:
+        """Return the refusal of a request that was not read to its end."""
+        return self._refuse(request, self._begin(request, read_headers(request.headers)), saying.refusal("protocol"))
+
+    def not_http(self, peer: str) -> None:
+        """Take note of something that was no HTTP, or was it too slowly; the server has closed the connection."""
+        self.turn_away(HttpRequest(method="", path="", peer=peer), MALFORMED)
+
+    def _begin(self, request: HttpRequest, headers: dict[str, str] | None) -> Call:
+        """Return the call that a request begins, under the caller's correlation id if it is one, or else a new one."""
+        given = headers.get("x-correlation-id", "") if headers else ""
+        return Call(
+            model="",
+            headers=headers or {},
+            body=request.body,
+            correlation=given if CORRELATION.fullmatch(given) else os.urandom(16).hex(),
+            received_s=self._ground.monotonic(),
+        )
+
+    def _respond(self, request: HttpRequest, call: Call) -> HttpResponse:
+        found = protocol.target(request.path)
+        if found is None:
+            return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", request.path[:100]))
+        operation, model = found
+        if request.method != _METHODS[operation]:
+            return self._refuse(request, call, WRONG_METHOD.refusal("protocol", request.method[:20]), operation)
+        if not model:
+            return self._about_server(request, call, operation)
+        state = self._usable()
+        if isinstance(state, Refusal):
+            return self._refuse(request, call, state)
+        call.model, call.operation = model, operation
+        return self._infer(request, call, state) if operation in _RUNS_MODEL else self._look(request, call, state)
+
+    def _usable(self) -> State | Refusal:
+        """Return the state if it may answer now."""
+        state = self._state
+        if state is None or self.expire(self._ground.clock.now()):
+            return self._absent.refusal("state")
+        if self._ground.log.full:  # fail closed: an attack that fills the disk must not go unrecorded
+            return UNRECORDED.refusal("state")
+        return state
+
+    def _about_server(self, request: HttpRequest, call: Call, operation: Operation) -> HttpResponse:
+        if operation is Operation.LIVE:
+            return self._reply(call, 200, protocol.LIVE_BODY)
+        if operation is Operation.READY:
+            state = self._usable()
+            if isinstance(state, Refusal) or not state.routes:
+                return self._reply(call, 503, protocol.NOT_READY_BODY)
+            return self._reply(call, 200, protocol.READY_BODY)
+        if operation is Operation.SERVER:
+            return self._reply(call, 200, protocol.server_metadata(self._ground.version))
+        near = request.peer in LOOPBACK and PROXIED not in call.headers
+        if not near and not self._ground.metrics_for_all:
+            return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", "metrics from afar"))
+        return self._reply(call, 200, self._scrape(), kind=CONTENT_TYPE)
+
+    def _look(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
+        """Answer a question about a model, to callers who may call it."""
+        admitted = state.chains.look.admit(call)
+        if isinstance(admitted, Refusal):
+            return self._refuse(request, call, admitted)
+        route = state.routes.get(call.model)
+        if route is None:
+            return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", f"{call.model} is not served"))
+        release = route.baseline
+        if release.digest in state.withdrawn:
+            return self._refuse(request, call, WITHDRAWN.refusal("state"))
+        if call.operation == Operation.MODEL_READY:
+            return self._reply(call, 200, protocol.model_ready(call.model))
+        return self._reply(call, 200, protocol.model_metadata(call.model, release.short, release.signature))
+
+    def _infer(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
+        route = state.routes.get(call.model)
+        release = route.choose(call.correlation) if route is not None else None
+        call.release = release.digest if release is not None else ""
+        if "content-encoding" in call.headers or "inference-header-content-length" in call.headers:
+            return self._refuse(request, call, ENCODED.refusal("protocol"))
+        admitted = state.chains.call.admit(call)
+        if isinstance(admitted, Refusal):
+            return self._refuse(request, call, admitted)
+        if release is None or admitted.rows is None:  # the guards let something through that nobody has validated
+            return self._refuse(request, call, BROKEN.refusal("gateway", "a call without release or rows"))
+        if release.digest in state.withdrawn:
+            return self._refuse(request, call, WITHDRAWN.refusal("state"))
+        answer = self._ask(release, admitted.rows)
+        meter = self._meters[release.digest]
+        if isinstance(answer, Refusal):
+            meter.observe_failure(self._ground.monotonic() - call.received_s)
+            return self._refuse(request, call, answer)
+        scores = answer.probabilities[:, release.score]
+        released = state.chains.call.release(admitted, answer)
+        if isinstance(released, Refusal):
+            meter.observe_failure(self._ground.monotonic() - call.received_s)
+            return self._refuse(request, call, released)
+        body = _encode(released, release, admitted)
+        meter.observe(self._ground.monotonic() - call.received_s, admitted.rows, scores, call.flagged)
+        return self._reply(call, 200, body, more=((b"x-holdfast-release", release.short.encode()),))
+
+    def _ask(self, release: Release, rows: NDArray[np.float32]) -> Answer | Refusal:
+        """Run the model, and believe its answer only if it is one."""
+        try:
+            labels, probabilities = release.model.run(rows)
+        except Exception as error:  # noqa: BLE001 - a model that raises has no answer
+            return MODEL_FAILED.refusal("model", f"{type(error).__name__}: {error}")
+        if not sane(labels, probabilities, rows=len(rows), classes=len(release.signature.classes)):
+            return MODEL_FAILED.refusal("model", "an answer of another shape, of no class, or of no number")
+        return Answer(labels=labels, probabilities=probabilities)
+
+    # ── how it is said ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _reply(
+        self, call: Call, status: int, body: bytes, *, kind: bytes = b"application/json", more: Headers = ()
+    ) -> HttpResponse:
+        self._counts.response(self._label(call.model), status)
+        headers = (
+            _JSON if kind == _JSON[1] else (b"content-type", kind),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-correlation-id", call.correlation.encode()),
+            _NO_SNIFFING,
+            *more,
+        )
+        return HttpResponse(status=status, headers=(*headers, _STALE) if self._stale else headers, body=body)
+
+    def _refuse(
+        self, request: HttpRequest, call: Call, refusal: Refusal, operation: Operation | None = None
+    ) -> HttpResponse:
+        self._counts.refusal(refusal.guard, refusal.code)
+        if refusal.security:
+            self._note(request, call, refusal)
+        more: list[tuple[bytes, bytes]] = [(b"x-holdfast-code", refusal.code.encode())]
+        if refusal.retry_after_s is not None:
+            more.append((b"retry-after", str(max(1, math.ceil(refusal.retry_after_s))).encode()))
+        if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 15.5.2 demands the challenge
+            more.append((b"www-authenticate", b"Bearer"))
+        if operation is not None:
+            more.append((b"allow", _METHODS[operation].encode()))
+        return self._reply(call, refusal.status, protocol.encode_error(refusal.public), more=tuple(more))
+
+    def _note(self, request: HttpRequest, call: Call, refusal: Refusal) -> None:
+        """Take note of a refusal; an address becomes a keyed pseudonym, which tells callers apart and no more."""
+        caller = f"client:{call.client}"
+        if not call.client:
+            mac = hmac.new(self._ground.credential_key, request.peer.encode(), hashlib.sha256)
+            caller = f"peer:{mac.hexdigest()[:16]}"
+        event = Noted(
+            time=self._ground.clock.now(),
+            kind=f"refused.{refusal.guard}.{refusal.code}",
+            caller=caller,
+            model=self._label(call.model),
+            correlation=call.correlation,
+            detail=refusal.detail,
+        )
+        self._ground.log.note(event)
+
+    def _label(self, model: str) -> str:
+        """Return a model's name if a table names it: what a caller made up becomes no label."""
+        return model if self._state is not None and model in self._state.routes else ""
+
+    def _scrape(self) -> bytes:
+        state = self._state
+        meters = {}
+        for route in state.routes.values() if state is not None else ():
+            for release in (route.baseline, route.candidate):
+                if release is not None:
+                    meters[route.name, release.short] = self._meters[release.digest]
+        lease = (state.lease - self._ground.clock.now()).total_seconds() if state is not None else 0.0
+        standing = Standing(
+            ready=state is not None and lease > 0,
+            stale=bool(self._stale),
+            epoch=state.epoch if state is not None else 0,
+            lease_s=max(lease, 0.0),
+            security_events=self._ground.log.total,
+        )
+        return render(self._counts, meters, standing)
+
+
+def _encode(answer: Answer, release: Release, call: Call) -> bytes:
+    if call.operation == Operation.PREDICT:
+        return protocol.encode_predict(answer, release.signature, model=call.model, version=release.short)
+    return protocol.encode_infer(
+        answer,
+        release.signature,
+        model=call.model,
+        version=release.short,
+        request_id=call.request_id,
+        outputs=call.outputs,
+    )
+
+
+def _teller(meter: Meter, reading: Window) -> Callable[[], None]:
+    return lambda: meter.tell(reading)

@@ -1,0 +1,89 @@
+"""The guards: every condition on a call or an answer that a route table may name.
+
+To add one: a file here, one line in `GUARDS`. Which of them run, in which order and how configured, the signed route
+table says; a table that names a guard which is not here, or a setting that a guard does not know, is refused whole.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from holdfast.core.errors import InvalidInput
+from holdfast.core.guard import Chain, Guard
+from holdfast.core.routes import GuardSpec
+from holdfast.serve.guards.access import AuthenticatedSettings, WithinRateSettings, authenticated, within_rate
+from holdfast.serve.guards.inputs import ValidInputSettings, valid_input
+from holdfast.serve.guards.outputs import CoarseOutputSettings, coarse_output
+from holdfast.serve.guards.size import WithinSizeSettings, within_size
+from holdfast.serve.guards.surroundings import Surroundings
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardKind(Generic[Settings]):
+    """A guard by name: its settings, how it is built, and whether calls that run no model pass it too."""
+
+    name: str
+    settings: type[Settings]
+    build: Callable[[Settings, Surroundings], Guard]
+    everywhere: bool = False
+    required: bool = False
+
+
+GUARDS: Final[tuple[GuardKind[Any], ...]] = (
+    GuardKind(name="within-size", settings=WithinSizeSettings, build=within_size),
+    GuardKind(
+        name="authenticated", settings=AuthenticatedSettings, build=authenticated, everywhere=True, required=True
+    ),
+    GuardKind(name="within-rate", settings=WithinRateSettings, build=within_rate, everywhere=True),
+    GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True),
+    GuardKind(name="coarse-output", settings=CoarseOutputSettings, build=coarse_output),
+)
+"""Cheap ones first, which is also the order a table should have."""
+
+_KINDS: Final = {kind.name: kind for kind in GUARDS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chains:
+    """The guards of one route table: all of them for a call of a model, the access guards for a look at it."""
+
+    call: Chain
+    look: Chain
+
+
+def build_chains(specs: Sequence[GuardSpec], surroundings: Surroundings) -> Chains:
+    """Return the guards that a route table lists, in its order.
+
+    Raises:
+        InvalidInput: A name or setting nobody knows, a guard listed twice, a required one missing, or one that needs to
+            know the caller before the caller is known.
+    """
+    built: list[tuple[GuardKind[Any], Guard]] = []
+    for spec in specs:
+        kind = _KINDS.get(spec.name)
+        if kind is None:  # an unknown guard is a control that somebody counts on
+            raise InvalidInput(f"no guard is called {spec.name[:80]!r}", place="routes", expected=", ".join(_KINDS))
+        try:
+            settings = msgspec.convert(spec.configuration, kind.settings)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"{spec.name} cannot be set so: {error}", place="routes") from error
+        built.append((kind, kind.build(settings, surroundings)))
+    _check_order([kind.name for kind, _ in built])
+    call = Chain(tuple(guard for _, guard in built))
+    return Chains(call=call, look=Chain(tuple(guard for kind, guard in built if kind.everywhere)))
+
+
+def _check_order(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise InvalidInput("a guard is listed twice", place="routes", expected="each guard once")
+    for kind in GUARDS:
+        if kind.required and kind.name not in names:  # without these two nothing is known of caller or input
+            raise InvalidInput(f"the guard {kind.name} is missing", place="routes", expected="it in every table")
+    known = names.index("authenticated")
+    for name in ("within-rate", "valid-input"):
+        if name in names and names.index(name) < known:
+            raise InvalidInput(f"{name} stands before authenticated", place="routes", expected="the caller known first")

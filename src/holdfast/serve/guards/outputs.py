@@ -1,0 +1,53 @@
+"""How exactly the gateway answers: an attacker who sees fewer digits needs more queries."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from holdfast.core.errors import InvalidInput
+from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.serve.guards.surroundings import Surroundings
+
+MAX_DECIMALS: Final = 9  # more digits than a float32 holds
+
+
+class CoarseOutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many decimals of each probability are told, or that the label is all that is told."""
+
+    decimals: int = 2
+    label_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoarseOutput:
+    """An answer tells the label, and each probability rounded, or not at all."""
+
+    name: str = "coarse-output"
+    decimals: int
+    label_only: bool
+
+    def admit(self, call: Call) -> Call | Refusal:
+        """Let every call pass."""
+        return call
+
+    def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
+        """Let out the coarse answer."""
+        if self.label_only:
+            answer.probabilities = answer.probabilities[:, :0]
+        else:
+            answer.probabilities = answer.probabilities.round(self.decimals)
+        return answer
+
+
+def coarse_output(settings: CoarseOutputSettings, surroundings: Surroundings) -> CoarseOutput:  # noqa: ARG001 - one signature for all
+    """Build the guard.
+
+    Raises:
+        InvalidInput: Decimals that are none, or that round nothing.
+    """
+    if not 0 <= settings.decimals <= MAX_DECIMALS:
+        raise InvalidInput(
+            f"coarse-output to {settings.decimals} decimals", place="routes", expected=f"0 to {MAX_DECIMALS}"
+        )
+    return CoarseOutput(decimals=settings.decimals, label_only=settings.label_only)

@@ -1,0 +1,176 @@
+"""The loader: brings a gateway's state up to date over ports, and says on record when it could not.
+
+If a step of `loading` fails, the old state goes on until its own lease ends, narrowed to what a believed newer table
+still allows: its revocations, credentials and guards hold at once, even if one of its releases cannot be served.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.routes import ModelRoute, RouteTable
+from holdfast.core.schema import Signature
+from holdfast.serve.credentials import CredentialTable
+from holdfast.serve.events import Noted
+from holdfast.serve.gateway import Gateway, Ground
+from holdfast.serve.guards import Chains, build_chains
+from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.loading import (
+    ROUTES_NAME,
+    TRUST_NAME,
+    Believed,
+    Memory,
+    Package,
+    Pins,
+    Published,
+    believe,
+    unpack,
+    warm,
+)
+from holdfast.serve.state import Model, Release, Route, Runtime, State
+
+RETRY_S: Final = 5.0  # before a published state that was refused is tried again unchanged
+
+
+@dataclass(slots=True, kw_only=True)
+class Loader:
+    """Loads what is published into a gateway."""
+
+    published: Published
+    memory: Memory
+    runtime: Runtime
+    pins: Pins
+    ground: Ground
+    gateway: Gateway
+    workers: int = 1
+    _rates: Rates = field(default_factory=Rates)
+
+    def refresh(self) -> None:
+        """Load what is published now and swap it in; on any failure go on as before, say so, and put it on record.
+
+        Raises:
+            HoldfastError: Why the published state may not be served.
+        """
+        now = self.ground.clock.now()
+        try:
+            believed = believe(self.published, self.pins, self.memory.recall(), now)
+            # Kept before anything is served by it, so that no crash in between lets an older table in again.
+            self.memory.keep(believed.remembered)
+        except Exception as error:
+            self._refused(error, now)
+            raise
+        try:
+            state = self._state(believed, now)
+        except Exception as error:
+            self.gateway.narrow(believed.table, self._narrowed(believed.table))
+            self._refused(error, now)
+            raise
+        self.gateway.swap(state)
+        self._rates.keep_only(frozenset(credential.id for credential in believed.table.credentials))
+        served = ", ".join(sorted(release.short for release in state.releases.values())) or "nothing"
+        self.ground.log.note(
+            Noted(time=now, kind="state.loaded", caller="gateway", detail=f"epoch {state.epoch} serves {served}")
+        )
+
+    def _refused(self, error: Exception, now: datetime) -> None:
+        """Tell the gateway and the record why; an exception of no known kind is as good a reason as any."""
+        code = error.code if isinstance(error, HoldfastError) else "HF000"
+        detail = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
+        self.gateway.hold(code)
+        self.ground.log.note(Noted(time=now, kind=f"state.refused.{code}", caller="gateway", detail=detail))
+
+    def _state(self, believed: Believed, now: datetime) -> State:
+        loaded: dict[str, Release] = {}
+        for route in believed.table.models:
+            for digest, passport in _named(route):
+                if digest not in loaded:
+                    package = unpack(self.published, self.pins, believed, digest, passport, now)
+                    loaded[digest] = self._release(package)
+        signatures = {digest: release.signature for digest, release in loaded.items()}
+        permits = (release.permit.expires for release in loaded.values())
+        return State(
+            epoch=believed.table.epoch,
+            trust=believed.trust,
+            lease=min([believed.until, *permits]),
+            routes={route.name: _route(route, loaded) for route in believed.table.models},
+            chains=self._chains(believed.table, signatures),
+        )
+
+    def _release(self, package: Package) -> Release:
+        return Release(
+            digest=package.digest,
+            signature=package.signature,
+            profile=package.profile,
+            model=self._standing_model(package) or warm(self.runtime, package),
+            model_digest=package.model_digest,
+            permit=package.permit,
+        )
+
+    def _standing_model(self, package: Package) -> Model | None:
+        """Return the model that answers already, if it was made of the same bytes and under the same signature."""
+        state = self.gateway.state
+        for release in state.releases.values() if state is not None else ():
+            if (release.model_digest, release.signature) == (package.model_digest, package.signature):
+                return release.model
+        return None
+
+    def _narrowed(self, table: RouteTable) -> Chains | None:
+        """Return the newer table's guards around the older one's releases; None where they cannot be built."""
+        state = self.gateway.state
+        signatures = {digest: release.signature for digest, release in state.releases.items()} if state else {}
+        try:
+            return self._chains(table, signatures)
+        except HoldfastError:
+            return None
+
+    def _chains(self, table: RouteTable, signatures: Mapping[str, Signature]) -> Chains:
+        surroundings = Surroundings(
+            credentials=CredentialTable(self.ground.credential_key, table.credentials),
+            signatures=signatures,
+            rates=self._rates,
+            clock=self.ground.clock,
+            monotonic=self.ground.monotonic,
+            workers=self.workers,
+        )
+        return build_chains(table.guards, surroundings)
+
+
+def _named(route: ModelRoute) -> list[tuple[str, str]]:
+    """Return the releases of a route, each with its passport."""
+    pairs = [(route.baseline, route.passport)]
+    if route.candidate is not None and route.candidate_passport is not None:
+        pairs.append((route.candidate, route.candidate_passport))
+    return pairs
+
+
+def _route(route: ModelRoute, loaded: Mapping[str, Release]) -> Route:
+    candidate = loaded[route.candidate] if route.candidate is not None else None
+    return Route(name=route.name, baseline=loaded[route.baseline], candidate=candidate, share=route.candidate_share)
+
+
+@dataclass(slots=True, kw_only=True)
+class Watcher:
+    """Looks after a gateway's state: loads what is newly published, and ends what has no lease any more."""
+
+    loader: Loader
+    complain: Callable[[Exception], None]  # told why a published state is refused
+    _seen: object = None
+    _retry_at_s: float | None = None  # when what was refused is tried again; None while nothing is
+
+    def look(self) -> None:
+        """Look once; never raises."""
+        ground, gateway = self.loader.ground, self.loader.gateway
+        if gateway.expire(ground.clock.now()):
+            ground.log.note(Noted(time=ground.clock.now(), kind="state.lease-over", caller="gateway"))
+        # The stamp is taken before reading: a document replaced meanwhile has another one at the next look.
+        stamp, now_s = self.loader.published.stamp(TRUST_NAME, ROUTES_NAME), ground.monotonic()
+        if stamp == self._seen and (self._retry_at_s is None or now_s < self._retry_at_s):
+            return
+        self._seen, self._retry_at_s = stamp, None
+        try:
+            self.loader.refresh()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the watcher must go on watching
+            self._retry_at_s = now_s + RETRY_S
+            self.complain(error)

@@ -1,0 +1,323 @@
+"""Loading: from a published folder to a state that may answer, or a reason why not.
+
+The gateway believes nobody but the keys it pinned. Each step takes what the one before has verified:
+
+1. the trust document is sealed by the pinned root keys, and no older than one seen before;
+2. the route table is sealed by the registry, for this workspace and environment, inside its lease, and its epoch has
+   not fallen;
+3. the policy's bytes are the ones that the table names and the root keys accept;
+4. each release's passport proves a closure over which `decide` permits serving, nothing of it revoked;
+5. the release's bytes are read once, are what their digests say, and hold the very model that the evidence is about;
+6. those bytes are loaded and answer a warm-up call.
+
+Only then does `loader` swap the new state in, whole.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+
+from holdfast.core.artifact import (
+    Digest,
+    Kind,
+    Manifest,
+    digest_bytes,
+    digest_json,
+    manifest,
+    parse_digest,
+    parse_manifest,
+)
+from holdfast.core.errors import InvalidInput, NotVerified, PolicyDenied, Refused
+from holdfast.core.passport import MAX_PASSPORT, Dossier, open_passport, parse_passport
+from holdfast.core.policy import MAX_POLICY, Action, Denial, Permit, Policy, Request, decide, parse_policy
+from holdfast.core.routes import ModelRoute, RouteTable
+from holdfast.core.schema import Signature
+from holdfast.core.seal import MAX_ENVELOPE, ROUTES, TRUST, unseal
+from holdfast.core.trust import Trust, TrustedKey
+from holdfast.serve.protocol import MODEL_NAME
+from holdfast.serve.state import Model, Runtime, TrainingProfile, sane
+
+TRUST_NAME: Final = "trust.dsse.json"
+ROUTES_NAME: Final = "routes.dsse.json"
+POLICY_NAME: Final = "policy.toml"
+MODEL_FILES: Final = ("model.onnx", "profile.json", "signature.json")  # the whole folder of a MODEL artifact
+MAX_MANIFEST: Final = 16 << 20  # bytes; MAX_MANIFEST_FILES entries fit
+MAX_FILE: Final = 2 << 30  # bytes; protobuf, and so ONNX, holds no more in one file
+CLOCK_SKEW: Final = timedelta(seconds=60)  # how far ahead of ours the registry's clock may be
+
+
+class Published(Protocol):
+    """The folder that the control plane writes: bytes of which nothing is believed."""
+
+    def document(self, name: str, limit: int) -> bytes:
+        """Return a document by name.
+
+        Raises:
+            HoldfastError: It is not there, is no regular file, or is longer than `limit` bytes.
+        """
+        ...
+
+    def blob(self, digest: Digest, limit: int) -> bytes:
+        """Return the bytes that should have this digest.
+
+        Raises:
+            HoldfastError: They are not there, or are more than `limit`.
+        """
+        ...
+
+    def stamp(self, *names: str) -> object:
+        """Return something that differs whenever one of these documents was replaced."""
+        ...
+
+
+class Remembered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What must never fall, kept across restarts; a replayed table is older than this."""
+
+    trust_version: int = 0
+    epoch: int = 0
+    content: str = ""  # digest of the table of that epoch, its dates apart
+    issued: datetime | None = None
+
+    def height(self) -> tuple[int, int]:
+        """Return by what two memories are compared: the higher one is newer."""
+        return self.epoch, self.trust_version
+
+
+class Memory(Protocol):
+    """Keeps what must never fall."""
+
+    def recall(self) -> Remembered:
+        """Return what was kept last; nothing at all only on the very first start.
+
+        Raises:
+            HoldfastError: It is there and cannot be read.
+        """
+        ...
+
+    def keep(self, remembered: Remembered) -> None:
+        """Keep this durably before returning; what another worker kept meanwhile never falls either."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """What this gateway was told by whoever installed it, and believes for ever."""
+
+    root: Trust  # the root keys
+    origin: str  # of the ledger's checkpoints
+    environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Believed:
+    """What steps 1 to 3 have verified; `until` is when the first of the keys and documents under it ends."""
+
+    trust: Trust
+    table: RouteTable
+    policy: Policy
+    policy_digest: Digest
+    until: datetime
+    remembered: Remembered
+
+
+def believe(published: Published, pins: Pins, remembered: Remembered, now: datetime) -> Believed:
+    """Return trust, route table and policy, verified (steps 1 to 3).
+
+    Raises:
+        NotVerified: A signature, digest, window, epoch or name does not fit.
+        Refused: The lease is over.
+    """
+    sealed = unseal(
+        published.document(TRUST_NAME, MAX_ENVELOPE), TRUST, pins.root, at=now, threshold=pins.root.root_threshold
+    )
+    trust = sealed.value  # 1.
+    if trust.workspace != pins.root.workspace:
+        raise NotVerified("the trust document is for another workspace", place=TRUST_NAME)
+    if trust.version < remembered.trust_version:
+        raise NotVerified(f"trust document {trust.version} is older than one seen before", place=TRUST_NAME)
+    if now >= trust.expires:
+        raise Refused("the trust document has expired", place=TRUST_NAME, remedy="Have the root keys renew it.")
+    routes = unseal(published.document(ROUTES_NAME, MAX_ENVELOPE), ROUTES, trust, at=now)
+    table = routes.value  # 2.
+    newer = _check_table(table, trust, pins, remembered, now)
+    policy, digest = parse_policy(published.document(POLICY_NAME, MAX_POLICY))  # 3.
+    if digest != table.policy or digest not in trust.policies:
+        raise NotVerified(
+            "the policy is not the one that the route table names and the root keys accept", place=POLICY_NAME
+        )
+    until = min(table.expires, trust.expires, *_ends(sealed.signers), *_ends(routes.signers))
+    return Believed(trust=trust, table=table, policy=policy, policy_digest=digest, until=until, remembered=newer)
+
+
+def _ends(signers: tuple[TrustedKey, ...]) -> tuple[datetime, ...]:
+    """Return when the signers' windows end: no lease outlives a key beneath it."""
+    return tuple(key.not_after for key in signers)
+
+
+def _check_table(table: RouteTable, trust: Trust, pins: Pins, remembered: Remembered, now: datetime) -> Remembered:
+    """Check a table that the registry has signed, and return what must be remembered of it."""
+    if (table.workspace, table.environment) != (trust.workspace, pins.environment):
+        raise NotVerified("the route table is for another workspace or environment", place=ROUTES_NAME)
+    content = digest_json(msgspec.structs.replace(table, issued=_NEVER, expires=_NEVER))
+    if table.epoch < remembered.epoch:
+        raise NotVerified(
+            f"route table {table.epoch} is replayed: {remembered.epoch} was seen before", place=ROUTES_NAME
+        )
+    if table.epoch == remembered.epoch:  # the same table with a new lease is a renewal; anything else is a second story
+        if content != remembered.content:
+            raise NotVerified(f"a second route table says it is number {table.epoch}", place=ROUTES_NAME)
+        if remembered.issued is not None and table.issued < remembered.issued:
+            raise NotVerified("an older lease is replayed", place=ROUTES_NAME)
+    if table.issued > now + CLOCK_SKEW:
+        raise NotVerified("the route table is from the future", place=ROUTES_NAME, remedy="Set this machine's clock.")
+    for route in table.models:
+        _check_route(route)
+    if len({route.name for route in table.models}) != len(table.models):
+        raise NotVerified("the route table routes one model twice", place=ROUTES_NAME)
+    if now >= table.expires:
+        raise Refused("the lease is over", place=ROUTES_NAME, remedy="Have the control plane renew it.")
+    return Remembered(trust_version=trust.version, epoch=table.epoch, content=content, issued=table.issued)
+
+
+def _check_route(route: ModelRoute) -> None:
+    """Check that a route can be followed: a plain name, a share that is one, a candidate with its passport."""
+    whole = (route.candidate is None) == (route.candidate_passport is None)
+    if MODEL_NAME.fullmatch(route.name) is None or not 0 <= route.candidate_share <= 1 or not whole:
+        raise NotVerified("the route table holds a route that cannot be followed", place=ROUTES_NAME)
+
+
+_NEVER: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A release's bytes, each read once and verified: what is loaded is what was checked."""
+
+    digest: Digest
+    permit: Permit
+    signature: Signature
+    profile: TrainingProfile
+    model: bytes
+    model_digest: Digest
+
+
+def unpack(published: Published, pins: Pins, believed: Believed, release: str, passport: str, now: datetime) -> Package:
+    """Return a release that may be served, verified (steps 4 and 5).
+
+    Raises:
+        PolicyDenied: `decide` does not permit it, with every reason.
+        NotVerified: Its passport or its bytes do not check out, or it or something it derives from is revoked.
+    """
+    digest = _digest(release)
+    document = _verified(published, _digest(passport), MAX_PASSPORT)  # 4.
+    dossier = open_passport(parse_passport(document), believed.trust, origin=pins.origin)
+    if dossier.subject != digest or dossier.nodes[digest].kind is not Kind.RELEASE:
+        raise NotVerified("the passport is about something else than the release", place=release)
+    gone = sorted(set(believed.table.revoked) & {*dossier.nodes, passport})
+    if gone:
+        raise NotVerified("the release, or something it derives from, is revoked", place=gone[0])
+    permit = _permit(believed, dossier, now)
+    files = parse_manifest(_verified(published, digest, MAX_MANIFEST))  # 5.
+    _check_model(files, dossier)
+    model, profile, signature = (_file(published, files, name) for name in MODEL_FILES)
+    found = Package(
+        digest=digest,
+        permit=permit,
+        signature=_decoded(signature, Signature, release),
+        profile=_decoded(profile, TrainingProfile, release),
+        model=model,
+        model_digest=digest_bytes(model),
+    )
+    _check_package(found)
+    return found
+
+
+def _permit(believed: Believed, dossier: Dossier, now: datetime) -> Permit:
+    table = believed.table
+    request = Request(action=Action.SERVE, environment=table.environment, now=now, nonce=f"epoch {table.epoch}")
+    match decide(believed.policy, believed.policy_digest, dossier, request):
+        case Permit() as permit:
+            permit.covers(subject=dossier.subject, action=Action.SERVE, environment=table.environment, now=now)
+            return permit
+        case Denial() as denial:
+            reasons = tuple(str(reason) for reason in denial.reasons)
+            raise PolicyDenied("the policy does not permit serving this release", reasons=reasons, place=denial.subject)
+
+
+def _check_model(files: Manifest, dossier: Dossier) -> None:
+    """Check that the release holds the model that was measured, not another one beside its evidence.
+
+    A MODEL artifact is the folder of `MODEL_FILES`; made anew from the release's own files it must have the digest of a
+    MODEL that the release derives from.
+    """
+    inside = manifest(files.file(name) for name in MODEL_FILES).digest
+    if (Kind.MODEL, inside) not in dossier.nodes[dossier.subject].parents:
+        raise NotVerified("the release holds another model than the one its evidence is about", place=dossier.subject)
+
+
+def _file(published: Published, files: Manifest, name: str) -> bytes:
+    entry = files.file(name)
+    data = _verified(published, _digest(entry.digest), MAX_FILE)
+    if len(data) != entry.size:
+        raise NotVerified("a file does not have the size in its manifest", place=entry.digest)
+    return data
+
+
+def _verified(published: Published, digest: Digest, limit: int) -> bytes:
+    """Return a blob's bytes if they have its digest, whatever the folder's own store has checked."""
+    data = published.blob(digest, limit)
+    if digest_bytes(data) != digest:
+        raise NotVerified("a file was changed after it was signed", place=digest)
+    return data
+
+
+def _digest(text: str) -> Digest:
+    try:
+        return parse_digest(text)
+    except InvalidInput as error:
+        raise NotVerified(error.message, place=ROUTES_NAME) from error
+
+
+def _decoded(document: bytes, kind: type[Any], place: str) -> Any:
+    try:
+        return msgspec.json.decode(document, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a profile that no training can have left
+        raise NotVerified(f"a release's {kind.__name__} cannot be read: {error}", place=place) from error
+
+
+def _check_package(package: Package) -> None:
+    names = [field.name for field in package.signature.inputs]
+    if not names or len(set(names)) != len(names) or len(package.signature.classes) < 2:  # noqa: PLR2004 - one class decides nothing
+        raise NotVerified("the signature has no inputs, one of them twice, or one class", place=package.digest)
+    if package.signature.positive not in {"", *package.signature.classes}:
+        raise NotVerified("the signature's positive class is none of its classes", place=package.digest)
+    if not set(names) <= package.profile.inputs.keys():
+        raise NotVerified("the profile lacks an input of the signature", place=package.digest)
+
+
+def warm(runtime: Runtime, package: Package) -> Model:
+    """Return the model in a package's bytes once it has answered a call (step 6).
+
+    Raises:
+        NotVerified: The bytes are no such model, or it does not answer as its signature promises.
+    """
+    features, classes = len(package.signature.inputs), len(package.signature.classes)
+    model = runtime.load(package.model, features=features, classes=classes)
+    middles = [_middle(field.minimum, field.maximum) for field in package.signature.inputs]
+    rows = np.array([middles, middles], dtype=np.float32)
+    labels, probabilities = model.run(rows)
+    if not sane(labels, probabilities, rows=len(rows), classes=classes):
+        raise NotVerified("the model does not answer as its signature promises", place=package.digest)
+    return model
+
+
+def _middle(low: float | None, high: float | None) -> float:
+    """Return a value inside a declared range."""
+    if low is not None and high is not None:
+        return low / 2 + high / 2
+    known = low if low is not None else high
+    return known if known is not None and math.isfinite(known) else 0.0

@@ -1,0 +1,71 @@
+"""Every way in which the gateway says no: code, status, and the words that a caller may read.
+
+The words are the whole message: no path, digest, class name or exception text ever joins them. What an operator needs
+to know goes into the security event instead.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.core.guard import Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """One way to say no; `security` says whether it is recorded as a security event, one by one."""
+
+    code: str
+    status: int
+    public: str
+    security: bool = True
+
+    def refusal(self, guard: str, detail: str = "", *, public: str = "", retry_after_s: float | None = None) -> Refusal:
+        """Return the refusal; `public` may replace the words by ones that are as harmless."""
+        return Refusal(
+            guard=guard,
+            status=self.status,
+            code=self.code,
+            public=public or self.public,
+            detail=detail,
+            retry_after_s=retry_after_s,
+            security=self.security,
+        )
+
+
+MALFORMED: Final = Saying(code="HF240", status=400, public="the request is malformed")
+UNAUTHENTICATED: Final = Saying(code="HF241", status=401, public="a valid API key is required")
+FORBIDDEN: Final = Saying(code="HF242", status=403, public="this key may not call this model")
+TOO_FAST: Final = Saying(code="HF243", status=429, public="too many requests")
+TOO_LARGE: Final = Saying(code="HF244", status=413, public="the request is too large")
+INVALID_INPUT: Final = Saying(code="HF245", status=400, public="the input does not fit the model's signature")
+NO_SUCH_PATH: Final = Saying(code="HF246", status=404, public="there is nothing here")
+WRONG_METHOD: Final = Saying(code="HF247", status=405, public="the method is not allowed here")
+ENCODED: Final = Saying(code="HF248", status=415, public="encoded bodies are not accepted")
+TOO_SLOW: Final = Saying(code="HF249", status=408, public="the request took too long to arrive")
+
+NOT_READY: Final = Saying(code="HF760", status=503, public="the service is not ready", security=False)
+LEASE_OVER: Final = Saying(code="HF761", status=503, public="the service may no longer answer", security=False)
+WITHDRAWN: Final = Saying(code="HF762", status=503, public="the model may no longer answer", security=False)
+MODEL_FAILED: Final = Saying(code="HF763", status=503, public="the model could not answer")
+UNRECORDED: Final = Saying(code="HF764", status=503, public="the service cannot keep its records", security=False)
+BROKEN: Final = Saying(code="HF799", status=503, public="the service cannot answer now")
+
+SAYINGS: Final = (
+    MALFORMED,
+    UNAUTHENTICATED,
+    FORBIDDEN,
+    TOO_FAST,
+    TOO_LARGE,
+    INVALID_INPUT,
+    NO_SUCH_PATH,
+    WRONG_METHOD,
+    ENCODED,
+    TOO_SLOW,
+    NOT_READY,
+    LEASE_OVER,
+    WITHDRAWN,
+    MODEL_FAILED,
+    UNRECORDED,
+    BROKEN,
+)
+"""All of them; the only 5xx that a gateway answers with are the 503s among these."""

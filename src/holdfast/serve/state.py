@@ -1,0 +1,120 @@
+"""What a gateway serves at one moment: one value, made whole before it is used, replaced whole, never changed."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.artifact import Digest
+from holdfast.core.policy import Permit
+from holdfast.core.schema import Signature
+from holdfast.core.trust import Trust
+from holdfast.maths.sketch import Profile
+from holdfast.serve.guards import Chains
+
+SHORT: Final = 12  # hexadecimal digits of a digest that callers and people see
+_ONE: Final = 2.0**64
+
+
+class Model(Protocol):
+    """A loaded model as a function."""
+
+    def run(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return labels, shape (n,), and class probabilities, shape (n, classes), for rows of shape (n, features)."""
+        ...
+
+
+def sane(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, rows: int, classes: int) -> bool:
+    """Say whether a model's answer has the promised shapes, names classes that exist, and holds finite numbers."""
+    if labels.shape != (rows,) or probabilities.shape != (rows, classes):
+        return False
+    # A sum is finite only if no term is NaN or infinite: probabilities are far too small to overflow it.
+    return math.isfinite(probabilities.sum()) and set(labels.tolist()).issubset(range(classes))
+
+
+class Runtime(Protocol):
+    """Turns the very bytes that were verified into a model."""
+
+    def load(self, model: bytes, *, features: int, classes: int) -> Model:
+        """Return the model in these bytes.
+
+        Raises:
+            NotVerified: The bytes are no model, or not one of this many features and classes.
+        """
+        ...
+
+
+class TrainingProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release's `profile.json` holds: the cells of each input and of the score, as training left them."""
+
+    inputs: dict[str, Profile]
+    score: Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release that may answer: permitted, verified, loaded and warm."""
+
+    digest: Digest
+    signature: Signature
+    profile: TrainingProfile
+    model: Model
+    model_digest: Digest
+    permit: Permit
+
+    @property
+    def short(self) -> str:
+        """The part of the digest that callers see: it names the release, and tells nothing about it."""
+        return self.digest.removeprefix("sha256:")[:SHORT]
+
+    @property
+    def score(self) -> int:
+        """The index of the class whose probability is the score."""
+        classes, positive = self.signature.classes, self.signature.positive
+        return classes.index(positive) if positive else len(classes) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where the calls of one model go."""
+
+    name: str
+    baseline: Release
+    candidate: Release | None = None
+    share: float = 0.0
+
+    def choose(self, correlation: str) -> Release:
+        """Return the release for a call: the same for the same id, the candidate for its share of ids."""
+        if self.candidate is None:
+            return self.baseline
+        point = hashlib.blake2b(f"{self.name}\0{correlation}".encode(), digest_size=8).digest()
+        return self.candidate if int.from_bytes(point) / _ONE < self.share else self.baseline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that answering needs, from one signed route table."""
+
+    epoch: int
+    trust: Trust
+    lease: datetime  # when it ends, whatever else is true
+    routes: Mapping[str, Route]
+    chains: Chains
+    withdrawn: frozenset[str] = frozenset()  # digests that a newer table revoked while this one still serves
+
+    @property
+    def releases(self) -> Mapping[str, Release]:
+        """The releases by digest."""
+        routes = self.routes.values()
+        found = [release for route in routes for release in (route.baseline, route.candidate) if release is not None]
+        return {release.digest: release for release in found}
+
+    def without(self, revoked: frozenset[str], chains: Chains) -> "State":
+        """Return this state narrowed to what a newer table still allows."""
+        return replace(self, withdrawn=self.withdrawn | revoked, chains=chains)

@@ -1,0 +1,408 @@
+"""A small signed world: keys, ledger, a model of three inputs with its evidence, and what a gateway would be handed.
+
+Everything is made by the functions that production uses (`seal`, `link`, `build_passport`, …) over ports in memory, and
+is the same in every run. Tests then spoil one thing at a time and see who notices.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from holdfast.core.artifact import Artifact, Digest, File, Kind, canonical, digest_bytes, manifest
+from holdfast.core.errors import InvalidInput, NotFound
+from holdfast.core.evidence import Evidence, Finding, MadeWith, Outcome, exactly
+from holdfast.core.ledger import Draft
+from holdfast.core.passport import FILED, RECORDED, REVOKED
+from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
+from holdfast.core.schema import Field, Signature
+from holdfast.core.seal import EVIDENCE, ROUTES, TRUST, Predicate, seal
+from holdfast.core.trust import ROLES, Trust
+from holdfast.maths.sketch import profile
+from holdfast.registry.admission import build_passport
+from holdfast.serve import Gateway, Ground, Loader, Pins, Watcher
+from holdfast.serve.credentials import hash_api_key
+from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME, Remembered
+from holdfast.serve.state import Runtime
+from holdfast.testing.clock import SettableClock
+from holdfast.testing.memory import MemoryBlobs, MemoryLedger, MemorySigner
+
+WORKSPACE: Final = "world"
+ENVIRONMENT: Final = "production"
+MODEL: Final = "tiny"
+API_KEY: Final = "hf_" + "A" * 43
+CREDENTIAL_KEY: Final = bytes(range(32))
+SIGNATURE: Final = Signature(
+    inputs=(
+        Field(name="age", minimum=0.0, maximum=100.0),
+        Field(name="mean radius", minimum=0.0, maximum=30.0),
+        Field(name="trend"),
+    ),
+    classes=("benign", "malignant"),
+)
+GUARDS: Final = (
+    GuardSpec(name="within-size", configuration={"max_bytes": 65536}),
+    GuardSpec(name="authenticated"),
+    GuardSpec(name="within-rate", configuration={"rate_per_s": 1000.0, "burst": 1000}),
+    GuardSpec(name="valid-input", configuration={"max_rows": 64, "margin": 0.5}),
+    GuardSpec(name="coarse-output", configuration={"decimals": 2}),
+)
+POLICY: Final = b"""\
+name = "world"
+version = 1
+permit_lasts = "12h"
+
+[derivation]
+release = ["model"]
+model = ["dataset"]
+
+[[rule]]
+id = "quality"
+because = "a model that guesses must not answer"
+on = "model"
+control = "assess.quality/1"
+measure = "accuracy"
+at_least = 0.8
+
+[[rule]]
+id = "scan"
+because = "a model with code in it must not be opened"
+on = "model"
+control = "release.scan/1"
+none_of = ["high", "critical"]
+
+[[rule]]
+id = "whole"
+because = "a release is a package"
+control = "release.package/1"
+measure = "files"
+at_least = 3
+"""
+
+
+def tiny_model(weights: Sequence[float] = (0.02, 0.1, 1.0), bias: float = -2.0) -> bytes:
+    """Return an ONNX model with one float32 input of three columns: a logistic regression in two classes."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    columns = np.array([[0.0, weight] for weight in weights], dtype=np.float32)
+    intercept = np.array([0.0, bias], dtype=np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["input", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "intercept"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", len(weights)])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2]),
+        ],
+        [numpy_helper.from_array(columns, "weights"), numpy_helper.from_array(intercept, "intercept")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def training_profile() -> bytes:
+    """Return a profile.json over a thousand rows that fill the declared ranges evenly."""
+    even = np.linspace(0.0, 1.0, 1000)
+    columns = {"age": even * 100, "mean radius": even * 30, "trend": even * 2 - 1}
+    return canonical({"inputs": {name: profile(values) for name, values in columns.items()}, "score": profile(even)})
+
+
+@dataclass(slots=True)
+class MemoryPublished:
+    """A published folder in memory, as the gateway reads it; tests change `documents` and `blobs` at will."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+    def document(self, name: str, limit: int) -> bytes:
+        """Return a document.
+
+        Raises:
+            NotFound: It is not there.
+            InvalidInput: It is longer than `limit`.
+        """
+        return _bounded(self.documents.get(name), limit, name)
+
+    def blob(self, digest: Digest, limit: int) -> bytes:
+        """Return a blob, unverified: the gateway must not rely on its store.
+
+        Raises:
+            NotFound: It is not there.
+            InvalidInput: It is longer than `limit`.
+        """
+        return _bounded(self.blobs.get(digest), limit, digest)
+
+    def stamp(self, *names: str) -> object:
+        """Return what differs whenever one of the documents was replaced."""
+        return tuple(digest_bytes(self.documents[name]) if name in self.documents else None for name in names)
+
+    def write(self, folder: Path) -> None:
+        """Write everything to disk the way the control plane does: blobs first, the route table last."""
+        for digest, data in self.blobs.items():
+            name = digest.removeprefix("sha256:")
+            _write(folder / "blobs" / "sha256" / name[:2] / name[2:], data)
+        for name in (POLICY_NAME, TRUST_NAME, ROUTES_NAME):
+            if name in self.documents:
+                _write(folder / name, self.documents[name])
+
+    def remove(self, folder: Path) -> None:
+        """Remove the folder, as a control plane that is gone would leave it."""
+        self.documents.clear()
+        self.blobs.clear()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bounded(data: bytes | None, limit: int, what: str) -> bytes:
+    if data is None:
+        raise NotFound(f"{what} is missing")
+    if len(data) > limit:
+        raise InvalidInput(f"{what} is too long")
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+@dataclass(slots=True)
+class MemoryMemory:
+    """The gateway's memory, in memory."""
+
+    remembered: Remembered = field(default_factory=Remembered)
+
+    def recall(self) -> Remembered:
+        """Return what was kept last."""
+        return self.remembered
+
+    def keep(self, remembered: Remembered) -> None:
+        """Keep this, unless something newer was kept meanwhile."""
+        if self.remembered.height() <= remembered.height():
+            self.remembered = remembered
+
+
+@dataclass(slots=True)
+class Ticks:
+    """A monotonic clock that stands still until it is told to move."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return self.seconds
+
+
+class World:
+    """A workspace in memory with one key for each role."""
+
+    def __init__(self) -> None:
+        """Make keys, trust, ledger and policy; nothing is released yet."""
+        self.clock = SettableClock()
+        self.start = self.clock.now()
+        self.signers = {
+            role: MemorySigner(role, owner="alice" if role == "person" else role, start=self.start - timedelta(days=1))
+            for role in ROLES
+        }
+        self.blobs = MemoryBlobs()
+        self.ledger = MemoryLedger(self.clock, self.signers["ledger"], WORKSPACE)
+        self.policy = POLICY
+        self.trust = Trust(
+            workspace=WORKSPACE,
+            version=1,
+            expires=self.start + timedelta(days=30),
+            root_threshold=1,
+            keys=tuple(signer.public for signer in self.signers.values()),
+            policies=(digest_bytes(self.policy),),
+        )
+        self.published = MemoryPublished()
+        self._epoch = 0
+
+    @property
+    def root(self) -> Trust:
+        """What a gateway pins: the root key alone."""
+        return msgspec.structs.replace(self.trust, keys=(self.signers["root"].public,), policies=())
+
+    def sealed(self, value: object, predicate: Predicate[Any], role: str) -> bytes:
+        """Return the envelope in which a role's key says a value."""
+        return seal(value, predicate, [self.signers[role]])
+
+    # ── what comes before a release ─────────────────────────────────────────────────────────────────────────────────
+
+    def record(self, artifact: Artifact, *parents: Artifact) -> None:
+        """Put an artifact and what it derives from on record."""
+        edges = [{"kind": parent.kind, "digest": parent.digest} for parent in parents]
+        body = {"kind": artifact.kind, "size": artifact.size, "parents": edges}
+        self.ledger.append([Draft(kind=RECORDED, actor="world", stream=artifact.digest, body=body)])
+
+    def file(
+        self, control: str, subject: Artifact, measures: Mapping[str, float], findings: Sequence[Finding] = ()
+    ) -> None:
+        """Put sealed evidence about an artifact on record."""
+        evidence = Evidence(
+            control=control,
+            subject=subject.digest,
+            kind=subject.kind,
+            outcome=Outcome.MEASURED,
+            made_with=MadeWith(code=digest_bytes(b"code"), configuration=digest_bytes(b"configuration")),
+            measures=tuple(exactly(name, value) for name, value in measures.items()),
+            findings=tuple(findings),
+        )
+        envelope = self.blobs.put(self.sealed(evidence, EVIDENCE, evidence.stage))
+        body = {"control": control, "run": envelope, "envelope": envelope}
+        self.ledger.append([Draft(kind=FILED, actor=evidence.stage, stream=subject.digest, body=body)])
+
+    def folder(self, kind: Kind, files: Mapping[str, bytes]) -> Artifact:
+        """Store a folder of files as an artifact."""
+        listed = manifest(File(path=name, digest=self.blobs.put(data), size=len(data)) for name, data in files.items())
+        return Artifact(kind=kind, digest=self.blobs.put(listed.document), size=listed.size)
+
+    def release(
+        self,
+        model: bytes | None = None,
+        *,
+        packaged: bytes | None = None,
+        accuracy: float = 0.95,
+        findings: Sequence[Finding] = (),
+        signature: Signature = SIGNATURE,
+    ) -> Artifact:
+        """Make a release with all its evidence on record.
+
+        Args:
+            model: The model's bytes; `tiny_model()` if left out.
+            packaged: Other bytes that are put into the release in place of the model that was measured.
+            accuracy: What `assess.quality/1` measured.
+            findings: What `release.scan/1` found.
+            signature: Inputs and classes of the model.
+        """
+        document = model or tiny_model()
+        files = {"model.onnx": document, "profile.json": training_profile(), "signature.json": canonical(signature)}
+        dataset = self.folder(Kind.DATASET, {"data.parquet": b"rows"})
+        trained = self.folder(Kind.MODEL, files)
+        package = self.folder(Kind.RELEASE, files | {"model.onnx": packaged or document, "card.md": b"# tiny\n"})
+        self.record(dataset)
+        self.record(trained, dataset)
+        self.record(package, trained)
+        self.file("release.scan/1", trained, {"files_scanned": 3}, findings)
+        self.file("assess.quality/1", trained, {"accuracy": accuracy})
+        self.file("release.package/1", package, {"files": 4})
+        return package
+
+    def revoke(self, artifact: Artifact, reason: str = "it was poisoned") -> None:
+        """Put on record that an artifact may no longer be used."""
+        self.ledger.append([Draft(kind=REVOKED, actor="alice", stream=artifact.digest, body={"reason": reason})])
+
+    # ── what a gateway is handed ────────────────────────────────────────────────────────────────────────────────────
+
+    def passport(self, release: Artifact) -> Digest:
+        """Store a release's passport, as of now, and return its digest."""
+        document = build_passport(self.ledger, self.blobs, release.digest, self.ledger.checkpoint())
+        return self.blobs.put(document)
+
+    def credential(
+        self, api_key: str = API_KEY, *, client: str = "bob", models: Sequence[str] = (MODEL,), lasts_s: float = 86400
+    ) -> Credential:
+        """Return a credential for an API key."""
+        expires = self.clock.now() + timedelta(seconds=lasts_s)
+        hashed = hash_api_key(CREDENTIAL_KEY, api_key)
+        return Credential(id=client, hash=hashed, models=tuple(models), expires=expires)
+
+    def table(
+        self, release: Artifact | None, *, candidate: Artifact | None = None, share: float = 0.0, **changes: Any
+    ) -> RouteTable:
+        """Return the next epoch's table, with a lease of fifteen minutes."""
+        self._epoch += 1
+        now = self.clock.now()
+        route = release and ModelRoute(
+            name=MODEL,
+            baseline=release.digest,
+            passport=self.passport(release),
+            candidate=candidate.digest if candidate else None,
+            candidate_passport=self.passport(candidate) if candidate else None,
+            candidate_share=share,
+        )
+        table = RouteTable(
+            workspace=WORKSPACE,
+            environment=ENVIRONMENT,
+            epoch=self._epoch,
+            issued=now,
+            expires=now + timedelta(minutes=15),
+            policy=digest_bytes(self.policy),
+            models=(route,) if route else (),
+            guards=GUARDS,
+            credentials=(self.credential(),),
+        )
+        return msgspec.structs.replace(table, **changes)
+
+    def publish(self, table: RouteTable, *, trust: Trust | None = None, signer: str = "registry") -> RouteTable:
+        """Publish a table with everything it needs; `signer` is the role whose key signs it."""
+        self.published.documents |= {
+            TRUST_NAME: self.sealed(trust or self.trust, TRUST, "root"),
+            POLICY_NAME: self.policy,
+            ROUTES_NAME: self.sealed(table, ROUTES, signer),
+        }
+        self.published.blobs |= self.blobs.held
+        return table
+
+    def serving(self, runtime: Runtime, *, workers: int = 1) -> "Serving":
+        """Return a gateway over what is published, nothing loaded yet."""
+        ticks = Ticks()
+        ground = Ground(clock=self.clock, monotonic=ticks, credential_key=CREDENTIAL_KEY, version="0")
+        gateway, memory = Gateway(ground), MemoryMemory()
+        pins = Pins(root=self.root, origin=WORKSPACE, environment=ENVIRONMENT)
+        loader = Loader(
+            published=self.published,
+            memory=memory,
+            runtime=runtime,
+            pins=pins,
+            ground=ground,
+            gateway=gateway,
+            workers=workers,
+        )
+        return Serving(world=self, gateway=gateway, loader=loader, memory=memory, ticks=ticks)
+
+
+@dataclass(slots=True, kw_only=True)
+class Serving:
+    """A gateway in its small world."""
+
+    world: World
+    gateway: Gateway
+    loader: Loader
+    memory: MemoryMemory
+    ticks: Ticks
+    complaints: list[Exception] = field(default_factory=list)
+    watcher: Watcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Watch, and keep what the watcher complains of."""
+        self.watcher = Watcher(loader=self.loader, complain=self.complaints.append)
+
+    def look(self) -> None:
+        """Let the watcher look once, whatever it has seen before."""
+        self.ticks.seconds += 60.0
+        self.watcher.look()
+
+    def events(self) -> list[tuple[str, int, datetime]]:
+        """Return the security events noted so far as kind, count and time, and forget them."""
+        later = self.world.clock.now() + timedelta(seconds=2)
+        return [(event.kind, event.count, event.time) for event in self.gateway.log.collect(later)]
+
+
+def with_key(key: str = API_KEY) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that present an API key."""
+    return ((b"authorization", b"Bearer " + key.encode()),)

@@ -1,0 +1,99 @@
+"""From a fitted model to ONNX bytes that keep the contract. Runs inside the sandbox."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from holdfast.train.canonical import IR_VERSION, OPSET, NotCanonicalError, Shape, canonical_model
+from holdfast.train.linear import Linear
+from holdfast.train.recipe import RecipeFaultError
+
+GRAPH: Final = "holdfast"
+BASELINE_GRAPH: Final = "holdfast-linear-baseline"  # another name: baseline and candidate are never the same bytes
+EXPORTABLE: Final = (
+    "a scikit-learn classifier that skl2onnx exports (docs/reference/recipe.md lists them), or ONNX bytes"
+)
+
+
+def export_estimator(estimator: Any, features: int, classes: Sequence[str]) -> bytes:
+    """Return a fitted scikit-learn classifier as canonical ONNX.
+
+    Args:
+        estimator: Fitted on class indices 0 to len(classes) - 1, with `predict_proba`.
+        features: How many it takes.
+        classes: What its answers are called.
+
+    Raises:
+        RecipeFaultError: It is no such classifier, or cannot be exported.
+    """
+    _check_estimator(estimator, len(classes))
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
+    kind = type(estimator).__name__
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter, about itself
+            model = to_onnx(
+                estimator,
+                initial_types=[("input", FloatTensorType([None, features]))],
+                options={"zipmap": False},
+                target_opset=OPSET,
+            )
+        return canonical_model(model, "probabilities", Shape(features=features, classes=len(classes), graph=GRAPH))
+    except NotCanonicalError as error:
+        raise RecipeFaultError(f"{kind} has no canonical ONNX form: {error}", expected=EXPORTABLE) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        words = str(error).strip().partition("\n")[0]
+        raise RecipeFaultError(f"{kind} cannot be exported to ONNX: {words}", expected=EXPORTABLE) from error
+
+
+def _check_estimator(estimator: Any, classes: int) -> None:
+    kind = type(estimator).__name__
+    if not callable(getattr(estimator, "predict_proba", None)):
+        raise RecipeFaultError(f"the recipe returned a {kind}, which has no predict_proba", expected=EXPORTABLE)
+    known = getattr(estimator, "classes_", None)
+    if known is None:
+        raise RecipeFaultError(f"the recipe returned a {kind} that is not fitted", expected="fit(…) before return")
+    if np.asarray(known).tolist() != list(range(classes)):
+        raise RecipeFaultError(
+            f"the {kind} was fitted on classes {np.asarray(known).tolist()}"[:200],
+            expected=f"class indices 0 to {classes - 1}, as in data.train.labels",
+        )
+
+
+def export_linear(model: Linear) -> bytes:
+    """Return the linear baseline as canonical ONNX: the same arithmetic in float32."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {
+        "median": model.median,
+        "mean": model.mean,
+        "scale": model.scale,
+        "weights": model.weights,
+        "bias": model.bias,
+    }
+    nodes = [
+        helper.make_node("IsNaN", ["x"], ["absent"]),
+        helper.make_node("Where", ["absent", "median", "x"], ["filled"]),
+        helper.make_node("Sub", ["filled", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["scaled"]),
+        helper.make_node("MatMul", ["scaled", "weights"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["p"], axis=1),
+    ]
+    features, classes = model.weights.shape
+    graph = helper.make_graph(
+        nodes,
+        BASELINE_GRAPH,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, features])],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, classes])],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in constants.items()],
+    )
+    opset = [helper.make_opsetid("", OPSET[""])]
+    made = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
+    return canonical_model(made, "p", Shape(features=features, classes=classes, graph=BASELINE_GRAPH))
