@@ -35,7 +35,7 @@ def train(data: Any, params: Mapping[str, Any], seed: int) -> Pipeline:
         )
     elif params["kind"] == "strong":
         linear = LogisticRegression(C=0.5, random_state=seed)
-        machine = CalibratedClassifierCV(SVC(C=5.0, gamma=0.01, random_state=seed), ensemble=False, cv=5)
+        machine = CalibratedClassifierCV(SVC(C=params.get("c", 5.0), gamma=0.01, random_state=seed), ensemble=False, cv=5)
         model = make_pipeline(
             SimpleImputer(strategy="median"),
             StandardScaler(),

@@ -16,12 +16,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
+from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified
 
 if TYPE_CHECKING:
     from holdfast.core.ports import Signer
@@ -110,7 +111,6 @@ class Worker:
         """
         from holdfast.serve import Watcher
 
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a gateway multiplies no matrices outside ONNX Runtime
         self._config, self._say_ready = config, say_ready
         self._gateway, loader, self._recorder = assemble(config, number)
         self._watcher = Watcher(loader=loader, complain=self._complain)
@@ -256,3 +256,91 @@ def read_root(path: Path) -> "Trust":
             expected=f"keys of {max(root.root_threshold, 1)} owners, all of role root",
         )
     return root
+
+
+def config_of(root: Path, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, **more: Any) -> EdgeConfig:
+    """Return the configuration of the gateway that belongs to a project's workspace.
+
+    Args:
+        root: The project's folder.
+        host: Address to listen on.
+        port: Port to listen on; 0 for a free one.
+        workers: Worker processes.
+        more: Any other field of `EdgeConfig`.
+
+    Raises:
+        NotFound: There is no workspace.
+    """
+    from holdfast.config import HOME_NAME
+
+    workspace = root.resolve() / HOME_NAME
+    own = workspace / "gateway"
+    if not own.is_dir():
+        remedy = "Change to the project's folder, or make a workspace with `holdfast init`."
+        raise NotFound("there is no workspace here", place=str(root), remedy=remedy)
+    return EdgeConfig(
+        published=workspace / "published",
+        home=own,
+        root=own / "root.json",
+        credential_key=own / "credential.key",
+        identity=lambda: _identity(own),
+        host=host,
+        port=port,
+        workers=workers,
+        **more,
+    )
+
+
+def _identity(own: Path) -> "Signer":
+    """Open the gateway's own key; a gateway starts without a person, so what opens it lies beside it."""
+    from holdfast.adapters.keys import open_keys
+    from holdfast.adapters.unlock import unlock_file
+
+    return open_keys(own / "keys", unlock_file(own / "unlock")).signer("gateway")
+
+
+def command(
+    root: Path,
+    *,
+    tell: Callable[[Any], None],
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    workers: int = 1,
+    ready_file: Path | None = None,
+) -> Any:
+    """Run a workspace's gateway until it is told to stop: `holdfast serve`."""
+    from holdfast.lifecycle.reply import Progress, Reply
+
+    def announce(document: dict[str, Any]) -> None:
+        words = f"{document['url']} answers ({document['workers']} worker(s)); stop with Ctrl-C"
+        tell(Progress(stage="serve", state="finished", words=words))
+
+    serve(config_of(root, host=host, port=port, workers=workers, ready_file=ready_file), tell=announce)
+    return Reply(says="The gateway has ended.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A gateway in a process of its own."""
+
+    url: str
+    tell_now: Callable[[], None]  # asks it to write its telemetry now
+
+
+@contextmanager
+def start(root: Path) -> Iterator[Running]:
+    """Start a workspace's gateway in a process of its own on a free port, and stop it when the block ends.
+
+    Raises:
+        Unavailable: It did not become ready.
+    """
+    from holdfast.adapters.supervisor_child import Child
+
+    own = config_of(root).home
+    ready = own / "ready.json"
+    arguments = ["serve", "--root", str(root), "--port", "0", "--ready-file", str(ready)]
+    child = Child(arguments, ready_file=ready, log=own / "gateway.log")
+    try:
+        yield Running(url=str(child.wait_until_ready()["url"]), tell_now=child.tell_now)
+    finally:
+        child.stop()

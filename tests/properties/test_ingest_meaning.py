@@ -37,8 +37,9 @@ def test_a_date_is_read_as_pythons_calendar_reads_it_and_doubt_is_doubt(text) ->
         except ValueError:
             continue
     found = parse(pl.Series("t", [text]), ("%d/%m/%Y", "%m/%d/%Y"), place="t")
-    assert found.values.to_list() == [readings.pop() if len(readings) == 1 else None]
-    assert found.unreadable.to_list() == [not readings and found.values[0] is None]
+    assert found.values.to_list() == (list(readings) if len(readings) == 1 else [None])
+    assert found.unreadable.to_list() == [len(readings) == 0]
+    assert found.ambiguous.to_list() == [len(readings) == 2]
 
 
 DATA = Data(source="s", format="csv", origin="o", licence="l", columns={})

@@ -69,7 +69,7 @@ RULES: Final = (
             "*PrivateKey",
             "*PrivateKey.generate",
         ),
-        doors=("adapters/keys*",),
+        doors=("adapters/keys*", "testing/memory.py"),
     ),
     Rule(
         name="child processes",

@@ -62,21 +62,32 @@ def read_private(path: Path, *, what: str, limit: int) -> bytes:
         raise NotFound(f"{what} is missing", place=str(path), remedy="Restore it from where you keep it.") from None
     except OSError as error:
         raise Unavailable(f"{what} cannot be read: {error.strerror}", place=str(path)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidInput(f"{what} is not a regular file", place=str(path))
-        if status.st_mode & OTHERS:
-            mode = f"{stat.S_IMODE(status.st_mode):04o}"
-            raise Refused(
-                f"{what} is open to others (mode {mode})",
-                place=str(path),
-                expected="mode 0600",
-                remedy="Take their access away with chmod 600, and replace the secret if somebody may have read it.",
-            )
-        if status.st_uid not in {os.geteuid(), 0}:  # root could read it anyway, and service managers hand secrets out
-            raise Refused(f"{what} belongs to user {status.st_uid}", place=str(path), expected="a file of your own")
-        data = file.read(limit + 1)
+    try:
+        _check_private(os.fstat(descriptor), path, what)
+        data = _read(descriptor, limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise InvalidInput(f"{what} is too long", place=str(path), expected=f"at most {limit} bytes")
+    return data
+
+
+def _check_private(status: os.stat_result, path: Path, what: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidInput(f"{what} is not a regular file", place=str(path))
+    if status.st_mode & OTHERS:
+        raise Refused(
+            f"{what} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
+            place=str(path),
+            expected="mode 0600",
+            remedy="Take their access away with chmod 600, and replace the secret if somebody may have read it.",
+        )
+    if status.st_uid not in {os.geteuid(), 0}:  # root could read it anyway, and service managers hand secrets out
+        raise Refused(f"{what} belongs to user {status.st_uid}", place=str(path), expected="a file of your own")
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit and (more := os.read(descriptor, limit - len(data))):
+        data += more
     return data

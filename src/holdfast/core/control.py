@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from holdfast.core.artifact import Artifact, Kind
-from holdfast.core.errors import InvalidInput, StageFailed
+import msgspec
+
+from holdfast.core.artifact import Artifact, Kind, canonical
+from holdfast.core.errors import InvalidInput, StageFailed, in_words
 from holdfast.core.evidence import (
     MAX_FINDINGS,
+    SEVERITIES,
     Evidence,
     Finding,
     MadeWith,
@@ -69,35 +72,50 @@ class Control(Generic[Context]):
 
 
 def run(control: Control[Context], context: Context, subject: Artifact, made_with: MadeWith) -> Evidence:
-    """Run a control and return its evidence, whatever happens."""
-    try:
-        report = control.measure(context)
-    except Exception as error:  # noqa: BLE001 - whatever a control raises is a failed control
-        reason = f"{type(error).__name__}: {error}"
+    """Run a control and return its evidence, whatever happens: a crash, silence or a malformed report is `failed`."""
+
+    def failure(reason: str) -> Evidence:
         return failed(control.name, subject.digest, subject.kind, made_with, reason)
+
+    try:
+        report: object = control.measure(context)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a control raises is a failed control
+        return failure(in_words(error))
+    try:
+        evidence = _evidence(control.name, report, subject, made_with)
+        # Read back as a verifier will: what cannot be sealed and read again must not look measured.
+        return check_evidence(msgspec.json.decode(canonical(evidence), type=Evidence))
+    except (InvalidInput, ValueError, TypeError, AttributeError) as error:  # whatever types a plug-in put into it
+        return failure(f"the report is malformed: {error}")
+
+
+def _evidence(name: str, report: object, subject: Artifact, made_with: MadeWith) -> Evidence:
     if isinstance(report, NotApplicable):
         return Evidence(
-            control=control.name,
+            control=name,
             subject=subject.digest,
             kind=subject.kind,
             outcome=Outcome.NOT_APPLICABLE,
             made_with=made_with,
             reason=report.reason,
         )
-    evidence = Evidence(
-        control=control.name,
+    if not isinstance(report, Report):  # silence is not a pass
+        raise InvalidInput(f"a {type(report).__name__}", expected="a Report or a NotApplicable")
+    return Evidence(
+        control=name,
         subject=subject.digest,
         kind=subject.kind,
         outcome=Outcome.MEASURED,
         made_with=made_with,
         measures=report.measures,
-        findings=report.findings[:MAX_FINDINGS],
+        findings=_worst(report.findings),
         timings=report.timings,
         facts=dict(report.facts),
     )
-    try:
-        return check_evidence(evidence)
-    except InvalidInput as error:
-        return failed(
-            control.name, subject.digest, subject.kind, made_with, f"the report is malformed: {error.message}"
-        )
+
+
+def _worst(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return the findings that are kept: all, or the worst ones, so that a flood of harmless ones hides none."""
+    if len(findings) <= MAX_FINDINGS:
+        return findings
+    return tuple(sorted(findings, key=lambda found: -SEVERITIES.index(found.severity))[:MAX_FINDINGS])

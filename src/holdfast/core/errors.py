@@ -20,7 +20,8 @@
     │   └── MissingExtra      an optional part of the installation
     └── StageFailed           a stage ran and did not produce what it must                     exit 7
 
-Each class has a stable code, an HTTP status, an exit code and a remedy. Libraries raise; only ``faces`` prints and exits.
+Each class has a stable code, an HTTP status, an exit code and a remedy. Libraries raise; only ``faces`` prints and
+exits.
 """
 
 from typing import ClassVar
@@ -202,3 +203,11 @@ class StageFailed(HoldfastError):
     code = "HF800"
     exit_code = 7
     default_remedy = "Read the reason above, correct it, and run `holdfast run` again: finished stages are kept."
+
+
+def in_words(error: BaseException) -> str:
+    """Return an exception's type and message, even of one whose message cannot be had."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the exception's own code raised
+        return type(error).__name__

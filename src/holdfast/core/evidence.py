@@ -16,6 +16,7 @@ from holdfast.core.errors import InvalidInput
 _CONTROL: Final = re.compile(r"[a-z]+(\.[a-z][a-z0-9_-]*)+/[1-9][0-9]*")
 MAX_FINDINGS: Final = 1000  # findings kept one by one; the count of the rest is a measure
 MAX_MEASURES: Final = 5000  # slices times measures of a wide project
+MAX_REASON: Final = 2000  # characters of a failure's reason; a longer one is a log, and belongs into a blob
 
 
 class Outcome(StrEnum):
@@ -97,8 +98,9 @@ def check_evidence(evidence: Evidence) -> Evidence:
     """Return the evidence if it is well-formed.
 
     Raises:
-        InvalidInput: A malformed control name, a measure without sample or outside its interval, a duplicate measure,
-            a failure without reason, or a claim of measurement that measured and found nothing.
+        InvalidInput: A malformed control name, a measure without name or sample or outside its interval, a duplicate
+            measure, a failure without reason, a claim of measurement that measured nothing, or a control that failed or
+            did not apply and yet measured or found something.
     """
     place = f"evidence of {evidence.control}"
     if not _CONTROL.fullmatch(evidence.control):
@@ -114,12 +116,14 @@ def check_evidence(evidence: Evidence) -> Evidence:
         raise InvalidInput(f"{evidence.outcome} without a reason", place=place, expected="a reason in words")
     if evidence.outcome is Outcome.MEASURED and not both:  # silence is not a pass
         raise InvalidInput("measured, but holds no measure", place=place, expected="at least one measure")
-    if evidence.outcome is Outcome.FAILED and both:
-        raise InvalidInput("failed, but holds measures", place=place, expected="no measures from a failed control")
+    if evidence.outcome is not Outcome.MEASURED and (both or evidence.findings):  # an excuse may hide no finding
+        raise InvalidInput(f"{evidence.outcome}, but holds measures or findings", place=place, expected="none of them")
     return evidence
 
 
 def _check_measure(measure: Measure, place: str) -> None:
+    if not measure.name:
+        raise InvalidInput("a measure has no name", place=place, expected="a name that a policy can ask for")
     finite = all(math.isfinite(number) for number in (measure.value, measure.low, measure.high))
     if not finite or not measure.low <= measure.value <= measure.high:
         raise InvalidInput(
@@ -130,9 +134,10 @@ def _check_measure(measure: Measure, place: str) -> None:
 
 
 def failed(control: str, subject: str, kind: Kind, made_with: MadeWith, reason: str) -> Evidence:
-    """Return the evidence of a control that crashed, timed out or stayed silent."""
+    """Return the evidence of a control that crashed, timed out or stayed silent; any reason can be sealed."""
+    words = reason.encode(errors="replace").decode()[:MAX_REASON] or "no reason was given"
     return Evidence(
-        control=control, subject=subject, kind=kind, outcome=Outcome.FAILED, made_with=made_with, reason=reason[:2000]
+        control=control, subject=subject, kind=kind, outcome=Outcome.FAILED, made_with=made_with, reason=words
     )
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InvalidInput
+from holdfast.core.errors import InvalidInput, in_words
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,31 +84,35 @@ class Chain:
             raise InvalidInput("a gateway without guards", expected="at least one guard in the route table")
 
     def admit(self, call: Call) -> Call | Refusal:
-        """Run every guard in order until one refuses; one that raises refuses."""
+        """Run every guard in order until one refuses; one that raises, or answers neither yes nor no, refuses."""
         for guard in self.guards:
             try:
-                passed = guard.admit(call)
+                passed: object = guard.admit(call)  # a plug-in may return anything
             except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
                 return broken(guard, error)
             if isinstance(passed, Refusal):
                 return passed
+            if not isinstance(passed, Call):  # a forgotten `return` is not leave to pass
+                return broken(guard, TypeError(f"admit() returned a {type(passed).__name__}"))
             call = passed
         return call
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
-        """Run every guard in reverse order until one refuses; one that raises refuses."""
+        """Run every guard in reverse order until one refuses; one that raises, or answers neither, refuses."""
         for guard in reversed(self.guards):
             try:
-                passed = guard.release(call, answer)
+                passed: object = guard.release(call, answer)
             except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
                 return broken(guard, error)
             if isinstance(passed, Refusal):
                 return passed
+            if not isinstance(passed, Answer):
+                return broken(guard, TypeError(f"release() returned a {type(passed).__name__}"))
             answer = passed
         return answer
 
 
 def broken(guard: Guard, error: Exception) -> Refusal:
     """Return the refusal of a guard that raised; the caller learns nothing of why."""
-    detail = f"{type(error).__name__}: {error}"
-    return Refusal(guard=guard.name, status=503, code="HF799", public="the service cannot answer now", detail=detail)
+    words = "the service cannot answer now"
+    return Refusal(guard=guard.name, status=503, code="HF799", public=words, detail=in_words(error))

@@ -11,7 +11,6 @@ Detection is relative to a checkpoint kept elsewhere: without one the chain is s
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from holdfast.core.artifact import canonical
+from holdfast.core.artifact import canonical, from_base64
 from holdfast.core.errors import InvalidInput, LedgerBroken, NotVerified
-from holdfast.core.merkle import Tree, leaf_hash
+from holdfast.core.merkle import HASH_SIZE, Tree, leaf_hash
 
 GENESIS: Final = "0" * 64
 MAX_ENTRY: Final = 64 * 1024  # bytes; an entry points to blobs, it does not hold them
@@ -109,14 +108,18 @@ def parse_entry(document: bytes) -> Entry:
     """Return the entry that a document holds.
 
     Raises:
-        LedgerBroken: The bytes are not an entry.
+        LedgerBroken: The bytes are not an entry, or its time is not a moment in UTC.
     """
     if len(document) > MAX_ENTRY:
         raise LedgerBroken(f"an entry of {len(document)} bytes", expected=f"at most {MAX_ENTRY}")
     try:
-        return msgspec.json.decode(document, type=Entry)
-    except (msgspec.MsgspecError, RecursionError) as error:  # a planted document may be nested without end
+        entry = msgspec.json.decode(document, type=Entry)
+        zone = entry.moment.tzinfo
+    except (ValueError, RecursionError) as error:  # a planted document may be nested without end, or not UTF-8
         raise LedgerBroken(f"an entry cannot be read: {error}") from error
+    if zone is not UTC:  # a time without zone cannot be held against a key's window
+        raise LedgerBroken(f"an entry has the time {entry.time[:40]!r}", expected="a moment in UTC")
+    return entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +186,8 @@ def open_note(note: bytes, *, name: str, public_key: bytes) -> bytes:
     prefix, wanted = f"\u2014 {name} ".encode(), note_keyid(name, public_key)
     for line in block.split(b"\n"):
         try:
-            blob = base64.b64decode(line.removeprefix(prefix), validate=True) if line.startswith(prefix) else b""
-        except binascii.Error:
+            blob = from_base64(line.removeprefix(prefix)) if line.startswith(prefix) else b""
+        except InvalidInput:
             continue  # a malformed line signs nothing; another may
         if blob[:4] != wanted:  # 2.
             continue
@@ -211,12 +214,13 @@ def _parse_checkpoint(text: bytes, origin: str) -> Checkpoint:
         checkpoint = Checkpoint(
             origin=first,
             size=int(size),
-            root=base64.b64decode(root, validate=True),
+            root=from_base64(root),
             time=datetime.fromisoformat(time.removeprefix("time ")),
         )
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, InvalidInput) as error:
         raise NotVerified(f"the checkpoint cannot be read: {error}", place=f"checkpoint of {origin}") from error
-    if rest or checkpoint.origin != origin or checkpoint.body != text:
+    sound = checkpoint.size >= 0 and len(checkpoint.root) == HASH_SIZE and checkpoint.time.tzinfo is not None
+    if rest or not sound or checkpoint.origin != origin or checkpoint.body != text:
         raise NotVerified("the checkpoint is not in its canonical form", place=f"checkpoint of {origin}")
     return checkpoint
 

@@ -11,7 +11,6 @@ Signal = TypeVar("Signal")
 Command = TypeVar("Command")
 
 
-
 @dataclass(frozen=True, slots=True)
 class Machine(Generic[State, Signal, Command]):
     """A state machine as data; a pair that is not in the table is refused, never ignored."""

@@ -152,8 +152,8 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
     if not 0 <= old <= new or not _well_formed((old_root, new_root), proof):
         raise NotVerified(f"no proof can grow {old} entries into {new}", place=place)
     if old in {0, new}:
-        same = old_root == new_root if old == new else old_root == EMPTY_ROOT
-        if proof or not same:
+        expected = EMPTY_ROOT if old == 0 else new_root
+        if proof or old_root != expected or (new == 0 and new_root != EMPTY_ROOT):
             raise NotVerified("the consistency proof of equal or empty trees does not hold", place=place)
         return
     nodes = list(proof)

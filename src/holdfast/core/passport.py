@@ -5,17 +5,16 @@ entry, each entry is proved to be in the signed tree, each envelope is unsealed 
 `open_passport` is the only maker of a `Dossier`, and `decide` accepts nothing else.
 """
 
-import base64
-import binascii
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 import msgspec
 
-from holdfast.core.artifact import Digest, Kind, digest_bytes, parse_digest
+from holdfast.core.artifact import Digest, Kind, digest_bytes, from_base64, parse_digest
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import (
@@ -30,7 +29,9 @@ from holdfast.core.ledger import (
 )
 from holdfast.core.merkle import leaf_hash, verify_inclusion
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, Verified, unseal
-from holdfast.core.trust import Trust, raw_ed25519
+from holdfast.core.trust import ROLES, Trust, raw_ed25519
+
+T = TypeVar("T")
 
 MAX_PASSPORT: Final = 64 << 20  # bytes
 MAX_ENTRIES: Final = 20_000  # entries of one closure; a hundred nodes with two hundred events each
@@ -90,18 +91,18 @@ _MAKER: Final = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dossier:
-    """A verified closure: what `decide` reads."""
+    """A verified closure: what `decide` reads. As with `Verified`, the maker's token is not kept."""
 
     subject: Digest
     nodes: Mapping[Digest, Node]
     heads: Heads
     checkpoint: Checkpoint
     trust: Trust
-    maker: object
+    maker: InitVar[object]
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, maker: object) -> None:
         """Refuse every maker but `open_passport`."""
-        if self.maker is not _MAKER:
+        if maker is not _MAKER:
             raise NotVerified("only open_passport() makes a dossier", place=self.subject)
 
 
@@ -115,16 +116,18 @@ def parse_passport(document: bytes) -> Passport:
         raise NotVerified(f"a passport of {len(document)} bytes", expected=f"at most {MAX_PASSPORT}")
     try:
         return msgspec.json.decode(document, type=Passport)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # not UTF-8, not JSON, not a passport
         raise NotVerified(f"the passport cannot be read: {error}", place=digest_bytes(document)) from error
 
 
 def open_passport(passport: Passport, trust: Trust, *, origin: str) -> Dossier:
     """Return what a passport proves.
 
-    1. The checkpoint is signed by the ledger's key. 2. Each entry is in its tree. 3. Each stream is whole from its first
-    entry. 4. Each envelope that an entry names is present and unseals at the entry's time. 5. The closure of derivations
-    from the subject is complete.
+    1. The checkpoint is signed by the ledger's key.
+    2. Each entry is in its tree.
+    3. Each stream is whole from its first entry.
+    4. Each envelope that an entry names is present and unseals at the entry's time.
+    5. The closure of derivations from the subject is complete, and each edge names its parent as what it is.
 
     Raises:
         NotVerified: Any step fails, with the entry or digest as its place.
@@ -145,9 +148,28 @@ def open_passport(passport: Passport, trust: Trust, *, origin: str) -> Dossier:
             nodes[digest] = _node(digest, streams[digest], envelopes, trust)  # 4.
         parents = {digest for node in nodes.values() for _, digest in node.parents}
         waiting, depth = sorted(parents - nodes.keys()), depth + 1
+    _check_edges(nodes)
     return Dossier(
-        subject=_digest(passport.subject), nodes=nodes, heads=heads, checkpoint=checkpoint, trust=trust, maker=_MAKER
+        subject=_digest(passport.subject),
+        nodes=MappingProxyType(nodes),
+        heads=MappingProxyType(heads),
+        checkpoint=checkpoint,
+        trust=trust,
+        maker=_MAKER,
     )
+
+
+def _check_edges(nodes: Mapping[Digest, Node]) -> None:
+    """Check that each edge calls its parent what the parent's own history says it is.
+
+    Else a source, on which no rule asks for anything, could be recorded as the model that a release derives from.
+    """
+    for node in nodes.values():
+        for kind, parent in node.parents:
+            if nodes[parent].kind is not kind:
+                raise NotVerified(
+                    f"a {node.kind} derives from a {kind} that is recorded as a {nodes[parent].kind}", place=parent
+                )
 
 
 def _digest(text: object) -> Digest:
@@ -180,9 +202,9 @@ def _streams(passport: Passport, checkpoint: Checkpoint) -> tuple[dict[str, list
     found: dict[str, list[tuple[Entry, str]]] = defaultdict(list)
     for proven in passport.entries:
         try:
-            document = base64.b64decode(proven.document, validate=True)
+            document = from_base64(proven.document)
             path = tuple(bytes.fromhex(node) for node in proven.path)
-        except (ValueError, binascii.Error) as error:
+        except (ValueError, InvalidInput) as error:
             raise NotVerified("an entry is not readable", place="passport") from error
         entry = parse_entry(document)
         verify_inclusion(leaf_hash(document), entry.position, checkpoint.size, path, checkpoint.root)
@@ -191,70 +213,147 @@ def _streams(passport: Passport, checkpoint: Checkpoint) -> tuple[dict[str, list
     heads: dict[str, tuple[int, str]] = {}
     for name, pairs in found.items():
         pairs.sort(key=lambda pair: pair[0].stream_position)
-        head = (0, GENESIS)
+        head, last = (0, GENESIS), -1
         for entry, hashed in pairs:
-            if (entry.stream_position, entry.stream_previous) != head:
+            if (entry.stream_position, entry.stream_previous) != head or entry.position <= last:
                 raise NotVerified(f"the history of {name} has a gap", place=f"entry {entry.position}")
-            head = (entry.stream_position + 1, hashed)
+            head, last = (entry.stream_position + 1, hashed), entry.position
         streams[name], heads[name] = [entry for entry, _ in pairs], head
     return streams, heads
 
 
 def _envelopes(encoded: Sequence[str]) -> dict[str, bytes]:
     try:
-        envelopes = [base64.b64decode(item, validate=True) for item in encoded]
-    except binascii.Error as error:
+        envelopes = [from_base64(item) for item in encoded]
+    except InvalidInput as error:
         raise NotVerified("an envelope is not readable", place="passport") from error
     return {digest_bytes(envelope): envelope for envelope in envelopes}
 
 
-def _node(digest: Digest, entries: Sequence[Entry], envelopes: Mapping[str, bytes], trust: Trust) -> Node:
+class _Parent(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Kind
+    digest: str
+
+
+class _Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Kind
+    parents: tuple[_Parent, ...]
+
+
+class _Run(msgspec.Struct, frozen=True, kw_only=True):
+    control: str
+    run: str
+
+
+class _Evident(msgspec.Struct, frozen=True, kw_only=True):
+    control: str
+    run: str
+    envelope: str
+
+
+class _Authorized(msgspec.Struct, frozen=True, kw_only=True):
+    envelope: str
+
+
+class _Revoked(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _History:
+    """What is known of one artifact while its stream is read, entry by entry."""
+
+    digest: Digest
+    envelopes: Mapping[str, bytes]
+    trust: Trust
     kind: Kind | None = None
-    parents: set[tuple[Kind, Digest]] = set()
-    filed: list[Filed] = []
-    started: dict[str, str] = {}
-    authorizations: list[Verified[Authorization]] = []
-    revoked = ""
+    parents: set[tuple[Kind, Digest]] = field(default_factory=set)
+    filed: list[Filed] = field(default_factory=list)
+    started: list[_Run] = field(default_factory=list)
+    authorizations: list[Verified[Authorization]] = field(default_factory=list)
+    revocation: str = ""
+
+    def recorded(self, entry: Entry) -> None:
+        body = _body(entry, _Recorded)
+        if self.kind not in {None, body.kind}:
+            raise NotVerified("one artifact is recorded as two kinds", place=_place(entry))
+        self.kind = body.kind
+        self.parents |= {(parent.kind, _digest(parent.digest)) for parent in body.parents}
+
+    def control_started(self, entry: Entry) -> None:
+        self.started.append(_body(entry, _Run))
+
+    def evidence_filed(self, entry: Entry) -> None:
+        body = _body(entry, _Evident)
+        verified = unseal(self._envelope(body.envelope, entry), EVIDENCE, self.trust, at=entry.moment)
+        if verified.value.subject != self.digest or verified.value.control != body.control:
+            raise NotVerified("the evidence is about something else", place=_place(entry))
+        finished = _Run(control=body.control, run=body.run)  # of this control: another's result cannot end a run
+        if finished in self.started:
+            self.started.remove(finished)
+        self.filed.append(Filed(verified=verified, time=entry.moment))
+
+    def authorized(self, entry: Entry) -> None:
+        envelope = self._envelope(_body(entry, _Authorized).envelope, entry)
+        word = unseal(envelope, AUTHORIZATION, self.trust, at=entry.moment)
+        if word.value.subject != self.digest:
+            raise NotVerified("the authorization is about something else", place=_place(entry))
+        self.authorizations.append(word)
+
+    def revoked(self, entry: Entry) -> None:
+        self.revocation = _body(entry, _Revoked).reason or "revoked"
+
+    def _envelope(self, name: str, entry: Entry) -> bytes:
+        envelope = self.envelopes.get(name)
+        if envelope is None:
+            raise NotVerified("the passport lacks an envelope that the ledger names", place=_place(entry))
+        return envelope
+
+    def node(self) -> Node:
+        """Return the node, if every statement about it speaks of what it is recorded to be."""
+        if self.kind is None:
+            raise NotVerified("nothing records what this artifact is", place=self.digest)
+        strange = [item.evidence.control for item in self.filed if item.evidence.kind is not self.kind]
+        if self.authorizations and self.kind not in ROLES["person"]:
+            strange.append("an authorization")
+        if strange:  # a role may speak of some kinds only; without this a signer could say it speaks of another
+            raise NotVerified(f"{strange[0]} speaks of something else than this {self.kind}", place=self.digest)
+        return Node(
+            digest=self.digest,
+            kind=self.kind,
+            parents=tuple(sorted(self.parents)),
+            filed=tuple(self.filed),
+            unfinished=tuple(sorted(run.control for run in self.started)),
+            authorizations=tuple(self.authorizations),
+            revoked=self.revocation,
+        )
+
+
+_READERS: Final[Mapping[str, Callable[[_History, Entry], None]]] = {
+    RECORDED: _History.recorded,
+    STARTED: _History.control_started,
+    FILED: _History.evidence_filed,
+    AUTHORIZED: _History.authorized,
+    REVOKED: _History.revoked,
+}
+"""How each kind of entry is read; promotions and the like are part of the history, not of the decision."""
+
+
+def _node(digest: Digest, entries: Sequence[Entry], envelopes: Mapping[str, bytes], trust: Trust) -> Node:
+    history = _History(digest=digest, envelopes=envelopes, trust=trust)
     for entry in entries:
-        place, time, body = f"entry {entry.position}", entry.moment, entry.body
-        match entry.kind:
-            case "artifact.recorded":
-                if kind not in {None, body.get("kind")}:
-                    raise NotVerified("one artifact is recorded as two kinds", place=place)
-                kind = Kind(body["kind"])
-                parents |= {(Kind(parent["kind"]), _digest(parent["digest"])) for parent in body["parents"]}
-            case "control.started":
-                started[str(body["run"])] = str(body["control"])
-            case "evidence.filed":
-                verified = unseal(_envelope(body, envelopes, place), EVIDENCE, trust, at=time)
-                if verified.value.subject != digest or verified.value.control != body.get("control"):
-                    raise NotVerified("the evidence is about something else", place=place)
-                started.pop(str(body.get("run")), None)
-                filed.append(Filed(verified=verified, time=time))
-            case "authorization.filed":
-                word = unseal(_envelope(body, envelopes, place), AUTHORIZATION, trust, at=time)
-                if word.value.subject != digest:
-                    raise NotVerified("the authorization is about something else", place=place)
-                authorizations.append(word)
-            case "artifact.revoked":
-                revoked = str(body.get("reason")) or "revoked"
-            case _:
-                pass  # promotions and the like: part of the history, not of the decision
-    if kind is None:
-        raise NotVerified("nothing records what this artifact is", place=digest)
-    return Node(
-        digest=digest,
-        kind=kind,
-        parents=tuple(sorted(parents)),
-        filed=tuple(filed),
-        unfinished=tuple(sorted(started.values())),
-        authorizations=tuple(authorizations),
-        revoked=revoked,
-    )
+        read = _READERS.get(entry.kind)
+        if read is not None:
+            read(history, entry)
+    return history.node()
 
 
-def _envelope(body: Mapping[str, object], envelopes: Mapping[str, bytes], place: str) -> bytes:
-    envelope = envelopes.get(str(body.get("envelope")))
-    if envelope is None:
-        raise NotVerified("the passport lacks an envelope that the ledger names", place=place)
-    return envelope
+def _body(entry: Entry, shape: type[T]) -> T:
+    try:
+        return msgspec.convert(entry.body, shape)
+    except msgspec.ValidationError as error:
+        raise NotVerified(f"an entry of kind {entry.kind} cannot be read: {error}", place=_place(entry)) from error
+
+
+def _place(entry: Entry) -> str:
+    return f"entry {entry.position}"

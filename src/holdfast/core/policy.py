@@ -5,12 +5,13 @@ adding bad news never turns a denial into a permit. An empty policy, a missing, 
 denies. Bounds of intervals are compared, so that a small sample cannot pass by luck.
 """
 
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,12 +20,12 @@ from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import SEVERITIES, Evidence, Measure, Outcome, Severity
 from holdfast.core.ledger import Heads
 from holdfast.core.passport import Dossier, Filed, Node
+from holdfast.core.prohibition import Forbid, check_forbid, objections
 
 MAX_POLICY: Final = 256 * 1024  # bytes
-MAX_CEL: Final = 1000  # characters of one expression: it has no cost limit of its own
+MAX_SKEW: Final = timedelta(minutes=1)  # how far the ledger's clock may be ahead of the one that decides
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MACRO: Final = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 
 
 class Action(StrEnum):
@@ -59,14 +60,6 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     not_applicable_if: str | None = None  # "key=value" of the signed project's facts that justifies not-applicable
 
 
-class Forbid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A prohibition in CEL; true forbids, and so does every error."""
-
-    id: str
-    because: str
-    cel: str
-
-
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A versioned set of rules; see `docs/reference/policy.md`."""
 
@@ -93,7 +86,7 @@ _MAKER: Final = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Leave to do one thing once; only `decide` makes one."""
+    """Leave to do one thing once; only `decide` makes one. As with `Verified`, the maker's token is not kept."""
 
     subject: Digest
     action: Action
@@ -104,11 +97,11 @@ class Permit:
     issued: datetime
     expires: datetime
     nonce: str
-    maker: object
+    maker: InitVar[object]
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, maker: object) -> None:
         """Refuse every maker but `decide`."""
-        if self.maker is not _MAKER:
+        if maker is not _MAKER:
             raise NotVerified("only decide() makes permits", place=self.subject)
 
     def covers(self, *, subject: str, action: Action, environment: str, now: datetime) -> None:
@@ -159,7 +152,7 @@ def parse_policy(text: bytes) -> tuple[Policy, Digest]:
         raise InvalidInput(f"a policy of {len(text)} bytes", expected=f"at most {MAX_POLICY}")
     try:
         policy = msgspec.toml.decode(text, type=Policy)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, not a policy
         raise InvalidInput(f"the policy cannot be read: {error}", place="policy") from error
     seconds(policy.permit_lasts)
     ids = [rule.id for rule in policy.rule] + [forbid.id for forbid in policy.forbid]
@@ -168,10 +161,7 @@ def parse_policy(text: bytes) -> tuple[Policy, Digest]:
     for rule in policy.rule:
         _check_rule(rule)
     for forbid in policy.forbid:
-        if len(forbid.cel) > MAX_CEL or len(_MACRO.findall(forbid.cel)) > 1:
-            raise InvalidInput(
-                "the expression is too costly", place=f"rule {forbid.id}", expected="one macro, 1000 characters"
-            )
+        check_forbid(forbid)
     return policy, digest
 
 
@@ -195,6 +185,8 @@ def _check_rule(rule: Rule) -> None:
     bounds = rule.at_least is not None or rule.at_most is not None
     if bounds != (rule.measure is not None):
         raise InvalidInput("a bound needs a measure and a measure a bound", place=place)
+    if not all(math.isfinite(bound) for bound in (rule.at_least, rule.at_most) if bound is not None):
+        raise InvalidInput("a bound that is no number", place=place, expected="not inf or nan, which bound nothing")
     if rule.control is None and (bounds or rule.none_of or rule.fresh_within or rule.signed_by):
         raise InvalidInput("a condition on evidence names no control", place=place, expected="control = …")
     if rule.control is None and rule.approved_by is None:  # empty means no
@@ -214,9 +206,14 @@ def _check_rule(rule: Rule) -> None:
 def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -> Permit | Denial:
     """Decide whether an action on the dossier's subject is allowed.
 
-    1. The trust names this policy, and is not expired. 2. The policy is not empty. 3. No node of the closure is revoked.
-    4. Each node has the parents its kind must have. 5. Each rule holds on every node of its kind, of which there is at
-    least one. 6. No prohibition applies. Only then a permit, which expires with the first thing it rests on.
+    1. The trust names this policy, and is not expired.
+    2. The policy is not empty, and the subject is a release.
+    3. No node of the closure is revoked.
+    4. Each node has the parents its kind must have, and no unfinished run.
+    5. Each rule holds on every node of its kind, of which there is at least one.
+    6. No prohibition applies.
+
+    Only then a permit, which expires with the first thing it rests on.
 
     Args:
         policy: The rules.
@@ -233,7 +230,9 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
         for node in nodes:
             reasons += (_because(rule, node.digest, words) for words in _broken(rule, node, dossier, request))
             expires += _deadlines(rule, node, request)
-    reasons += _forbidden(policy, dossier)  # 6.
+    reasons += (  # 6.
+        Reason(rule=rule, subject=dossier.subject, words=words) for rule, words in objections(policy.forbid, dossier)
+    )
     if not reasons and min(expires) <= request.now:
         reasons.append(
             Reason(rule="expiry", subject=dossier.subject, words="what the permit would rest on has expired")
@@ -269,6 +268,9 @@ def _preconditions(policy: Policy, digest: Digest, dossier: Dossier, request: Re
         yield Reason(
             rule="empty", subject=digest, words="the policy holds no rule, or no derivation, and so allows nothing"
         )
+    kind = dossier.nodes[dossier.subject].kind
+    if kind is not Kind.RELEASE:  # else a model could borrow the approvals of a release that it derives from
+        yield Reason(rule="subject", subject=dossier.subject, words=f"only a release can be permitted, not a {kind}")
 
 
 def _closure(policy: Policy, dossier: Dossier) -> Iterator[Reason]:
@@ -283,12 +285,12 @@ def _closure(policy: Policy, dossier: Dossier) -> Iterator[Reason]:
                 words = f"{node.kind} {node.digest[:19]} has no recorded {wanted} it derives from"
                 yield Reason(rule="derivation", subject=node.digest, words=words)
         for control in node.unfinished:
-            words = f"{control} was started on {node.kind} {node.digest[:19]} and never gave a result, which counts as failed"
+            words = f"{control} was started on {node.kind} {node.digest[:19]} without a result, which counts as failed"
             yield Reason(rule="completeness", subject=node.digest, words=words)
 
 
 def current(node: Node, control: str) -> tuple[Filed, ...]:
-    """Return what counts of a control's evidence: everything measured, and a failure only while nothing came after it."""
+    """Return what counts of a control's evidence: all but failures that a later result has superseded."""
     filed = [item for item in node.filed if item.evidence.control == control]
     last_good = max((i for i, item in enumerate(filed) if item.evidence.outcome is not Outcome.FAILED), default=-1)
     return tuple(item for i, item in enumerate(filed) if item.evidence.outcome is not Outcome.FAILED or i > last_good)
@@ -303,27 +305,41 @@ def _broken(rule: Rule, node: Node, dossier: Dossier, request: Request) -> Itera
     if not filed:
         yield f"{rule.control} has left no evidence on {node.kind} {node.digest[:19]}"
     for item in filed:  # every one: the worst measurement counts
-        yield from _broken_by(rule, item, dossier, request)
+        yield from _broken_by(rule, item, dossier)
+    if rule.fresh_within is not None and filed and request.action is not Action.ROLLBACK:
+        age = request.now - _renewed(filed)
+        if age >= timedelta(seconds=seconds(rule.fresh_within)):
+            yield f"{rule.control} is older than {rule.fresh_within}"
+        if age < -MAX_SKEW:
+            yield f"{rule.control} is from the future, so nobody can say how old it is"
 
 
-def _broken_by(rule: Rule, item: Filed, dossier: Dossier, request: Request) -> Iterator[str]:
+def _renewed(filed: Sequence[Filed]) -> datetime:
+    """Return when a control last gave a result: a new one makes it fresh, the old ones still count for their bounds."""
+    return max(item.time for item in filed)
+
+
+def _broken_by(rule: Rule, item: Filed, dossier: Dossier) -> Iterator[str]:
     evidence = item.evidence
     if evidence.outcome is Outcome.FAILED:
         yield f"{evidence.control} failed: {evidence.reason}"
         return
     if evidence.outcome is Outcome.NOT_APPLICABLE:
         if not _justified(rule.not_applicable_if, dossier):
-            yield f"{evidence.control} was not applicable ({evidence.reason}), and no signed property of the project excuses it"
+            yield (
+                f"{evidence.control} was not applicable ({evidence.reason}), "
+                "and no signed property of the project excuses it"
+            )
         return
-    stale = rule.fresh_within is not None and request.now >= item.time + timedelta(seconds=seconds(rule.fresh_within))
-    if stale and request.action is not Action.ROLLBACK:
-        yield f"{evidence.control} is older than {rule.fresh_within}"
     if rule.signed_by is not None and rule.signed_by not in {key.role for key in item.verified.signers}:
         yield f"{evidence.control} is not signed by {rule.signed_by}"
     bad = [finding for finding in evidence.findings if finding.severity in rule.none_of]
     if bad:
         worst = max(bad, key=lambda finding: SEVERITIES.index(finding.severity))
-        yield f"{evidence.control} found {len(bad)} of severity {worst.severity} or the like, first {worst.message} at {worst.place}"
+        yield (
+            f"{evidence.control} found {len(bad)} of a forbidden severity, "
+            f"the worst {worst.severity}: {worst.message} at {worst.place}"
+        )
     if rule.measure is not None:
         yield from _out_of_bounds(rule, evidence)
 
@@ -351,69 +367,55 @@ def _measure(evidence: Evidence, name: str) -> Measure | None:
 
 
 def _justified(condition: str | None, dossier: Dossier) -> bool:
-    """Say whether every project in the closure states, signed, the property that excuses a control."""
+    """Say whether every project in the closure states, signed by the role plan, the property that excuses a control."""
     if condition is None:
         return False
     key, _, value = condition.partition("=")
     projects = [node for node in dossier.nodes.values() if node.kind is Kind.PROJECT]
-    stated = [item.evidence.facts.get(key) for node in projects for item in node.filed]
-    return bool(stated) and all(fact == value for fact in stated if fact is not None) and value in stated
+    return bool(projects) and all(_stated(node, key) == {value} for node in projects)
+
+
+def _stated(project: Node, key: str) -> set[str]:
+    """Return every value that measured evidence of the role plan states for a fact of a project."""
+    return {
+        item.evidence.facts[key]
+        for item in project.filed
+        if item.evidence.outcome is Outcome.MEASURED
+        and all(signer.role == "plan" for signer in item.verified.signers)
+        and key in item.evidence.facts
+    }
 
 
 def _unapproved(wanted: Approvals, node: Node, now: datetime) -> Iterator[str]:
-    words = [word.value for word in node.authorizations]
-    rejected = {word.person for word in words if word.action == "reject"}  # in any role, for ever
-    approving = [word for word in words if word.action == "approve" and word.role == wanted.role and now < word.until]
-    persons = {word.person for word in approving} - rejected
+    rejected = _rejecting(node)
+    approved = _approved(wanted, node, now)
     if rejected:  # bad news counts, whoever else approved
         yield f"{', '.join(sorted(rejected))} rejected it"
-    if len(persons) < wanted.count:
-        yield f"{len(persons)} of {wanted.count} approvals by {wanted.role}"
+    if len(approved) < wanted.count:
+        yield f"{len(approved)} of {wanted.count} approvals by {wanted.role}"
+
+
+def _rejecting(node: Node) -> set[str]:
+    """Return who has rejected an artifact, in any role, for ever."""
+    return {word.value.person for word in node.authorizations if word.value.action == "reject"}
+
+
+def _approved(wanted: Approvals, node: Node, now: datetime) -> list[datetime]:
+    """Return until when each person's approval in the wanted role lasts, longest first; a person counts once."""
+    until: dict[str, datetime] = {}
+    for word in (verified.value for verified in node.authorizations):
+        if word.action == "approve" and word.role == wanted.role and now < word.until:
+            until[word.person] = max(word.until, until.get(word.person, word.until))
+    rejected = _rejecting(node)
+    return sorted((end for person, end in until.items() if person not in rejected), reverse=True)
 
 
 def _deadlines(rule: Rule, node: Node, request: Request) -> list[datetime]:
+    """Return when what the rule rests on ends: the last approval that is needed, and the age of the newest result."""
     found: list[datetime] = []
     if rule.approved_by is not None:
-        found += [
-            word.value.until
-            for word in node.authorizations
-            if word.value.action == "approve" and word.value.until > request.now
-        ]
+        found += _approved(rule.approved_by, node, request.now)[: rule.approved_by.count][-1:]
     if rule.fresh_within is not None and rule.control is not None and request.action is not Action.ROLLBACK:
-        found += [item.time + timedelta(seconds=seconds(rule.fresh_within)) for item in current(node, rule.control)]
+        filed = current(node, rule.control)
+        found += [_renewed(filed) + timedelta(seconds=seconds(rule.fresh_within))] if filed else []
     return found
-
-
-def _forbidden(policy: Policy, dossier: Dossier) -> Iterator[Reason]:
-    if not policy.forbid:
-        return
-    try:
-        import cel
-    except ImportError:
-        words = "the policy holds CEL prohibitions, and holdfast[cel] is not installed to evaluate them"
-        yield Reason(rule="cel", subject=dossier.subject, words=words)
-        return
-    facts = _cel_facts(dossier)
-    for forbid in policy.forbid:
-        try:
-            answer = cel.evaluate(forbid.cel, facts)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong in the evaluator forbids
-            words = f"the prohibition cannot be evaluated: {str(error)[:200]} ({forbid.because})"
-            yield Reason(rule=forbid.id, subject=dossier.subject, words=words)
-            continue
-        if answer is not False:  # anything but a clear false forbids
-            yield Reason(rule=forbid.id, subject=dossier.subject, words=forbid.because)
-
-
-def _cel_facts(dossier: Dossier) -> dict[str, Any]:
-    """Return what a prohibition may look at: per control the worst interval of each measure, and the signed facts."""
-    measures: dict[str, dict[str, dict[str, float]]] = {}
-    facts: dict[str, str] = {}
-    for node in dossier.nodes.values():
-        for item in node.filed:
-            facts |= {f"{item.evidence.control}:{key}": value for key, value in item.evidence.facts.items()}
-            known = measures.setdefault(item.evidence.control, {})
-            for measure in item.evidence.measures:
-                old = known.get(measure.name, {"low": measure.low, "high": measure.high})
-                known[measure.name] = {"low": min(old["low"], measure.low), "high": max(old["high"], measure.high)}
-    return {"measures": measures, "facts": facts, "subject": dossier.subject}

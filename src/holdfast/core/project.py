@@ -1,9 +1,11 @@
 """The project file: `holdfast.toml`, parsed once, strictly, with the line of whatever is wrong."""
 
 import re
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.errors import InvalidInput, InvalidProject
@@ -13,7 +15,18 @@ from holdfast.core.schema import Column, Use, check_column
 
 MAX_PROJECT: Final = 1 << 20  # bytes; a thousand documented columns take a fifth of it
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_PATH: Final = re.compile(r"\$((?:\.[^.`\[\]]+|\[[^\]]*\])*)")
+_PATH: Final = re.compile(r"`\$((?:\.[^.`\[\]]+|\[[^\]]*\])*)`")
+_RECIPE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
+_TOML_LINE: Final = re.compile(r"at line (\d+)")
+_COLUMN: Final = "$.data.columns[...]"  # how msgspec points into a table of columns: it does not say at which
+
+Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]  # characters; more is a document, not a value
+Seed: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]  # exact in every JSON number
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000)]  # more rows or calls than anything here waits for
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Part: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]  # a share that leaves something on either side
+Positive: TypeAlias = Annotated[float, Meta(gt=0, le=1_000_000_000)]  # finite: an infinite limit would be none
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,20 +49,20 @@ class Risk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where rows come from and what each column must be."""
 
-    source: str
+    source: Text
     format: Literal["csv", "parquet"]
-    origin: str  # who made the data and how it came here
-    licence: str
+    origin: Text  # who made the data and how it came here
+    licence: Text
     columns: dict[str, Column]
     null_literals: tuple[str, ...] = ("NULL", "null", "N/A", "")
     timestamp_formats: tuple[str, ...] = ()
-    max_quarantined_share: float = 0.2  # above it the batch itself is suspect
+    max_quarantined_share: Share = 0.2  # above it the batch itself is suspect
 
 
 class Transform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One derived feature: a named transform of declared columns."""
 
-    name: str
+    name: Text
     transform: Literal["log1p", "square", "ratio", "difference"]
     of: tuple[str, ...]
 
@@ -65,10 +78,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How the model is made."""
 
     recipe: str  # file.py:function
-    positive: str  # the label value whose probability is the score
-    seed: int = 0
-    test_share: float = 0.25
-    validation_share: float = 0.15
+    positive: Text  # the label value whose probability is the score
+    seed: Seed = 0
+    test_share: Part = 0.25
+    validation_share: Part = 0.15
     tier: Tier = Tier.PROCESS
     params: dict[str, int | float | str | bool] = {}
 
@@ -76,34 +89,34 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which policy decides: a shipped one by name, or a file."""
 
-    policy: str
+    policy: Text
 
 
 class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the gateway answers."""
 
-    round_decimals: int = 2
-    rate_per_s: float = 50.0
-    burst: int = 100
-    max_rows: int = 256
+    round_decimals: Annotated[int, Meta(ge=0, le=15)] = 2  # a double holds no more
+    rate_per_s: Positive = 50.0
+    burst: Count = 100
+    max_rows: Count = 256
     lease: str = "15m"
 
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the service promises; a breach rolls back."""
 
-    latency_p95_ms: float = 200.0
-    error_rate: float = 0.01
-    drift_psi: float = 0.25  # per feature, on a window of at least `min_window` rows
-    min_window: int = 200
+    latency_p95_ms: Positive = 200.0
+    error_rate: Share = 0.01
+    drift_psi: Positive = 0.25  # per feature, on a window of at least `min_window` rows
+    min_window: Count = 200
 
 
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a candidate takes over from the baseline."""
 
-    steps: tuple[float, ...] = (0.1, 0.5, 1.0)
-    min_requests: int = 100
-    alpha: float = 0.02  # chance of a false rollback under continuous checking
+    steps: tuple[Share, ...] = (0.1, 0.5, 1.0)
+    min_requests: Count = 100
+    alpha: Part = 0.02  # chance of a false rollback under continuous checking
 
 
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -143,65 +156,75 @@ def parse_project(text: bytes, *, place: str = "holdfast.toml") -> tuple[Project
     if len(text) > MAX_PROJECT:
         raise InvalidProject(f"{len(text)} bytes", place=place, expected=f"at most {MAX_PROJECT}")
     try:
-        project = msgspec.toml.decode(text, type=Project)
+        raw = msgspec.toml.decode(text)
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML
+        line = _TOML_LINE.search(str(error))
+        raise InvalidProject(f"this is not TOML: {error}", place=f"{place}:{line[1]}" if line else place) from error
+    try:
+        project = msgspec.convert(raw, Project)
     except msgspec.ValidationError as error:
-        raise InvalidProject(str(error), place=f"{place}{_line(text, str(error))}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise InvalidProject(f"this is not TOML: {error}", place=place) from error
-    _check(project, text, place)
+        words = _named(raw, str(error))
+        raise InvalidProject(words, place=f"{place}{_line(text, words)}") from error
+    for key, words, expected in _faults(project):
+        raise InvalidProject(words, place=f"{place}{_line(text, f'`$.{key}`')}", expected=expected)
     return project, digest_bytes(text)
 
 
-def _check(project: Project, text: bytes, place: str) -> None:
-    def at(key: str) -> str:
-        return f"{place}{_line(text, f'`$.{key}`')}"
+def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
+    """Yield what types cannot say: the key that is wrong, how, and what would be right."""
+    about, steps = project.project, project.rollout.steps
+    if not _NAME.fullmatch(about.name):
+        yield "project.name", f"name {about.name[:80]!r}", "a-z, 0-9 and -, beginning with a letter, up to 63"
+    if not about.owner.strip():
+        yield "project.owner", "the project has no owner", "a person who answers for it"
+    yield from _column_faults(project)
+    if project.train.test_share + project.train.validation_share >= 1:
+        yield "train.test_share", "test_share and validation_share leave nothing to train on", "a sum below 1"
+    if not _RECIPE.fullmatch(project.train.recipe) or ".." in project.train.recipe:
+        yield "train.recipe", f"recipe {project.train.recipe[:80]!r}", "file.py:function, inside the project"
+    if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
+        yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
+    try:
+        seconds(project.serving.lease)
+    except InvalidInput as error:
+        yield "serving.lease", error.message, error.expected
 
-    if not _NAME.fullmatch(project.project.name):
-        raise InvalidProject(
-            f"name {project.project.name!r}", place=at("project.name"), expected="a-z, 0-9 and -, up to 63"
-        )
-    if not project.project.owner.strip():
-        raise InvalidProject(
-            "the project has no owner", place=at("project.owner"), expected="a person who answers for it"
-        )
+
+def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if len(project.columns_of(Use.LABEL)) != 1:
-        raise InvalidProject('not exactly one column has use = "label"', place=at("data.columns"))
+        yield "data.columns", 'not exactly one column has use = "label"', "one label"
     for name, column in project.data.columns.items():
         try:
             check_column(name, column)
         except InvalidInput as error:
-            raise InvalidProject(error.message, place=at(f"data.columns.{name}"), expected=error.expected) from error
+            yield f"data.columns.{name}", f"column {name!r}: {error.message}", error.expected
     unknown = [name for name in project.features.columns if name not in project.columns_of(Use.FEATURE)]
     if unknown:
-        raise InvalidProject(f"{unknown[0]!r} is not a feature column", place=at("features.columns"))
+        yield "features.columns", f"{unknown[0]!r} is not a feature column", 'columns whose use is "feature"'
     if not project.feature_columns:
-        raise InvalidProject('no column has use = "feature"', place=at("data.columns"))
-    shares = (project.train.test_share, project.train.validation_share)
-    if not all(0 < share < 1 for share in shares) or sum(shares) >= 1:
-        raise InvalidProject(
-            "test_share and validation_share leave nothing", place=at("train"), expected="a sum below 1"
-        )
-    if not re.fullmatch(r"[\w./-]+\.py:[A-Za-z_]\w*", project.train.recipe) or ".." in project.train.recipe:
-        raise InvalidProject(f"recipe {project.train.recipe!r}", place=at("train.recipe"), expected="file.py:function")
-    steps = project.rollout.steps
-    if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
-        raise InvalidProject(
-            "rollout steps do not rise to 1", place=at("rollout.steps"), expected="for example [0.1, 0.5, 1.0]"
-        )
-    try:
-        seconds(project.serving.lease)
-    except InvalidInput as error:
-        raise InvalidProject(error.message, place=at("serving.lease"), expected=error.expected) from error
+        yield "data.columns", 'no column has use = "feature"', "at least one"
+
+
+def _named(raw: Any, message: str) -> str:
+    """Return msgspec's message with the column in it that msgspec leaves out."""
+    if _COLUMN not in message:
+        return message
+    for name, column in raw["data"]["columns"].items():
+        try:
+            msgspec.convert(column, Column)
+        except msgspec.ValidationError:
+            return message.replace(_COLUMN, f"$.data.columns.{name}")
+    return message
 
 
 def _line(text: bytes, message: str) -> str:
-    """Return `:line` of the key a message points at, or nothing where it cannot be told."""
-    found = _PATH.search(message)
-    keys = [key for key in re.split(r"[.\[\]]", found[1]) if key and key != "..."] if found else []
+    """Return `:line` of the key a message points at, or of the nearest table around it, or nothing."""
+    path, unknown = _PATH.search(message), _UNKNOWN.search(message)
+    keys = [key for key in re.split(r"[.\[\]]", path[1]) if key and key != "..."] if path else []
+    keys += [unknown[1]] if unknown else []
     lines = text.decode(errors="replace").splitlines()
     for depth in range(len(keys), 0, -1):
-        table, key = ".".join(keys[: depth - 1]), keys[depth - 1]
-        line = _find(lines, table, key)
+        line = _find(lines, ".".join(keys[: depth - 1]), keys[depth - 1])
         if line:
             return f":{line}"
     return ""
@@ -211,7 +234,7 @@ def _find(lines: list[str], table: str, key: str) -> int:
     """Return the line of `key` inside `[table]`, or of the table `[table.key]` itself, or 0."""
     full, inside = f"{table}.{key}".strip("."), table == ""
     for number, line in enumerate(lines, 1):
-        bare = line.strip()
+        bare = line.partition("#")[0].strip()
         if bare.startswith("["):
             name = bare.strip("[] ").replace('"', "")
             if name == full:

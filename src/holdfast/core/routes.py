@@ -3,10 +3,11 @@
 Signed by the registry's key; its `expires` is the gateway's lease and its `epoch` only ever rises.
 """
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
+
+from holdfast.core.artifact import Moment
 
 
 class GuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,7 +23,7 @@ class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     id: str
     hash: str  # HMAC-SHA256 of the key under the gateway's credential key, hex
     models: tuple[str, ...]
-    expires: datetime
+    expires: Moment
 
 
 class ModelRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,8 +43,8 @@ class RouteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     workspace: str
     environment: str
     epoch: int
-    issued: datetime
-    expires: datetime
+    issued: Moment
+    expires: Moment
     policy: str  # digest of the policy under which each release must be permitted
     models: tuple[ModelRoute, ...]
     guards: tuple[GuardSpec, ...]

@@ -3,6 +3,7 @@
 One declaration serves the contract at ingest, the features, and the gateway's input validation.
 """
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -67,12 +68,15 @@ def check_column(name: str, column: Column) -> None:
     """Check one declaration.
 
     Raises:
-        InvalidInput: Bounds on something without order, bounds that exclude everything, or values of no category.
+        InvalidInput: Bounds on something without order, bounds that exclude everything or nothing, or values of no
+            category.
     """
     place = f"[data.columns.{name}]"
     numeric = column.type in {ColumnType.FLOAT, ColumnType.INTEGER}
     if not numeric and (column.minimum is not None or column.maximum is not None):
         raise InvalidInput(f"minimum and maximum of a {column.type}", place=place, expected="a float or an int")
+    if not all(math.isfinite(bound) for bound in (column.minimum, column.maximum) if bound is not None):
+        raise InvalidInput("a bound that is no number", place=place, expected="not inf or nan, which bound nothing")
     if column.minimum is not None and column.maximum is not None and column.minimum > column.maximum:
         raise InvalidInput("minimum above maximum", place=place)
     if column.allowed and column.type not in {ColumnType.CATEGORY, ColumnType.STRING}:

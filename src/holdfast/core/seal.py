@@ -5,15 +5,14 @@ signed from the predicate itself, and builds the trusted type. Nothing else can.
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from holdfast.core.artifact import Digest, Kind, canonical, digest_bytes
+from holdfast.core.artifact import Digest, Kind, Moment, canonical, digest_bytes, from_base64, parse_digest
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, check_evidence
 from holdfast.core.routes import RouteTable
@@ -51,7 +50,7 @@ class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     action: Literal["approve", "reject", "waive", "rollback", "grant"]
     subject: str
     rule: str = ""
-    until: datetime
+    until: Moment
     reason: str
 
 
@@ -62,12 +61,12 @@ class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     release: str
     sequence: int
     previous: str
-    start: datetime
-    end: datetime
+    start: Moment
+    end: Moment
     body: dict[str, Any]
 
 
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
+class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a statement is about (in-toto ResourceDescriptor)."""
 
     name: str
@@ -75,9 +74,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(
-    msgspec.Struct, frozen=True, kw_only=True, rename={"type_": "_type", "predicate_type": "predicateType"}
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    rename={"type_": "_type", "predicate_type": "predicateType"},
 ):
-    """An in-toto Statement v1."""
+    """An in-toto Statement v1, read more strictly than in-toto asks: we wrote it, so an unknown field is foreign."""
 
     type_: str
     subject: tuple[Subject, ...]
@@ -149,16 +152,19 @@ _MAKER: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Verified(Generic[T]):
-    """A value that came through `unseal`: believed, and known by whose word. Nothing else can make one."""
+    """A value that came through `unseal`: believed, and known by whose word. Nothing else can make one.
+
+    The maker's token is not kept, so that nobody can read it off one value, or `replace` it into another.
+    """
 
     value: T
     signers: tuple[TrustedKey, ...]
     envelope: Digest
-    maker: object
+    maker: InitVar[object]
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, maker: object) -> None:
         """Refuse every maker but `unseal`."""
-        if self.maker is not _MAKER:
+        if maker is not _MAKER:
             raise NotVerified("only unseal() makes verified values", place=type(self.value).__name__)
 
 
@@ -176,20 +182,27 @@ def seal(value: Any, predicate: Predicate[Any], signers: Sequence[SigningKey], *
     """Return the envelope in which the signers say `value`, as canonical JSON.
 
     Raises:
-        InvalidInput: The value is malformed, or there is no signer.
+        InvalidInput: There is no signer, or nobody could unseal the statement: it is malformed, or its role may not
+            speak about this kind of artifact.
     """
     if not signers:  # empty means no
         raise InvalidInput("a seal without signer", expected="at least one key")
-    if isinstance(value, Evidence):
-        check_evidence(value)
-    about = predicate.about(value) or digest_bytes(canonical(value))
+    kind, role = predicate.kind(value), predicate.role(value)
+    if kind is not None and kind not in ROLES.get(role, ()):
+        raise InvalidInput(f"the role {role} may not speak about a {kind}", expected=f"one of {ROLES.get(role, ())}")
+    about = _about(predicate, value, canonical(value))
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": about.removeprefix("sha256:")}}],
         "predicateType": predicate.uri,
         "predicate": value,
     }
-    return seal_payload(canonical(statement), signers)
+    payload = canonical(statement)
+    try:  # an unreadable statement, once on record, would spoil its subject's passport for ever
+        _parse(payload, predicate, "seal")
+    except NotVerified as error:
+        raise InvalidInput(error.message, expected=f"a readable {predicate.type.__name__}") from error
+    return seal_payload(payload, signers)
 
 
 def seal_payload(payload: bytes, signers: Sequence[SigningKey]) -> bytes:
@@ -204,15 +217,18 @@ def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
     """Return payload and signatures of a DSSE envelope, nothing believed yet.
 
     Raises:
-        NotVerified: It is not an envelope of an in-toto statement, or it is too large.
+        NotVerified: It is not an envelope of an in-toto statement in canonical form, or it is too large.
     """
     if len(document) > MAX_ENVELOPE:
         raise NotVerified(f"an envelope of {len(document)} bytes", expected=f"at most {MAX_ENVELOPE}")
     try:
         envelope = msgspec.json.decode(document, type=Envelope)
-        payload = base64.b64decode(envelope.payload, validate=True)
-    except (msgspec.MsgspecError, binascii.Error, UnicodeDecodeError) as error:
+        payload = from_base64(envelope.payload)
+        plain = canonical(envelope) == document
+    except (ValueError, RecursionError, InvalidInput) as error:  # ValueError: not UTF-8, not JSON, not an envelope
         raise NotVerified(f"this is not a DSSE envelope: {error}") from error
+    if not plain:  # another spelling, or a name given twice: two readers could see two things in it
+        raise NotVerified("the envelope is not in canonical form", expected="RFC 8785, as `seal` writes it")
     if envelope.payload_type != PAYLOAD_TYPE:
         raise NotVerified(f"the payload type is {envelope.payload_type[:80]!r}", expected=PAYLOAD_TYPE)
     if not 0 < len(envelope.signatures) <= MAX_SIGNATURES:
@@ -223,10 +239,13 @@ def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
 def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: datetime, threshold: int = 1) -> Verified[T]:
     """Return what an envelope says, if it may be believed.
 
-    1. Parse the envelope, within limits. 2. Verify signatures over the received payload bytes, with trusted, unrevoked
-    keys whose window holds `at`, a witnessed time. 3. Only then parse the statement. 4. Derive from the predicate the role
-    that may say this, and drop signers of other roles. 5. Demand `threshold` distinct owners. 6. Check that the role may
-    speak about this kind of artifact, and that the statement's subject is the predicate's.
+    1. Parse the envelope, within limits.
+    2. Verify signatures over the received payload bytes, with trusted, unrevoked keys whose window holds `at`, a
+       witnessed time.
+    3. Only then parse the statement.
+    4. Derive from the predicate the role that may say this, and drop signers of other roles.
+    5. Demand `threshold` distinct owners.
+    6. Check that the role may speak about this kind of artifact, and that the statement's subject is the predicate's.
 
     Raises:
         NotVerified: Any step fails.
@@ -247,7 +266,10 @@ def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: dateti
         raise NotVerified(f"the role {role} may not speak about a {kind}", place=place)
     if isinstance(value, Authorization) and not all(key.owner == value.person for key in entitled):
         raise NotVerified(f"{value.person} did not sign this authorization", place=place)
-    about = predicate.about(value) or digest_bytes(canonical(value))
+    try:
+        about = _about(predicate, value, bytes(statement.predicate))
+    except InvalidInput as error:
+        raise NotVerified(error.message, place=place, expected=error.expected) from error
     if [subject.digest for subject in statement.subject] != [{"sha256": about.removeprefix("sha256:")}]:
         raise NotVerified("the statement is about something else than its predicate", place=place)
     return Verified(value, entitled, digest_bytes(document), _MAKER)
@@ -262,11 +284,17 @@ def _valid_signers(
         if key is None or not key.not_before <= at < key.not_after:
             continue  # a stranger's signature proves nothing and breaks nothing
         try:
-            check_signature(key, message, base64.b64decode(signature.sig, validate=True))
-        except (NotVerified, binascii.Error):
+            check_signature(key, message, from_base64(signature.sig))
+        except (NotVerified, InvalidInput):
             continue  # the same: the threshold counts only what verifies
         signers[key.keyid] = key
     return tuple(signers.values())
+
+
+def _about(predicate: Predicate[T], value: T, document: bytes) -> Digest:
+    """Return the digest a statement must be about: what its predicate names, or else the predicate's own document."""
+    named = predicate.about(value)
+    return digest_bytes(document) if named is None else parse_digest(named)
 
 
 def _parse(payload: bytes, predicate: Predicate[T], place: str) -> tuple[Statement, T]:
@@ -276,9 +304,11 @@ def _parse(payload: bytes, predicate: Predicate[T], place: str) -> tuple[Stateme
             raise NotVerified(
                 f"a statement of type {statement.predicate_type[:80]!r}", place=place, expected=predicate.uri
             )
+        if canonical(msgspec.json.decode(payload)) != payload:  # a name given twice would mean two things
+            raise NotVerified("the statement is not in canonical form", place=place)
         value = msgspec.json.decode(statement.predicate, type=predicate.type)
         if isinstance(value, Evidence):
             check_evidence(value)
-    except (msgspec.MsgspecError, InvalidInput) as error:
+    except (ValueError, RecursionError, InvalidInput) as error:  # ValueError: not UTF-8, not JSON, of another shape
         raise NotVerified(f"the statement cannot be read: {error}", place=place) from error
     return statement, value

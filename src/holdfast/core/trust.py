@@ -4,9 +4,7 @@ A `Trust` reaches its reader as a document signed by the offline root keys; whoe
 What a key may say follows from its role, and the role follows from the predicate it signed, never from the caller.
 """
 
-import base64
 import hashlib
-from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -14,8 +12,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from holdfast.core.artifact import Kind
-from holdfast.core.errors import NotVerified
+from holdfast.core.artifact import Kind, Moment, from_base64
+from holdfast.core.errors import InvalidInput, NotVerified
 
 Algorithm: TypeAlias = Literal["ed25519", "ecdsa-p256"]
 
@@ -45,8 +43,8 @@ class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     algorithm: Algorithm
     public: str  # DER SubjectPublicKeyInfo, base64
     role: str
-    not_before: datetime
-    not_after: datetime
+    not_before: Moment
+    not_after: Moment
     owner: str  # the person or service that answers for it; thresholds count owners, not keys
 
 
@@ -55,7 +53,7 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     workspace: str
     version: int
-    expires: datetime
+    expires: Moment
     root_threshold: int
     keys: tuple[TrustedKey, ...]
     policies: tuple[str, ...]  # digests of the policies that may decide here
@@ -108,9 +106,9 @@ def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
 def _load(key: TrustedKey) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
     place = f"key {key.keyid[:16]}"
     try:
-        der = base64.b64decode(key.public, validate=True)
+        der = from_base64(key.public)
         public = serialization.load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (InvalidInput, ValueError, UnsupportedAlgorithm) as error:
         raise NotVerified("the public key cannot be read", place=place) from error
     if keyid_of(der) != key.keyid:
         raise NotVerified("the public key does not have this id", place=place)

@@ -83,10 +83,11 @@ def _read(path: str, limit: int) -> bytes | None:
         descriptor = os.open(path, READ_FLAGS)
     except OSError:  # a link, a socket, or a file without read permission: not what was asked for
         return None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
-            return None
         data = file.read(limit + 1)
     return data if len(data) <= limit else None
 

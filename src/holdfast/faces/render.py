@@ -37,7 +37,13 @@ class Screen:
     def tell(self, progress: Progress) -> None:
         """Show one step: a spinner while it runs and one line when it has ended; plain lines where nobody watches."""
         words = escape(progress.words)
-        if self._console.is_terminal:
+        if progress.state == "heading":
+            self._stop()
+            self._console.print(f"\n[bold]{escape(progress.stage)}[/]")
+        elif progress.state == "shown":
+            self._stop()
+            self._console.print(f"  [bold]{escape(progress.stage):<12}[/] {words}", soft_wrap=not self._console.is_terminal)
+        elif self._console.is_terminal:
             self._stop()
             if progress.state == "started":
                 self._status = self._console.status(f"[bold]{progress.stage:<9}[/] {words}")

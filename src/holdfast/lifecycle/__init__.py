@@ -192,6 +192,7 @@ COMMANDS: Final = (
             Option(name="host", says="address to listen on", default="127.0.0.1"),
             Option(name="port", says="port to listen on; 0 for a free one", kind="int", default=8080),
             Option(name="workers", says="worker processes", kind="int", default=1),
+            Option(name="ready-file", says="write this file once requests are answered", kind="path"),
         ),
     ),
     Command(

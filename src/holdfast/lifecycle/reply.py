@@ -34,7 +34,7 @@ class Progress:
     """One step of a running command."""
 
     stage: str
-    state: Literal["started", "finished", "reused", "failed"]
+    state: Literal["started", "finished", "reused", "failed", "heading", "shown"]
     words: str
 
 

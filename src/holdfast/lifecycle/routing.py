@@ -174,15 +174,13 @@ def _table(plant: Plant, project: Project, after: Standing, now: datetime) -> Ro
         permit = permit_for(plant, project, Digest(release), Action.SERVE)
         lease.append(permit.expires)
         passports[release] = dossier_of(plant, Digest(release))[1]
-    models = (
-        ModelRoute(
-            name=project.project.name,
-            baseline=after.baseline,
-            passport=passports[after.baseline],
-            candidate=after.candidate or None,
-            candidate_passport=passports.get(after.candidate),
-            candidate_share=after.share,
-        ),
+    serving = ModelRoute(
+        name=project.project.name,
+        baseline=after.baseline,
+        passport=passports.get(after.baseline, ""),
+        candidate=after.candidate or None,
+        candidate_passport=passports.get(after.candidate),
+        candidate_share=after.share,
     )
     return RouteTable(
         workspace=plant.trust.workspace,
@@ -191,7 +189,7 @@ def _table(plant: Plant, project: Project, after: Standing, now: datetime) -> Ro
         issued=now,
         expires=min(lease),
         policy=plant.load_policy(project.gates.policy)[1],
-        models=models if after.baseline else (),
+        models=(serving,) if after.baseline else (),  # none: the declared safe state, in which nothing answers
         guards=guards_of(project),
         credentials=credentials(plant, now),
         revoked=revoked(plant),

@@ -55,5 +55,5 @@ from sklearn.preprocessing import StandardScaler
 def train(data, params, seed):
     """Return a fitted classifier; it leaves the sandbox as ONNX."""
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
-    return model.fit(data.features, data.labels)
+    return model.fit(data.train.features, data.train.labels)
 '''

@@ -9,7 +9,6 @@ with the folder: it compares name by name.
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from holdfast.core.artifact import Digest, File, Manifest, canonical, manifest
+from holdfast.core.artifact import Digest, File, Manifest, canonical, from_base64, manifest
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.seal import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.trust import TrustedKey, check_signature
@@ -224,9 +223,8 @@ def _open(document: bytes) -> tuple[_Bundle, bytes, bytes]:
             raise NotVerified(f"the payload type is {envelope.payload_type[:80]!r}", place="bundle")
         if len(envelope.signatures) != 1:  # the bundle format allows one; none proves nothing
             raise NotVerified(f"{len(envelope.signatures)} signatures", place="bundle", expected="exactly one")
-        statement = base64.b64decode(envelope.payload, validate=True)
-        return parsed, statement, base64.b64decode(envelope.signatures[0].sig, validate=True)
-    except (msgspec.MsgspecError, binascii.Error, ValueError, RecursionError) as error:
+        return parsed, from_base64(envelope.payload), from_base64(envelope.signatures[0].sig)
+    except (ValueError, RecursionError, InvalidInput) as error:  # ValueError: not UTF-8, not JSON, not a bundle
         raise NotVerified(f"this is not a model signing bundle: {error}", place="bundle") from error
 
 
@@ -237,7 +235,7 @@ def _parse(document: bytes) -> _Statement:
             found = f"a statement {head.predicate_type[:80]!r}"
             raise NotVerified(found, place="bundle", expected=PREDICATE_TYPE)
         statement = msgspec.json.decode(document, type=_Statement)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise NotVerified(f"the signed statement cannot be read: {error}", place="bundle") from error
     if len(statement.subject) != 1:
         raise NotVerified(f"{len(statement.subject)} subjects", place="bundle", expected="exactly one")

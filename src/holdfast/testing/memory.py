@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.core.artifact import Digest, digest_bytes
-from holdfast.core.errors import Conflict, NotFound, NotVerified, Unavailable
+from holdfast.core.errors import Conflict, NotFound, NotVerified, Refused, Unavailable
 from holdfast.core.ledger import (
     GENESIS,
     Audit,
@@ -18,6 +18,7 @@ from holdfast.core.ledger import (
     Draft,
     Entry,
     Heads,
+    Rebuilt,
     SignedCheckpoint,
     audit,
     entry_hash,
@@ -131,16 +132,23 @@ class MemoryLedger:
         self._streams: dict[str, list[Entry]] = {}
         self._tree = Tree()
         self._leases: set[str] = set()
+        self._nonces: set[str] = set()
 
-    def append(self, drafts: Sequence[Draft], *, expect: Heads | None = None) -> tuple[Entry, ...]:
+    def append(
+        self, drafts: Sequence[Draft], *, expect: Heads | None = None, consume_nonce: str | None = None
+    ) -> tuple[Entry, ...]:
         """Append all or nothing.
 
         Raises:
+            Refused: The nonce was used before.
             Conflict: A head in `expect` has moved.
         """
+        if consume_nonce in self._nonces:
+            raise Refused("the permit was used before", place=str(consume_nonce))
         for stream, head in (expect or {}).items():
             if self._heads.get(stream, (0, GENESIS)) != tuple(head):
                 raise Conflict("the stream has moved", place=stream)
+        self._nonces |= {consume_nonce} if consume_nonce is not None else set()
         return tuple(self._append(draft) for draft in drafts)
 
     def _append(self, draft: Draft) -> Entry:
@@ -192,13 +200,9 @@ class MemoryLedger:
         """Check every entry."""
         return audit([(document, entry_hash(document)) for document in self.documents], checkpoints)
 
-    def projections_differ(self) -> bool:
-        """Say no: there are no tables beside the entries."""
-        return False
-
-    def rebuild(self) -> bool:
+    def rebuild(self) -> Rebuilt:
         """Make nothing anew, since nothing is projected."""
-        return False
+        return Rebuilt(entries=len(self.documents), differed=())
 
     def checkpoint(self) -> SignedCheckpoint:
         """Sign a checkpoint of the present tree."""

@@ -103,7 +103,8 @@ def _open(blobs: Blobs, features: Artifact) -> tuple[View, pl.DataFrame]:
 
 
 def _arrays(frame: pl.DataFrame, view: View) -> Rows:
-    features = frame.select(view.names).to_numpy().astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+        features = frame.select(view.names).to_numpy().astype(np.float32)
     if np.isinf(features).any():
         name = view.names[int(np.argmax(np.isinf(features).any(axis=0)))]
         raise InvalidData("an infinite value", place=f"feature {name}", expected="numbers that a 32-bit float holds")

@@ -4,13 +4,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skl2onnx import to_onnx
 
 from holdfast.engines.scoring_worker import answer, open_model
 from holdfast.train.canonical import OPSET, NotCanonicalError, Shape, canonical_model
@@ -70,7 +70,9 @@ def disguise(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
 def test_names_order_and_remarks_do_not_change_the_bytes(name: str, seed: int) -> None:
     """Two files of one computation, differing in whatever an exporter is free to choose, have one canonical form."""
     model = exported(name)
-    assert canonical_model(disguise(model, seed), "probabilities", SHAPE) == canonical_model(model, "probabilities", SHAPE)
+    assert canonical_model(disguise(model, seed), "probabilities", SHAPE) == canonical_model(
+        model, "probabilities", SHAPE
+    )
 
 
 def test_another_weight_is_other_bytes() -> None:

@@ -32,7 +32,7 @@ UNUSABLE = {
     "returns a number": ("def train(*_): return 7", "returned a int, which has no predict_proba", "train.py"),
     "returns a class": (
         "from sklearn.linear_model import LogisticRegression\ndef train(*_): return LogisticRegression",
-        "returned a ABCMeta",
+        "returned the class LogisticRegression",
         "train.py",
     ),
     "returns what is not fitted": (

@@ -57,11 +57,9 @@ def test_a_model_folder_is_model_signature_and_profile(project: SmallProject) ->
     assert signature.classes == ("ill", "well")
     read = json.loads(project.file(model, "profile.json"))
     profiles = {name: msgspec.convert(item, Profile) for name, item in read["inputs"].items()}
-    result = project.train
     assert set(profiles) == {"age", "dose", "mass", "span"}
     assert {item.n for item in profiles.values()} == {144}  # the train rows alone
     assert msgspec.convert(read["score"], Profile).n == 36  # the validation rows
-    assert result is not None
 
 
 def test_jobs_are_given_features_and_labels_and_nothing_else(project: SmallProject) -> None:
@@ -143,29 +141,20 @@ def test_parity_is_measured_between_estimator_and_export(project: SmallProject) 
     assert next(item.n for item in told.measures if item.name == "parity_max_abs") == 36
 
 
-DISHONEST = """
+SHIFTED = """
 from sklearn.linear_model import LogisticRegression
 
-class Shifted(LogisticRegression):
-    def predict_proba(self, rows):
-        return super().predict_proba(rows)[:, ::-1]
-
 def train(data, params, seed):
-    return Shifted().fit(data.train.features, data.train.labels)
+    model = LogisticRegression().fit(data.train.features, data.train.labels)
+    honest = model.predict_proba
+    model.predict_proba = lambda rows: honest(rows)[:, ::-1]
+    return model
 """
 
 
 def test_an_estimator_that_answers_unlike_its_export_is_found_out(project: SmallProject) -> None:
-    """An estimator whose export answers otherwise shows in the parity: what was tuned is not what would be served."""
-    with pytest.raises(InvalidRecipe, match="cannot be exported"):
-        project.train(DISHONEST)  # skl2onnx knows exact classes only
-    code = LOGISTIC.replace("return ", "model = ").replace("labels)\n", "labels)\n    return model\n")
-    code += "    \n" + "def _(): pass\n"
-    shifted = code.replace(
-        "    return model", "    honest = model.predict_proba\n    model.predict_proba = lambda r: honest(r)[:, ::-1]\n    return model"
-    )
-    told = evidence_of(project.train(shifted), "train.export/1")
-    assert value_of(told, "parity_max_abs") > 0.5
+    """Where export and estimator answer otherwise, parity shows it: what was tuned is not what would be served."""
+    assert value_of(evidence_of(project.train(SHIFTED), "train.export/1"), "parity_max_abs") > 0.5
 
 
 def test_rows_with_missing_values_count_to_parity_where_the_project_has_them(tmp_path: Path) -> None:
@@ -243,7 +232,7 @@ def test_onnx_whose_answers_are_no_probabilities_is_refused(project: SmallProjec
     """Scores that do not sum to one are not called probabilities."""
     code = ONNX.replace("{label}", "ArgMax").replace("{input}", "input")
     with pytest.raises(InvalidRecipe, match="are no probabilities"):
-        project.train(code.replace('"Softmax", ["z"], ["probabilities"], axis=1', '"Sigmoid", ["z"], ["probabilities"]'))
+        project.train(code.replace('"Softmax", ["z"], ["probabilities"], axis=1', '"Relu", ["z"], ["probabilities"]'))
 
 
 def test_the_metrics_are_of_the_validation_rows(project: SmallProject) -> None:
@@ -274,18 +263,11 @@ def test_what_a_recipe_leaves_beside_the_model_is_ignored_and_told(project: Smal
     assert ("weights.pkl", "unexpected-file") in [(item.place, item.rule) for item in told.findings]
 
 
-def test_a_recipe_cannot_weaken_the_baseline(project: SmallProject) -> None:
-    """The baseline is trained in a job of its own: whatever a recipe does, these bytes stay the same."""
-    honest = project.train(FOREST).one(Kind.BASELINE)
-    folders = [declared for declared in project.ws.sandbox.declared]  # type: ignore[attr-defined]
-    own = next(readable for module, readable, _ in folders if module == "holdfast.train.reference")
-    assert not list(own[0].rglob("*.py"))
-    assert honest.digest != project.features.digest
-
-
 def test_infinite_features_are_refused(tmp_path: Path) -> None:
     """A value that no 32-bit float holds is named with its feature; nothing is trained on it."""
-    table = rows().with_columns(pl.when(pl.col("id").str.ends_with("7")).then(1e300).otherwise(pl.col("mass")).alias("mass"))
+    table = rows().with_columns(
+        pl.when(pl.col("id").str.ends_with("7")).then(1e300).otherwise(pl.col("mass")).alias("mass")
+    )
     with pytest.raises(InvalidData, match="infinite") as caught:
         make_project(tmp_path, table=table).train()
     assert "mass" in caught.value.place
@@ -308,10 +290,8 @@ def test_a_job_that_writes_answers_of_another_size_fails_the_stage(project: Smal
     """The recipe shares its job's folder, so it can write over the estimator's answers; their size is checked."""
     path = project.ws.scratch / "recipe" / "left" / "estimated.f32"
     code = f"""
-import atexit
-{LOGISTIC}
-import holdfast.train.worker as worker
 import pathlib
+{LOGISTIC}
 honest = pathlib.Path.write_bytes
 def write(self, data):
     return honest(self, data[:-4] if str(self) == {str(path)!r} else data)

@@ -6,7 +6,7 @@
 """
 
 import re
-from pathlib import Path
+import time
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,8 @@ from holdfast import app
 from holdfast.client import Client
 from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import PolicyDenied
-from holdfast.core.evidence import Evidence
+from holdfast.core.evidence import Evidence, Severity
+from holdfast.core.signals import Signal
 from holdfast.edge import Running, start
 from holdfast.faces.demo import attacks
 from holdfast.faces.demo.data import write_data
@@ -28,10 +29,14 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key, promote
 from holdfast.lifecycle.proof import why
 from holdfast.lifecycle.reply import Reply, short
+from holdfast.lifecycle.routing import current_project, standing
 from holdfast.lifecycle.runner import run
 from holdfast.lifecycle.verbs import evidence_on
 
-BATCH: Final = 25  # rows of one request of the demo's traffic
+BATCH: Final = 2  # rows of one call of the demo's traffic
+PACE_S: Final = 0.004  # between two calls: below what one key may make
+TELL_S: Final = 0.5  # for the gateway to write what it saw
+MAX_ROUNDS: Final = 12  # of traffic, until the canary has seen enough
 WAY: Final = "1. From rows to a release"
 GATE: Final = "2. The gate"
 ATTACKS: Final = "3. Attacks"
@@ -55,9 +60,9 @@ def whole_way(stage: Stage) -> None:
         stage.show(GATE, f"second candidate {short(_release(second))}", "promoted", "every rule of the policy holds")
         key = str(issue_key(plant, client="clinic-north").document["key"])
         with start(stage.root) as gateway:
-            _answers(stage, plant, gateway, key, _release(second))
+            _answers(stage, plant, gateway, key, second)
             attacks.run(stage, plant, gateway, key, _rows(plant, second)[:1])
-            third = _canary(stage, plant, gateway, key, second)
+            third = _canary(stage, plant, gateway, key)
             _drift(stage, plant, gateway, key, second, third)
         stage.proof = why(plant)
     stage.show(TRAFFIC, "holdfast why", "verified", stage.proof.says)
@@ -92,7 +97,8 @@ def _show_data(stage: Stage, plant: Plant, reply: Reply) -> None:
     counts = {measure.name: int(measure.value) for measure in contract.measures if measure.name.startswith("rows")}
     stage.show(WAY, f"{counts['rows_in']} rows came in", f"{counts['rows_quarantined']} quarantined", "none dropped in silence")
     for finding in contract.findings:
-        stage.show(WAY, "quarantine", finding.rule, finding.message)
+        what = "cleaned" if finding.severity is Severity.INFO else "set aside"
+        stage.show(WAY, finding.rule, what, finding.message)
     personal = _on(plant, reply, Kind.DATASET, "ingest.personal/1")
     stage.expect(bool(personal.findings), "a column with personal data is caught")
     for finding in personal.findings:
@@ -122,28 +128,66 @@ def _rows(plant: Plant, reply: Reply) -> NDArray[np.float64]:
     signature = msgspec.json.decode(plant.blobs.get(Digest(view.file("signature.json").digest)))
     names = [field["name"] for field in signature["inputs"]]
     frame = pl.read_parquet(plant.blobs.get(Digest(split.file("train.parquet").digest)))
-    return frame.select(names).to_numpy()
+    rows = frame.select(names).to_numpy()
+    return np.asarray(rows[np.isfinite(rows).all(axis=1)])  # callers of the demo send complete rows only
 
 
-def _answers(stage: Stage, plant: Plant, gateway: Running, key: str, release: str) -> None:
+def _answers(stage: Stage, plant: Plant, gateway: Running, key: str, reply: Reply) -> None:
     with Client(gateway.url, key) as client:
-        rows = _rows_of(plant, release)
-        answer = client.infer(_model(plant), rows[:1])
-    stage.expect(answer.release.startswith(short(release)[:8]), "the promoted release answers")
-    stage.show(TRAFFIC, "an authenticated prediction", f"{answer.labels[0]}", f"by release {answer.release}, correlation {answer.correlation}")
+        answer = client.infer(_model(plant), _rows(plant, reply)[:1])
+    stage.expect(_release(reply).removeprefix("sha256:").startswith(answer.release), "the promoted release answers")
+    words = f"by release {answer.release}, rounded as the policy says, correlation id {answer.correlation[:8]}…"
+    stage.show(TRAFFIC, "an authenticated prediction", f"{answer.labels[0]} {max(answer.probabilities[0])}", words)
 
 
 def _model(plant: Plant) -> str:
-    from holdfast.lifecycle.routing import current_project  # noqa: PLC0415
-
     return current_project(plant).project.name
 
 
-def _traffic(gateway: Running, key: str, model: str, rows: NDArray[np.float64]) -> int:
-    """Send rows in batches; return how many calls were answered."""
-    answered = 0
+def _traffic(gateway: Running, key: str, model: str, rows: NDArray[np.float64]) -> None:
+    """Send rows in batches, each with a correlation id of its own, and have the gateway tell what it saw."""
     with Client(gateway.url, key) as client:
         for begin in range(0, len(rows), BATCH):
             client.infer(model, rows[begin : begin + BATCH])
-            answered += 1
-    return answered
+            time.sleep(PACE_S)
+    gateway.tell_now()
+    time.sleep(TELL_S)
+
+
+def _canary(stage: Stage, plant: Plant, gateway: Running, key: str) -> Reply:
+    """Let a third candidate take over step by step, watched by an anytime-valid test."""
+    third = _candidate(stage, plant, kind="strong", c=6.0)
+    promote(plant, reason="Refreshed; let it prove itself on live traffic.", canary=True)
+    stage.show(TRAFFIC, f"third candidate {short(_release(third))}", "canary", "a small share of the calls; the rest stays")
+    chance, rows = np.random.default_rng(3), _rows(plant, third)
+    for _ in range(MAX_ROUNDS):
+        _traffic(gateway, key, _model(plant), chance.permutation(rows))
+        for words in look(plant).done:
+            if words.startswith("canary"):
+                stage.show(TRAFFIC, "canary analysis", "step", words)
+        now = standing(plant, current_project(plant))
+        if now.baseline == _release(third):
+            return third
+    stage.expect(holds=False, what="the canary takes over")
+    return third
+
+
+def _drift(stage: Stage, plant: Plant, gateway: Running, key: str, second: Reply, third: Reply) -> None:
+    """Send traffic that drifts: a scanner was recalibrated. It is noticed, and the release before answers again."""
+    rows = _rows(plant, third)
+    drifted = rows * np.where(np.arange(rows.shape[1]) < 4, 1.35, 1.0)  # the four mean size and shape measurements
+    _traffic(gateway, key, _model(plant), drifted)
+    seen = look(plant)
+    stage.expect(any(item.signal is Signal.DRIFT for item in seen.raised), "drifted traffic raises a signal")
+    for item in seen.raised:
+        stage.show(TRAFFIC, "watch", item.signal, item.words)
+    for words in seen.done:
+        stage.show(TRAFFIC, "playbook", "done", words)
+    now = standing(plant, current_project(plant))
+    stage.expect(now.baseline == _release(second), "the release before answers again")
+    incident = plant.last(f"incident/{_model(plant)}", "incident.opened")
+    stage.expect(incident is not None, "an incident is open")
+    if incident is not None:
+        document = msgspec.json.decode(plant.blobs.get(Digest(incident.body["document"])))
+        words = f"severity {document['severity']}, {len(document['timeline'])} entries in its timeline"
+        stage.show(TRAFFIC, f"incident {incident.position}", "open", words)

@@ -34,8 +34,10 @@ class Stage:
 
     def show(self, chapter: str, what: str, outcome: str, words: str) -> None:
         """Put one step in front of the reader."""
+        if not self.shown or self.shown[-1].chapter != chapter:
+            self.tell(Progress(stage=chapter, state="heading", words=""))
         self.shown.append(Shown(chapter=chapter, what=what, outcome=outcome, words=words))
-        self.tell(Progress(stage=chapter, state="finished", words=f"{what}: {outcome}" + (f" ({words})" if words else "")))
+        self.tell(Progress(stage=outcome, state="shown", words=f"{what}: {words}" if words else what))
 
     def expect(self, holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
         """Stop the demo where it would have to lie.

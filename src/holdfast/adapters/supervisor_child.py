@@ -1,0 +1,64 @@
+"""A gateway started from another process of ours: the demo, or a test. It is stopped when its starter is done with it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.core.errors import Unavailable
+
+READY_WITHIN_S: Final = 30.0  # a worker loads in about a second; a busy machine takes longer
+STOP_WITHIN_S: Final = 20.0
+LOOK_S: Final = 0.02
+
+
+class Child:
+    """One gateway process: ready once its ready file is there."""
+
+    def __init__(self, arguments: Sequence[str], *, ready_file: Path, log: Path) -> None:
+        """Start `python -m holdfast …` with its output in `log`."""
+        self._ready_file, self._log = ready_file, log
+        ready_file.unlink(missing_ok=True)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "holdfast", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> dict[str, Any]:
+        """Return what the gateway says when it is ready.
+
+        Raises:
+            Unavailable: It ended, or did not become ready in time; its last words are in the message.
+        """
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not self._ready_file.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable(f"the gateway did not become ready: {self._last_words()}", place=str(self._log))
+            time.sleep(LOOK_S)
+        document: dict[str, Any] = json.loads(self._ready_file.read_text(encoding="utf-8"))
+        return document
+
+    def tell_now(self) -> None:
+        """Ask the gateway to write its telemetry now."""
+        self._process.send_signal(signal.SIGUSR1)
+
+    def stop(self) -> None:
+        """End the gateway, gently first."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1][:500] if lines else "it said nothing"
