@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +67,9 @@ def init(
     """
     home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
     if home.workspace.exists():
-        raise Conflict("there is a workspace here already", place=str(home.workspace), remedy="Use it, or another folder.")
+        raise Conflict(
+            "there is a workspace here already", place=str(home.workspace), remedy="Use it, or another folder."
+        )
     answers = owner or _declared_owner(home) or getpass.getuser()
     if not answers.isprintable() or not answers.strip():
         raise InvalidInput("nobody answers for this workspace", expected="--owner NAME")
@@ -184,6 +185,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None]) -> Iterator[Plan
             open_sandbox=open_sandbox,
             load_policy=lambda name: load_policy(name, home.root),
             publish_blobs=DiskBlobs,
+            set_aside=lambda digest: _set_aside(home.published, digest),
             publish=lambda files: _publish(home.published, files),
             trust_document=(home.workspace / TRUST_FILE).read_bytes,
             accept_policy=lambda digest: _accept(home, keys, trust, digest),
@@ -199,7 +201,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None]) -> Iterator[Plan
 
 def _read_card(home: Home) -> Card:
     try:
-        return msgspec.json.decode(read_bounded(home.workspace / CARD_FILE, MAX_CARD, "the workspace's card"), type=Card)
+        return msgspec.json.decode(
+            read_bounded(home.workspace / CARD_FILE, MAX_CARD, "the workspace's card"), type=Card
+        )
     except NotFound as error:
         remedy = "Change to the project's folder, or make a workspace with `holdfast init`."
         raise NotFound("there is no workspace here", place=str(home.root), remedy=remedy) from error
@@ -223,9 +227,7 @@ def read_trust(home: Home, clock: Clock) -> Trust:
 
 def _accept(home: Home, keys: FileKeys, trust: Trust, policy: Digest) -> None:
     """Let the root key sign a trust document that also accepts this policy."""
-    newer = msgspec.structs.replace(
-        trust, version=trust.version + 1, policies=tuple(sorted({*trust.policies, policy}))
-    )
+    newer = msgspec.structs.replace(trust, version=trust.version + 1, policies=tuple(sorted({*trust.policies, policy})))
     replace_durably(home.workspace / TRUST_FILE, seal(newer, TRUST, [keys.signer("root")]))
 
 
@@ -236,6 +238,15 @@ def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
         path = folder / name
         if not path.exists() or path.read_bytes() != content:
             replace_durably(path, content)
+
+
+def _set_aside(published: Path, digest: Digest) -> None:
+    """Move a damaged blob of the gateway's folder aside; it is evidence of whatever changed it."""
+    hexadecimal = digest.removeprefix("sha256:")
+    damaged = published / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal[2:]
+    kept = published / "damaged"
+    kept.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    damaged.rename(kept / f"{hexadecimal}.{secrets.token_hex(4)}")
 
 
 def load_policy(name: str, root: Path) -> tuple[Policy, Digest, bytes]:
@@ -250,7 +261,9 @@ def load_policy(name: str, root: Path) -> tuple[Policy, Digest, bytes]:
     if path not in shipped.values() and not path.is_relative_to(root.resolve()):
         raise InvalidInput(f"the policy {name!r} lies outside the project", place="holdfast.toml")
     if not path.is_file():
-        raise NotFound(f"there is no policy {name!r}", place="holdfast.toml", expected=", ".join(sorted(shipped)) + " or a file")
+        raise NotFound(
+            f"there is no policy {name!r}", place="holdfast.toml", expected=", ".join(sorted(shipped)) + " or a file"
+        )
     text = path.read_bytes()
     policy, digest = parse_policy(text)
     return policy, digest, text
@@ -273,7 +286,13 @@ def sandbox(*, tell: Callable[[Progress], None]) -> Reply:
     del tell  # nothing here takes long
     reports = probe()
     rows = [
-        (report.tier, "available" if report.available else "missing", report.adds, "; ".join(report.missing) or "—", report.without)
+        (
+            report.tier,
+            "available" if report.available else "missing",
+            report.adds,
+            "; ".join(report.missing) or "—",
+            report.without,
+        )
         for report in reports
     ]
     table = Table(title="Sandbox tiers", columns=("tier", "here", "adds", "missing", "without it"), rows=rows)
@@ -284,5 +303,9 @@ def sandbox(*, tell: Callable[[Progress], None]) -> Reply:
         ]
     }
     there = [report.tier for report in reports if report.available]
-    says = f"Strongest tier here: {there[-1]}." if there else "No sandbox tier is available here: training will be refused."
+    says = (
+        f"Strongest tier here: {there[-1]}."
+        if there
+        else "No sandbox tier is available here: training will be refused."
+    )
     return Reply(says=says, document=document, tables=(table,))

@@ -3,31 +3,31 @@
 import base64
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
-from holdfast.adapters.runtime import OnnxRuntime
+from holdfast.adapters.runtime import OnnxModel, OnnxRuntime
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.errors import HoldfastError, NotFound, NotVerified, PolicyDenied, Refused
 from holdfast.core.evidence import Finding, Severity
 from holdfast.core.passport import ProvenEntry, parse_passport
 from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import ROUTES, TRUST, open_envelope
-from holdfast.serve import HttpRequest
-from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME
+from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME, Remembered
 from holdfast.testing.memory import MemorySigner
-from holdfast.testing.world import GUARDS, MODEL, Serving, World, tiny_model, with_key
-
-ROW = b'{"inputs":[{"name":"input","shape":[1,3],"datatype":"FP64","data":[50,15,0.1]}]}'
+from holdfast.testing.world import GUARDS, MODEL, MemoryMemory, MemoryPublished, Serving, World, tiny_model, with_key
 
 
 @pytest.fixture
 def world() -> World:
+    """A small signed world."""
     return World()
 
 
 def serving(world: World) -> Serving:
+    """A gateway that has looked at what is published."""
     found = world.serving(OnnxRuntime())
     found.look()
     return found
@@ -35,16 +35,17 @@ def serving(world: World) -> Serving:
 
 def answer(serving: Serving) -> tuple[int, str]:
     """Returns the status of a good call, and the release that answered."""
-    request = HttpRequest(method="POST", path=f"/v2/models/{MODEL}/infer", headers=with_key(), body=ROW)
-    response = serving.gateway.handle(request)
+    response = serving.call()
     return response.status, (response.header(b"x-holdfast-release") or b"").decode()
 
 
 def short(release: Artifact) -> str:
+    """The part of a release's digest that callers see."""
     return release.digest.removeprefix("sha256:")[:12]
 
 
 def blob_of(world: World, release: Artifact, name: str) -> Digest:
+    """The digest of one file of a release."""
     return Digest(parse_manifest(world.blobs.get(release.digest)).file(name).digest)
 
 
@@ -53,7 +54,7 @@ def refused(serving: Serving, error: type[HoldfastError], words: str) -> None:
     found = serving.complaints[-1]
     assert isinstance(found, error), found
     assert words in str(found) + "; ".join(getattr(found, "reasons", ()))
-    assert any(kind == f"state.refused.{found.code}" for kind, _, _ in serving.events())
+    assert any(event.kind == f"state.refused.{found.code}" for event in serving.events())
 
 
 def test_a_permitted_release_is_served(world: World) -> None:
@@ -109,22 +110,19 @@ def test_bytes_are_read_once_and_those_very_bytes_are_loaded(world: World) -> No
     reads: list[str] = []
     loaded: list[str] = []
     found = world.serving(OnnxRuntime())
-    honest = found.loader.published
 
-    class Swapping:
+    class Swapping(MemoryPublished):
         def blob(self, wanted: Digest, limit: int) -> bytes:
             reads.append(wanted)
-            return tiny_model(bias=9.0) if reads.count(wanted) > 1 else honest.blob(wanted, limit)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(honest, name)
+            return tiny_model(bias=9.0) if reads.count(wanted) > 1 else super().blob(wanted, limit)
 
     class Watching(OnnxRuntime):
-        def load(self, model: bytes, *, features: int, classes: int):
+        def load(self, model: bytes, *, features: int, classes: int) -> OnnxModel:
             loaded.append(digest_bytes(model))
             return super().load(model, features=features, classes=classes)
 
-    found.loader.published, found.loader.runtime = Swapping(), Watching()
+    honest = world.published
+    found.loader.published, found.loader.runtime = Swapping(honest.documents, honest.blobs), Watching()
     found.look()
     assert (reads.count(digest), loaded) == (1, [digest])
     assert answer(found)[0] == 200
@@ -184,8 +182,8 @@ def test_an_expired_trust_document_is_refused(world: World) -> None:
 
 def test_a_route_table_of_another_workspace_or_environment_is_refused(world: World) -> None:
     """A table for the test environment is as well signed, and not for here."""
-    for changes in ({"environment": "test"}, {"workspace": "other"}):
-        world.publish(world.table(world.release(), **changes))
+    for table in (world.table(None, environment="test"), world.table(None, workspace="other")):
+        world.publish(table)
         refused(serving(world), NotVerified, "another workspace or environment")
 
 
@@ -220,11 +218,9 @@ def test_a_release_whose_scan_found_something_is_not_served(world: World) -> Non
 def test_a_passport_that_leaves_bad_evidence_out_is_refused(world: World) -> None:
     """Someone with the registry's key leaves the failing measurement out of the passport: the stream shows the gap."""
     release = world.release()
-    dataset = world.folder(Kind.DATASET, {"data.parquet": b"rows"})
     model = next(entry.stream for entry in world.ledger.entries() if entry.kind == "evidence.filed")
     world.file("assess.quality/1", Artifact(kind=Kind.MODEL, digest=Digest(model), size=0), {"accuracy": 0.3})
     world.file("assess.quality/1", Artifact(kind=Kind.MODEL, digest=Digest(model), size=0), {"accuracy": 0.99})
-    assert dataset.digest in {entry.stream for entry in world.ledger.entries()}
     table = world.table(release)
     passport = parse_passport(world.blobs.get(Digest(table.models[0].passport)))
 
@@ -391,8 +387,8 @@ def test_a_memory_that_cannot_be_read_serves_nothing(world: World) -> None:
     world.publish(world.table(world.release()))
     gateway = world.serving(OnnxRuntime())
 
-    class Damaged:
-        def recall(self) -> object:
+    class Damaged(MemoryMemory):
+        def recall(self) -> Remembered:
             raise NotVerified("the gateway's memory cannot be read")
 
     gateway.loader.memory = Damaged()
@@ -434,10 +430,6 @@ def test_a_table_with_guards_that_cannot_be_had_is_refused_whole(
     gateway = serving(world)
     refused(gateway, HoldfastError, words)
     assert answer(gateway)[0] == 503
-
-
-def _break(world: World, name: str) -> None:
-    del world.published.documents[name]
 
 
 @pytest.mark.parametrize(
@@ -493,8 +485,7 @@ def test_candidate_traffic_is_a_stable_share_of_ids(world: World) -> None:
 
     def release_for(number: int) -> str:
         headers = (*with_key(), (b"x-correlation-id", f"call-{number}".encode()))
-        request = HttpRequest(method="POST", path=f"/v2/models/{MODEL}/infer", headers=headers, body=ROW)
-        return (gateway.gateway.handle(request).header(b"x-holdfast-release") or b"").decode()
+        return (gateway.call(headers).header(b"x-holdfast-release") or b"").decode()
 
     first = [release_for(number) for number in range(400)]
     gateway.ticks.seconds += 60
@@ -522,7 +513,7 @@ def test_a_model_that_does_not_answer_its_warm_up_call_gets_no_traffic(world: Wo
     gateway = serving(world)
 
     class Broken:
-        def run(self, rows: object) -> object:
+        def run(self, rows: object) -> Any:
             raise ValueError("no such operator")
 
     class Runtime:
@@ -561,4 +552,3 @@ def test_a_file_changed_on_disk_is_noticed_at_the_next_renewal(world: World) -> 
     gateway.look()
     refused(gateway, NotVerified, "changed after it was signed")
     assert answer(gateway) == (200, short(release))
-

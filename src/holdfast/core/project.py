@@ -62,7 +62,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Transform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One derived feature: a named transform of declared columns."""
 
-    name: Text
+    name: str
     transform: Literal["log1p", "square", "ratio", "difference"]
     of: tuple[str, ...]
 

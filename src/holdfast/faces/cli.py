@@ -17,7 +17,13 @@ from holdfast import __version__
 from holdfast.core.errors import HoldfastError, UsageError
 from holdfast.lifecycle import COMMANDS, Command, Option
 
-_TYPES: Final[dict[str, Any]] = {"text": str, "path": click.Path(path_type=Path), "int": int, "float": float, "flag": bool}
+_TYPES: Final[dict[str, Any]] = {
+    "text": str,
+    "path": click.Path(path_type=Path),
+    "int": int,
+    "float": float,
+    "flag": bool,
+}
 _INTERRUPTED: Final = 130  # what shells report for a process that ctrl-C ended
 
 
@@ -47,7 +53,7 @@ def invoke(arguments: list[str]) -> int:
 
 
 def _complain(error: HoldfastError, *, as_json: bool) -> int:
-    from holdfast.faces.render import complain  # noqa: PLC0415 - Rich is loaded only where something is shown
+    from holdfast.faces.render import complain
 
     if as_json:
         click.echo(json.dumps({"error": error.document()}, ensure_ascii=False))
@@ -88,7 +94,9 @@ def _command(command: Command) -> click.Command:
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="answer with one JSON document"))
     if command.opens != "nothing":
         root = click.Path(path_type=Path, file_okay=False, exists=True)
-        parameters.append(click.Option(["-C", "--root", "root"], type=root, default=Path(), help="the project's folder"))
+        parameters.append(
+            click.Option(["-C", "--root", "root"], type=root, default=Path(), help="the project's folder")
+        )
     return click.Command(
         command.words[-1],
         params=parameters,
@@ -101,7 +109,9 @@ def _command(command: Command) -> click.Command:
 def _parameter(option: Option) -> click.Parameter:
     kind = _TYPES[option.kind]
     if option.argument:
-        return click.Argument([option.name.replace("-", "_")], type=kind, required=option.required, default=option.default)
+        return click.Argument(
+            [option.name.replace("-", "_")], type=kind, required=option.required, default=option.default
+        )
     if option.kind == "flag":
         return click.Option([f"--{option.name}"], is_flag=True, default=bool(option.default), help=option.says)
     shown = option.default is not None
@@ -116,14 +126,14 @@ def _parameter(option: Option) -> click.Parameter:
 
 
 def _callback(command: Command) -> Callable[..., int]:
-    def run(*, as_json: bool, root: Path | None = None, **options: Any) -> int:  # noqa: ANN401 - as the table declares
-        from holdfast.faces.render import Screen, show  # noqa: PLC0415 - not needed for --help
+    def run(*, as_json: bool, root: Path | None = None, **options: Any) -> int:
+        from holdfast.faces.render import Screen, show
 
         module, _, name = command.verb.partition(":")
         verb = getattr(import_module(module), name)
         with Screen(quiet=as_json) as screen:
             if command.opens == "workspace":
-                from holdfast.app import open_plant  # noqa: PLC0415 - loads the database
+                from holdfast.app import open_plant
 
                 with open_plant(root or Path(), tell=screen.tell) as plant:
                     reply = verb(plant, **options)

@@ -30,7 +30,9 @@ class Screen:
         """Begin."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop the spinner, whatever happened."""
         self._stop()
 
@@ -42,7 +44,9 @@ class Screen:
             self._console.print(f"\n[bold]{escape(progress.stage)}[/]")
         elif progress.state == "shown":
             self._stop()
-            self._console.print(f"  [bold]{escape(progress.stage):<12}[/] {words}", soft_wrap=not self._console.is_terminal)
+            self._console.print(
+                f"  [bold]{escape(progress.stage):<12}[/] {words}", soft_wrap=not self._console.is_terminal
+            )
         elif self._console.is_terminal:
             self._stop()
             if progress.state == "started":

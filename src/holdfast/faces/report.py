@@ -29,7 +29,7 @@ def write_report(path: Path, document: Mapping[str, Any], story: Sequence[Mappin
 def report(document: Mapping[str, Any], story: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the page as text; every value is escaped, since artifacts and reasons come from outside."""
     try:
-        import jinja2  # noqa: PLC0415 - an extra that the gateway does without
+        import jinja2
     except ImportError as error:
         raise MissingExtra("pages need Jinja", remedy="pip install 'holdfast[lifecycle]'") from error
     environment = jinja2.Environment(

@@ -154,7 +154,9 @@ COMMANDS: Final = (
         opens="folder",
         options=(
             Option(name="owner", says="the person who answers for what is served here"),
-            Option(name="passphrase-file", says="protect the keys with this passphrase, not a random secret", kind="path"),
+            Option(
+                name="passphrase-file", says="protect the keys with this passphrase, not a random secret", kind="path"
+            ),
         ),
     ),
     Command(
@@ -247,7 +249,9 @@ COMMANDS: Final = (
         does="check every entry of the ledger, and say which is the first that does not fit",
         verb="holdfast.lifecycle.proof:ledger_verify",
         authority="anyone who can read the workspace",
-        options=(Option(name="checkpoint", says="a checkpoint kept elsewhere, to detect a rewritten end", kind="path"),),
+        options=(
+            Option(name="checkpoint", says="a checkpoint kept elsewhere, to detect a rewritten end", kind="path"),
+        ),
     ),
     Command(
         words=("ledger", "checkpoint"),

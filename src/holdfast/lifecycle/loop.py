@@ -7,6 +7,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -38,10 +39,12 @@ from holdfast.maths.sketch import Profile
 from holdfast.registry import Standing, promoted, with_candidate, without_candidate
 from holdfast.respond import PLAYBOOK, SEVERITY, Command, Posture, incident_document
 from holdfast.rollout import PROMOTED, RETURNED, Share, Verdict, analyse, canary
+from holdfast.serve.events import Head, read_events
 from holdfast.watch import Traffic, signals
 from holdfast.watch import watch as measure
 
 SPOOL: Final = "spool"
+INTEGRITY_EVENTS: Final = (f"state.refused.{NotVerified.code[:3]}",)  # HF5…: something did not verify
 LEASE_LEFT: Final = 0.5  # renew when less than this part of a lease is left
 
 
@@ -71,6 +74,7 @@ def look(plant: Plant) -> Seen:
     with plant.ledger.lease("route"):
         settle(plant, project)
         drained, broken = drain(plant)  # 1.
+        broken += take_events(plant, project)
         done = _advance(plant, project)  # 2.
         evidence = _measure(plant, project)  # 3.
         raised = (*broken, *signals(evidence, project.slo))  # 4.
@@ -109,6 +113,47 @@ def _check_order(plant: Plant, told: Telemetry) -> None:
     previous = last.body["envelope"] if last else ""
     if (told.sequence, told.previous) != (expected, previous):
         raise NotVerified(f"window {told.sequence} does not follow {expected - 1}", place=told.gateway)
+
+
+def take_events(plant: Plant, project: Project) -> tuple[Raised, ...]:
+    """Take the gateway's security events into the ledger, every one; a failed verification is a signal.
+
+    The lines of a worker form a chain, and the ledger remembers where it stands: a removed, changed or inserted line is
+    an integrity failure itself.
+    """
+    raised: list[Raised] = []
+    for path in sorted((plant.home.gateway / SPOOL).glob("events-*.jsonl")):
+        raised += _take_file(plant, project, path)
+    return tuple(raised)
+
+
+def _take_file(plant: Plant, project: Project, path: Path) -> list[Raised]:
+    stream = f"events/{path.stem}"
+    last = plant.last(stream, "security.drained")
+    taken = last.body["bytes"] if last else 0
+    document = path.read_bytes()
+    whole = document[taken : document.rfind(b"\n") + 1]  # the gateway may be writing the next line just now
+    if not whole:
+        return []
+    head = Head(sequence=last.body["sequence"], previous=last.body["head"]) if last else None
+    about = standing(plant, project).baseline or project.project.name
+    try:
+        events, after = read_events(whole, head)
+    except NotVerified as error:
+        path.rename(path.with_suffix(".refused"))
+        words = f"the gateway's security events do not fit together: {error.message} ({error.place})"
+        return [Raised(signal=Signal.INTEGRITY_FAILURE, subject=about, words=words)]
+    drafts = [
+        Draft(kind="security.event", actor="gateway", stream=stream, body=msgspec.to_builtins(event))
+        for event in events
+    ]
+    body = {"bytes": taken + len(whole), "sequence": after.sequence, "head": after.previous}
+    plant.ledger.append([*drafts, Draft(kind="security.drained", actor="gateway", stream=stream, body=body)])
+    return [
+        Raised(signal=Signal.INTEGRITY_FAILURE, subject=about, words=f"the gateway refused to load: {event.detail}")
+        for event in events
+        if event.kind.startswith(INTEGRITY_EVENTS)
+    ]
 
 
 def _windows(plant: Plant, release: str, since: int) -> list[Window]:
@@ -197,7 +242,14 @@ def _file(plant: Plant, project: Project, release: Digest, total: Window) -> tup
     subject = Artifact(kind=Kind.RELEASE, digest=release, size=0)
     made_with = MadeWith(code=plant.code, configuration=digest_json(project.slo), data=(digest_json(total),))
     evidence = measure(traffic, subject, made_with)
-    drafts = [Draft(kind="traffic.measured", actor="watch", stream=release, body={"rows": total.rows, "requests": total.requests})]
+    drafts = [
+        Draft(
+            kind="traffic.measured",
+            actor="watch",
+            stream=release,
+            body={"rows": total.rows, "requests": total.requests},
+        )
+    ]
     for item in evidence:
         envelope = plant.seal(item, EVIDENCE, "watch")
         body = {"control": item.control, "run": envelope, "envelope": envelope, "outcome": item.outcome}
@@ -230,14 +282,22 @@ def _carry_out(
     match command:
         case Command.ROLL_BACK:
             reason = f"playbook: {item.signal}: {item.words}"
-            withdrawn, target = withdraw(plant, project, actor="respond", reason=reason, posture=posture)
+            now = standing(plant, project)
+            subject = item.subject if item.subject in now.releases else now.candidate or now.baseline
+            if not subject:
+                return "nothing is in production that could be rolled back"
+            withdrawn, target = withdraw(
+                plant, project, actor="respond", reason=reason, posture=posture, release=subject
+            )
             answers = f"{short(target)} answers" if target else "nothing answers (the declared safe state)"
             return f"rolled back {short(withdrawn)}: {answers}"
         case Command.OPEN_INCIDENT | Command.ADD_TO_INCIDENT:
             return _record_incident(plant, project, command, item, done)
         case Command.CLOSE_INCIDENT:
             stream = f"incident/{project.project.name}"
-            plant.ledger.append([Draft(kind="incident.closed", actor="respond", stream=stream, body={"reason": item.words})])
+            plant.ledger.append(
+                [Draft(kind="incident.closed", actor="respond", stream=stream, body={"reason": item.words})]
+            )
             return "incident closed"
 
 
@@ -266,7 +326,9 @@ def _keep_lease(plant: Plant, project: Project) -> list[str]:
         table = renew(plant, project)
     except PolicyDenied as denied:
         reason = f"no lease: {denied.reasons[0]}"
-        withdrawn, _ = withdraw(plant, project, actor="registry", reason=reason, posture=standing(plant, project).posture)
+        withdrawn, _ = withdraw(
+            plant, project, actor="registry", reason=reason, posture=standing(plant, project).posture
+        )
         return [f"took {short(withdrawn)} out of production: {reason}"]
     return [f"lease renewed until {table.expires:%H:%M:%S} UTC"] if table else []
 
@@ -277,12 +339,19 @@ def _tell(plant: Plant, seen: Seen) -> None:
 
 
 def _reply(seen: Seen) -> Reply:
-    table = Table(title="Signals", columns=("signal", "about", "words"), rows=[(r.signal, short(r.subject), r.words) for r in seen.raised])
+    table = Table(
+        title="Signals",
+        columns=("signal", "about", "words"),
+        rows=[(r.signal, short(r.subject), r.words) for r in seen.raised],
+    )
     document = {
         "windows": seen.windows,
         "signals": [{"signal": item.signal, "subject": item.subject, "words": item.words} for item in seen.raised],
         "done": list(seen.done),
         "evidence": [item.control for item in seen.evidence],
     }
-    says = "; ".join(seen.done) or f"{seen.windows} windows read, {len(seen.evidence)} measurements, nothing to respond to."
+    says = (
+        "; ".join(seen.done)
+        or f"{seen.windows} windows read, {len(seen.evidence)} measurements, nothing to respond to."
+    )
     return Reply(says=says, document=document, tables=(table,) if seen.raised else ())

@@ -63,6 +63,7 @@ class Plant:
     open_sandbox: Callable[[Tier], Sandbox]
     load_policy: Callable[[str], tuple[Policy, Digest, bytes]]
     publish_blobs: Callable[[Path], Blobs]
+    set_aside: Callable[[Digest], None]  # moves a damaged published blob out of the way, as evidence
     publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
     accept_policy: Callable[[Digest], None]

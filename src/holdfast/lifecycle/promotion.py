@@ -47,9 +47,16 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
         else:
             after, says = promoted(now, subject), f"Release {short(subject)} is in production."
         kind = "release.candidate" if canary else "release.promoted"
-        why = Draft(kind=kind, actor=project.project.owner, stream=subject, body={"reason": reason, "nonce": permit.nonce})
+        why = Draft(
+            kind=kind, actor=project.project.owner, stream=subject, body={"reason": reason, "nonce": permit.nonce}
+        )
         table = route(plant, project, after, because=(why,), permit=permit)
-    document = {"release": subject, "epoch": table.epoch, "canary": canary, "permit_expires": permit.expires.isoformat()}
+    document = {
+        "release": subject,
+        "epoch": table.epoch,
+        "canary": canary,
+        "permit_expires": permit.expires.isoformat(),
+    }
     return Reply(says=says, document=document)
 
 
@@ -75,12 +82,14 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
     return Reply(says=says, document={"withdrawn": withdrawn, "serving": target})
 
 
-def withdraw(plant: Plant, project: Project, *, actor: str, reason: str, posture: str) -> tuple[str, str]:
-    """Take what answers now out of production; return the withdrawn release and the one that answers instead.
+def withdraw(
+    plant: Plant, project: Project, *, actor: str, reason: str, posture: str, release: str = ""
+) -> tuple[str, str]:
+    """Take a release out of production; return the withdrawn release and the one that answers instead.
 
     The one that answers instead is decided upon anew, under the rollback's rules: staleness is excused, findings are not.
     """
-    after, withdrawn = rolled_back(standing(plant, project), posture)
+    after, withdrawn = rolled_back(standing(plant, project), posture, release)
     permit = permit_for(plant, project, Digest(after.baseline), Action.ROLLBACK) if after.baseline else None
     why = Draft(kind="release.returned", actor=actor, stream=withdrawn, body={"reason": reason})
     route(plant, project, after, because=(why,), permit=permit)
@@ -106,9 +115,13 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
         "expires": (plant.clock.now() + timedelta(days=days)).isoformat(),
     }
     with plant.ledger.lease("route"):
-        plant.ledger.append([Draft(kind="credential.issued", actor=project.project.owner, stream=CREDENTIALS, body=body)])
+        plant.ledger.append(
+            [Draft(kind="credential.issued", actor=project.project.owner, stream=CREDENTIALS, body=body)]
+        )
         renew(plant, project)
-    table = Table(title="API key (shown once)", columns=("client", "key", "expires"), rows=((client, key, body["expires"][:10]),))
+    table = Table(
+        title="API key (shown once)", columns=("client", "key", "expires"), rows=((client, key, body["expires"][:10]),)
+    )
     document = {"client": client, "key": key, "expires": body["expires"]}
     return Reply(says="Keep the key now: only its keyed hash is stored.", document=document, tables=(table,))
 
@@ -126,7 +139,14 @@ def accept_policy(plant: Plant, *, file: Path) -> Reply:
     policy, digest = parse_policy(text)
     plant.accept_policy(digest)
     plant.ledger.append(
-        [Draft(kind="policy.accepted", actor="root", stream="trust", body={"policy": plant.blobs.put(text), "name": policy.name})]
+        [
+            Draft(
+                kind="policy.accepted",
+                actor="root",
+                stream="trust",
+                body={"policy": plant.blobs.put(text), "name": policy.name},
+            )
+        ]
     )
     return Reply(says=f"Policy {policy.name} {short(digest)} may now decide here.", document={"policy": digest})
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,16 @@ from holdfast.lifecycle.promotion import newest_release
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project, decision, dossier_of, endpoint_stream, standing
 
-_ORDER: Final = (Kind.SOURCE, Kind.PROJECT, Kind.DATASET, Kind.FEATURES, Kind.SPLIT, Kind.RECIPE, Kind.MODEL, Kind.RELEASE)
+_ORDER: Final = (
+    Kind.SOURCE,
+    Kind.PROJECT,
+    Kind.DATASET,
+    Kind.FEATURES,
+    Kind.SPLIT,
+    Kind.RECIPE,
+    Kind.MODEL,
+    Kind.RELEASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +63,14 @@ def why(plant: Plant, *, model: str | None = None, html: Path | None = None) -> 
     broken = [link for link in links if not link.bytes_ok]
     document = _document(plant, project, dossier, links, verdict)
     if broken:
-        raise NotVerified(f"{len(broken)} link(s) of the chain do not hold: {broken[0].words}", place=broken[0].node.digest)
-    said = "and the policy permits it" if not isinstance(verdict, Denial) else f"but the policy denies it: {verdict.reasons[0]}"
+        raise NotVerified(
+            f"{len(broken)} link(s) of the chain do not hold: {broken[0].words}", place=broken[0].node.digest
+        )
+    said = (
+        "and the policy permits it"
+        if not isinstance(verdict, Denial)
+        else f"but the policy denies it: {verdict.reasons[0]}"
+    )
     evidence = sum(len(node.filed) for node in dossier.nodes.values())
     says = (
         f"{project.project.name} answers with release {short(release)}: {len(links)} artifacts and {evidence} sealed "
@@ -87,7 +102,16 @@ def _link(plant: Plant, node: Node) -> Link:
     return Link(node=node, bytes_ok=True, words="bytes match")
 
 
-_FOLDERS: Final = {Kind.DATASET, Kind.QUARANTINE, Kind.FEATURES, Kind.SPLIT, Kind.RECIPE, Kind.MODEL, Kind.BASELINE, Kind.RELEASE}
+_FOLDERS: Final = {
+    Kind.DATASET,
+    Kind.QUARANTINE,
+    Kind.FEATURES,
+    Kind.SPLIT,
+    Kind.RECIPE,
+    Kind.MODEL,
+    Kind.BASELINE,
+    Kind.RELEASE,
+}
 
 
 def _tables(dossier: Dossier, links: tuple[Link, ...]) -> tuple[Table, ...]:
@@ -102,19 +126,29 @@ def _tables(dossier: Dossier, links: tuple[Link, ...]) -> tuple[Table, ...]:
         for link in links
     ]
     evidence = [
-        (item.evidence.control, item.evidence.outcome, _shown(item.evidence), item.verified.signers[0].role, f"{item.time:%H:%M:%S}")
+        (
+            item.evidence.control,
+            item.evidence.outcome,
+            _shown(item.evidence),
+            item.verified.signers[0].role,
+            f"{item.time:%H:%M:%S}",
+        )
         for link in links
         for item in link.node.filed
     ]
     return (
-        Table(title="From rows to answer", columns=("artifact", "digest", "derives from", "evidence", "link"), rows=chain),
+        Table(
+            title="From rows to answer", columns=("artifact", "digest", "derives from", "evidence", "link"), rows=chain
+        ),
         Table(title="Evidence", columns=("control", "outcome", "measures", "signed by", "filed"), rows=evidence),
     )
 
 
 def _shown(evidence: Evidence) -> str:
     measures = (*evidence.measures, *evidence.timings)
-    return "; ".join(f"{m.name} {m.value:.4g} [{m.low:.4g}, {m.high:.4g}]" for m in measures[:3]) or evidence.reason[:80]
+    return (
+        "; ".join(f"{m.name} {m.value:.4g} [{m.low:.4g}, {m.high:.4g}]" for m in measures[:3]) or evidence.reason[:80]
+    )
 
 
 def _document(
@@ -147,7 +181,10 @@ def _document(
                             {"name": m.name, "value": m.value, "low": m.low, "high": m.high, "n": m.n, "unit": m.unit}
                             for m in (*item.evidence.measures, *item.evidence.timings)
                         ],
-                        "findings": [{"severity": f.severity, "place": f.place, "message": f.message} for f in item.evidence.findings],
+                        "findings": [
+                            {"severity": f.severity, "place": f.place, "message": f.message}
+                            for f in item.evidence.findings
+                        ],
                         "reason": item.evidence.reason,
                         "facts": item.evidence.facts,
                         "signed_by": [key.role for key in item.verified.signers],
@@ -163,7 +200,13 @@ def _document(
             for link in links
         ],
         "history": [
-            {"position": entry.position, "time": entry.time, "kind": entry.kind, "actor": entry.actor, "about": _about(entry.body)}
+            {
+                "position": entry.position,
+                "time": entry.time,
+                "kind": entry.kind,
+                "actor": entry.actor,
+                "about": _about(entry.body),
+            }
             for entry in plant.ledger.stream(endpoint_stream(project))
         ],
     }
@@ -172,7 +215,11 @@ def _document(
 def _about(body: Mapping[str, Any]) -> str:
     standing_body = body.get("standing")
     if isinstance(standing_body, Mapping):
-        share = f", candidate {short(standing_body['candidate'])} {standing_body['share']:.0%}" if standing_body["candidate"] else ""
+        share = (
+            f", candidate {short(standing_body['candidate'])} {standing_body['share']:.0%}"
+            if standing_body["candidate"]
+            else ""
+        )
         return f"epoch {standing_body['epoch']}: {short(standing_body['baseline']) or 'nothing'}{share}"
     for key in ("control", "reason", "action", "kind", "stage", "id", "name"):
         if body.get(key):
@@ -197,7 +244,9 @@ def verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
     bad = [row for row in checked if row[1] != "ok"]
     table = Table(title="Verification", columns=("what", "result", "words"), rows=checked)
     document = {"checks": [{"what": what, "result": result, "words": words} for what, result, words in checked]}
-    says = "Everything verifies." if not bad else f"{len(bad)} of {len(checked)} checks failed: {bad[0][0]}: {bad[0][2]}"
+    says = (
+        "Everything verifies." if not bad else f"{len(bad)} of {len(checked)} checks failed: {bad[0][0]}: {bad[0][2]}"
+    )
     return Reply(says=says, document=document, tables=(table,), exit_code=NotVerified.exit_code if bad else 0)
 
 
@@ -211,7 +260,9 @@ def _step(checked: list[tuple[str, str, str]], what: str, check: Callable[[], st
 def _ledger_words(plant: Plant, checkpoint: Path | None) -> str:
     outside = (_outside(plant, checkpoint),) if checkpoint else ()
     found = plant.ledger.verify(outside)
-    anchor = f"anchored at {found.anchored}" if found.anchored is not None else "unanchored: no outside checkpoint was given"
+    anchor = (
+        f"anchored at {found.anchored}" if found.anchored is not None else "unanchored: no outside checkpoint was given"
+    )
     return f"{found.size} entries; chain, tree and every table made from them hold, {anchor}"
 
 
@@ -259,13 +310,27 @@ def log(plant: Plant, *, last: int = 20, about: str | None = None) -> Reply:
         if wanted in entry.stream.removeprefix("sha256:") or (wanted and wanted in str(entry.body))
     ][-last:]
     rows = [
-        (str(entry.position), f"{datetime.fromisoformat(entry.time):%Y-%m-%d %H:%M:%S}", entry.actor, entry.kind, _where(entry.stream), _about(entry.body))
+        (
+            str(entry.position),
+            f"{datetime.fromisoformat(entry.time):%Y-%m-%d %H:%M:%S}",
+            entry.actor,
+            entry.kind,
+            _where(entry.stream),
+            _about(entry.body),
+        )
         for entry in entries
     ]
     table = Table(title="Ledger", columns=("entry", "time (UTC)", "actor", "what", "about", "details"), rows=rows)
     document = {
         "entries": [
-            {"position": e.position, "time": e.time, "kind": e.kind, "actor": e.actor, "stream": e.stream, "body": e.body}
+            {
+                "position": e.position,
+                "time": e.time,
+                "kind": e.kind,
+                "actor": e.actor,
+                "stream": e.stream,
+                "body": e.body,
+            }
             for e in entries
         ]
     }
@@ -279,13 +344,22 @@ def _where(stream: str) -> str:
 def keys(plant: Plant) -> Reply:
     """List the trusted keys: role, algorithm, window and custody; never a secret."""
     rows = [
-        (key.role, key.algorithm, key.keyid[:16], key.owner, f"{key.not_after:%Y-%m-%d}", "revoked" if key.keyid in plant.trust.revoked else "active")
+        (
+            key.role,
+            key.algorithm,
+            key.keyid[:16],
+            key.owner,
+            f"{key.not_after:%Y-%m-%d}",
+            "revoked" if key.keyid in plant.trust.revoked else "active",
+        )
         for key in plant.trust.keys
     ]
     table = Table(title="Keys", columns=("role", "algorithm", "key id", "owner", "until", "state"), rows=rows)
     document = {
         "custody": plant.custody,
-        "keys": [{"role": k.role, "algorithm": k.algorithm, "keyid": k.keyid, "owner": k.owner} for k in plant.trust.keys],
+        "keys": [
+            {"role": k.role, "algorithm": k.algorithm, "keyid": k.keyid, "owner": k.owner} for k in plant.trust.keys
+        ],
     }
     return Reply(says=f"{len(rows)} keys; private halves: {plant.custody}.", document=document, tables=(table,))
 
@@ -311,7 +385,9 @@ def ledger_checkpoint(plant: Plant, *, out: Path) -> Reply:
         out.write_bytes(note)
     except OSError as error:
         raise InvalidInput(f"the checkpoint cannot be written: {error.strerror}", place=str(out)) from error
-    return Reply(says=f"Checkpoint of {plant.ledger.size()} entries written to {out}.", document={"digest": digest_bytes(note)})
+    return Reply(
+        says=f"Checkpoint of {plant.ledger.size()} entries written to {out}.", document={"digest": digest_bytes(note)}
+    )
 
 
 def ledger_rebuild(plant: Plant) -> Reply:

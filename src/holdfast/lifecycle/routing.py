@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.artifact import Digest, parse_manifest
-from holdfast.core.errors import PolicyDenied
+from holdfast.core.errors import NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads
 from holdfast.core.passport import Dossier, open_passport, parse_passport
 from holdfast.core.policy import Action, Denial, Permit, Request, decide, seconds
+from holdfast.core.ports import Blobs
 from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES, open_envelope
@@ -72,7 +73,9 @@ def permit_for(plant: Plant, project: Project, subject: Digest, action: Action) 
         case Permit() as permit:
             return permit
         case Denial() as denial:
-            reasons = [{"rule": reason.rule, "subject": reason.subject, "words": reason.words} for reason in denial.reasons]
+            reasons = [
+                {"rule": reason.rule, "subject": reason.subject, "words": reason.words} for reason in denial.reasons
+            ]
             body = {"action": action, "policy": denial.policy, "reasons": reasons}
             plant.ledger.append([Draft(kind="decision.denied", actor="registry", stream=subject, body=body)])
             words = tuple(str(reason) for reason in denial.reasons)
@@ -133,10 +136,23 @@ def settle(plant: Plant, project: Project) -> None:
     table = _published_table(envelope)
     blobs = plant.publish_blobs(plant.home.published / "blobs")
     for digest in _needed(plant, table):
-        if not blobs.has(digest):
-            blobs.put(plant.blobs.get(digest))
+        _restore(plant, blobs, digest)
     policy = plant.load_policy(project.gates.policy)[2]
     plant.publish({"policy.toml": policy, "trust.dsse.json": plant.trust_document(), "routes.dsse.json": envelope})
+
+
+def _restore(plant: Plant, blobs: Blobs, digest: Digest) -> None:
+    """Put a good copy where there is none, or a damaged one; what was damaged is kept aside as evidence."""
+    try:
+        blobs.get(digest)
+    except NotFound:
+        blobs.put(plant.blobs.get(digest))
+    except NotVerified as error:
+        good = plant.blobs.get(digest)
+        plant.set_aside(digest)
+        blobs.put(good)
+        body = {"digest": digest, "found": error.message}
+        plant.ledger.append([Draft(kind="blob.restored", actor="registry", stream="published", body=body)])
 
 
 def lease_left(plant: Plant, project: Project) -> float:

@@ -121,7 +121,9 @@ def _inside(root: Path, name: str, error: type[HoldfastError]) -> Path:
     """Return a file of the project's own folder; a path that leads out of it is refused, also through a link."""
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise error(f"{name!r} lies outside the project", place="holdfast.toml", expected="a file under the project's folder")
+        raise error(
+            f"{name!r} lies outside the project", place="holdfast.toml", expected="a file under the project's folder"
+        )
     if not path.is_file():
         raise error(f"there is no file {name!r}", place="holdfast.toml")
     return path
@@ -177,7 +179,7 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     return evidence
 
 
-def _verb(stage: Stage) -> Any:  # noqa: ANN401 - a function found by name
+def _verb(stage: Stage) -> Any:
     module, _, name = stage.verb.partition(":")
     return getattr(import_module(module), name)
 
@@ -238,7 +240,12 @@ def _put_on_record(
     for item in evidence:
         envelope = plant.seal(item, EVIDENCE, item.stage)
         envelopes.append(envelope)
-        body = {"control": item.control, "run": f"{begun['run']}/{item.control}", "envelope": envelope, "outcome": item.outcome}
+        body = {
+            "control": item.control,
+            "run": f"{begun['run']}/{item.control}",
+            "envelope": envelope,
+            "outcome": item.outcome,
+        }
         drafts.append(Draft(kind="evidence.filed", actor=item.stage, stream=item.subject, body=body))
     made = [{"kind": item.kind, "digest": item.digest, "size": item.size} for item in done.result.artifacts]
     clean = not any(item.outcome is Outcome.FAILED for item in evidence)
@@ -270,7 +277,9 @@ def _controls_started(stage: Stage, begun: dict[str, Any]) -> list[Draft]:
 def _failure(plant: Plant, stream: str, begun: dict[str, Any], reason: str) -> list[Draft]:
     """Return the entries that say a run failed: its end, and failed evidence for each control it had started."""
     stage = next(stage for stage in STAGES if stage.name == begun["stage"])
-    drafts = [_draft("stage.failed", stage, stream, {"stage": stage.name, "run": begun["run"], "reason": reason[:2000]})]
+    drafts = [
+        _draft("stage.failed", stage, stream, {"stage": stage.name, "run": begun["run"], "reason": reason[:2000]})
+    ]
     if not begun["subject"]:
         return drafts
     made_with = MadeWith(code=plant.code, configuration="")
@@ -296,7 +305,9 @@ def _artifact(item: dict[str, Any]) -> Artifact:
 
 
 def _evidence_of(plant: Plant, entry: Entry) -> tuple[Evidence, ...]:
-    opened = (unseal(plant.blobs.get(digest), EVIDENCE, plant.trust, at=entry.moment) for digest in entry.body["evidence"])
+    opened = (
+        unseal(plant.blobs.get(digest), EVIDENCE, plant.trust, at=entry.moment) for digest in entry.body["evidence"]
+    )
     return tuple(item.value for item in opened)
 
 
@@ -324,4 +335,3 @@ def _reply(project: Project, held: dict[Kind, Artifact], rows: list[tuple[str, .
         'Put it into production with `holdfast promote --reason "…"`: the policy decides.'
     )
     return Reply(says=says, document={"release": release.digest, "artifacts": artifacts}, tables=(table,))
-

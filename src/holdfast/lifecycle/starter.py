@@ -2,7 +2,7 @@
 
 from typing import Final
 
-PROJECT_FILE: Final = '''\
+PROJECT_FILE: Final = """\
 # Every key is explained in docs/reference/project.md.
 [project]
 name = "my-model"
@@ -42,7 +42,7 @@ seed = 1
 
 [gates]
 policy = "baseline"
-'''
+"""
 
 RECIPE: Final = '''\
 """How the model is made: runs in the sandbox, without network, and sees only the training and validation rows."""

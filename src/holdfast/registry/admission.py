@@ -32,9 +32,7 @@ def build_passport(ledger: Ledger, blobs: Blobs, subject: Digest, signed: Signed
     entries = _closure(ledger, subject, size)
     if not entries:
         raise NotFound("the ledger knows nothing of this release", place=subject)
-    envelopes = dict.fromkeys(
-        str(entry.body["envelope"]) for entry in entries if entry.kind in _CARRY_ENVELOPES
-    )
+    envelopes = dict.fromkeys(str(entry.body["envelope"]) for entry in entries if entry.kind in _CARRY_ENVELOPES)
     passport = Passport(
         subject=subject,
         checkpoint=signed.note.decode(),

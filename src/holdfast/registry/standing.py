@@ -42,7 +42,9 @@ def with_candidate(now: Standing, release: str, share: float, state: str) -> Sta
         Conflict: There is no baseline to return to, or the release is that baseline.
     """
     if not now.baseline:
-        raise Conflict("nothing is in production that a canary could return to", remedy="Promote without --canary first.")
+        raise Conflict(
+            "nothing is in production that a canary could return to", remedy="Promote without --canary first."
+        )
     if now.baseline == release:
         raise Conflict("this release is already in production", remedy="Nothing needs to be done.")
     return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate=release, share=share, rollout=state)
@@ -53,19 +55,27 @@ def without_candidate(now: Standing, state: str) -> Standing:
     return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate="", share=0.0, rollout=state)
 
 
-def rolled_back(now: Standing, posture: str) -> tuple[Standing, str]:
-    """Return the standing without what answers now, and the release that was withdrawn.
+def rolled_back(now: Standing, posture: str, release: str = "") -> tuple[Standing, str]:
+    """Return the standing without a release, and the release that was withdrawn.
 
-    A candidate is withdrawn first; else the baseline makes way for the one before it; where there is none, nothing
-    answers, which is the declared safe state.
+    A candidate leaves all traffic to the baseline. A baseline makes way for the one before it, and takes a candidate
+    with it, whose analysis rests on it; where there is none before, nothing answers: the declared safe state.
+
+    Args:
+        now: The present standing.
+        posture: The posture afterwards.
+        release: What to withdraw; the candidate if there is one, else the baseline, if left out.
 
     Raises:
-        Conflict: Nothing is in production.
+        Conflict: Nothing is in production, or not this release.
     """
-    if now.candidate:
-        return msgspec.structs.replace(without_candidate(now, "returned"), posture=posture), now.candidate
-    if not now.baseline:
-        raise Conflict("nothing is in production")
+    release = release or now.candidate or now.baseline
+    if not release or release not in now.releases:
+        raise Conflict(
+            "the release is not in production", place=release, expected=" or ".join(now.releases) or "a release"
+        )
+    if release == now.candidate:
+        return msgspec.structs.replace(without_candidate(now, "returned"), posture=posture), release
     target = now.previous[-1] if now.previous else ""
     after = Standing(epoch=now.epoch + 1, baseline=target, previous=now.previous[:-1], posture=posture)
     return after, now.baseline

@@ -5,9 +5,9 @@ is the same in every run. Tests then spoil one thing at a time and see who notic
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +25,9 @@ from holdfast.core.seal import EVIDENCE, ROUTES, TRUST, Predicate, seal
 from holdfast.core.trust import ROLES, Trust
 from holdfast.maths.sketch import profile
 from holdfast.registry.admission import build_passport
-from holdfast.serve import Gateway, Ground, Loader, Pins, Watcher
+from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
 from holdfast.serve.credentials import hash_api_key
+from holdfast.serve.events import Noted
 from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME, Remembered
 from holdfast.serve.state import Runtime
 from holdfast.testing.clock import SettableClock
@@ -36,6 +37,8 @@ WORKSPACE: Final = "world"
 ENVIRONMENT: Final = "production"
 MODEL: Final = "tiny"
 API_KEY: Final = "hf_" + "A" * 43
+INFER: Final = f"/v2/models/{MODEL}/infer"
+ROW: Final = b'{"inputs":[{"name":"input","shape":[1,3],"datatype":"FP64","data":[50,15,0.1]}]}'
 CREDENTIAL_KEY: Final = bytes(range(32))
 SIGNATURE: Final = Signature(
     inputs=(
@@ -83,6 +86,14 @@ control = "release.package/1"
 measure = "files"
 at_least = 3
 """
+
+
+def with_key(key: str = API_KEY) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that present an API key."""
+    return ((b"authorization", b"Bearer " + key.encode()),)
+
+
+WITH_KEY: Final = with_key()
 
 
 def tiny_model(weights: Sequence[float] = (0.02, 0.1, 1.0), bias: float = -2.0) -> bytes:
@@ -358,6 +369,15 @@ class World:
         self.published.blobs |= self.blobs.held
         return table
 
+    def serve(self, runtime: Runtime, **changes: Any) -> "Serving":
+        """Return a gateway that serves a good release under a table with these changes."""
+        self.publish(self.table(self.release(), **changes))
+        found = self.serving(runtime)
+        found.look()
+        if found.gateway.state is None:
+            raise found.complaints[-1]
+        return found
+
     def serving(self, runtime: Runtime, *, workers: int = 1) -> "Serving":
         """Return a gateway over what is published, nothing loaded yet."""
         ticks = Ticks()
@@ -397,12 +417,18 @@ class Serving:
         self.ticks.seconds += 60.0
         self.watcher.look()
 
-    def events(self) -> list[tuple[str, int, datetime]]:
-        """Return the security events noted so far as kind, count and time, and forget them."""
-        later = self.world.clock.now() + timedelta(seconds=2)
-        return [(event.kind, event.count, event.time) for event in self.gateway.log.collect(later)]
+    def call(
+        self,
+        headers: Iterable[tuple[bytes, bytes]] = WITH_KEY,
+        *,
+        path: str = INFER,
+        method: str = "POST",
+        body: bytes = ROW,
+        peer: str = "127.0.0.1",
+    ) -> HttpResponse:
+        """Make one call; by default a good one."""
+        return self.gateway.handle(HttpRequest(method=method, path=path, headers=tuple(headers), body=body, peer=peer))
 
-
-def with_key(key: str = API_KEY) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that present an API key."""
-    return ((b"authorization", b"Bearer " + key.encode()),)
+    def events(self) -> list[Noted]:
+        """Return the security events noted so far, and forget them."""
+        return self.gateway.log.collect(self.world.clock.now() + timedelta(seconds=2))

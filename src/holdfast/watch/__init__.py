@@ -4,8 +4,8 @@
 Measuring and judging are apart: the evidence holds no limit.
 """
 
-from holdfast.core.control import run
 from holdfast.core.artifact import Artifact
+from holdfast.core.control import run
 from holdfast.core.evidence import Evidence, MadeWith
 from holdfast.watch.controls import CONTROLS, Traffic
 from holdfast.watch.detect import signals

@@ -1,6 +1,5 @@
 """Cases for the controls of a model: rows, and models that are plain functions."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from holdfast.assess.case import Case
 from holdfast.core.artifact import Artifact, Digest, Kind
 from holdfast.core.evidence import Evidence, MadeWith
+from holdfast.core.ports import Predict
 from holdfast.core.schema import Field, Signature
 
 MODEL = Artifact(kind=Kind.MODEL, digest=Digest("sha256:" + "1" * 64), size=1)
@@ -17,7 +17,7 @@ MADE_WITH = MadeWith(code="sha256:" + "2" * 64, configuration="sha256:" + "3" * 
 WEIGHTS = np.array([2.0, -1.0, 0.0])
 
 
-def linear(weights: NDArray[np.float64] = WEIGHTS) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def linear(weights: NDArray[np.float64] = WEIGHTS) -> Predict:
     """A model of two classes whose score rises along some weights."""
 
     def predict(rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -43,7 +43,7 @@ def case(count: int = 200, **other: Any) -> Case:
         positive=1,
         predict=linear(),
         baseline=linear(np.array([1.0, 0.0, 0.0])),
-        seconds=lambda rows, calls: np.linspace(0.001, 0.002, calls),
+        seconds=lambda _rows, calls: np.linspace(0.001, 0.002, calls),
         spread=np.ones(3),
         slices={},
         protected={},

@@ -1,3 +1,5 @@
+from types import ModuleType
+
 import numpy as np
 import pytest
 from tests.unit.assess.cases import MADE_WITH, MODEL, WEIGHTS, case, constant, linear, measured
@@ -10,7 +12,7 @@ from holdfast.core.schema import Field, Signature
 from holdfast.maths.intervals import bonferroni, wilson
 
 
-def evidence(module, given: Case) -> Evidence:
+def evidence(module: ModuleType, given: Case) -> Evidence:
     """What one control leaves about a case."""
     return run(Control(name=module.NAME, measure=module.measure), given, MODEL, MADE_WITH)
 
@@ -21,7 +23,7 @@ def test_quality_is_counted_on_the_sealed_rows() -> None:
     predicted = np.array([1] * 27 + [0] * 3 + [1] * 7 + [0] * 63)
     answers = np.where(predicted[:, None] == [0, 1], 0.8, 0.2)
     found = measured(evidence(quality, case(100, labels=labels, predict=lambda _rows: answers)))
-    assert found["accuracy"] == (pytest.approx(wilson(90, 100).low), 0.9, pytest.approx(wilson(90, 100).high))
+    assert found["accuracy"] == pytest.approx((wilson(90, 100).low, 0.9, wilson(90, 100).high))
     assert found["recall"][1] == pytest.approx(27 / 30)
     assert found["precision"][1] == pytest.approx(27 / 34)
     assert found["balanced_accuracy"][1] == pytest.approx(0.9)
@@ -77,7 +79,7 @@ def test_the_worst_slice_is_the_one_of_which_least_good_can_be_said() -> None:
     found = measured(told)
     assert found["accuracy:site=small"][1] == 1.0
     assert told.facts["worst_slice"] == "site=small"
-    assert found["worst_slice_accuracy"] == (pytest.approx(wilson(3, 3, bonferroni(0.95, 2)).low), 1.0, 1.0)
+    assert found["worst_slice_accuracy"] == pytest.approx((wilson(3, 3, bonferroni(0.95, 2)).low, 1.0, 1.0))
 
 
 def test_a_weak_slice_shows_under_a_good_average() -> None:
@@ -104,7 +106,7 @@ def test_an_identifier_as_a_slice_is_a_failure() -> None:
 
 
 def test_the_gain_over_the_baseline_is_paired() -> None:
-    """The candidate is compared with the linear model on the same rows, so its interval is narrower than of two samples."""
+    """Candidate and linear model are compared on the same rows: the gain is the difference of what each gets right."""
     found = measured(evidence(baseline, case()))
     low, value, high = found["accuracy_gain"]
     given = case()
@@ -128,7 +130,7 @@ def test_two_perfect_models_do_not_claim_certainty() -> None:
 
 
 def test_the_attack_finds_all_that_can_be_turned_in_a_linear_model() -> None:
-    """For a linear model the worst point of the box is known: a row can be turned if and only if the search turns it."""
+    """Of a linear model the worst point of the box is known: the search turns a row if and only if it can be turned."""
     given = case(spread=np.array([0.8, 1.2, 1.0]))
     attacked = np.flatnonzero(given.predicted == given.labels)
     attack = robustness.search(given.predict, given, attacked, np.random.default_rng(0))
@@ -149,7 +151,7 @@ def test_a_constant_model_is_never_turned() -> None:
 
 def test_a_model_without_a_right_answer_is_a_failure() -> None:
     """Nothing to attack is not robust."""
-    told = evidence(robustness, case(predict=lambda rows: linear(-WEIGHTS)(rows), labels=case().predicted))
+    told = evidence(robustness, case(predict=linear(-WEIGHTS), labels=case().predicted))
     assert told.outcome is Outcome.FAILED
     assert "nothing to attack" in told.reason
 
@@ -201,7 +203,7 @@ def test_fairness_does_not_apply_without_protected_columns() -> None:
 
 
 def test_a_group_that_is_treated_worse_shows() -> None:
-    """Positive answers held back from one group are a gap, named by column and groups, with bounds for all pairs at once."""
+    """Positive answers held back from one group are a gap, named by column and groups, with bounds."""
     sex = np.array(["f", "m"] * 100)
     given = case()
     answers = given.predict(given.features)
@@ -238,7 +240,7 @@ def test_the_widest_of_several_columns_counts() -> None:
     ids=["one group", "an identifier", "a group without positive rows"],
 )
 def test_groups_of_which_nothing_is_known_are_a_failure(groups: np.ndarray, words: str) -> None:
-    """One group, too many, or one without a row that counts: failed, since nobody can say that they are treated alike."""
+    """One group, too many, or one without a row that counts: failed, as nobody can say they are treated alike."""
     told = evidence(fairness, case(protected={"group": groups}))
     assert told.outcome is Outcome.FAILED
     assert words in told.reason
@@ -251,7 +253,7 @@ def test_latency_is_a_timing() -> None:
     found = measured(told)
     assert found["latency_p50_ms"][1] == pytest.approx(1.5, abs=0.01)
     assert found["latency_p95_ms"][1] == pytest.approx(1.95, abs=0.01)
-    slower = evidence(latency, case(seconds=lambda rows, calls: np.linspace(0.01, 0.02, calls)))
+    slower = evidence(latency, case(seconds=lambda _rows, calls: np.linspace(0.01, 0.02, calls)))
     assert slower.reproducible == told.reproducible
 
 

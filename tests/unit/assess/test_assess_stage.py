@@ -19,6 +19,7 @@ from holdfast.engines.dataset import from_parquet, store_file
 
 @pytest.fixture
 def project(tmp_path: Path) -> SmallProject:
+    """A small project whose jobs run in this process."""
     return make_project(tmp_path)
 
 
@@ -79,7 +80,7 @@ def _fresh(project: SmallProject, name: str = "second") -> SmallProject:
 
 
 def test_the_same_rows_are_asked_once(project: SmallProject) -> None:
-    """Controls share the answers to the sealed rows: model, baseline, noise, two of the attack and timing are six jobs."""
+    """Controls share the answers to the sealed rows: model, baseline, noise, attack (two) and timing are six jobs."""
     trained = project.train(FOREST)
     sandbox = project.ws.sandbox
     before = len(sandbox.declared)  # type: ignore[attr-defined]
@@ -88,7 +89,7 @@ def test_the_same_rows_are_asked_once(project: SmallProject) -> None:
 
 
 def test_the_same_seed_gives_the_same_evidence(project: SmallProject) -> None:
-    """Assessed twice with one seed, all evidence but the timings is the same; with another seed the noise is another."""
+    """Assessed twice with one seed, all evidence but the timings is the same."""
     trained = project.train(FOREST)
     first, second = assessed(project, trained), assessed(_fresh(project), trained)
     assert [item.reproducible for item in first.evidence] == [item.reproducible for item in second.evidence]
@@ -156,7 +157,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 def train(data, params, seed):
-    return make_pipeline(SimpleImputer(strategy="median"), LogisticRegression()).fit(data.train.features, data.train.labels)
+    model = make_pipeline(SimpleImputer(strategy="median"), LogisticRegression())
+    return model.fit(data.train.features, data.train.labels)
 """
     project = make_project(tmp_path, table=rows(missing=0.1))
     result = assessed(project, project.train(code))
@@ -204,9 +206,9 @@ def test_a_linear_baseline_goes_the_whole_way_before_anything_more_complex(proje
     )
     assert {item.outcome for item in alone.evidence} == {Outcome.MEASURED}
     compared = evidence_of(assessed(_fresh(project), trained), "assess.baseline/1")
-    accuracy = [value_of(evidence_of(result, "assess.quality/1"), "accuracy") for result in (alone,)]
-    forest = value_of(evidence_of(assessed(_fresh(project, "third"), trained), "assess.quality/1"), "accuracy")
-    assert value_of(compared, "accuracy_gain") == pytest.approx(forest - accuracy[0])
+    of_linear = value_of(evidence_of(alone, "assess.quality/1"), "accuracy")
+    of_forest = value_of(evidence_of(assessed(_fresh(project, "third"), trained), "assess.quality/1"), "accuracy")
+    assert value_of(compared, "accuracy_gain") == pytest.approx(of_forest - of_linear)
     policy, _ = parse_policy((Path(__file__).parents[3] / "policies" / "baseline.toml").read_bytes())
     demanded = {rule.control for rule in policy.rule if rule.on is Kind.MODEL}
     assert {"train.baseline/1", "assess.baseline/1"} <= demanded

@@ -358,6 +358,8 @@ def test_counts_have_limits_that_are_named(monkeypatch: pytest.MonkeyPatch) -> N
     assert found(GOOD + field(7, names[0] * 3), "limit.nodes") == Severity.HIGH
     monkeypatch.setattr(rules, "MAX_FUNCTIONS", 3)
     assert found(functions({f"f{i}": [] for i in range(4)}), "limit.functions") == Severity.HIGH
+    monkeypatch.setattr(rules, "MAX_CALLS", 2)
+    assert found(functions({"f": ["a", "b", "c"]}), "limit.functions") == Severity.HIGH
     monkeypatch.setattr(rules, "MAX_LITERALS", 1)
     literals = (tensor("a", np.int64(1)), tensor("b", np.int64(1)))
     assert found(model(initializers=literals).SerializeToString(), "limit.literals") == Severity.MEDIUM

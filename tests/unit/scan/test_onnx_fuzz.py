@@ -118,6 +118,10 @@ def _hostile() -> dict[str, bytes]:
         "functions": b"".join(called),
         "domains": b"".join(field(8, field(1, b"d%d" % i) + field(2, i)) for i in range(count)),
         "notes": b"".join(field(14, field(1, b"k") + field(2, b"eval(%d)" % i)) for i in range(count)),
+        "calls": b"".join(
+            field(25, field(1, b"f%d" % i) + b"".join(field(7, field(4, b"op%d" % j)) for j in range(100)))
+            for i in range(200)
+        ),
         "sizes": field(7, b"".join(field(1, field(4, b"Tile") + field(1, b"i%d" % i)) for i in range(count))),
         "dims": field(7, field(5, field(1, 2**40) * count)),
     }
@@ -126,7 +130,7 @@ def _hostile() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", sorted(_hostile()))
 def test_memory_is_bounded_by_the_limits_and_not_by_the_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With limits of a few hundred, tens of thousands of new names take no more memory than a few hundred do."""
-    for limit in ("MAX_OPERATORS", "MAX_FUNCTIONS", "MAX_LITERALS", "MAX_WATCHED"):
+    for limit in ("MAX_OPERATORS", "MAX_FUNCTIONS", "MAX_LITERALS", "MAX_WATCHED", "MAX_CALLS"):
         monkeypatch.setattr(rules, limit, 256)
     data, findings = _hostile()[name], Findings()
     tracemalloc.start()

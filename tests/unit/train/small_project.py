@@ -1,7 +1,6 @@
 """A small project for the tests of training and assessing: rows of two classes, and everything a stage is handed."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +109,7 @@ class SmallProject:
 
 
 def make_project(
-    folder: Path, *, table: pl.DataFrame | None = None, sandbox: Sandbox | None = None, edit: Sequence[str] = ()
+    folder: Path, *, table: pl.DataFrame | None = None, sandbox: Sandbox | None = None, edit: tuple[str, str] = ("", "")
 ) -> SmallProject:
     """A small project in an empty folder.
 
@@ -120,7 +119,7 @@ def make_project(
         sandbox: What its jobs run in; this very process where none is given.
         edit: A text of the project file and what stands in its place.
     """
-    text = PROJECT.replace(*edit) if edit else PROJECT
+    text = PROJECT.replace(*edit)
     project, digest = parse_project(text.encode())
     blobs = DiskBlobs(folder / "blobs")
     scratch = folder / "scratch"

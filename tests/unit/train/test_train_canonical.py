@@ -34,7 +34,7 @@ def exported(name: str) -> onnx.ModelProto:
 
 def disguise(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     """The same computation written differently: nodes and constants in another order, all inner tensors renamed."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - it shuffles a test
     other = onnx.ModelProto()
     other.CopyFrom(model)
     fixed = {item.name for item in other.graph.input}
@@ -133,7 +133,7 @@ def test_local_functions_are_refused() -> None:
         (RandomForestClassifier(2).fit(ROWS, np.where(LABELS, "a", "b")), r"fitted on classes \['a', 'b'\]"),
     ],
 )
-def test_what_is_no_classifier_of_these_classes_is_refused(made, words: str) -> None:
+def test_what_is_no_classifier_of_these_classes_is_refused(made: object, words: str) -> None:
     """Whatever a recipe returns instead of a fitted classifier is named, with what was expected."""
     with pytest.raises(RecipeFaultError, match=words):
         export_estimator(made, 30, ("no", "yes"))

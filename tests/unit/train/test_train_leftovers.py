@@ -10,6 +10,7 @@ from holdfast.engines.jobs import MAX_LISTED, Room, collect, demand_finished, la
 
 @pytest.fixture
 def room(tmp_path: Path) -> Room:
+    """The folder of a job that has ended."""
     return make_room(tmp_path, "job")
 
 
@@ -68,7 +69,7 @@ def ended(end: JobEnd, stderr: bytes = b"") -> JobResult:
 @pytest.mark.parametrize("end", [end for end in JobEnd if end is not JobEnd.FINISHED])
 def test_every_unhappy_end_has_words_and_a_remedy(end: JobEnd) -> None:
     """Out of time, out of memory, killed, failed: each is told apart, with the job's own last words."""
-    with pytest.raises(StageFailed, match="the recipe .*: boom") as caught:
+    with pytest.raises(StageFailed, match=r"the recipe .*: boom") as caught:
         demand_finished(ended(end, b"Traceback\nboom\n\n"), "the recipe")
     assert caught.value.remedy
     assert "process" in caught.value.place

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
@@ -11,7 +13,7 @@ from holdfast.train.linear import fit
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_iris, load_wine, load_digits])
-def test_the_baseline_is_scikit_learns_logistic_regression(load) -> None:
+def test_the_baseline_is_scikit_learns_logistic_regression(load: Callable[..., tuple[np.ndarray, np.ndarray]]) -> None:
     """On standardised features both minimise the same convex objective, so they answer alike, two classes or ten."""
     rows, labels = load(return_X_y=True)
     theirs = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-10, max_iter=20_000)).fit(rows, labels)
@@ -20,7 +22,7 @@ def test_the_baseline_is_scikit_learns_logistic_regression(load) -> None:
 
 
 def test_a_missing_value_is_the_median() -> None:
-    """A row with a value missing is answered as if the median stood there; a feature without any value is no feature."""
+    """A row with a value missing is answered as if the median stood there; a feature without values has no weight."""
     rng = np.random.default_rng(0)
     rows = np.column_stack((rng.normal(size=(300, 2)), np.full(300, np.nan)))
     labels = (rows[:, 0] > 0).astype(np.int64)
@@ -46,7 +48,7 @@ def test_infinite_values_are_refused() -> None:
 
 
 def test_the_exported_baseline_answers_as_the_fitted_one() -> None:
-    """Missing values included, the ONNX form differs by the rounding of float32 only, and its label is the likelier class."""
+    """Missing values included, the ONNX form differs by rounding only, and its label is the likelier class."""
     rows, labels = load_breast_cancer(return_X_y=True)
     rng = np.random.default_rng(0)
     model = fit(rows, labels.astype(np.int64), 2)

@@ -9,6 +9,7 @@ from holdfast.core.errors import InvalidRecipe, MissingExtra
 
 @pytest.fixture
 def project(tmp_path: Path) -> SmallProject:
+    """A small project whose jobs run in this process."""
     return make_project(tmp_path)
 
 
@@ -41,7 +42,7 @@ UNUSABLE = {
         "train.py",
     ),
     "returns what cannot be exported": (
-        "class Mine:\n  classes_ = [0, 1]\n  def predict_proba(self, rows): return rows[:, :2]\ndef train(*_): return Mine()",
+        "class Mine:\n  classes_ = [0, 1]\n  def predict_proba(self, x): return x[:, :2]\ndef train(*_): return Mine()",
         "cannot be exported to ONNX",
         "train.py",
     ),
@@ -69,9 +70,9 @@ def test_a_recipe_that_cannot_be_used_is_refused_with_its_place(
 
 def test_a_recipe_may_import_what_lies_beside_it(project: SmallProject) -> None:
     """Modules of the recipe's folder are found; nothing of them stays behind in the path."""
-    code = "from parts import make\ndef train(data, params, seed): return make().fit(data.train.features, data.train.labels)"
+    code = "from parts import make\ndef train(data, *_): return make().fit(data.train.features, data.train.labels)"
     parts = "from sklearn.linear_model import LogisticRegression\ndef make(): return LogisticRegression()"
-    assert project.train(code, parts=parts).one(Kind.MODEL)
+    assert project.train(code, parts=parts).one(Kind.MODEL).size
 
 
 def test_a_recipe_that_is_not_in_its_folder_is_refused(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_recipe_that_is_not_in_its_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recipe_sees_names_classes_parameters_and_seed(project: SmallProject) -> None:
-    """What the contract promises is there: arrays of the right types, names in order, read-only parameters, the seed."""
+    """What the contract promises is there: arrays of these types, names in order, read-only parameters, the seed."""
     code = """
 import numpy, random
 from sklearn.linear_model import LogisticRegression
@@ -100,7 +101,7 @@ def train(data, params, seed):
     assert not hasattr(data, "test")
     return LogisticRegression().fit(data.train.features, data.train.labels)
 """
-    assert project.train(code).one(Kind.MODEL)
+    assert project.train(code).one(Kind.MODEL).size
 
 
 def test_a_missing_package_of_ours_is_not_blamed_on_the_recipe(

@@ -1,3 +1,5 @@
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,7 +30,9 @@ def test_an_entity_is_on_one_side_only(table: tuple[list[str], np.ndarray], seed
 
 
 @given(tables(), st.integers(0, 2**31), st.randoms(use_true_random=False))
-def test_the_order_of_the_table_does_not_move_a_row(table: tuple[list[str], np.ndarray], seed: int, random) -> None:
+def test_the_order_of_the_table_does_not_move_a_row(
+    table: tuple[list[str], np.ndarray], seed: int, random: Random
+) -> None:
     """Two tables of the same rows in different order are split alike: the digest of the seed and id decides."""
     ids, labels = table
     order = list(range(len(ids)))

@@ -28,6 +28,7 @@ from holdfast.train import CONTROLS
 
 @pytest.fixture
 def project(tmp_path: Path) -> SmallProject:
+    """A small project whose jobs run in this process."""
     return make_project(tmp_path)
 
 
@@ -43,7 +44,7 @@ def test_training_leaves_four_artifacts_and_all_its_evidence(project: SmallProje
 
 
 def test_a_model_folder_is_model_signature_and_profile(project: SmallProject) -> None:
-    """What will be served beside the weights: inputs with their declared ranges, classes, and what was seen in training."""
+    """Beside the weights: inputs with their declared ranges, classes, and what was seen in training."""
     model = project.train().one(Kind.MODEL)
     names = [file.path for file in parse_manifest(project.ws.blobs.get(model.digest)).files]
     assert names == ["model.onnx", "profile.json", "signature.json"]
@@ -109,7 +110,7 @@ def _folders(root: Path, *names: str) -> tuple[str, ...]:
 
 
 def test_a_sandbox_that_lets_everything_through_is_told(project: SmallProject) -> None:
-    """What the sandbox forbids is tried, not assumed: this process has network and reads all files, and the evidence says so."""
+    """What the sandbox forbids is tried, not assumed: this process has network and reads all files, and it shows."""
     told = evidence_of(project.train(), "train.sandbox/1")
     assert value_of(told, "network_denied") == 0
     assert value_of(told, "undeclared_paths_readable") == 2
@@ -174,7 +175,7 @@ def test_an_estimator_that_refuses_missing_values_is_not_asked_about_them(projec
 
 
 def test_a_model_that_cannot_answer_the_projects_missing_values_is_refused(tmp_path: Path) -> None:
-    """Rows with missing values, and a recipe that drops them to train: its model has no answer to a third of the rows."""
+    """A recipe that drops rows with missing values to train: its model has no answer to a third of the rows."""
     code = LOGISTIC.replace(
         "return LogisticRegression(max_iter=1000).fit(data.train.features, data.train.labels)",
         "import numpy as np\n    whole = ~np.isnan(data.train.features).any(axis=1)\n"

@@ -22,17 +22,18 @@ Key: TypeAlias = tuple[str, str, str]
 
 _PRODUCT_OF_INPUT: Final = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Resize": 3}
 _LARGEST_OF_INPUT: Final = {"Pad": 1, "OneHot": 1, "HannWindow": 0, "HammingWindow": 0, "BlackmanWindow": 0, "DFT": 1}
-_PRODUCT_OF_ATTRIBUTE: Final = {"RandomNormal": "shape", "RandomUniform": "shape"}
-WATCHED: Final = frozenset({*_PRODUCT_OF_INPUT, *_LARGEST_OF_INPUT, *_PRODUCT_OF_ATTRIBUTE, "Range", "Loop"})
+_PRODUCT_OF_SHAPE: Final = frozenset({"RandomNormal", "RandomUniform"})
+SHAPE: Final = "shape"  # the one attribute that decides a size
+WATCHED: Final = frozenset({*_PRODUCT_OF_INPUT, *_LARGEST_OF_INPUT, *_PRODUCT_OF_SHAPE, "Range", "Loop"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """One node whose inputs decide how much it makes."""
+    """One node whose first inputs, or shape, decide how much it makes."""
 
     op: str
     inputs: tuple[str, ...]
-    attributes: Mapping[str, Literal]
+    shape: Literal
     place: str
 
 
@@ -47,8 +48,8 @@ def elements(node: Watched, literals: Mapping[str, Literal]) -> int:
         return _product(at(_PRODUCT_OF_INPUT[node.op]))
     if node.op in _LARGEST_OF_INPUT:
         return max((abs(value) for value in at(_LARGEST_OF_INPUT[node.op])), default=0)
-    if node.op in _PRODUCT_OF_ATTRIBUTE:
-        return _product(node.attributes.get(_PRODUCT_OF_ATTRIBUTE[node.op], ()))
+    if node.op in _PRODUCT_OF_SHAPE:
+        return _product(node.shape)
     if node.op == "Range" and all(len(at(index)) == 1 for index in range(3)) and at(2)[0]:
         return max(0, (at(1)[0] - at(0)[0]) // at(2)[0])
     return 0

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from math import prod
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan import bombs
@@ -23,11 +23,19 @@ DOMAINS: Final = frozenset({"", "ai.onnx.ml"})
 MAX_NODES: Final = 1_000_000  # the largest exported transformers have below 100,000
 MAX_OPERATORS: Final = 4096  # distinct operators; the standard has about 230
 MAX_FUNCTIONS: Final = 4096  # local functions; an exporter writes one for each kind of module
+MAX_CALLS: Final = 100_000  # distinct operators summed over local functions; a thousand functions of a hundred each
 MAX_LITERALS: Final = 50_000  # small integer constants remembered by name
 MAX_WATCHED: Final = 10_000  # nodes whose literals are looked up at the end
 MAX_NAME: Final = 512  # bytes of a name that is compared; longer ones cannot be told apart
 MAX_RANK: Final = 32  # dimensions of a tensor; numpy stops at 64, runtimes at 8 or so
 MAX_LITERAL: Final = 16  # numbers of a constant that may be a shape
+
+
+class _Use(NamedTuple):
+    """Where an operator was first seen, and the copy of its names that is kept."""
+
+    key: Key
+    place: str
 
 
 class Rules:
@@ -42,7 +50,8 @@ class Rules:
         self._opsets: dict[tuple[str, int], str] = {}
         self._literals: dict[str, Literal] = {}
         self._watched: list[Watched] = []
-        self._first_use: dict[Key, str] = {}
+        self._first_use: dict[Key, _Use] = {}
+        self._calls = 0
         self._model = Frame("ModelProto", Field("model", LEN), 0, 0)
         self._nodes = self._tensors = self._parameters = 0
         self._closers: dict[str, Callable[[Frame, Frame, str], Any]] = {
@@ -114,13 +123,7 @@ class Rules:
         key = (_domain(self._text(frame, "domain")), self._text(frame, "op_type"), self._text(frame, "overload"))
         if not key[1]:
             self._add(Severity.HIGH, "onnx.no-operator", place, "a node without an operator")
-        if key in self._operators or len(self._operators) < MAX_OPERATORS:
-            self._operators[key] += 1
-            self._first_use.setdefault(key, place)
-        else:
-            self._add(Severity.HIGH, "limit.operators", place, f"more than {MAX_OPERATORS} distinct operators")
-        if self._body is not None and (key in self._body or len(self._body) < MAX_OPERATORS):
-            self._body[key] += 1
+        self._count(key, place)
         attributes = dict(frame.kept.get("attribute", ()))
         if key[0] == "" and key[1] == "Constant":
             value = attributes.get("value") or attributes.get("value_int") or attributes.get("value_ints")
@@ -129,13 +132,32 @@ class Rules:
             self._watch(frame, key[1], attributes, place)
         return 1
 
+    def _count(self, key: Key, place: str) -> None:
+        """Count a use of an operator, in the model and in the local function around it."""
+        if key not in self._first_use:
+            if len(self._first_use) >= MAX_OPERATORS:
+                self._add(Severity.HIGH, "limit.operators", place, f"more than {MAX_OPERATORS} distinct operators")
+                return
+            self._first_use[key] = _Use(key=key, place=place)
+        key = self._first_use[key].key  # one copy of the names, however many functions use them
+        self._operators[key] += 1
+        if self._body is None:
+            return
+        if key not in self._body:
+            self._calls += 1
+            if self._calls > MAX_CALLS:
+                self._add(Severity.HIGH, "limit.functions", place, f"more than {MAX_CALLS} calls in local functions")
+                return
+        self._body[key] += 1
+
     def _watch(self, frame: Frame, op: str, attributes: dict[str, Literal], place: str) -> None:
         if len(self._watched) >= MAX_WATCHED:
             words = f"more than {MAX_WATCHED} nodes that take their size from a constant"
             self._add(Severity.MEDIUM, "limit.watched", place, words)
             return
         inputs = tuple(self._name(span) for span in frame.kept.get("input", ()))
-        self._watched.append(Watched(op=op, inputs=inputs, attributes=attributes, place=place))
+        shape = attributes.get(bombs.SHAPE, ())
+        self._watched.append(Watched(op=op, inputs=inputs, shape=shape, place=place))
 
     def _remember(self, names: Any, value: Literal | None, place: str) -> None:
         """Keep a small integer constant; of two under one name, the one that asks for more."""
@@ -256,7 +278,7 @@ class Rules:
         for key in self._operators:
             if key[0] not in DOMAINS and key not in self._functions:
                 words = f"the operator {shown('/'.join(key[:2]))!r} is not part of ONNX"
-                self._add(Severity.HIGH, "onnx.custom-operator", self._first_use[key], words)
+                self._add(Severity.HIGH, "onnx.custom-operator", self._first_use[key].place, words)
         for (domain, _), place in self._opsets.items():
             if domain not in DOMAINS and domain not in own:
                 words = f"the model imports operators from {shown(domain)!r}"

@@ -95,7 +95,7 @@ MESSAGES: Final[dict[str, Message]] = {
         16: _PROPS,
     },
     "NodeProto": {
-        1: _str("input", 8, many=True),
+        1: _str("input", 4, many=True),
         2: _str("output", 1, many=True),
         3: _str("name"),
         4: _str("op_type", 1),

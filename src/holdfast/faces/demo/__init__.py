@@ -50,7 +50,13 @@ def _reply(stage: Stage, report: Path, *, kept: bool) -> Reply:
         says=(proof.says if proof else "") + where,
         document={
             "steps": [
-                {"chapter": shown.chapter, "what": shown.what, "outcome": shown.outcome, "words": shown.words, "ok": shown.ok}
+                {
+                    "chapter": shown.chapter,
+                    "what": shown.what,
+                    "outcome": shown.outcome,
+                    "words": shown.words,
+                    "ok": shown.ok,
+                }
                 for shown in stage.shown
             ],
             "report": str(report) if kept else None,

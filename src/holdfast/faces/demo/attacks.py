@@ -29,12 +29,12 @@ CHAPTER: Final = "3. Attacks"
 BURST: Final = 300  # calls, as fast as one client can make them; the key may make 100 at once
 
 
-def run(stage: Stage, plant: Plant, gateway: Running, key: str, row: NDArray[np.float64]) -> None:
+def run(stage: Stage, plant: Plant, gateway: Running, key: str, rows: NDArray[np.float64]) -> None:
     """Make every attack; each must fail, and the model must still answer afterwards."""
     changed_model_file(stage, plant)
     unsigned_release(stage, plant)
     without_key_and_malformed(stage, plant, gateway, key)
-    burst(stage, plant, gateway, key, row)
+    burst(stage, plant, gateway, key, rows)
     edited_ledger(stage, plant)
 
 
@@ -73,7 +73,9 @@ def _refused_by_gateway(stage: Stage, what: str, attack: Callable[[Path], None])
     workspace = copy / ".holdfast"
     shutil.copytree(stage.root / ".holdfast" / "published", workspace / "published")
     shutil.copytree(
-        stage.root / ".holdfast" / "gateway", workspace / "gateway", ignore=shutil.ignore_patterns("spool", "state.json")
+        stage.root / ".holdfast" / "gateway",
+        workspace / "gateway",
+        ignore=shutil.ignore_patterns("spool", "state.json"),
     )
     try:
         attack(workspace / "published")
@@ -92,7 +94,11 @@ def without_key_and_malformed(stage: Stage, plant: Plant, gateway: Running, key:
     """Call without a key, with a wrong one, and with a tensor that is not the model's."""
     model = current_project(plant).project.name
     row = np.zeros((1, 3))
-    for what, given in (("a call without a key", ""), ("a call with a guessed key", "hf_" + "A" * 43), ("a malformed tensor", key)):
+    for what, given in (
+        ("a call without a key", ""),
+        ("a call with a guessed key", "hf_" + "A" * 43),
+        ("a malformed tensor", key),
+    ):
         try:
             with Client(gateway.url, given) as client:
                 client.infer(model, row)
@@ -102,13 +108,13 @@ def without_key_and_malformed(stage: Stage, plant: Plant, gateway: Running, key:
             stage.expect(holds=False, what=f"{what} is refused")
 
 
-def burst(stage: Stage, plant: Plant, gateway: Running, key: str, row: NDArray[np.float64]) -> None:
+def burst(stage: Stage, plant: Plant, gateway: Running, key: str, rows: NDArray[np.float64]) -> None:
     """Call as fast as possible: what is beyond the key's limit is turned away."""
     model, limited = current_project(plant).project.name, 0
     with Client(gateway.url, key, retries=0) as client:
-        for _ in range(BURST):
+        for number in range(BURST):
             try:
-                client.infer(model, row)
+                client.infer(model, rows[number % len(rows)][np.newaxis])
             except HoldfastError:
                 limited += 1
     stage.expect(limited > 0, "a burst is limited")
@@ -133,7 +139,9 @@ def edited_ledger(stage: Stage, plant: Plant) -> None:
                 other.ledger.verify(())
             except LedgerBroken as error:
                 stage.expect(str(position) in error.place, "the edited entry is located")
-                stage.show(CHAPTER, f"entry {position} of the ledger is edited", f"found at {error.place}", error.message)
+                stage.show(
+                    CHAPTER, f"entry {position} of the ledger is edited", f"found at {error.place}", error.message
+                )
                 return
         stage.expect(holds=False, what="an edited ledger entry is found")
     finally:

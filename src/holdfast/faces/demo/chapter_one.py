@@ -61,14 +61,14 @@ def whole_way(stage: Stage) -> None:
         key = str(issue_key(plant, client="clinic-north").document["key"])
         with start(stage.root) as gateway:
             _answers(stage, plant, gateway, key, second)
-            attacks.run(stage, plant, gateway, key, _rows(plant, second)[:1])
+            attacks.run(stage, plant, gateway, key, _rows(plant, second))
             third = _canary(stage, plant, gateway, key)
             _drift(stage, plant, gateway, key, second, third)
         stage.proof = why(plant)
     stage.show(TRAFFIC, "holdfast why", "verified", stage.proof.says)
 
 
-def _candidate(stage: Stage, plant: Plant, **params: Any) -> Reply:  # noqa: ANN401 - as the recipe takes them
+def _candidate(stage: Stage, plant: Plant, **params: Any) -> Reply:
     """Run the whole way with these parameters of the recipe: another project file, another digest."""
     text = plant.home.project_file.read_text(encoding="utf-8")
     shown = ", ".join(f"{key} = {value}" for key, value in params.items())
@@ -77,7 +77,12 @@ def _candidate(stage: Stage, plant: Plant, **params: Any) -> Reply:  # noqa: ANN
     stage.expect(count == 1, "the example's project file has one line of parameters")
     plant.home.project_file.write_text(changed, encoding="utf-8")
     reply = run(plant)
-    stage.show(WAY, f"candidate with {shown}", "released", f"release {short(_release(reply))}, signed; not yet allowed anywhere")
+    stage.show(
+        WAY,
+        f"candidate with {shown}",
+        "released",
+        f"release {short(_release(reply))}, signed; not yet allowed anywhere",
+    )
     return reply
 
 
@@ -95,7 +100,9 @@ def _show_data(stage: Stage, plant: Plant, reply: Reply) -> None:
     """Show what became of the rows: how many came in, how many were set aside and why, and the personal columns."""
     contract = _on(plant, reply, Kind.DATASET, "ingest.contract/1")
     counts = {measure.name: int(measure.value) for measure in contract.measures if measure.name.startswith("rows")}
-    stage.show(WAY, f"{counts['rows_in']} rows came in", f"{counts['rows_quarantined']} quarantined", "none dropped in silence")
+    stage.show(
+        WAY, f"{counts['rows_in']} rows came in", f"{counts['rows_quarantined']} quarantined", "none dropped in silence"
+    )
     for finding in contract.findings:
         what = "cleaned" if finding.severity is Severity.INFO else "set aside"
         stage.show(WAY, finding.rule, what, finding.message)
@@ -117,7 +124,9 @@ def _denied(stage: Stage, plant: Plant) -> None:
 
 def _show_evidence(stage: Stage, plant: Plant, reply: Reply) -> None:
     for item in evidence_on(plant, reply.document["artifacts"][Kind.MODEL]):
-        shown = "; ".join(f"{m.name} {m.value:.3g} [{m.low:.3g}, {m.high:.3g}]" for m in (*item.measures, *item.timings)[:2])
+        shown = "; ".join(
+            f"{m.name} {m.value:.3g} [{m.low:.3g}, {m.high:.3g}]" for m in (*item.measures, *item.timings)[:2]
+        )
         stage.show(WAY, item.control, item.outcome, shown or item.reason)
 
 
@@ -158,7 +167,9 @@ def _canary(stage: Stage, plant: Plant, gateway: Running, key: str) -> Reply:
     """Let a third candidate take over step by step, watched by an anytime-valid test."""
     third = _candidate(stage, plant, kind="strong", c=6.0)
     promote(plant, reason="Refreshed; let it prove itself on live traffic.", canary=True)
-    stage.show(TRAFFIC, f"third candidate {short(_release(third))}", "canary", "a small share of the calls; the rest stays")
+    stage.show(
+        TRAFFIC, f"third candidate {short(_release(third))}", "canary", "a small share of the calls; the rest stays"
+    )
     chance, rows = np.random.default_rng(3), _rows(plant, third)
     for _ in range(MAX_ROUNDS):
         _traffic(gateway, key, _model(plant), chance.permutation(rows))

@@ -71,7 +71,10 @@ def example(name: str = EXAMPLE) -> Path:
     for folder in (package.parents[1] / "examples" / name, package / "_examples" / name):
         if (folder / "holdfast.toml").is_file():
             return folder
-    raise NotFound(f"the example {name} is not part of this installation", remedy="Install Holdfast from its wheel or its repository.")
+    raise NotFound(
+        f"the example {name} is not part of this installation",
+        remedy="Install Holdfast from its wheel or its repository.",
+    )
 
 
 def copy_project(source: Path, target: Path) -> None:

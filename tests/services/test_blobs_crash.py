@@ -1,0 +1,88 @@
+"""Processes killed while they store: no acknowledged blob is lost, and none is visible half written."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.adapters.blobs import DiskBlobs
+from holdfast.core.artifact import Digest, digest_bytes
+from tests.unit.adapter_kit import child
+
+SEED: Final = 20260102
+LONGEST_S: Final = 0.05  # of a life: a handful of blobs
+
+NURSERY: Final = """
+import os, random, sys
+from pathlib import Path
+from holdfast.adapters.blobs import DiskBlobs
+
+def live(root, life):
+    drawn, blobs, source = random.Random(life), DiskBlobs(root), root.parent / f"source-{life}"
+    while True:
+        data = drawn.randbytes(drawn.choice([1, 1000, 100_000, 3_000_000]))
+        if drawn.random() < 0.5:
+            digest = blobs.put(data)
+        else:
+            source.write_bytes(data)
+            digest = blobs.put_file(source)
+        os.write(1, f"{digest}\\n".encode())
+
+os.write(1, b"ready\\n")
+for life in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        live(Path(sys.argv[1]), life.strip())
+    os.write(1, f"born {pid}\\n".encode())
+    os.waitpid(pid, 0)
+    os.write(1, b"dead\\n")
+"""
+
+
+def test_no_acknowledged_blob_is_lost_and_none_is_half_visible_when_the_process_is_killed(
+    tmp_path: Path, effort: Any, record: Any
+) -> None:
+    """After each death every named file has its digest, every acknowledged one is there, and storing goes on."""
+    kills = effort(ci=25, record=1000)
+    drawn, root = random.Random(SEED), tmp_path / "blobs"
+    acknowledged: set[str] = set()
+    with child(NURSERY, root, stdin=subprocess.PIPE) as nursery:
+        assert nursery.stdin
+        assert nursery.stdout
+        assert nursery.stdout.readline() == b"ready\n"
+        for life in range(kills):
+            nursery.stdin.write(f"{life}\n".encode())
+            nursery.stdin.flush()
+            new: set[str] = set()
+            for line in nursery.stdout:
+                if line == b"dead\n":
+                    break
+                if line.startswith(b"born"):
+                    time.sleep(drawn.uniform(0, LONGEST_S))
+                    os.kill(int(line.split()[1]), signal.SIGKILL)
+                else:
+                    new.add(line.decode().strip())
+            look_after(root, new)
+            acknowledged |= new
+        nursery.stdin.close()
+    blobs = DiskBlobs(root)
+    for digest in acknowledged:
+        blobs.get(Digest(digest))
+    assert len(acknowledged) > kills  # they did store
+    record.save("kills-while-storing", seed=SEED, result={"kills": kills, "acknowledged": len(acknowledged), "lost": 0})
+
+
+def look_after(root: Path, acknowledged: set[str]) -> None:
+    """Checks what must hold after a death, and stores something."""
+    named = {f"sha256:{path.parent.name}{path.name}": path for path in (root / "sha256").rglob("*") if path.is_file()}
+    assert acknowledged <= named.keys()
+    recent = sorted(named, key=lambda digest: named[digest].stat().st_mtime_ns)[-50:]  # what the dead may have touched
+    for digest in recent:
+        assert digest_bytes(named[digest].read_bytes()) == digest
+    blobs = DiskBlobs(root)
+    assert blobs.get(blobs.put(b"still here")) == b"still here"
+    for path in root.parent.glob("source-*"):
+        path.unlink()
