@@ -43,7 +43,8 @@ bench: .venv/.dev ## run every benchmark against its peer
 record: .venv/.dev ## run the full counts and store seed, commit and result under docs/records
 	@HOLDFAST_RECORD=1 $(bin)/python -m pytest -m record --timeout=0 $(PYTEST_ARGS)
 
-docs: .venv/.dev ## run what the documentation says
+docs: .venv/.dev ## write the reference pages, and run what the documentation says
+	@$(bin)/python scripts/reference.py
 	@$(bin)/python -m pytest tests/docs $(PYTEST_ARGS)
 
 requirements: .venv/.dev ## list requirements with and without a passing test

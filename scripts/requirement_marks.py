@@ -98,7 +98,7 @@ def _read_mark(mark: pytest.Mark) -> Mark:
     return Mark(row=row, by=by)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # pytest keeps its plugins in sets
 class RequirementMarks:
     """Checks marks as tests are collected, and gathers what became of them."""
 

@@ -23,9 +23,9 @@ def train(data: Any, params: Mapping[str, Any], seed: int) -> Pipeline:
     """Return the candidate that `params["kind"]` asks for, fitted to the training rows.
 
     `weak` is one yes-or-no question about the texture alone: what a hasty first try looks like, and what the policy
-    denies. `strong` is the mean of a logistic regression and a support vector machine with calibrated probabilities, both
-    held smooth, so that small errors of measurement do not change the answer. Both candidates put the median of the
-    training rows where a value is missing.
+    denies. `strong` is the mean of a logistic regression and a calibrated support vector machine, both held smooth, so
+    that small errors of measurement do not change the answer; `params["c"]` says how far the machine may bend to single
+    patients. Both candidates put the median of the training rows where a value is missing.
     """
     if params["kind"] == "weak":
         texture = data.feature_names.index("mean_texture")
@@ -35,7 +35,8 @@ def train(data: Any, params: Mapping[str, Any], seed: int) -> Pipeline:
         )
     elif params["kind"] == "strong":
         linear = LogisticRegression(C=0.5, random_state=seed)
-        machine = CalibratedClassifierCV(SVC(C=params.get("c", 5.0), gamma=0.01, random_state=seed), ensemble=False, cv=5)
+        bend = SVC(C=params.get("c", 5.0), gamma=0.01, random_state=seed)
+        machine = CalibratedClassifierCV(bend, ensemble=False, cv=5)
         model = make_pipeline(
             SimpleImputer(strategy="median"),
             StandardScaler(),

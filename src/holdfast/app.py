@@ -21,6 +21,7 @@ from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.published import read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
+from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
@@ -272,6 +273,15 @@ def load_policy(name: str, root: Path) -> tuple[Policy, Digest, bytes]:
 def _shipped_policies() -> tuple[Path, ...]:
     folder = next((folder for folder in POLICY_DIRECTORIES if folder.is_dir()), None)
     return tuple(sorted(folder.glob("*.toml"))) if folder else ()
+
+
+def unsafe_edit_ledger(root: Path, position: int, old: bytes, new: bytes) -> None:
+    """Edit a stored ledger entry as somebody with the file would: for the demo and for drills, on a copy.
+
+    Raises:
+        NotFound: There is no such entry, or the bytes are not in it.
+    """
+    unsafe_edit_entry(Home(root=root).workspace / "ledger.db", position, old, new)
 
 
 def code_digest() -> Digest:

@@ -1,4 +1,4 @@
-"""Whatever bytes come in: an error in words, or rows in = rows out + rows set aside, and every row out meets its contract."""
+"""Whatever bytes come in: an error in words, or rows in = rows out + rows set aside, and every row out holds."""
 
 import contextlib
 import tempfile
@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.unit.ingest.world import COLUMNS, Run, project, run
 
 from holdfast.core.errors import HoldfastError
 from holdfast.engines.dataset import from_parquet, to_parquet
-from tests.unit.ingest.world import COLUMNS, Run, project, run
 
 DECLARED = project(
     COLUMNS + 't = { type = "timestamp", use = "time", nullable = true }\nn = { type = "int", nullable = true }\n',
@@ -21,13 +21,15 @@ HEADER = "id,x,label,t,n"
 
 cells = st.one_of(
     st.sampled_from(["a", "b", "1", "2.5", "yes", "no", "NULL", "", "2024-03-01", "04/03/2024", "-1", "999", "nan"]),
-    st.sampled_from(['"', '""', '"a,b"', '"a\nb"', "\r", "\x00", "a\tb", "ada@example.org", "4111111111111111", "\ufffd"]),
+    st.sampled_from(
+        ['"', '""', '"a,b"', '"a\nb"', "\r", "\x00", "a\tb", "ada@example.org", "4111111111111111", "\ufffd"]
+    ),
     st.text(max_size=8),
 )
 lines = st.one_of(
-    st.tuples(st.sampled_from("abcdef"), st.sampled_from(["1", "2.50", "101", "x"]), st.sampled_from(["yes", "no", ""])).map(
-        lambda row: ",".join((*row, "2024-03-01", "7"))
-    ),
+    st.tuples(
+        st.sampled_from("abcdef"), st.sampled_from(["1", "2.50", "101", "x"]), st.sampled_from(["yes", "no", ""])
+    ).map(lambda row: ",".join((*row, "2024-03-01", "7"))),
     st.lists(cells, max_size=7).map(",".join),
 )
 files = st.one_of(
@@ -41,12 +43,14 @@ files = st.one_of(
 
 
 def outcome(source: bytes) -> Run | None:
+    """What ingest makes of a file, or nothing where it is refused in words."""
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(HoldfastError):
         return run(Path(folder), source, DECLARED)
     return None
 
 
 def check(done: Run) -> None:
+    """Every row is somewhere, with its reasons or meeting its contract."""
     measures, rows = done.measures("ingest.contract/1"), done.rows
     assert measures["rows_in"] == rows.height + len(done.aside) == measures["rows_out"] + measures["rows_quarantined"]
     assert set(done.aside) <= set(range(1, int(measures["rows_in"]) + 1))
@@ -63,7 +67,7 @@ def check(done: Run) -> None:
 @example(f"{HEADER}\na,1,yes,2024-03-01,7\n".encode())
 @example(f'{HEADER}\na,1,yes,2024-03-01,7\nb,"1,yes,,\nc,2,no,,\n'.encode())
 @example(b"\xff\xfe" + HEADER.encode("utf-16-le"))
-def test_no_file_raises_anything_but_an_error_in_words_and_no_row_is_lost(source) -> None:
+def test_no_file_raises_anything_but_an_error_in_words_and_no_row_is_lost(source: bytes) -> None:
     """Random text and bytes, near misses of good files among them."""
     done = outcome(source)
     if done is not None:
@@ -71,8 +75,13 @@ def test_no_file_raises_anything_but_an_error_in_words_and_no_row_is_lost(source
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["1", "1.0", "2"]), st.sampled_from(["yes", "no"])), min_size=1))
-def test_of_each_id_one_row_remains_exactly_where_its_rows_agree(rows) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["1", "1.0", "2"]), st.sampled_from(["yes", "no"])),
+        min_size=1,
+    )
+)
+def test_of_each_id_one_row_remains_exactly_where_its_rows_agree(rows: list[tuple[str, str, str]]) -> None:
     """Whatever the order and the number of copies."""
     done = outcome("\n".join(("id,x,label,t,n", *[",".join((*row, "", "")) for row in rows])).encode())
     said = {name: {(float(x), label) for other, x, label in rows if other == name} for name, _, _ in rows}
@@ -82,25 +91,26 @@ def test_of_each_id_one_row_remains_exactly_where_its_rows_agree(rows) -> None:
 
 @settings(max_examples=60)
 @given(data=st.binary(max_size=200), cut=st.integers(0, 600))
-def test_damaged_parquet_is_an_error_in_words(data, cut) -> None:
+def test_damaged_parquet_is_an_error_in_words(data: bytes, cut: int) -> None:
     """Bytes that are none, and bytes that were once."""
     good = to_parquet(pl.DataFrame({"id": ["a"], "x": [1.0], "label": ["yes"], "t": ["2024-03-01"], "n": [7]}))
     declared = project(COLUMNS, form="parquet")
     for source in (data, good[: cut % len(good)], good[: cut % len(good)] + data + good[cut % len(good) :]):
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(HoldfastError):
-            check_parquet(run(Path(folder), source, declared))
-
-
-def check_parquet(done: Run) -> None:
-    assert done.measures("ingest.contract/1")["rows_in"] == done.rows.height + len(done.aside)
+            done = run(Path(folder), source, declared)
+            assert done.measures("ingest.contract/1")["rows_in"] == done.rows.height + len(done.aside)
 
 
 @settings(max_examples=40)
 @given(
-    st.lists(st.tuples(st.floats(allow_nan=False), st.text(max_size=5), st.none() | st.booleans()), min_size=1, max_size=50),
+    st.lists(
+        st.tuples(st.floats(allow_nan=False), st.text(max_size=5), st.none() | st.booleans()), min_size=1, max_size=50
+    ),
     st.integers(1, 49),
 )
-def test_equal_tables_have_equal_bytes_however_they_lie_in_memory(rows, cut) -> None:
+def test_equal_tables_have_equal_bytes_however_they_lie_in_memory(
+    rows: list[tuple[float, str, bool | None]], cut: int
+) -> None:
     """Chunks of a table in memory do not show in its file, and nothing is lost on the way."""
     frame = pl.DataFrame(rows, schema={"f": pl.Float64, "s": pl.String, "b": pl.Boolean}, orient="row")
     pieces = pl.concat([frame[:cut], frame[cut:]], rechunk=False)
@@ -109,7 +119,7 @@ def test_equal_tables_have_equal_bytes_however_they_lie_in_memory(rows, cut) -> 
 
 
 @pytest.mark.parametrize("count", [1, 2, 400])
-def test_every_row_of_a_large_file_is_accounted_for(count) -> None:
+def test_every_row_of_a_large_file_is_accounted_for(count: int) -> None:
     """A fault in every seventh row, and the numbers of exactly those rows in the quarantine."""
     rows = [f"r{number},{'bad' if number % 7 == 6 else '1'},yes,," for number in range(count)]
     done = outcome("\n".join((HEADER, *rows)).encode())

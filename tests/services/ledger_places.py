@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -26,10 +26,10 @@ def place_named(name: str, folder: Path, require_service: Callable[[str, str, in
     require_service("postgres", HOST, PORT)
     try:
         import psycopg
-
-        server = psycopg.connect(host=HOST, port=PORT, dbname="postgres", autocommit=True, connect_timeout=5)
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         _absent(str(error))
+    try:
+        server = psycopg.connect(host=HOST, port=PORT, dbname="postgres", autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
         _absent(str(error).strip())
     database = f"holdfast_test_{secrets.token_hex(6)}"
@@ -42,7 +42,7 @@ def place_named(name: str, folder: Path, require_service: Callable[[str, str, in
             server.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
 
 
-def _absent(why: str) -> None:
+def _absent(why: str) -> NoReturn:
     message = f"a PostgreSQL database cannot be made here: {why}"
     if os.environ.get("HOLDFAST_REQUIRE_SERVICES") == "1":
         pytest.fail(f"{message} (HOLDFAST_REQUIRE_SERVICES=1)", pytrace=False)

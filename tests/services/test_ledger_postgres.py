@@ -9,27 +9,29 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import delete, inspect, text
+from tests.services.ledger_places import place_named
+from tests.unit.adapter_kit import history, named, note, open_ledger, opened
 
 from holdfast.adapters.database import PROJECTIONS, metadata, migration_config, open_database, reading, writing
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.core.errors import Conflict, LedgerBroken, Refused, Unavailable
 from holdfast.core.merkle import leaf_hash, verify_inclusion
 from holdfast.testing import SettableClock
-from tests.services.ledger_places import place_named
-from tests.unit.adapter_kit import history, named, note, open_ledger, opened
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
 def url(tmp_path: Path, require_service: Callable[[str, str, int], None]) -> Iterator[str]:
+    """A database of this test alone."""
     with place_named("postgresql", tmp_path, require_service) as place:
         yield str(place)
 
 
 @pytest.fixture
 def ledger(url: str) -> Iterator[SqlLedger]:
+    """An empty ledger in it."""
     ledger = open_ledger(url)
     yield ledger
     ledger.close()
@@ -54,10 +56,11 @@ def test_the_migrations_make_what_the_code_expects_there_too(ledger: SqlLedger) 
 
 def test_a_commit_is_on_disk_before_it_is_acknowledged_however_the_server_is_set_up(url: str) -> None:
     """A server that acknowledges early by default is told not to."""
-    with writing(open_database(url)) as connection:
-        connection.execute(text("SELECT set_config('synchronous_commit', 'off', false)"))
+    first = open_database(url)
+    with writing(first) as connection:
         name = connection.execute(text("SELECT current_database()")).scalar()
         connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
+    first.dispose()
     engine = open_database(url)
     with reading(engine) as connection:
         assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
@@ -136,7 +139,8 @@ def test_a_rebuild_reproduces_every_table_there_too(ledger: SqlLedger) -> None:
     """Emptied tables come back as they were."""
     ledger.append(history())
     for table in PROJECTIONS:
-        change(ledger, f"DELETE FROM {table.name}")
+        with writing(ledger._engine) as connection:
+            connection.execute(delete(table))
     assert sorted(ledger.rebuild().differed) == sorted(table.name for table in PROJECTIONS)
     assert ledger.verify().size == len(history())
 
@@ -167,10 +171,15 @@ def test_a_lease_ends_by_the_ledgers_clock_there_too(url: str) -> None:
     """A lost lease is noticed."""
     clock = SettableClock()
     ledger = open_ledger(url, clock)
-    with pytest.raises(Conflict, match="lost"), ledger.lease("run"):
-        clock.advance(timedelta(minutes=2))
+
+    def overtaken() -> None:
         with ledger.lease("run"):
-            pass
+            clock.advance(timedelta(minutes=2))
+            with ledger.lease("run"):
+                pass
+
+    with pytest.raises(Conflict, match="lost"):
+        overtaken()
     ledger.close()
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-
 from tests.services.ledger_places import PLACES, place_named
 from tests.unit.adapter_kit import child, open_ledger, opened
 

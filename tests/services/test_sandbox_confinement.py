@@ -376,6 +376,14 @@ def test_program_that_does_not_exist_fails_like_in_a_shell(cell: Cell) -> None:
     assert b"cannot run /usr/bin/no-such-program" in result.stderr
 
 
+def test_job_starts_with_ordinary_signals(cell: Cell) -> None:
+    """Python ignores two signals, and would pass that on: a program in a pipe is to end when nobody reads it."""
+    argv = ("/bin/sh", "-c", "kill -s PIPE $$; echo still here")
+    job = Job(argv=argv, readable=(), writable=(cell.writable,), env={}, cwd=cell.writable)
+    result = cell.sandbox.run(job)
+    assert (result.end, result.stdout) == (JobEnd.KILLED, b"")
+
+
 def test_declared_path_that_is_a_link_works_under_both_names(cell: Cell, tmp_path: Path) -> None:
     """Who declares a link gets what it leads to, in every tier, and nothing beside it."""
     link = tmp_path / "link"

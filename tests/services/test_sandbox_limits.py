@@ -65,6 +65,25 @@ def test_processor_time_of_all_processes_counts_together(cell: Cell, token: str)
     assert processes_with(token) == []
 
 
+def test_processor_time_of_orphans_counts(cell: Cell) -> None:
+    """Work that is handed to a child of a dead child is not free."""
+    code = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    if os.fork() == 0:\n"
+        "        while time.process_time() < 1: pass\n"
+        "        open('done', 'w').close()\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "while not os.path.exists('done'): time.sleep(0.05)\n"
+        "time.sleep(0.2)\n"
+    )
+    result = cell.run(code)
+    assert result.end is JobEnd.FINISHED
+    assert result.cpu_s is not None
+    assert result.cpu_s >= 1
+
+
 @pytest.mark.requirement("TRN-06", by=RUN)
 def test_sleeping_job_and_its_daemons_end_at_the_wall_time(cell: Cell, token: str) -> None:
     """When time is up, nothing is left: not a child of a dead child, not one that ignores every signal it can."""
@@ -73,6 +92,8 @@ def test_sleeping_job_and_its_daemons_end_at_the_wall_time(cell: Cell, token: st
         "for number in range(1, 32):\n"
         "    if number not in (9, 17, 19): signal.signal(number, signal.SIG_IGN)\n"
         "if os.fork() == 0:\n"
+        "    try: os.setsid()\n"
+        "    except PermissionError: pass\n"
         "    if os.fork() == 0:\n"
         "        for number in range(3): os.close(number)\n"
         "        time.sleep(600)\n"
@@ -253,7 +274,7 @@ def test_big_file_is_bounded(cell: Cell) -> None:
     code = (
         "try:\n"
         "    with open('big', 'wb') as file:\n"
-        "        while True: file.write(bytes(1 << 20))\n"
+        "        for _ in range(64): file.write(bytes(1 << 20))\n"
         "except OSError as error: print(error.errno)\n"
         "try: open('hole', 'wb').truncate(1 << 40)\n"
         "except OSError as error: print(error.errno)\n"

@@ -123,5 +123,9 @@ def child(source: str, *arguments: str | Path, **options: Any) -> subprocess.Pop
     """Another process that runs a few lines of Python with this kit at hand."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), *sys.path])}
     return subprocess.Popen(
-        [sys.executable, "-c", source, *map(str, arguments)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, **options
+        [sys.executable, "-c", source, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        **options,
     )

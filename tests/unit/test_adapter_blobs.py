@@ -21,11 +21,13 @@ from holdfast.core.ports import Blobs
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    """Where the store lies."""
     return tmp_path / "blobs"
 
 
 @pytest.fixture
 def blobs(root: Path) -> DiskBlobs:
+    """A store nothing was put into yet."""
     return DiskBlobs(root)
 
 
@@ -193,8 +195,7 @@ def test_bytes_and_names_are_synced_in_the_order_that_survives_a_power_cut(
     fsync, link = os.fsync, os.link
 
     def recording_fsync(descriptor: int) -> None:
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        happened.append("sync " + ("folder" if Path(path).is_dir() else "file"))
+        happened.append("sync " + ("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"))
         fsync(descriptor)
 
     def recording_link(source: Path, target: Path) -> None:

@@ -4,13 +4,16 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, inspect, select, text
+from tests.unit.adapter_kit import child, open_ledger
 
 from holdfast.adapters import database
 from holdfast.adapters.database import (
@@ -26,11 +29,11 @@ from holdfast.adapters.database import (
     writing,
 )
 from holdfast.core.errors import InvalidInput, LedgerBroken, MissingExtra, Unavailable
-from tests.unit.adapter_kit import child, open_ledger
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
+    """A new database."""
     return open_database(tmp_path / "ledger.db")
 
 
@@ -70,7 +73,7 @@ def test_the_file_and_its_log_are_nobody_elses(tmp_path: Path) -> None:
 
 
 def test_the_migrations_make_what_the_code_expects(engine: Engine) -> None:
-    """Comparing the migrated file with the metadata finds no difference, and the newest migration is the one we name."""
+    """The migrated file differs from the metadata in nothing, and the newest migration is the one we name."""
     with reading(engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
@@ -87,7 +90,7 @@ def test_every_migration_can_be_taken_back(engine: Engine) -> None:
 
 
 def test_a_current_database_is_opened_without_loading_the_migrations(tmp_path: Path) -> None:
-    """Alembic is loaded to make a file, and never again for it: it would double the time that a command takes to start."""
+    """Alembic is loaded to make a file, and never again for it: it would double the time a command takes to start."""
     source = (
         "import sys; from pathlib import Path; from holdfast.adapters.database import open_database;"
         "open_database(Path(sys.argv[1])); print('alembic' in sys.modules)"
@@ -110,8 +113,8 @@ def test_a_database_of_a_newer_holdfast_is_left_alone(engine: Engine, tmp_path: 
 def test_a_migration_that_dies_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tables or none: the next opening starts from the beginning and succeeds."""
 
-    def dying(_: object, revision: str) -> None:
-        upgrade(_, revision)
+    def dying(config: Config, revision: str) -> None:
+        upgrade(config, revision)
         raise KeyboardInterrupt
 
     upgrade = command.upgrade
@@ -123,7 +126,9 @@ def test_a_migration_that_dies_leaves_nothing_half_made(tmp_path: Path, monkeypa
         assert set(metadata.tables) < set(inspect(connection).get_table_names())
 
 
-@pytest.mark.parametrize("content", [b"this is no database, and long enough to be seen as none" * 100, b"SQLite format 3"])
+@pytest.mark.parametrize(
+    "content", [b"this is no database, and long enough to be seen as none" * 100, b"SQLite format 3"]
+)
 def test_a_file_that_is_no_database_is_an_error_and_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
     """It is not overwritten: it may be what is left of one."""
     path = tmp_path / "ledger.db"
@@ -142,7 +147,7 @@ def test_a_place_that_cannot_hold_a_database_is_an_error(tmp_path: Path) -> None
 
 
 def test_an_engine_that_is_not_ours_is_refused() -> None:
-    """Only SQLite and PostgreSQL keep the promises made here; a driver that is not installed is named, a password not."""
+    """Only SQLite and PostgreSQL keep the promises made here; a missing driver is named, a password is not."""
     with pytest.raises(InvalidInput, match="mysql"):
         open_database("mysql://localhost/x")
     with pytest.raises(MissingExtra, match="pg8000") as caught:
@@ -150,7 +155,9 @@ def test_an_engine_that_is_not_ours_is_refused() -> None:
     assert "password1" not in str(caught.value)
 
 
-def test_writers_take_turns_and_one_that_waits_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_take_turns_and_one_that_waits_too_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While one transaction writes, another cannot begin to, and readers go on reading."""
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
     engine = open_database(tmp_path / "ledger.db")
@@ -179,10 +186,15 @@ def test_a_reader_sees_one_moment_however_many_queries_it_makes(engine: Engine) 
 
 def test_a_block_that_raises_changes_nothing(engine: Engine) -> None:
     """The transaction is rolled back and the next one can begin."""
-    for _ in range(2):
-        with pytest.raises(ZeroDivisionError), writing(engine) as connection:
+
+    def attempt() -> NoReturn:
+        with writing(engine) as connection:
             connection.execute(insert(leases), {"name": "a", "holder": "b", "expires": "c"})
             raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            attempt()
     with reading(engine) as connection:
         assert connection.execute(select(leases)).all() == []
 

@@ -8,18 +8,27 @@ import stat
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.adapters import key_wrap
 from holdfast.adapters.key_wrap import SCRYPT_N, new_ring, open_ring, unwrap, wrap
 from holdfast.adapters.keys import VALID_FOR, FileKeys, create_keys, open_keys, trusted_keys
-from holdfast.adapters.unlock import MIN_PASSPHRASE, Unlock, create_unlock_file, passphrase, passphrase_file, unlock_file
+from holdfast.adapters.unlock import (
+    MIN_PASSPHRASE,
+    Unlock,
+    create_unlock_file,
+    passphrase,
+    passphrase_file,
+    unlock_file,
+)
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Refused, Unavailable
 from holdfast.core.ports import Keys
 from holdfast.core.trust import ROLES, check_signature, keyid_of
@@ -31,16 +40,19 @@ CLOCK: Final = SettableClock()
 
 @pytest.fixture
 def unlock(tmp_path: Path) -> Unlock:
+    """A random secret outside the workspace."""
     return create_unlock_file(tmp_path / "outside" / "unlock", outside=tmp_path / "workspace")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    """Where the keys lie."""
     return tmp_path / "workspace" / "keys"
 
 
 @pytest.fixture
 def keys(root: Path, unlock: Unlock) -> FileKeys:
+    """Keys of three roles."""
     return create_keys(root, ["train", "release", "ledger"], owner="ada", clock=CLOCK, unlock=unlock)
 
 
@@ -132,7 +144,12 @@ def test_the_secret_is_asked_for_when_it_is_needed_and_once(root: Path, keys: Fi
 def test_threads_that_sign_together_unlock_once(root: Path, keys: FileKeys, unlock: Unlock) -> None:
     """Eight threads, eight valid signatures, one unlocking."""
     asked: list[int] = []
-    opened = open_keys(root, Unlock(sort="file", secret=lambda: asked.append(1) or unlock.secret()))
+
+    def ask() -> bytes:
+        asked.append(1)
+        return unlock.secret()
+
+    opened = open_keys(root, Unlock(sort="file", secret=ask))
     signatures: list[bytes] = []
     threads = [threading.Thread(target=lambda: signatures.append(opened.signer("train").sign(b"m"))) for _ in range(8)]
     for thread in threads:
@@ -313,7 +330,7 @@ def test_one_roles_key_cannot_be_put_in_place_of_anothers(root: Path, keys: File
 def test_a_ring_that_asks_for_all_memory_is_refused(root: Path, keys: FileKeys, unlock: Unlock) -> None:
     """The cost is one that we wrote, so a planted one neither exhausts nor weakens."""
     for cost in (1 << 40, 2):
-        edit(root / "ring.json", lambda ring, cost=cost: ring.update(n=cost))
+        edit(root / "ring.json", partial(dict.update, n=cost))
         with pytest.raises(NotVerified, match=f"cost of {cost}"):
             open_keys(root, unlock).unlock()
 
@@ -403,7 +420,7 @@ def test_no_two_wrappings_share_a_nonce_or_a_salt() -> None:
 def test_a_guess_at_a_passphrase_costs_more_than_one_at_a_random_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ring's cost follows from the sort of secret, and reaches scrypt with r = 8 and p = 1."""
     costs: list[tuple[int, int, int]] = []
-    scrypt = key_wrap.Scrypt
+    scrypt = Scrypt
 
     def recording(*, salt: bytes, length: int, n: int, r: int, p: int) -> Any:
         costs.append((n, r, p))

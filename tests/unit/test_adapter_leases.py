@@ -5,12 +5,14 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import insert, select, update
+from tests.unit.adapter_kit import child, open_ledger
 
 from holdfast.adapters import leases as module
 from holdfast.adapters.database import leases, reading, writing
@@ -18,7 +20,6 @@ from holdfast.adapters.leases import Holder, this_process
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.core.errors import Conflict, Unavailable
 from holdfast.testing import SettableClock
-from tests.unit.adapter_kit import child, open_ledger
 
 HOLD: str = (
     "import sys, time; from pathlib import Path; from tests.unit.adapter_kit import open_ledger\n"
@@ -30,16 +31,19 @@ HOLD: str = (
 
 @pytest.fixture
 def clock() -> SettableClock:
+    """The clock that decides when a lease has ended."""
     return SettableClock()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where the ledger lies."""
     return tmp_path / "ledger.db"
 
 
 @pytest.fixture
 def ledger(path: Path, clock: SettableClock) -> SqlLedger:
+    """A ledger without leases."""
     return open_ledger(path, clock)
 
 
@@ -57,6 +61,11 @@ def plant(ledger: SqlLedger, holder: Holder | str, clock: SettableClock) -> None
         connection.execute(insert(leases), {"name": "run", "holder": text, "expires": expires})
 
 
+def ends_at(ledger: SqlLedger, moment: str) -> bool:
+    """Says whether the only lease ends at this moment."""
+    return [row.expires for row in held(ledger)] == [moment]
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     """Waits until something is so that will be so soon."""
     while not condition():
@@ -64,7 +73,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def test_a_lease_has_one_holder_who_is_named_to_the_next(ledger: SqlLedger, path: Path) -> None:
-    """Whoever else wants it, in this process or another opening, is told by process and host, until it is given back."""
+    """Whoever else wants it, in this process or another, is told by process and host, until it is given back."""
     with ledger.lease("run"):
         for other in (ledger, open_ledger(path)):
             with pytest.raises(Conflict, match=f"process {os.getpid()} on {os.uname().nodename}"), other.lease("run"):
@@ -87,17 +96,22 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_old_holder_is_told(
     ledger: SqlLedger, path: Path, clock: SettableClock
 ) -> None:
     """Two may have done the same now: the first learns it at the end of its block, unless its block failed anyway."""
-    with pytest.raises(Conflict, match="lost on the way"), ledger.lease("run", ttl_s=60):
-        clock.advance(timedelta(seconds=59))
-        with pytest.raises(Conflict, match="going on"), ledger.lease("run"):
-            pass
-        clock.advance(timedelta(seconds=1))
-        with open_ledger(path, clock).lease("run"):
-            pass
-    with pytest.raises(ZeroDivisionError), ledger.lease("run", ttl_s=60):
-        clock.advance(timedelta(seconds=60))
-        with ledger.lease("run"):
-            raise ZeroDivisionError
+
+    def overtaken(ending: type[Exception] | None) -> None:
+        with ledger.lease("run", ttl_s=60):
+            clock.advance(timedelta(seconds=59))
+            with pytest.raises(Conflict, match="going on"), ledger.lease("run"):
+                pass
+            clock.advance(timedelta(seconds=1))
+            with open_ledger(path, clock).lease("run"):
+                pass
+            if ending:
+                raise ending
+
+    with pytest.raises(Conflict, match="lost on the way"):
+        overtaken(None)
+    with pytest.raises(ZeroDivisionError):
+        overtaken(ZeroDivisionError)
 
 
 def test_a_holder_that_lives_keeps_its_lease(ledger: SqlLedger, clock: SettableClock) -> None:
@@ -106,7 +120,7 @@ def test_a_holder_that_lives_keeps_its_lease(ledger: SqlLedger, clock: SettableC
         for _ in range(3):
             clock.advance(timedelta(seconds=0.02))
             ends = (clock.now() + timedelta(seconds=0.03)).isoformat(timespec="microseconds")
-            wait_for(lambda ends=ends: held(ledger)[0].expires == ends)
+            wait_for(partial(ends_at, ledger, ends))
             with pytest.raises(Conflict), ledger.lease("run"):
                 pass
 
@@ -128,17 +142,22 @@ def test_a_renewal_that_fails_on_a_busy_database_is_tried_again(
     with ledger.lease("run", ttl_s=0.03):
         clock.advance(timedelta(seconds=0.02))
         ends = (clock.now() + timedelta(seconds=0.03)).isoformat(timespec="microseconds")
-        wait_for(lambda: held(ledger)[0].expires == ends)
+        wait_for(partial(ends_at, ledger, ends))
     assert failed
 
 
 def test_a_lease_that_was_lost_is_not_renewed(ledger: SqlLedger, clock: SettableClock) -> None:
     """The new holder's row stays the new holder's."""
-    with pytest.raises(Conflict, match="lost"), ledger.lease("run", ttl_s=0.03):
-        with writing(ledger._engine) as connection:
-            connection.execute(update(leases).values(holder="somebody"))
-        time.sleep(0.05)  # several renewals would have come by now
-        assert held(ledger)[0].holder == "somebody"
+
+    def robbed() -> None:
+        with ledger.lease("run", ttl_s=0.03):
+            with writing(ledger._engine) as connection:
+                connection.execute(update(leases).values(holder="somebody"))
+            time.sleep(0.05)  # several renewals would have come by now
+
+    with pytest.raises(Conflict, match="lost"):
+        robbed()
+    assert [row.holder for row in held(ledger)] == ["somebody"]
 
 
 @pytest.mark.parametrize("waited", [True, False], ids=["reaped", "zombie"])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, event, select, update
+from tests.unit.adapter_kit import MemorySigner, history, named, note, open_ledger, opened, pointed, recorded
 
 from holdfast.adapters import group_commit
 from holdfast.adapters.database import checkpoints, entries, nonces, open_database, pointers, reading, streams, writing
@@ -21,7 +22,6 @@ from holdfast.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from holdfast.core.passport import FILED, RECORDED
 from holdfast.core.ports import Ledger
 from holdfast.testing import SettableClock
-from tests.unit.adapter_kit import MemorySigner, history, named, note, open_ledger, opened, pointed, recorded
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -34,11 +34,13 @@ BODIES = st.dictionaries(st.sampled_from(["text", "n", "x"]), JSON, max_size=3)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where the ledger lies."""
     return tmp_path / "ledger.db"
 
 
 @pytest.fixture
 def ledger(path: Path) -> SqlLedger:
+    """An empty ledger."""
     return open_ledger(path)
 
 
@@ -270,7 +272,7 @@ def held_up(ledger: SqlLedger, drafts: list[Draft], errors: list[BaseException])
     def attempt(draft: Draft) -> None:
         try:
             ledger.append([draft])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - an interrupt is an outcome too
             errors.append(error)
 
     threads = [threading.Thread(target=attempt, args=(draft,)) for draft in drafts]

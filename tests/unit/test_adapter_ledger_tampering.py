@@ -1,22 +1,25 @@
 """Tampering with the database behind the ledger's back: every change is found, and where it was made is said."""
 
+# Attacks name tables and columns out of lists of this file.
+# ruff: noqa: S608
+
 import hashlib
 import json
 import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.unit.adapter_kit import history, note, open_ledger, opened, recorded
 
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.core.artifact import canonical
 from holdfast.core.errors import LedgerBroken
 from holdfast.core.ledger import Checkpoint
-from tests.unit.adapter_kit import history, note, open_ledger, opened, recorded
 
 SEEDS: Final = 8  # of each attack
 AUDITED: Final = pytest.mark.requirement("REG-09", by="holdfast.core.ledger:audit")
@@ -37,10 +40,17 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, Check
 
 @pytest.fixture
 def copy(original: tuple[Path, int, Checkpoint], tmp_path: Path) -> Path:
+    """A copy of it to tamper with."""
     return Path(shutil.copy(original[0], tmp_path / "ledger.db"))
 
 
+def drawn_from(seed: str) -> random.Random:
+    """Randomness that can be repeated."""
+    return random.Random(seed)  # noqa: S311 - attacks are drawn, not keys
+
+
 def entry(connection: sqlite3.Connection, position: int) -> dict[str, Any]:
+    """A row as it stands."""
     connection.row_factory = sqlite3.Row
     return dict(connection.execute("SELECT * FROM entries WHERE position = ?", (position,)).fetchone())
 
@@ -134,7 +144,7 @@ def test_a_changed_entry_is_found_and_located(
     seed: int,
 ) -> None:
     """Edited, deleted, reordered or inserted anywhere but at the end: found without any checkpoint, at its place."""
-    drawn = random.Random(f"{attack.__name__} {seed}")
+    drawn = drawn_from(f"{attack.__name__} {seed}")
     position = drawn.randrange(1, original[1] - 2)
     with closing(sqlite3.connect(copy)) as connection, connection:
         connection.execute("DELETE FROM checkpoints")
@@ -162,8 +172,8 @@ def forge(path: Path, *, keep: int, lies: int) -> None:
 def test_a_rewritten_end_is_found_against_a_checkpoint_kept_elsewhere(
     original: tuple[Path, int, Checkpoint], copy: Path, seed: int
 ) -> None:
-    """With every hash, table and checkpoint beside it replaced it looks whole, and still does not fit what was signed."""
-    keep = random.Random(f"rewritten {seed}").randrange(original[1])
+    """With every hash, table and checkpoint beside it replaced it looks whole, and does not fit what was signed."""
+    keep = drawn_from(f"rewritten {seed}").randrange(original[1])
     forge(copy, keep=keep, lies=original[1] - keep + seed % 2)
     ledger = open_ledger(copy)
     assert ledger.verify().anchored is None  # consistent in itself: this is what an anchor is for
@@ -178,7 +188,7 @@ def test_a_cut_end_is_found_against_a_checkpoint_kept_elsewhere(
     original: tuple[Path, int, Checkpoint], copy: Path, seed: int
 ) -> None:
     """The place is the first entry that is missing."""
-    keep = random.Random(f"cut {seed}").randrange(original[1])
+    keep = drawn_from(f"cut {seed}").randrange(original[1])
     forge(copy, keep=keep, lies=0)
     ledger = open_ledger(copy)
     assert ledger.verify().size == keep
@@ -300,14 +310,12 @@ def test_a_damaged_file_is_an_error_wherever_it_is_damaged(
     original: tuple[Path, int, Checkpoint], copy: Path, seed: int
 ) -> None:
     """A page of noise anywhere: opening or verifying refuses with a code, unless the page held nothing that counts."""
-    drawn = random.Random(f"noise {seed}")
+    drawn = drawn_from(f"noise {seed}")
     pages = copy.stat().st_size // 4096
     with copy.open("r+b") as file:
         file.seek(4096 * drawn.randrange(1, pages))
         file.write(drawn.randbytes(4096))
-    try:
+    with suppress(LedgerBroken):  # and nothing else may be raised
         ledger = open_ledger(copy)
-        ledger.verify([original[2]])
+        assert ledger.verify([original[2]]).size == original[1]
         ledger.append([recorded("x")])
-    except LedgerBroken as error:
-        assert error.place

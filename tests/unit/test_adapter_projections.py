@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.adapter_kit import filed, history, named, note, pointed, recorded
 
 from holdfast.adapters.database import PROJECTIONS, artifacts, edges, evidence, pointers, streams
 from holdfast.adapters.projections import ALWAYS, FOLDS, LATEST, Rows, fold
@@ -12,7 +13,6 @@ from holdfast.core.artifact import Kind
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ledger import GENESIS, Draft, Entry
 from holdfast.core.passport import FILED, RECORDED
-from tests.unit.adapter_kit import filed, history, named, note, pointed, recorded
 
 
 def entry(draft: Draft, position: int = 0, stream_position: int = 0) -> Entry:
@@ -79,7 +79,7 @@ def test_a_fold_reads_a_body_or_refuses_it(value: Any, kind: str, key: str) -> N
     """Whatever somebody puts into one part of a body: rows, or an error with a code; and the same every time."""
     draft = {RECORDED: recorded("x"), FILED: filed("x"), "note": note("x")}[kind]
     changed = Draft(kind=draft.kind, actor="ada", stream=draft.stream, body=draft.body | {key: value})
-    outcomes = []
+    outcomes: list[object] = []
     for _ in range(2):
         try:
             outcomes.append(list(fold(entry(changed), "h")))

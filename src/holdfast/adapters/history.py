@@ -1,6 +1,7 @@
 """Rows of the ledger as entries: nothing is handed on that does not fit its hash, its place and its columns."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select
@@ -36,21 +37,23 @@ def checked(row: Row[Any]) -> Entry:
     return entry
 
 
-def chained(connection: Connection, start: int, previous: str) -> Iterator[tuple[Entry, Row[Any]]]:
+def chained(connection: Connection, start: int, previous: str) -> Generator[tuple[Entry, Row[Any]], None, None]:
     """Yield entries from `start` on, each linked to the one before it; `previous` is the hash before the first.
 
     Raises:
         LedgerBroken: An entry was changed or is missing.
     """
-    for position, row in enumerate(_streamed(connection, start), start):
-        entry = checked(row)
-        if entry.position != position or entry.previous != previous:
-            raise LedgerBroken(f"the chain breaks between entry {position - 1} and this one", place=f"entry {position}")
-        yield entry, row
-        previous = row.hash
+    with closing(_streamed(connection, start)) as found:
+        for position, row in enumerate(found, start):
+            entry = checked(row)
+            if entry.position != position or entry.previous != previous:
+                reason = f"the chain breaks between entry {position - 1} and this one"
+                raise LedgerBroken(reason, place=f"entry {position}")
+            yield entry, row
+            previous = row.hash
 
 
-def audited(connection: Connection, rows: Rows) -> Iterator[tuple[bytes, str]]:
+def audited(connection: Connection, rows: Rows) -> Generator[tuple[bytes, str], None, None]:
     """Yield all rows as `core.ledger.audit` takes them; once it asks for the next, look at what it does not know.
 
     Args:
@@ -60,12 +63,13 @@ def audited(connection: Connection, rows: Rows) -> Iterator[tuple[bytes, str]]:
     Raises:
         LedgerBroken: A column or a body says what cannot be.
     """
-    for row in _streamed(connection, 0):
-        _check_types(row)
-        yield row.document, row.hash
-        entry = parse_entry(row.document)
-        _check_columns(entry, row)
-        rows.add(folded(entry, row))
+    with closing(_streamed(connection, 0)) as found:
+        for row in found:
+            _check_types(row)
+            yield row.document, row.hash
+            entry = parse_entry(row.document)
+            _check_columns(entry, row)
+            rows.add(folded(entry, row))
 
 
 def folded(entry: Entry, row: Row[Any]) -> Iterable[Change]:
@@ -81,9 +85,10 @@ def folded(entry: Entry, row: Row[Any]) -> Iterable[Change]:
         raise LedgerBroken(reason, place=f"entry {row.position}") from error
 
 
-def _streamed(connection: Connection, start: int) -> Iterable[Row[Any]]:
+def _streamed(connection: Connection, start: int) -> Generator[Row[Any], None, None]:
     query = select(entries).where(entries.c.position >= start).order_by(entries.c.position)
-    return connection.execute(query.execution_options(yield_per=PAGE))
+    with connection.execute(query.execution_options(yield_per=PAGE)) as found:
+        yield from found
 
 
 def _check_types(row: Row[Any]) -> None:

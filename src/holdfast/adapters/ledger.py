@@ -8,8 +8,8 @@ the ledger can be replaced together with it, so only a checkpoint kept elsewhere
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
@@ -244,18 +244,20 @@ class SqlLedger:
             notes = connection.execute(select(checkpoints.c.note).order_by(checkpoints.c.size)).scalars().all()
         return tuple(SignedCheckpoint(note=bytes(note)) for note in notes)
 
-    def verify(self, outside: Sequence[Checkpoint] = ()) -> Audit:
+    def verify(self, checkpoints: Sequence[Checkpoint] = ()) -> Audit:
         """Check everything: chain, streams, tree, columns, projections and the checkpoints kept here.
 
         Args:
-            outside: Opened checkpoints from anywhere but beside the ledger; only these anchor it.
+            checkpoints: Opened checkpoints from anywhere but beside the ledger; only these anchor it.
 
         Raises:
             LedgerBroken: With the first entry, checkpoint or table that does not fit as its place.
         """
         rows = Rows()
         with reading(self._engine) as connection:
-            found = audit(audited(connection, rows), [*self._kept(connection), *outside])
+            kept = self._kept(connection)
+            with closing(audited(connection, rows)) as stream:
+                found = audit(stream, [*kept, *checkpoints])
             differing = rows.differing(connection)
         if differing:
             raise LedgerBroken(
@@ -263,7 +265,7 @@ class SqlLedger:
                 place=f"table {differing[0].name}",
                 remedy="Find out who changed it; then `holdfast ledger rebuild` makes it anew.",
             )
-        return replace(found, anchored=max((each.size for each in outside if each.size), default=None))
+        return replace(found, anchored=max((each.size for each in checkpoints if each.size), default=None))
 
     def rebuild(self) -> Rebuilt:
         """Make every projection anew from the entries, and say which of them said something else.
@@ -273,9 +275,10 @@ class SqlLedger:
         """
         rows, count = Rows(), 0
         with writing(self._engine) as connection:
-            for entry, row in chained(connection, 0, GENESIS):
-                rows.add(folded(entry, row))
-                count += 1
+            with closing(chained(connection, 0, GENESIS)) as history:
+                for entry, row in history:
+                    rows.add(folded(entry, row))
+                    count += 1
             differing = rows.differing(connection)
             rows.replace(connection, differing)
         return Rebuilt(entries=count, differed=tuple(table.name for table in differing))

@@ -157,11 +157,12 @@ class Rows:
     def _same(self, connection: Connection, table: Table) -> bool:
         rows, keys = self._tables[table.name], _KEYS[table.name]
         count = 0
-        for found in connection.execute(select(table).execution_options(yield_per=_ROWS_AT_ONCE)):
-            row = tuple(found)
-            if rows.get(row[:keys]) != row:
-                return False
-            count += 1
+        with connection.execute(select(table).execution_options(yield_per=_ROWS_AT_ONCE)) as found:
+            for each in found:
+                row = tuple(each)
+                if rows.get(row[:keys]) != row:
+                    return False
+                count += 1
         return count == len(rows)
 
 

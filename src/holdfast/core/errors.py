@@ -186,7 +186,7 @@ class SandboxUnavailable(Unavailable):
 
     code = "HF710"
     default_remedy = (
-        "docs/sandbox.md says what each tier needs; `holdfast plan` shows which tier this project asks for."
+        "docs/sandbox.md says what each tier needs; `holdfast sandbox` says what this machine offers."
     )
 
 

@@ -5,6 +5,7 @@ signed from the predicate itself, and builds the trusted type. Nothing else can.
 """
 
 import base64
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime
@@ -304,7 +305,8 @@ def _parse(payload: bytes, predicate: Predicate[T], place: str) -> tuple[Stateme
             raise NotVerified(
                 f"a statement of type {statement.predicate_type[:80]!r}", place=place, expected=predicate.uri
             )
-        if canonical(msgspec.json.decode(payload)) != payload:  # a name given twice would mean two things
+        # A name given twice would mean two things. Every number is read as RFC 8785 reads it, as a double.
+        if canonical(json.loads(payload, parse_int=float)) != payload:
             raise NotVerified("the statement is not in canonical form", place=place)
         value = msgspec.json.decode(statement.predicate, type=predicate.type)
         if isinstance(value, Evidence):

@@ -12,6 +12,7 @@ import polars as pl
 from holdfast.core.project import Data
 from holdfast.core.schema import Column, ColumnType
 from holdfast.ingest import timestamps
+from holdfast.ingest.raw import MAX_FIELD
 from holdfast.ingest.reasons import Reason
 
 
@@ -70,15 +71,19 @@ def clean(raw: pl.Series, column: Column, data: Data) -> Cleaned:
     texts = texts.set(literal.fill_null(value=False), None)
     values, faults = _typed(texts, column, data)
     normalised = int(values.is_not_null().sum()) if column.type is ColumnType.TIMESTAMP else 0
-    control = texts.str.contains(_CONTROL)
     return Cleaned(
         values=values,
         texts=texts,
-        faults=((Reason.CONTROL, control), *faults),
+        faults=(*_unacceptable(texts), *faults),
         trimmed=trimmed,
         null_literals=nulled,
         normalised=normalised,
     )
+
+
+def _unacceptable(texts: pl.Series) -> tuple[tuple[Reason, pl.Series], ...]:
+    """Return the faults that a text can have whatever it should mean."""
+    return (Reason.CONTROL, texts.str.contains(_CONTROL)), (Reason.TOO_LONG, texts.str.len_chars() > MAX_FIELD)
 
 
 def _typed(texts: pl.Series, column: Column, data: Data) -> tuple[pl.Series, tuple[tuple[Reason, pl.Series], ...]]:
@@ -102,5 +107,4 @@ def _typed(texts: pl.Series, column: Column, data: Data) -> tuple[pl.Series, tup
                 (Reason.TWO_MEANINGS, moments.ambiguous),
             )
         case ColumnType.STRING | ColumnType.CATEGORY:
-            strange = ~texts.is_in(list(column.allowed)) if column.allowed else texts.is_null() & texts.is_not_null()
-            return texts, ((Reason.NOT_ALLOWED, strange),)
+            return texts, ((Reason.NOT_ALLOWED, ~texts.is_in(list(column.allowed))),) if column.allowed else ()

@@ -132,6 +132,6 @@ def _bounds(values: pl.Series, column: Column) -> tuple[tuple[Reason, pl.Series]
 
 
 def _required(texts: pl.Series, column: Column) -> tuple[tuple[Reason, pl.Series], ...]:
-    if column.nullable and column.use not in REQUIRED:
-        return ()
-    return ((Reason.MISSING, texts.is_null()),)
+    if column.use in REQUIRED:  # where "" is no null literal it is still no name of anything
+        return ((Reason.MISSING, texts.is_null() | (texts == "")),)
+    return () if column.nullable else ((Reason.MISSING, texts.is_null()),)

@@ -14,7 +14,7 @@ import polars as pl
 
 from holdfast.core.errors import InvalidData
 from holdfast.core.project import Data
-from holdfast.ingest.raw import MAX_LINE, MAX_ROWS, Header, Raw, check_header
+from holdfast.ingest.raw import MAX_FIELD, MAX_LINE, MAX_ROWS, Header, Raw, check_header
 from holdfast.ingest.reasons import Fault, Reason, fault_table
 
 CHUNK: Final = 50_000  # rows that exist as Python strings at one time; the rest is packed by Polars
@@ -59,6 +59,7 @@ def read(path: Path, data: Data) -> Raw:
     """
     with path.open("rb") as stream:
         lines = _Lines(stream, data.source)
+        csv.field_size_limit(MAX_FIELD)  # what it is anyway, unless somebody in this process has raised it
         records = csv.reader(lines, strict=True)
         header = _read_header(records, lines, data)
         return _read_rows(records, lines, header, data.source)

@@ -19,7 +19,7 @@ MAX_SOURCE: Final = 1 * GIB  # bytes; the whole table is held in memory
 MAX_COLUMNS: Final = 2_000  # wider tables are exports of something that was never meant as rows
 MAX_NAME: Final = 128  # characters of a column's name; it appears in evidence, tables and pages
 MAX_LINE: Final = 16 * MIB  # bytes; a longer line is a file without line ends, or an attack on memory
-MAX_FIELD: Final = 131_072  # characters: the fixed limit of Python's csv reader, which is kept as it is
+MAX_FIELD: Final = 131_072  # characters of one field, as Python's csv reader has it; more is a document, not a value
 MAX_ROWS: Final = 20_000_000  # rows; a Parquet file of a few bytes can claim any number
 
 

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed-row"
     UNDECODABLE = "undecodable-bytes"
     CONTROL = "control-character"
+    TOO_LONG = "field-too-long"
     MISSING = "missing-value"
     NOT_FLOAT = "not-a-number"
     NOT_INTEGER = "not-an-integer"
@@ -33,6 +34,7 @@ WORDS: Final = {
     Reason.MALFORMED: "the row is not well-formed CSV",
     Reason.UNDECODABLE: "a field holds bytes that are not UTF-8",
     Reason.CONTROL: "a field holds control characters",
+    Reason.TOO_LONG: "a field is longer than any value of a table",
     Reason.MISSING: "a value is missing where one is required",
     Reason.NOT_FLOAT: "the value is not a finite decimal number",
     Reason.NOT_INTEGER: "the value is not a whole number of 64 bits",

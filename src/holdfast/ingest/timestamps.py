@@ -49,7 +49,8 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Format:
-    text: str
+    """A compiled format: a pattern for Polars' regex engine with a group for each directive."""
+
     pattern: str
     names: frozenset[str]
 
@@ -67,7 +68,9 @@ def parse(texts: pl.Series, formats: Sequence[str], *, place: str) -> Moments:
     """
     if not formats:
         raise InvalidProject("a timestamp column, but no formats", place=place, expected="[data].timestamp_formats")
-    readings = np.stack([_read(texts, _compile(text)) for text in formats])  # int64 microseconds, NaT where it fits not
+    readings = np.stack(
+        [_read(texts, _compile(text)) for text in formats]
+    )  # shape (formats, n); NaT where one does not fit
     fits = ~np.isnat(readings)
     numbers = readings.astype(np.int64)
     low = np.where(fits, numbers, np.iinfo(np.int64).max).min(axis=0)
@@ -80,16 +83,6 @@ def parse(texts: pl.Series, formats: Sequence[str], *, place: str) -> Moments:
         unreadable=pl.Series(present & ~any_fits),
         ambiguous=pl.Series(any_fits & (low != high)),
     )
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Check every declared format.
-
-    Raises:
-        InvalidProject: One cannot mean a moment.
-    """
-    for text in formats:
-        _compile(text)
 
 
 def _compile(text: str) -> _Format:
@@ -116,7 +109,7 @@ def _compile(text: str) -> _Format:
             place=place,
             expected="%s alone, or %Y, %d and one of %m and %b, then hours (%H, or %I and %p) where there are minutes",
         )
-    return _Format(text=text, pattern=f"^(?:{''.join(parts)})$", names=found)
+    return _Format(pattern=f"^(?:{''.join(parts)})$", names=found)
 
 
 def _read(texts: pl.Series, wanted: _Format) -> NDArray[np.datetime64]:

@@ -90,7 +90,16 @@ STAGES: Final = (
     Stage(
         name="release",
         verb="holdfast.lifecycle.verbs:release",
-        takes=(Kind.MODEL, Kind.PROJECT, Kind.METRICS, Kind.DATASET, Kind.FEATURES, Kind.RECIPE, Kind.SOURCE),
+        takes=(
+            Kind.MODEL,
+            Kind.PROJECT,
+            Kind.METRICS,
+            Kind.DATASET,
+            Kind.FEATURES,
+            Kind.SPLIT,
+            Kind.RECIPE,
+            Kind.SOURCE,
+        ),
         gives=(Kind.RELEASE,),
         leaves=("release.package/1", "release.signature/1"),
         about=Kind.RELEASE,

@@ -153,7 +153,7 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
         plant.tell(Progress(stage=stage.name, state="reused", words="same inputs, same code: kept"))
         return _evidence_of(plant, before)
     subject = held.get(stage.about)
-    begun: dict[str, Any] = {"stage": stage.name, "run": plant.entropy.token(8).hex(), "key": key}
+    begun: dict[str, Any] = {"stage": stage.name, "run": plant.entropy.token(8).hex(), "key": key, "inputs": inputs}
     begun |= {"controls": stage.leaves, "subject": subject.digest if subject else "", "kind": stage.about}
     plant.tell(Progress(stage=stage.name, state="started", words=stage.does))
     plant.ledger.append([_draft("stage.started", stage, stream, begun), *_controls_started(stage, begun)])

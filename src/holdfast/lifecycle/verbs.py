@@ -9,7 +9,7 @@ from holdfast.core.seal import EVIDENCE, unseal
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.runner import At, Done
+from holdfast.lifecycle.runner import At, Done, project_stream
 from holdfast.plan import plan as plan_project
 from holdfast.release import Build, check_signature, model_signing, package
 from holdfast.release import scan as scan_model
@@ -52,16 +52,25 @@ def assess(at: At) -> Done:
         split=held[Kind.SPLIT],
         features=held[Kind.FEATURES],
         made_with=at.made_with,
+        test_reads=_test_reads(at, held[Kind.SPLIT]),
     )
     return Done(result=result)
+
+
+def _test_reads(at: At, split: Artifact) -> int:
+    """Return how many assessments have read these sealed rows, this one included: each was logged before it began."""
+    begun = (entry.body for entry in at.plant.ledger.stream(project_stream(at.project)) if entry.kind == "stage.started")
+    return sum(1 for body in begun if body["stage"] == at.stage.name and body["inputs"].get(Kind.SPLIT) == split.digest)
 
 
 def release(at: At) -> Done:
     """Package the model, sign the package with the release key, and verify the signature as a stranger would."""
     plant, model = at.plant, at.held[Kind.MODEL]
     derivation = tuple(artifact for kind, artifact in at.held.items() if kind in at.stage.takes)
-    built = Build(code=plant.code, started=_recorded_at(plant, model), builder=f"holdfast/{plant.trust.workspace}")
-    packaged = package(at.ws, at.project, model, evidence_on(plant, model.digest), derivation, at.made_with, built)
+    built = Build(code=plant.code, started=_recorded_at(plant, model), builder=plant.trust.workspace)
+    known = (at.held[Kind.PROJECT], at.held[Kind.DATASET], model)
+    evidence = tuple(item for artifact in known for item in evidence_on(plant, artifact.digest))
+    packaged = package(at.ws, at.project, model, evidence, derivation, at.made_with, built)
     made = packaged.one(Kind.RELEASE)
     manifest = parse_manifest(plant.blobs.get(made.digest))
     keys = plant.trust.of_role("release")

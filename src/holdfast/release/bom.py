@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from holdfast.core.artifact import Artifact, Kind, canonical
 from holdfast.core.evidence import Measure
 from holdfast.core.schema import Use
-from holdfast.release.environment import Library
+from holdfast.release.environment import Library, normal
 from holdfast.release.material import MODEL_FILE, SCAN_CONTROL, Material
 
 Document: TypeAlias = dict[str, Any]
@@ -18,6 +18,7 @@ Document: TypeAlias = dict[str, Any]
 SPEC_VERSION: Final = "1.7"
 SCHEMA: Final = "http://cyclonedx.org/schema/bom-1.7.schema.json"
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://holdfast.dev/bom/v1")
+TRAINED_WITH: Final = "holdfast:trained-with:"
 ASSESSED: Final = ("assess.quality/1", "assess.slices/1", "assess.baseline/1", "assess.robustness/1",
                    "assess.fairness/1", "assess.latency/1")  # fmt: skip
 _DATA: Final = (Kind.SOURCE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT)
@@ -65,15 +66,19 @@ def completeness(document: Document) -> tuple[str, ...]:
     model = document.get("metadata", {}).get("component", {})
     parts = document.get("components", [])
     card = model.get("modelCard", {})
-    stated = {item["name"] for item in card.get("properties", [])}
+    stated = {item["name"]: item["value"] for item in card.get("properties", [])}
     data = [part for part in parts if part["type"] == "data"]
     source = [part for part in data if part["name"] == Kind.SOURCE and part.get("licenses") and part.get("description")]
-    libraries = [part for part in parts if part["type"] == "library"]
+    libraries = {part["name"]: part.get("version") for part in parts if part["type"] == "library"}
+    recorded = {name: value for name, value in stated.items() if name.startswith(TRAINED_WITH)}
     present = {
         "training data with origin, licence and digest": bool(source) and all(part.get("hashes") for part in data),
         "architecture": bool(card.get("modelParameters", {}).get("modelArchitecture")),
-        "libraries with versions": bool(libraries) and all(part.get("version") for part in libraries),
-        "hyperparameters": {"holdfast:recipe", "holdfast:seed"} <= stated,
+        "libraries with versions": bool(libraries) and all(libraries.values()),
+        "libraries as they were when training ran": all(
+            libraries.get(name.removeprefix(TRAINED_WITH)) == version for name, version in recorded.items()
+        ),
+        "hyperparameters": {"holdfast:recipe", "holdfast:seed"} <= stated.keys(),
         "base models": "holdfast:base-models" in stated,
     }
     return tuple(kind for kind, there in present.items() if not there)
@@ -142,12 +147,21 @@ def _card(material: Material) -> Document:
             _property("base-models", bases or "none"),
             _property("positive-class", project.train.positive),
             *(_property(f"class:{index}", name) for index, name in enumerate(classes)),
+            *_trained_with(material),
             *(
                 _property(f"scan:{name}", material.fact(SCAN_CONTROL, name))
                 for name in ("opsets", "producer", "parameters")
             ),
         ],
     }
+
+
+def _trained_with(material: Material) -> list[Document]:
+    """Return what training recorded of its interpreter and libraries; `completeness` holds the libraries against it."""
+    found = material.environment
+    packages = [_property(f"trained-with:{normal(name)}", version) for name, version in sorted(found.packages.items())]
+    interpreter = [("python", found.python), ("machine", found.machine)]
+    return [*(_property(name, value) for name, value in interpreter if value), *packages]
 
 
 def _metric(measure: Measure) -> Document:
@@ -162,7 +176,7 @@ def _metric(measure: Measure) -> Document:
 
 def _considerations(material: Material) -> Document:
     project = material.project
-    fairness = {measure.name: measure for measure in material.measures("assess.fairness/1")}
+    fairness = {m.name: m for m in material.measures("assess.fairness/1") if m.name.endswith("_gap")}
     found: Document = {
         "useCases": [project.project.description or f"predicting {project.label}"],
         "technicalLimitations": [

@@ -48,8 +48,14 @@ def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _table(measures: Iterable[Measure]) -> str:
-    rows = [(_plain(m.name), f"{m.value:.4g}{_unit(m)}", f"{m.low:.4g} to {m.high:.4g}", str(m.n)) for m in measures]
+    rows = [(_plain(m.name), f"{m.value:.4g}{_unit(m)}", *_certainty(m)) for m in measures]
     return _rows(("measure", "value", "95 % interval", "sample"), rows) if rows else NOT_MEASURED
+
+
+def _certainty(measure: Measure) -> tuple[str, str]:
+    """Return interval and sample, or that there is nothing uncertain about a count."""
+    exact = measure.n == 1 and measure.low == measure.high
+    return ("exact", "") if exact else (f"{measure.low:.4g} to {measure.high:.4g}", str(measure.n))
 
 
 def _unit(measure: Measure) -> str:
@@ -117,7 +123,7 @@ def _limits(material: Material) -> str:
         "- A clean scan says what the file holds, not what the model has learned; backdoors cannot be excluded.",
     ]
     if quality:
-        sample = min(measure.n for measure in quality)
+        sample = max(measure.n for measure in quality)  # some measures rest on a part of the rows, counts on none
         lines.insert(0, f"- Quality rests on {sample} test rows; what is rarer than one in {sample} was not seen.")
     lines += [f"- {finding}" for finding in _findings(material)]
     return _section("Limits", "\n".join(lines))

@@ -22,6 +22,15 @@ class Library:
     licence: str = ""
 
 
+def normal(name: str) -> str:
+    """Return a distribution's name as package URLs and indexes spell it.
+
+    >>> normal("Scikit_Learn")
+    'scikit-learn'
+    """
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def installed(found: Iterable[Distribution] | None = None) -> tuple[Library, ...]:
     """Return the libraries of this environment, which is also the sandbox's, by name.
 
@@ -30,7 +39,7 @@ def installed(found: Iterable[Distribution] | None = None) -> tuple[Library, ...
     """
     libraries: dict[str, Library] = {}
     for distribution in distributions() if found is None else found:
-        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        name = normal(distribution.metadata["Name"] or "")
         if name and name not in libraries:  # the first on the path is the one that imports find
             libraries[name] = Library(
                 name=name,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,11 +20,15 @@ from holdfast.core.project import Project
 from holdfast.core.schema import Signature
 from holdfast.release.environment import Library, installed
 
+T = TypeVar("T")
+
 MODEL_FILE: Final = "model.onnx"
 SIGNATURE_FILE: Final = "signature.json"
 PROFILE_FILE: Final = "profile.json"
 MODEL_FILES: Final = (MODEL_FILE, SIGNATURE_FILE, PROFILE_FILE)
 MAX_SIGNATURE: Final = 8 << 20  # bytes; ten thousand inputs with their ranges take one
+ENVIRONMENT_FILE: Final = "environment.json"  # of METRICS: what training says it ran in
+MAX_ENVIRONMENT: Final = 1 << 20  # bytes; the versions of ten thousand packages take half of it
 SCAN_CONTROL: Final = "release.scan/1"
 
 
@@ -42,6 +46,14 @@ class Build:
     libraries: tuple[Library, ...] = field(default_factory=installed)
 
 
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What training recorded of the environment it ran in, as far as a release repeats it."""
+
+    python: str = ""
+    machine: str = ""
+    packages: dict[str, str] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """Everything a release says."""
@@ -52,6 +64,7 @@ class Material:
     signature: Signature
     latest: Mapping[str, Evidence]  # the newest measured evidence of each control
     derivation: tuple[Artifact, ...]  # everything the model derives from, without the model, by kind and digest
+    environment: Environment
     built: Build
     made_with: MadeWith
 
@@ -113,6 +126,7 @@ def gather(
         signature=_signature(blobs, files),
         latest=MappingProxyType(latest),
         derivation=sources,
+        environment=_environment(blobs, sources),
         built=built,
         made_with=made_with,
     )
@@ -141,9 +155,24 @@ def _signature(blobs: Blobs, files: Manifest) -> Signature:
     if missing:
         raise StageFailed(f"the model has no {', '.join(sorted(missing))}", place=files.digest)
     entry = files.file(SIGNATURE_FILE)
-    if entry.size > MAX_SIGNATURE:
-        raise StageFailed(f"a signature of {entry.size} bytes", place=files.digest, expected=f"at most {MAX_SIGNATURE}")
+    return _read(blobs, entry, Signature, MAX_SIGNATURE)
+
+
+def _environment(blobs: Blobs, sources: tuple[Artifact, ...]) -> Environment:
+    """Return what the training beside this model recorded, or nothing where it recorded nothing."""
+    for artifact in sources:
+        if artifact.kind is Kind.METRICS:
+            for file in parse_manifest(blobs.get(artifact.digest)).files:
+                if file.path == ENVIRONMENT_FILE:
+                    return _read(blobs, file, Environment, MAX_ENVIRONMENT)
+    return Environment()
+
+
+def _read(blobs: Blobs, file: File, expected: type[T], limit: int) -> T:
+    """Return a JSON file that came out of the sandbox, within its limit and of its type."""
+    if file.size > limit:
+        raise StageFailed(f"{file.path} has {file.size} bytes", place=file.digest, expected=f"at most {limit}")
     try:
-        return msgspec.json.decode(blobs.get(Digest(entry.digest)), type=Signature)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise StageFailed(f"the model's signature cannot be read: {error}", place=files.digest) from error
+        return msgspec.json.decode(blobs.get(Digest(file.digest)), type=expected)
+    except (ValueError, RecursionError) as error:
+        raise StageFailed(f"{file.path} cannot be read: {error}", place=file.digest) from error

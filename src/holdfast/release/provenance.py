@@ -16,6 +16,7 @@ MEDIA_TYPES: Final = {
     Kind.PROJECT: "application/toml",
     Kind.SOURCE: "application/octet-stream",
 }
+BESIDE: Final = (Kind.BASELINE, Kind.METRICS, Kind.QUARANTINE)  # made on the way, and nothing the model rests on
 _FOLDER: Final = "application/vnd.holdfast.manifest+json"
 
 
@@ -47,12 +48,12 @@ def provenance(material: Material, files: tuple[File, ...]) -> bytes:
                 "tier": project.train.tier,
                 "configuration": material.made_with.configuration,
             },
-            "resolvedDependencies": [_descriptor(artifact) for artifact in material.derivation],
+            "resolvedDependencies": [_descriptor(a) for a in material.derivation if a.kind not in BESIDE],
         },
         "runDetails": {
             "builder": {"id": _uri("builder", built.builder), "version": {"holdfast": built.code}},
             "metadata": metadata,
-            "byproducts": [_descriptor(material.model)],
+            "byproducts": [_descriptor(a) for a in (material.model, *material.of(*BESIDE))],
         },
     }
     subjects = [{"name": file.path, "digest": {"sha256": _hex(file.digest)}} for file in files]

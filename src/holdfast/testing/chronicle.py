@@ -1,8 +1,8 @@
 """A chronicle: a ledger in memory with a key for every role, in which a test writes what is to be decided upon.
 
 Everything goes the way it goes in production (`seal`, `link`, `build_passport`, `open_passport`, `decide`), so what a
-test shows of a policy holds there too. `fulfil` writes the history of a release that meets every rule of a policy; tests
-then add one thing and see what becomes of the decision.
+test shows of a policy holds there too. `fulfil` writes the history of a release that meets every rule of a policy; a
+test then adds one thing and sees what becomes of the decision.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

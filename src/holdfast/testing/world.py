@@ -7,7 +7,7 @@ is the same in every run. Tests then spoil one thing at a time and see who notic
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -221,9 +221,13 @@ class Ticks:
 class World:
     """A workspace in memory with one key for each role."""
 
-    def __init__(self) -> None:
-        """Make keys, trust, ledger and policy; nothing is released yet."""
-        self.clock = SettableClock()
+    def __init__(self, start: datetime | None = None) -> None:
+        """Make keys, trust, ledger and policy; nothing is released yet.
+
+        Args:
+            start: When this world begins; the settable clock's own beginning if left out.
+        """
+        self.clock = SettableClock() if start is None else SettableClock(start)
         self.start = self.clock.now()
         self.signers = {
             role: MemorySigner(role, owner="alice" if role == "person" else role, start=self.start - timedelta(days=1))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,7 +25,9 @@ COLUMNS = {"a": np.array([0.0, 3.0, np.nan]), "b": np.array([1.0, 2.0, 4.0])}
         ("difference", ("a", "b"), [-1.0, 1.0, np.nan]),
     ],
 )
-def test_each_transform_is_its_formula_and_keeps_what_is_missing_missing(transform, of, expected) -> None:
+def test_each_transform_is_its_formula_and_keeps_what_is_missing_missing(
+    transform: Any, of: tuple[str, ...], expected: list[float]
+) -> None:
     """NaN goes in, NaN comes out; nothing is filled in."""
     values = apply((Feature(name="f", of=of, transform=transform),), COLUMNS)
     np.testing.assert_allclose(values, np.array(expected)[:, None], rtol=1e-15)
@@ -49,7 +52,9 @@ def test_features_stand_in_the_order_of_the_view() -> None:
         ("difference", {"a": [3e38], "b": [-3e38]}, 0),
     ],
 )
-def test_a_row_for_which_a_transform_has_no_value_is_refused_and_named(transform, columns, row) -> None:
+def test_a_row_for_which_a_transform_has_no_value_is_refused_and_named(
+    transform: Any, columns: dict[str, list[float]], row: int
+) -> None:
     """No infinity, and no NaN that stands for anything but a missing value, reaches a model as a number."""
     feature = Feature(name="f", of=tuple(columns), transform=transform)
     with pytest.raises(InvalidData) as refusal:
@@ -66,7 +71,7 @@ def test_a_row_for_which_a_transform_has_no_value_is_refused_and_named(transform
         ((Feature(name="f", of=("a",), transform="ratio"),), "ratio of 1 columns"),
     ],
 )
-def test_a_view_that_does_not_fit_the_columns_is_refused(features, words) -> None:
+def test_a_view_that_does_not_fit_the_columns_is_refused(features: tuple[Feature, ...], words: str) -> None:
     """Empty means no; a missing column and a wrong count are named."""
     with pytest.raises(InvalidData, match=words):
         apply(features, COLUMNS)

@@ -1,11 +1,16 @@
-"""Files that are damaged, hostile or of another shape: a clear error with the place, or rows set aside; never a traceback."""
+"""Files that are damaged, hostile or of another shape: a clear error with the place, or rows set aside."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
 
 import polars as pl
 import pytest
+from tests.unit.ingest.world import COLUMNS, csv, parquet, project, run
 
 from holdfast.core.errors import InvalidData
 from holdfast.ingest import delimited, raw, sources
-from tests.unit.ingest.world import COLUMNS, csv, parquet, project, run
 
 GOOD = ("a,1,yes", "b,2,no")
 HEAD = "id,x,label"
@@ -33,7 +38,9 @@ HEAD = "id,x,label"
         (csv(HEAD, 'c,"3', 'd"4,no'), "begins here", "rows.csv:2"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, source, words, place) -> None:
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(
+    tmp_path: Path, source: bytes | str, words: str, place: str
+) -> None:
     """Each kind of damage has a message of its own, which names line and column, and nothing is stored."""
     with pytest.raises(InvalidData) as refusal:
         run(tmp_path, source)
@@ -41,7 +48,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, source, 
     assert place in refusal.value.place
 
 
-def test_a_missing_column_with_another_delimiter_is_explained(tmp_path) -> None:
+def test_a_missing_column_with_another_delimiter_is_explained(tmp_path: Path) -> None:
     """Semicolons are the most frequent reason why every column is missing."""
     with pytest.raises(InvalidData) as refusal:
         run(tmp_path, csv("id;x;label", "a;1;yes"))
@@ -61,7 +68,7 @@ def test_a_missing_column_with_another_delimiter_is_explained(tmp_path) -> None:
         (b"c\xff,3,yes", "undecodable-bytes", "line 3"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_set_aside_alone(tmp_path, line, code, found) -> None:
+def test_a_row_that_cannot_be_read_is_set_aside_alone(tmp_path: Path, line: bytes | str, code: str, found: str) -> None:
     """The rows around it are kept, and the quarantine says which row it was and why."""
     raw_line = line if isinstance(line, bytes) else line.encode()
     done = run(tmp_path, csv(HEAD, GOOD[0]).encode() + raw_line + b"\n" + csv(GOOD[1]).encode())
@@ -73,31 +80,31 @@ def test_a_row_that_cannot_be_read_is_set_aside_alone(tmp_path, line, code, foun
     assert done.measures("ingest.contract/1")["rows_in"] == 3
 
 
-def test_an_unfinished_quote_in_the_last_line_is_set_aside(tmp_path) -> None:
+def test_an_unfinished_quote_in_the_last_line_is_set_aside(tmp_path: Path) -> None:
     """It swallowed nothing but itself, so the other rows stand."""
     assert run(tmp_path, csv(HEAD, *GOOD) + 'c,"3,yes').codes == {3: ["malformed-row"]}
 
 
-def test_nothing_of_a_ragged_row_is_shown(tmp_path) -> None:
+def test_nothing_of_a_ragged_row_is_shown(tmp_path: Path) -> None:
     """Its columns may have shifted, so any of its values may be a person's."""
     done = run(tmp_path, csv(HEAD, *GOOD, "c,3,Ada Lovelace,yes"))
     assert "Ada" not in str(done.aside)
 
 
-def test_byte_order_mark_line_ends_and_quotes_are_understood(tmp_path) -> None:
+def test_byte_order_mark_line_ends_and_quotes_are_understood(tmp_path: Path) -> None:
     """What spreadsheets write is read as it is meant, fields that hold commas, quotes and line ends among it."""
     done = run(tmp_path, b'\xef\xbb\xbfid,x,label\r\n"a, ""1""\r\nq",1,yes\r\n\r\nb,2,no\r\n')
     assert done.rows["id"].to_list() == ['a, "1"\r\nq', "b"]
     assert ("blank-lines", "file") in done.findings("ingest.contract/1")
 
 
-def test_text_is_never_coerced(tmp_path) -> None:
+def test_text_is_never_coerced(tmp_path: Path) -> None:
     """An id with leading zeros, a number-like id and an id that looks like a date stay what they are."""
     lines = ("007,1,yes", "1e5,2,no", "2024-01-02,3,no", "true,4,no")
     assert run(tmp_path, csv(HEAD, *lines)).rows["id"].to_list() == ["007", "1e5", "2024-01-02", "true"]
 
 
-def test_undeclared_columns_are_held_out_and_recorded(tmp_path) -> None:
+def test_undeclared_columns_are_held_out_and_recorded(tmp_path: Path) -> None:
     """A column that nobody declared is not used, and the evidence says so."""
     done = run(tmp_path, csv("extra,id,x,label", "9,a,1,yes", "9,b,2,no"))
     assert done.rows.columns == ["id", "x", "label"]
@@ -114,14 +121,16 @@ def test_undeclared_columns_are_held_out_and_recorded(tmp_path) -> None:
         (delimited, "MAX_ROWS", 1, "too many rows"),
     ],
 )
-def test_a_file_beyond_a_limit_is_refused(tmp_path, monkeypatch, module, limit, value, words) -> None:
+def test_a_file_beyond_a_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, limit: str, value: int, words: str
+) -> None:
     """Each named limit is kept; here each is lowered until a small file is beyond it."""
     monkeypatch.setattr(module, limit, value)
     with pytest.raises(InvalidData, match=words):
         run(tmp_path, csv(HEAD + " " * 9, *GOOD))
 
 
-def test_rows_beyond_one_chunk_keep_their_order_and_numbers(tmp_path, monkeypatch) -> None:
+def test_rows_beyond_one_chunk_keep_their_order_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are packed in chunks; a fault in the last chunk still has its own number."""
     monkeypatch.setattr(delimited, "CHUNK", 2)
     lines = [f"r{number},{number},yes" for number in range(7)]
@@ -131,10 +140,11 @@ def test_rows_beyond_one_chunk_keep_their_order_and_numbers(tmp_path, monkeypatc
 
 
 def frame() -> pl.DataFrame:
+    """Three rows, the last without a value."""
     return pl.DataFrame({"id": ["a", "b", "c"], "x": [1.5, 2.0, None], "label": ["yes", "no", "yes"]})
 
 
-def test_parquet_and_csv_of_the_same_rows_are_the_same_data_set(tmp_path) -> None:
+def test_parquet_and_csv_of_the_same_rows_are_the_same_data_set(tmp_path: Path) -> None:
     """One set of rules serves both formats, to the byte."""
     from_csv = run(tmp_path / "1", csv(HEAD, "a,1.5,yes", "b,2,no", "c,,yes"))
     from_parquet = run(tmp_path / "2", parquet(frame()), project(form="parquet"))
@@ -142,7 +152,7 @@ def test_parquet_and_csv_of_the_same_rows_are_the_same_data_set(tmp_path) -> Non
     assert from_csv.codes == from_parquet.codes == {3: ["missing-value"]}
 
 
-def test_whole_numbers_that_a_missing_value_made_floats_stay_whole(tmp_path) -> None:
+def test_whole_numbers_that_a_missing_value_made_floats_stay_whole(tmp_path: Path) -> None:
     """Other tools store integers with a gap as floats; a fraction among them is still none."""
     declared = project(COLUMNS.replace('"float"', '"int"'), form="parquet")
     done = run(tmp_path, parquet(frame().with_columns(x=pl.Series([1.0, 2.5, None]))), declared)
@@ -150,43 +160,55 @@ def test_whole_numbers_that_a_missing_value_made_floats_stay_whole(tmp_path) -> 
     assert done.codes == {2: ["not-an-integer"], 3: ["missing-value"]}
 
 
-def test_nan_and_infinity_in_parquet_are_no_numbers(tmp_path) -> None:
+def test_nan_and_infinity_in_parquet_are_no_numbers(tmp_path: Path) -> None:
     """They compare with nothing, so no range could hold them."""
     rows = frame().with_columns(x=pl.Series([1.5, float("nan"), float("inf")]))
     assert run(tmp_path, parquet(rows), project(form="parquet")).codes == {2: ["not-a-number"], 3: ["not-a-number"]}
 
 
-def test_moments_in_parquet_are_taken_as_they_are(tmp_path) -> None:
+def test_a_field_of_any_format_is_of_bounded_length(tmp_path: Path) -> None:
+    """A Parquet file could hold a gigabyte in one field; the row is set aside, and little of it is shown."""
+    done = run(
+        tmp_path, parquet(frame().with_columns(id=pl.Series(["a", "b" * 131_073, "c"]))), project(form="parquet")
+    )
+    assert "field-too-long" in done.codes[2]
+    assert len(done.aside[2].reasons[0].found) == 80
+
+
+def test_moments_in_parquet_are_taken_as_they_are(tmp_path: Path) -> None:
     """A zone is converted to UTC; moments without one are UTC; no text format is needed."""
     columns = COLUMNS + 't = { type = "timestamp", use = "time" }\n'
     moments = pl.Series(["2024-03-01T10:00:00"] * 3).str.to_datetime()
-    for series in (moments, moments.dt.replace_time_zone("Europe/Berlin").dt.convert_time_zone("UTC")):
+    berlin = moments.dt.replace_time_zone("Europe/Berlin").dt.cast_time_unit("ns")
+    for series, hour in ((moments, 10), (berlin, 9)):
         rows = frame().with_columns(x=pl.lit(1.0), t=series)
         done = run(tmp_path, parquet(rows), project(columns, form="parquet"))
         assert done.rows["t"].dtype == pl.Datetime("us", "UTC")
-    assert str(done.rows["t"][0]) == "2024-03-01 09:00:00+00:00"
+        assert done.rows["t"].to_list() == [datetime(2024, 3, 1, hour, tzinfo=UTC)] * 3
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("damage", "words"),
     [
-        (b"PAR1 but not really PAR1", "not readable as Parquet"),
-        (parquet(frame())[:-9], "not readable as Parquet"),
-        (parquet(frame().with_columns(x=pl.Series([[1.0], [2.0], []]))), "List"),
-        (parquet(frame().with_columns(x=pl.Series([b"1", b"2", b"3"]))), "Binary"),
-        (parquet(frame().with_columns(x=pl.date(2024, 1, 1))), "holds timestamps"),
-        (parquet(frame().drop("x")), "'x' is missing"),
-        (parquet(frame().rename({"x": " x"})), "begins or ends with a space"),
-        (parquet(frame().clear()), "no rows"),
+        (lambda _: b"PAR1 but not really PAR1", "not readable as Parquet"),
+        (lambda rows: parquet(rows)[:-9], "not readable as Parquet"),
+        (lambda rows: parquet(rows.with_columns(x=pl.Series([[1.0], [2.0], []]))), "List"),
+        (lambda rows: parquet(rows.with_columns(x=pl.Series([b"1", b"2", b"3"]))), "Binary"),
+        (lambda rows: parquet(rows.with_columns(x=pl.date(2024, 1, 1))), "holds timestamps"),
+        (lambda rows: parquet(rows.drop("x")), "'x' is missing"),
+        (lambda rows: parquet(rows.rename({"x": " x"})), "begins or ends with a space"),
+        (lambda rows: parquet(rows.clear()), "no rows"),
     ],
 )
-def test_parquet_that_cannot_be_rows_is_refused(tmp_path, source, words, capfd) -> None:
+def test_parquet_that_cannot_be_rows_is_refused(
+    tmp_path: Path, damage: Callable[[pl.DataFrame], bytes], words: str
+) -> None:
     """Damage and foreign types are one clear error."""
     with pytest.raises(InvalidData, match=words):
-        run(tmp_path, source, project(form="parquet"))
+        run(tmp_path, damage(frame()), project(form="parquet"))
 
 
-def test_an_undeclared_nested_column_in_parquet_is_held_out(tmp_path) -> None:
+def test_an_undeclared_nested_column_in_parquet_is_held_out(tmp_path: Path) -> None:
     """What is not used need not be readable."""
     rows = frame().with_columns(x=pl.lit(1.0), tags=pl.Series([["a"], ["b"], []]))
     done = run(tmp_path, parquet(rows), project(form="parquet"))

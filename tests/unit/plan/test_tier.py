@@ -3,18 +3,19 @@
 import re
 
 import pytest
+from tests.unit.ingest.world import COLUMNS, MADE_WITH, PROJECT
 
 from holdfast.core.artifact import Artifact, Kind, digest_bytes
 from holdfast.core.errors import InvalidProject
 from holdfast.core.evidence import Evidence, Outcome
 from holdfast.core.project import Project, parse_project
 from holdfast.plan import plan
-from tests.unit.ingest.world import COLUMNS, MADE_WITH, PROJECT
 
 PERSONAL = 'mail = { type = "string", use = "personal" }\n'
 
 
 def declared(columns: str = COLUMNS, **risk: str) -> Project:
+    """A project with this risk."""
     text = PROJECT.format(columns=columns, data="", features="", format="csv")
     for key, value in risk.items():
         text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
@@ -24,6 +25,7 @@ def declared(columns: str = COLUMNS, **risk: str) -> Project:
 
 
 def planned(project: Project) -> Evidence:
+    """The evidence of planning it."""
     subject = Artifact(kind=Kind.PROJECT, digest=digest_bytes(b"project"), size=7)
     result = plan(project, subject, MADE_WITH)
     (evidence,) = result.evidence
@@ -51,8 +53,10 @@ def planned(project: Project) -> Evidence:
         ({"regulated": "true"}, "standard", "legal review and governance first", "regulated"),
     ],
 )
-def test_each_of_the_four_rules_gives_its_tier_and_its_reason(risk, tier, brings, rule) -> None:
-    """PII and external: full stack. Money or safety: strict, runbooks. Experimental and synthetic: light, audit. Regulated: legal first."""
+def test_each_of_the_four_rules_gives_its_tier_and_its_reason(
+    risk: dict[str, str], tier: str, brings: str, rule: str
+) -> None:
+    """PII and external: full stack; money or safety: strict; experimental, synthetic: light; regulated: legal first."""
     evidence = planned(declared(**risk))
     number = {"light": 1, "standard": 2, "strict": 3, "full": 4}[tier]
     assert evidence.facts["tier"] == tier
@@ -84,7 +88,7 @@ def test_an_ordinary_project_is_standard_and_says_why() -> None:
 
 
 def test_a_personal_column_counts_as_personal_data_whatever_the_sensitivity_says() -> None:
-    """A project that declares a personal column and calls itself public contradicts itself; the stricter word counts."""
+    """A project that declares a personal column and calls itself public contradicts itself; the stricter counts."""
     evidence = planned(declared(COLUMNS + PERSONAL, sensitivity='"public"', exposure='"public"'))
     assert evidence.facts["tier"] == "full"
     assert "contradiction" in [finding.rule for finding in evidence.findings]
@@ -92,21 +96,24 @@ def test_a_personal_column_counts_as_personal_data_whatever_the_sensitivity_says
 
 def test_facts_for_policies_are_those_of_the_project() -> None:
     """Policies excuse a control by signed facts: owner, risk and protected columns are among them."""
-    assert planned(declared()).facts.items() >= {
-        "owner": "Ada Example",
-        "sensitivity": "internal",
-        "exposure": "internal",
-        "stakes": "business",
-        "regulated": "false",
-        "protected": "none",
-    }.items()
+    assert (
+        planned(declared()).facts.items()
+        >= {
+            "owner": "Ada Example",
+            "sensitivity": "internal",
+            "exposure": "internal",
+            "stakes": "business",
+            "regulated": "false",
+            "protected": "none",
+        }.items()
+    )
     group = 'group = { type = "category", use = "protected" }\n'
     assert planned(declared(COLUMNS + group)).facts["protected"] == "group"
 
 
-@pytest.mark.requirement("REG-07", by="holdfast.core.project:_check")
+@pytest.mark.requirement("REG-07", by="holdfast.core.project:_faults")
 @pytest.mark.parametrize("owner", ['""', '"  "'])
-def test_a_project_without_an_owner_is_refused_before_anything_is_planned(owner) -> None:
+def test_a_project_without_an_owner_is_refused_before_anything_is_planned(owner: str) -> None:
     """Nobody answers for it, so it has no project, no plan, and nothing that could ever be promoted."""
     with pytest.raises(InvalidProject, match="no owner") as refusal:
         declared(owner=owner)

@@ -61,6 +61,12 @@ LIBRARIES = (
     Library(name="numpy", version="2.4.6", files=digest_bytes(b"numpy"), licence="BSD-3-Clause"),
     Library(name="scikit-learn", version="1.9.1"),
 )
+ENVIRONMENT = {
+    "python": "3.11.7",
+    "machine": "x86_64",
+    "packages": {"numpy": "2.4.6", "scikit-learn": "1.9.1"},
+    "threads": [],
+}
 BUILT = Build(
     code="sha256:" + "c" * 64,
     started="2025-06-01T14:30:00.123456+02:00",
@@ -149,7 +155,8 @@ def folder(ws: Workspace, kind: Kind, files: dict[str, bytes]) -> Artifact:
 def derivation(ws: Workspace, model: Artifact) -> tuple[Artifact, ...]:
     """Everything the model derives from, as the lifecycle lists it, the model included."""
     kinds = (Kind.SOURCE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT, Kind.RECIPE, Kind.PROJECT)
-    return (*(ws.store(kind, f"the {kind}".encode()) for kind in kinds), model)
+    metrics = folder(ws, Kind.METRICS, {"metrics.json": b"{}", "environment.json": canonical(ENVIRONMENT)})
+    return (*(ws.store(kind, f"the {kind}".encode()) for kind in kinds), metrics, model)
 
 
 def measured(control: str, subject: Artifact, *measures: Measure, findings: tuple[Finding, ...] = ()) -> Evidence:
@@ -186,6 +193,7 @@ def evidence(model: Artifact) -> tuple[Evidence, ...]:
         model,
         between("accuracy", 0.9650349, 0.9206, 0.9885, 143),
         between("auc", 0.991, 0.98, 0.997, 143),
+        exactly("rows", 143),
     )
     slices = measured("assess.slices/1", model, between("accuracy:hospital=north", 0.95, 0.88, 0.99, 70))
     fairness = measured("assess.fairness/1", model, between("equal_opportunity_gap", 0.05, 0.0, 0.2, 60))

@@ -161,7 +161,9 @@ def test_the_bill_of_materials_lists_all_four_kinds_of_content_and_is_signed(wor
         (lambda d: _source(d).pop("licenses"), "training data with origin, licence and digest"),
         (lambda d: _source(d).pop("description"), "training data with origin, licence and digest"),
         (lambda d: _card(d)["modelParameters"].update(modelArchitecture=""), "architecture"),
-        (lambda d: d["components"].pop(), "libraries with versions"),
+        (lambda d: d.update(components=d["components"][:-2]), "libraries with versions"),
+        (lambda d: d["components"].pop(), "libraries as they were when training ran"),
+        (lambda d: d["components"][-1].update(version="1.9.2"), "libraries as they were when training ran"),
         (lambda d: d["components"][-1].pop("version"), "libraries with versions"),
         (lambda d: _card(d)["properties"].clear(), "hyperparameters"),
         (lambda d: _card(d)["properties"].clear(), "base models"),
@@ -172,7 +174,6 @@ def test_each_missing_kind_of_content_makes_the_bill_incomplete(
 ) -> None:
     """Completeness is read back from the document, not remembered by whoever wrote it."""
     document = bom_of(world)
-    document["components"] = document["components"][:-1]  # one library is enough to be complete
     assert completeness(document) == ()
     damage(document)
     assert kind in completeness(document)
@@ -190,7 +191,10 @@ def test_an_incomplete_bill_is_measured_as_such(world: World) -> None:
     """Without libraries, and without the source among the sources: 0, with what is lacking in words."""
     made = world.packaged(libraries=())
     assert {m.name: m.value for m in made.evidence.measures}["bom_complete"] == 0
-    assert [(f.severity, f.message) for f in made.evidence.findings] == [(Severity.HIGH, "no libraries with versions")]
+    assert [(f.severity, f.message) for f in made.evidence.findings] == [
+        (Severity.HIGH, "no libraries with versions"),
+        (Severity.HIGH, "no libraries as they were when training ran"),
+    ]
     without = replace(world, sources=world.sources[1:]).packaged()
     assert [finding.message for finding in without.evidence.findings] == [
         "no training data with origin, licence and digest"
@@ -214,7 +218,7 @@ def test_metrics_carry_interval_and_slice(world: World) -> None:
         "value": "0.965035",
         "confidenceInterval": {"lowerBound": "0.9206", "upperBound": "0.9885"},
     }
-    assert [metric.get("slice") for metric in metrics] == [None, None, "hospital=north", None]
+    assert [metric.get("slice") for metric in metrics] == [None, None, None, "hospital=north", None]
 
 
 def test_the_serial_number_follows_from_the_content(world: World) -> None:
@@ -239,7 +243,9 @@ def test_provenance_is_slsa_v1_about_the_other_files(world: World) -> None:
     assert definition["externalParameters"]["recipe"] == "train.py:train"
     assert definition["externalParameters"]["parameters"] == {"trees": 40, "depth": 3, "rate": 0.1}
     resolved = {item["name"]: item["digest"]["sha256"] for item in definition["resolvedDependencies"]}
-    assert resolved == {a.kind: a.digest.removeprefix("sha256:") for a in world.sources if a != world.model}
+    beside = {Kind.MODEL, Kind.METRICS}
+    assert resolved == {a.kind: a.digest.removeprefix("sha256:") for a in world.sources if a.kind not in beside}
+    assert {item["name"] for item in details["byproducts"]} == beside
     assert details["builder"]["id"] == "holdfast:builder/clinic"
     assert details["metadata"]["startedOn"] == "2025-06-01T12:30:00Z"
     assert details["metadata"]["finishedOn"] == "2025-06-01T12:31:00Z"
@@ -256,6 +262,7 @@ def test_the_card_says_what_the_model_is_for_how_good_it_is_and_where_not(world:
         "Licence: CC-BY-4.0",
         "| radius | 0 | 40 |",
         "| accuracy | 0.965 | 0.9206 to 0.9885 | 143 |",
+        "| rows | 143 | exact |  |",
         "| accuracy:hospital=north | 0.95 | 0.88 to 0.99 | 70 |",
         "Between the groups of hospital",
         "Quality rests on 143 test rows",
@@ -312,8 +319,27 @@ def test_a_malformed_signature_is_refused(tmp_path: Path) -> None:
     """What came out of the sandbox is read strictly."""
     ws = stands.workspace(tmp_path)
     model = stands.folder(ws, Kind.MODEL, stands.model_files() | {"signature.json": b'{"inputs": 3}'})
-    with pytest.raises(StageFailed, match="signature cannot be read"):
+    with pytest.raises(StageFailed, match=r"signature\.json cannot be read"):
         World(ws=ws, model=model, sources=stands.derivation(ws, model)).packaged()
+
+
+def test_libraries_that_changed_since_training_make_the_bill_incomplete(world: World) -> None:
+    """A model trained yesterday is not made of what was installed this morning."""
+    newer = (stands.LIBRARIES[0], replace(stands.LIBRARIES[1], version="1.9.2"))
+    made = world.packaged(libraries=newer)
+    assert {m.name: m.value for m in made.evidence.measures}["bom_complete"] == 0
+    assert [finding.message for finding in made.evidence.findings] == ["no libraries as they were when training ran"]
+    stated = {item["name"]: item["value"] for item in _card(bom_of(world))["properties"]}
+    assert (stated["holdfast:python"], stated["holdfast:trained-with:scikit-learn"]) == ("3.11.7", "1.9.1")
+
+
+@pytest.mark.parametrize("environment", [b"{", b'{"packages": 3}', b"[" * 100_000, b" " * (1 << 21)])
+def test_a_malformed_environment_is_refused(environment: bytes, world: World) -> None:
+    """It came out of the sandbox as well."""
+    metrics = stands.folder(world.ws, Kind.METRICS, {"environment.json": environment})
+    sources = tuple(source for source in world.sources if source.kind is not Kind.METRICS)
+    with pytest.raises(StageFailed, match=r"environment\.json"):
+        replace(world, sources=(*sources, metrics)).packaged()
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2025-06-01T12:00:00", ""])

@@ -1,7 +1,8 @@
+import re
 from pathlib import Path
 
 import pytest
-from tests.unit.train.small_project import LOGISTIC, SmallProject, make_project
+from tests.unit.train.small_project import LOGISTIC, SmallProject, evidence_of, make_project, value_of
 
 from holdfast.core.artifact import Kind
 from holdfast.core.errors import InvalidRecipe, MissingExtra
@@ -112,3 +113,14 @@ def test_a_missing_package_of_ours_is_not_blamed_on_the_recipe(
     with pytest.raises(MissingExtra, match="skl2onnx") as caught:
         project.train(LOGISTIC)
     assert "pip install" in caught.value.remedy
+
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "recipe.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
+def test_the_recipes_in_the_reference_train(project: SmallProject, code: str) -> None:
+    """Each recipe that the reference shows is a recipe: it trains, and its export answers as it does."""
+    told = evidence_of(project.train(code), "train.export/1")
+    assert value_of(told, "parity_max_abs") < 1e-5

@@ -6,7 +6,6 @@ edited ledger entry.
 
 import base64
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -128,12 +127,7 @@ def edited_ledger(stage: Stage, plant: Plant) -> None:
     shutil.copyfile(stage.root / "holdfast.toml", copy / "holdfast.toml")
     position = plant.ledger.size() // 2
     try:
-        connection = sqlite3.connect(copy / ".holdfast" / "ledger.db")
-        with connection:
-            (document,) = connection.execute("SELECT document FROM entries WHERE position = ?", (position,)).fetchone()
-            edited = bytes(document).replace(b'"actor":"', b'"actor":"not ', 1)
-            connection.execute("UPDATE entries SET document = ? WHERE position = ?", (edited, position))
-        connection.close()
+        app.unsafe_edit_ledger(copy, position, b'"actor":"', b'"actor":"not ')
         with app.open_plant(copy, tell=stage.tell) as other:
             try:
                 other.ledger.verify(())

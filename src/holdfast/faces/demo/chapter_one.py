@@ -38,7 +38,7 @@ PACE_S: Final = 0.004  # between two calls: below what one key may make
 TELL_S: Final = 0.5  # for the gateway to write what it saw
 MAX_ROUNDS: Final = 12  # of traffic, until the canary has seen enough
 WAY: Final = "1. From rows to a release"
-GATE: Final = "2. The gate"
+GATE: Final = "2. The gate, and the first answer"
 ATTACKS: Final = "3. Attacks"
 TRAFFIC: Final = "4. In production"
 
@@ -146,7 +146,7 @@ def _answers(stage: Stage, plant: Plant, gateway: Running, key: str, reply: Repl
         answer = client.infer(_model(plant), _rows(plant, reply)[:1])
     stage.expect(_release(reply).removeprefix("sha256:").startswith(answer.release), "the promoted release answers")
     words = f"by release {answer.release}, rounded as the policy says, correlation id {answer.correlation[:8]}…"
-    stage.show(TRAFFIC, "an authenticated prediction", f"{answer.labels[0]} {max(answer.probabilities[0])}", words)
+    stage.show(GATE, "an authenticated prediction", f"{answer.labels[0]} {max(answer.probabilities[0])}", words)
 
 
 def _model(plant: Plant) -> str:

@@ -1,0 +1,100 @@
+"""Writes the reference pages that follow from code: commands, errors, controls and guards. `make docs` runs it.
+
+    python scripts/reference.py           writes docs/reference/{commands,errors,controls}.md
+    python scripts/reference.py --check   exits 1 if a page is not what the code says
+"""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from holdfast.core import errors
+from holdfast.core.errors import HoldfastError
+from holdfast.faces.cli import build
+from holdfast.lifecycle import COMMANDS, STAGES
+from holdfast.serve.guards import GUARDS
+from holdfast.watch import CONTROLS as WATCH
+
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
+MADE = "<!-- made by scripts/reference.py; change the code, then run `make docs` -->"
+
+
+def commands() -> Iterator[str]:
+    """The page of commands: each with its help as the terminal shows it."""
+    yield from ("# Commands", "", MADE, "")
+    yield "Every command takes `--json` and answers with one JSON document, also when it fails. Exit codes: "
+    yield "0 done · 1 refused by policy · 2 usage · 3 bad input · 4 not verified · 5 something is missing here · 6 somebody"
+    yield "was faster · 7 a stage failed · 70 a defect. Shell completion: `eval \"$(_HOLDFAST_COMPLETE=bash_source holdfast)\"`"
+    yield "(also `zsh_source`, `fish_source`)."
+    root = build()
+    for command in COMMANDS:
+        found: click.Command = root
+        for word in command.words:
+            assert isinstance(found, click.Group)
+            found = found.commands[word]
+        words = " ".join(("holdfast", *command.words))
+        context = click.Context(
+            found, info_name=words, max_content_width=100, terminal_width=100, help_option_names=["-h", "--help"]
+        )
+        yield from ("", f"## `{words}`", "", "```text", found.get_help(context).strip(), "```")
+
+
+def tree(kind: type[HoldfastError]) -> Iterator[type[HoldfastError]]:
+    """An error class and everything below it."""
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from tree(below)
+
+
+def error_codes() -> Iterator[str]:
+    """The page of error codes."""
+    yield from ("# Errors", "", MADE, "")
+    yield "One message each: code, place, what was found, what was expected, and what to do. The code is stable."
+    yield from ("", "| code | name | exit | HTTP | meaning | what to do |", "| --- | --- | --- | --- | --- | --- |")
+    for kind in sorted(tree(HoldfastError), key=lambda each: each.code):
+        meaning = (inspect.getdoc(kind) or "").partition("\n")[0]
+        row = (f"`{kind.code}`", kind.__name__, str(kind.exit_code), str(kind.http_status), meaning, kind.default_remedy)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    yield ""
+    yield "The gateway refuses with codes of its own, HF241 and up, in the header `x-holdfast-code`: [gateway](gateway.md)."
+
+
+def controls() -> Iterator[str]:
+    """The page of controls and guards."""
+    yield from ("# Controls and guards", "", MADE, "")
+    yield "A control measures one artifact and leaves evidence, sealed by the key of its stage. A policy bounds what it measures."
+    yield from ("", "| stage | control | about |", "| --- | --- | --- |")
+    about = {control: (stage.name, stage.about) for stage in STAGES for control in stage.leaves}
+    for name, (stage, subject) in about.items():
+        yield f"| {stage} | `{name}` | {subject} |"
+    yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
+    yield from ("", "Guards stand before the model, in the order of the signed route table:", "")
+    yield from (f"- `{kind.name}`" for kind in GUARDS)
+
+
+def pages() -> dict[str, str]:
+    """Every page by name."""
+    made = {"commands.md": commands(), "errors.md": error_codes(), "controls.md": controls()}
+    return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    wrong = []
+    for name, text in pages().items():
+        path = PAGES / name
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            wrong.append(name)
+    for name in wrong:
+        sys.stderr.write(f"docs/reference/{name} is not what the code says: run `make docs`\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
