@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -82,8 +81,8 @@ def kill_one(said: IO[bytes], granted: int, moment_s: float) -> set[str]:
             acknowledged.add(line.decode().strip())
         if pid and len(acknowledged) >= granted:
             time.sleep(moment_s)
-            with suppress(ProcessLookupError):  # killed at an earlier word
-                os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            pid = 0  # once; what it said before is still to be heard
     return acknowledged
 
 

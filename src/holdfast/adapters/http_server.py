@@ -64,7 +64,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT without raising them again afterwards: records are written after the last answer."""
+        """Stop on SIGTERM and SIGINT, and do not raise them again: records are written after the last answer."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
