@@ -1,7 +1,7 @@
 """Writes the reference pages that follow from code: commands, errors, controls and guards. `make docs` runs it.
 
-    python scripts/reference.py           writes docs/reference/{commands,errors,controls}.md
-    python scripts/reference.py --check   exits 1 if a page is not what the code says
+python scripts/reference.py           writes docs/reference/{commands,errors,controls}.md
+python scripts/reference.py --check   exits 1 if a page is not what the code says
 """
 
 import inspect
@@ -25,16 +25,15 @@ MADE = "<!-- made by scripts/reference.py; change the code, then run `make docs`
 def commands() -> Iterator[str]:
     """The page of commands: each with its help as the terminal shows it."""
     yield from ("# Commands", "", MADE, "")
-    yield "Every command takes `--json` and answers with one JSON document, also when it fails. Exit codes: "
-    yield "0 done · 1 refused by policy · 2 usage · 3 bad input · 4 not verified · 5 something is missing here · 6 somebody"
-    yield "was faster · 7 a stage failed · 70 a defect. Shell completion: `eval \"$(_HOLDFAST_COMPLETE=bash_source holdfast)\"`"
-    yield "(also `zsh_source`, `fish_source`)."
+    yield "Every command takes `--json` and answers with one JSON document, also when it fails. Exit codes:"
+    yield "0 done · 1 refused by policy · 2 usage · 3 bad input · 4 not verified · 5 something is missing here ·"
+    yield "6 somebody was faster · 7 a stage failed · 70 a defect. Shell completion:"
+    yield '`eval "$(_HOLDFAST_COMPLETE=bash_source holdfast)"` (also `zsh_source`, `fish_source`).'
     root = build()
     for command in COMMANDS:
         found: click.Command = root
         for word in command.words:
-            assert isinstance(found, click.Group)
-            found = found.commands[word]
+            found = found.commands[word] if isinstance(found, click.Group) else found
         words = " ".join(("holdfast", *command.words))
         context = click.Context(
             found, info_name=words, max_content_width=100, terminal_width=100, help_option_names=["-h", "--help"]
@@ -57,16 +56,25 @@ def error_codes() -> Iterator[str]:
     yield from ("", "| code | name | exit | HTTP | meaning | what to do |", "| --- | --- | --- | --- | --- | --- |")
     for kind in sorted(tree(HoldfastError), key=lambda each: each.code):
         meaning = (inspect.getdoc(kind) or "").partition("\n")[0]
-        row = (f"`{kind.code}`", kind.__name__, str(kind.exit_code), str(kind.http_status), meaning, kind.default_remedy)
+        row = (
+            f"`{kind.code}`",
+            kind.__name__,
+            str(kind.exit_code),
+            str(kind.http_status),
+            meaning,
+            kind.default_remedy,
+        )
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
     yield ""
-    yield "The gateway refuses with codes of its own, HF241 and up, in the header `x-holdfast-code`: [gateway](gateway.md)."
+    yield "The gateway refuses with codes of its own, HF241 and up, in the header `x-holdfast-code`:"
+    yield "[gateway](gateway.md)."
 
 
 def controls() -> Iterator[str]:
     """The page of controls and guards."""
     yield from ("# Controls and guards", "", MADE, "")
-    yield "A control measures one artifact and leaves evidence, sealed by the key of its stage. A policy bounds what it measures."
+    yield "A control measures one artifact and leaves evidence, sealed by the key of its stage. A policy bounds what it"
+    yield "measures."
     yield from ("", "| stage | control | about |", "| --- | --- | --- |")
     about = {control: (stage.name, stage.about) for stage in STAGES for control in stage.leaves}
     for name, (stage, subject) in about.items():

@@ -21,8 +21,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings in an environment, by default this process's own.
 
     `HOLDFAST_UNLOCK_DIR` and `HOLDFAST_PASSPHRASE_FILE` say where the secret is that unlocks the keys; a systemd
-    credential named `holdfast-passphrase` is found by itself. A secret itself is never taken from the environment, where
-    every child process would inherit it.
+    credential named `holdfast-passphrase` is found by itself. A secret itself is never taken from the environment,
+    which every child process would inherit.
     """
     source = os.environ if environment is None else environment
     data_home = Path(source.get("XDG_DATA_HOME") or Path(source.get("HOME", "/")) / ".local" / "share")

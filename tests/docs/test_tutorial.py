@@ -17,7 +17,9 @@ def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
     """All blocks of docs/tutorial.md run in one shell, in order, and none fails."""
     blocks = BLOCK.findall((REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8"))
     assert len(blocks) >= 10
-    script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(f"echo '--- block {n}'\n{block}" for n, block in enumerate(blocks, 1))
+    script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(
+        f"echo '--- block {n}'\n{block}" for n, block in enumerate(blocks, 1)
+    )
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, words in {"python": "", "holdfast": "-m holdfast"}.items():

@@ -211,7 +211,7 @@ def test_a_key_nobody_trusts_is_refused() -> None:
 
 @pytest.mark.guarantee("G03")
 def test_a_key_counts_in_its_window_only() -> None:
-    """Before its first moment and from its last one on, a key's signature is nobody's; made in between, it stays good."""
+    """Before its first moment and from its last one on, a key signs for nobody; what it signed in between stays."""
     key = KEYS["assess"].public
     for at in (key.not_before, key.not_after - timedelta(microseconds=1)):
         assert unseal(ENVELOPE, EVIDENCE, TRUSTED, at=at).value == EVIDENT

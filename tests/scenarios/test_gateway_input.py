@@ -48,8 +48,12 @@ GOOD = [
     pytest.param(request(*columns()), id="a tensor for each input"),
     pytest.param(request(*reversed(columns())), id="in another order"),
     pytest.param(request(*[one | {"shape": [1, 1]} for one in columns()]), id="as columns"),
-    pytest.param(request(*[one | {"data": [one["data"]], "shape": [1, 1]} for one in columns()]), id="as nested columns"),
-    pytest.param(request(tensor(parameters={"binary_data": False}), id="a", parameters={"priority": 1}), id="parameters"),
+    pytest.param(
+        request(*[one | {"data": [one["data"]], "shape": [1, 1]} for one in columns()]), id="as nested columns"
+    ),
+    pytest.param(
+        request(tensor(parameters={"binary_data": False}), id="a", parameters={"priority": 1}), id="parameters"
+    ),
     pytest.param(request(tensor(), outputs=[{"name": "label"}]), id="one output"),
     pytest.param(b" \n" + request(tensor()) + b"\n ", id="white space"),
 ]
@@ -211,7 +215,14 @@ def test_what_is_answered_plainly_says_what_it_is(gateway: Serving) -> None:
 
 @pytest.mark.parametrize(
     ("value", "status", "flagged"),
-    [(0.0, 200, False), (100.0, 200, False), (100.01, 200, True), (-49.9, 200, True), (150.0, 200, True), (150.1, 400, False)],
+    [
+        (0.0, 200, False),
+        (100.0, 200, False),
+        (100.01, 200, True),
+        (-49.9, 200, True),
+        (150.0, 200, True),
+        (150.1, 400, False),
+    ],
 )
 @pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:ValidInput._outside")
 def test_a_value_out_of_range_is_flagged_within_the_margin_and_refused_beyond_it(

@@ -158,10 +158,19 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 FORBIDDEN = ("torch", "sqlalchemy", "alembic", "polars", "sklearn", "skl2onnx", "onnx", "duckdb", "jinja2", "sandlock")
-ABSENT = ("holdfast.train", "holdfast.assess", "holdfast.lifecycle", "holdfast.app", "holdfast.registry", "holdfast.adapters.keys")
+ABSENT = (
+    "holdfast.train",
+    "holdfast.assess",
+    "holdfast.lifecycle",
+    "holdfast.app",
+    "holdfast.registry",
+    "holdfast.adapters.keys",
+)
 
 
-def test_the_gateway_holds_no_training_code_and_starts_no_process_once_it_is_ready(start: Callable[..., Process]) -> None:
+def test_the_gateway_holds_no_training_code_and_starts_no_process_once_it_is_ready(
+    start: Callable[..., Process],
+) -> None:
     """Its worker has loaded neither torch nor a database nor a stage, and the only fork is the one that made it."""
     gateway = start().ready()
     with gateway.client() as client:

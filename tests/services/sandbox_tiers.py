@@ -107,3 +107,8 @@ def processes_with(token: str) -> list[int]:
             if token.encode() in command:
                 found.append(int(entry.name))
     return found
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process, as this side of any namespace numbers it."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.services.sandbox_tiers import SHORT, TIERS, Cell, make_cell, processes_with
+from tests.services.sandbox_tiers import SHORT, TIERS, Cell, make_cell, parent_of, processes_with
 
 from holdfast.core.ports import MIB, JobEnd, Limits
 
@@ -134,6 +134,23 @@ def test_job_ends_with_whoever_asked_for_it(cell: Cell, token: str) -> None:
         confined = _wait_for(lambda: len(processes_with(token)) >= 3)  # the platform, the job and its child
         platform.send_signal(signal.SIGKILL)
     assert confined
+    assert _wait_for(lambda: processes_with(token) == [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_job_does_not_outlive_its_warden(cell: Cell, token: str, number: signal.Signals) -> None:
+    """When the process that watches a job dies, or hangs, the job is ended without it."""
+    code = "import os, time; os.fork(); print('running', flush=True); time.sleep(600)"
+    limits = Limits(wall_s=3.0 if number is signal.SIGSTOP else 60.0)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(cell.run, code, token, limits=limits)
+        assert _wait_for(lambda: len(processes_with(token)) == 2)
+        family = processes_with(token)
+        (warden,) = {parent_of(pid) for pid in family} - set(family)
+        os.kill(warden, number)
+        result = running.result(60)
+    assert result.end is (JobEnd.TIMED_OUT if number is signal.SIGSTOP else JobEnd.KILLED)
+    assert result.stdout.startswith(b"running\n")
     assert _wait_for(lambda: processes_with(token) == [])
 
 
@@ -285,8 +302,8 @@ def test_big_file_is_bounded(cell: Cell) -> None:
     assert (cell.writable / "hole").stat().st_size == 0
 
 
-def test_open_files_are_bounded(cell: Cell) -> None:
-    """A leak of descriptors stays the job's own problem, and it cannot raise its limit."""
+def test_open_files_and_core_dumps_are_bounded(cell: Cell) -> None:
+    """A leak of descriptors stays the job's own problem, it cannot raise its limit, and a crash dumps no memory."""
     code = (
         "import resource\n"
         "held = []\n"
@@ -296,8 +313,9 @@ def test_open_files_are_bounded(cell: Cell) -> None:
         "held.clear()\n"
         "try: resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))\n"
         "except (OSError, ValueError): print('refused')\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
     )
-    assert cell.run(code, limits=Limits(open_files=40, wall_s=60.0)).stdout == b"40\nrefused\n"
+    assert cell.run(code, limits=Limits(open_files=40, wall_s=60.0)).stdout == b"40\nrefused\n(0, 0)\n"
 
 
 def test_jobs_run_beside_one_another(cell: Cell) -> None:

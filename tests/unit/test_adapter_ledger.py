@@ -163,22 +163,6 @@ def test_a_permit_is_used_once(ledger: SqlLedger) -> None:
     ledger.append([note("x", "a")], consume_nonce="n2")
 
 
-def test_a_permit_used_by_two_threads_at_once_is_used_once(ledger: SqlLedger) -> None:
-    """Also when both are served by one transaction."""
-    outcomes: list[str] = []
-
-    def attempt() -> None:
-        try:
-            ledger.append([note("x")], consume_nonce="n")
-            outcomes.append("won")
-        except Refused:
-            outcomes.append("lost")
-
-    run_together([threading.Thread(target=attempt) for _ in range(8)])
-    assert sorted(outcomes) == ["lost"] * 7 + ["won"]
-    assert rows(ledger) == 1
-
-
 BAD_BODIES = {
     "NaN": {"x": float("nan")},
     "too large a number": {"x": 2**60},
@@ -265,17 +249,19 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.001)
 
 
-def held_up(ledger: SqlLedger, drafts: list[Draft], errors: list[BaseException]) -> int:
-    """Appends each draft from a thread of its own while the database is held; returns how many transactions it took."""
+def held_up(
+    ledger: SqlLedger, wishes: list[list[Draft]], errors: list[BaseException], nonce: str | None = None
+) -> int:
+    """Appends each wish from a thread of its own while the database is held; returns how many transactions it took."""
     commits: list[int] = []
 
-    def attempt(draft: Draft) -> None:
+    def attempt(wish: list[Draft]) -> None:
         try:
-            ledger.append([draft])
+            ledger.append(wish, consume_nonce=nonce)
         except BaseException as error:  # noqa: BLE001 - an interrupt is an outcome too
             errors.append(error)
 
-    threads = [threading.Thread(target=attempt, args=(draft,)) for draft in drafts]
+    threads = [threading.Thread(target=attempt, args=(wish,)) for wish in wishes]
     with writing(ledger._engine):
         threads[0].start()
         wait_for(lambda: ledger._commits._writing)
@@ -291,7 +277,7 @@ def held_up(ledger: SqlLedger, drafts: list[Draft], errors: list[BaseException])
 def test_callers_that_wait_are_written_in_one_transaction(ledger: SqlLedger) -> None:
     """Twenty callers: the one who came first, and then all others together."""
     errors: list[BaseException] = []
-    assert held_up(ledger, [note(str(n)) for n in range(20)], errors) == 2
+    assert held_up(ledger, [[note(str(n))] for n in range(20)], errors) == 2
     assert not errors
     assert sorted(entry.body["text"] for entry in ledger.entries()) == sorted(str(n) for n in range(20))
     assert ledger.verify().size == 20
@@ -299,18 +285,43 @@ def test_callers_that_wait_are_written_in_one_transaction(ledger: SqlLedger) -> 
 
 def test_one_bad_request_does_not_take_its_neighbours_down(ledger: SqlLedger) -> None:
     """Requests that share a transaction are refused one by one."""
-    bad = Draft(kind="note", actor="ada", stream="s", body={"x": float("inf")})
+    bad = [note("a good entry of a bad request"), Draft(kind="note", actor="ada", stream="notes", body={"x": 2**60})]
     errors: list[BaseException] = []
-    assert held_up(ledger, [note("1"), note("2"), bad, note("3"), bad, note("4")], errors) == 2
+    assert held_up(ledger, [[note("1")], [note("2")], bad, [note("3")], bad, [note("4")]], errors) == 2
     assert [type(error) for error in errors] == [InvalidInput] * 2
     assert sorted(entry.body["text"] for entry in ledger.entries()) == ["1", "2", "3", "4"]
+    assert ledger.verify().size == 4
+
+
+def test_a_permit_used_by_several_callers_of_one_transaction_is_used_once(ledger: SqlLedger) -> None:
+    """The one who came first keeps what it did; each of the others is refused, and nobody else is harmed."""
+    errors: list[BaseException] = []
+    assert held_up(ledger, [[note("x", "other")]], errors) == 1
+    assert held_up(ledger, [[note(str(n))] for n in range(8)], errors, nonce="n") == 2
+    assert [type(error) for error in errors] == [Refused] * 7
+    assert len(ledger.stream("notes")) == 1
+    errors.clear()
+    with writing(ledger._engine) as connection:
+        connection.execute(delete(nonces))
+    first = threading.Thread(target=ledger.append, args=([note("not resting on it")],))
+    with writing(ledger._engine):
+        first.start()
+        wait_for(lambda: ledger._commits._writing)
+        others = [threading.Thread(target=attempt_with, args=(ledger, "n", errors)) for _ in range(4)]
+        for thread in others:
+            thread.start()
+        wait_for(lambda: len(ledger._commits._waiting) == 4)
+    for thread in (first, *others):
+        thread.join()
+    assert [type(error) for error in errors] == [Refused] * 3
+    assert len(ledger.stream("notes")) == 3
 
 
 def test_a_group_is_limited_and_the_rest_follows(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is forgotten when more wait than one transaction takes."""
     monkeypatch.setattr(group_commit, "MAX_GROUP", 4)
     errors: list[BaseException] = []
-    assert held_up(ledger, [note(str(n)) for n in range(11)], errors) == 4  # 1 + 4 + 4 + 2
+    assert held_up(ledger, [[note(str(n))] for n in range(11)], errors) == 4  # 1 + 4 + 4 + 2
     assert not errors
     assert ledger.verify().size == 11
 
@@ -326,7 +337,7 @@ def test_a_database_that_fails_fails_every_waiting_caller_and_none_later(
     errors: list[BaseException] = []
     with monkeypatch.context() as broken:
         broken.setattr(group_commit._Group, "write", full)
-        held_up(ledger, [note(str(n)) for n in range(5)], errors)
+        held_up(ledger, [[note(str(n))] for n in range(5)], errors)
     assert [str(error) for error in errors] == [str(Unavailable("the disk is full"))] * 5
     assert rows(ledger) == 0
     ledger.append([note("back")])
@@ -343,7 +354,7 @@ def test_an_interrupt_hits_one_caller_and_is_told_to_the_others(
     errors: list[BaseException] = []
     with monkeypatch.context() as broken:
         broken.setattr(group_commit._Group, "write", interrupted)
-        held_up(ledger, [note(str(n)) for n in range(5)], errors)
+        held_up(ledger, [[note(str(n))] for n in range(5)], errors)
     hit = [error for error in errors if isinstance(error, KeyboardInterrupt)]
     assert len(hit) == 2  # who wrote the first group, and who wrote the second
     assert [type(error) for error in errors if error not in hit] == [Unavailable] * 3

@@ -52,13 +52,18 @@ def test_the_worked_example_comes_out_as_printed() -> None:
 def test_names_are_sorted_by_utf16_code_units() -> None:
     """Section 3.2.3: the listed property names sort as listed."""
     value = {"\u20ac": 1, "\r": 2, "\ufb33": 3, "1": 4, "\U0001f600": 5, "\u0080": 6, "\u00f6": 7}
-    order = [canonical({name: 0}).decode()[2:-4] for name in ("\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33")]
+    order = [
+        canonical({name: 0}).decode()[2:-4]
+        for name in ("\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33")
+    ]
     text = canonical(value).decode()
     places = [text.index(name) for name in order]
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, {"a": "\ud800"}], ids=["nan", "inf", "2**53", "surrogate"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 2**53, {"a": "\ud800"}], ids=["nan", "inf", "2**53", "surrogate"]
+)
 def test_what_has_no_canonical_form_is_refused(value: object) -> None:
     """Values outside I-JSON are an error, never a guess."""
     with pytest.raises(InvalidInput):

@@ -38,7 +38,9 @@ def test_lines_of_other_signers_are_left_alone() -> None:
     assert open_note(more, name=NAME, public_key=PUBLIC) == TEXT.encode()
 
 
-@pytest.mark.parametrize("note", [b"", b"text\n", TEXT.encode() + b"\n", NOTE[:-20]], ids=["empty", "text", "unsigned", "cut"])
+@pytest.mark.parametrize(
+    "note", [b"", b"text\n", TEXT.encode() + b"\n", NOTE[:-20]], ids=["empty", "text", "unsigned", "cut"]
+)
 def test_what_is_not_signed_is_refused(note: bytes) -> None:
     """No signature line of this key means no text."""
     with pytest.raises(NotVerified):

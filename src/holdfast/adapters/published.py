@@ -72,10 +72,13 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
         raise NotFound(f"{what} is missing", place=str(path), remedy="Publish it from the control plane.") from None
     except OSError as error:
         raise Unavailable(f"{what} cannot be read: {error.strerror}", place=str(path)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InvalidInput(f"{what} is not a regular file", place=str(path))
-        data = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise InvalidInput(f"{what} is too long", place=str(path), expected=f"at most {limit} bytes")
     return data

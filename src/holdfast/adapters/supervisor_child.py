@@ -1,4 +1,4 @@
-"""A gateway started from another process of ours: the demo, or a test. It is stopped when its starter is done with it."""
+"""A gateway started by another process of ours, the demo or a test, and stopped when that is done with it."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ class Child:
         self._ready_file, self._log = ready_file, log
         ready_file.unlink(missing_ok=True)
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command line
                 [sys.executable, "-m", "holdfast", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

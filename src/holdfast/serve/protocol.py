@@ -5,9 +5,9 @@ The binary tensor extension is not spoken; a request that uses it is refused. A 
 name every field, so that nothing unknown, repeated in depth or of another type survives it.
 """
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -154,39 +154,36 @@ def _words(error: Exception) -> str:
     return "the body is not valid JSON"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowReader:
-    """Decodes the body of `/predict` for one model: rows whose keys are exactly its inputs."""
+class _Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    rows: list[dict[str, float]]
 
-    width: int
-    _decoder: msgspec.json.Decoder[Any]
-    _colons: int  # that the keys of one row bring along
 
-    @classmethod
-    def of(cls, names: Sequence[str]) -> "RowReader":
-        """Return the reader for these inputs, in this order."""
-        fields = [(f"input_{position}", float) for position in range(len(names))]
-        rename = {field: name for (field, _), name in zip(fields, names, strict=True)}
-        row = msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False)
-        body = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True, frozen=True, gc=False)  # type: ignore[valid-type]
-        colons = len(names) + sum(name.count(":") for name in names)
-        return cls(width=len(names), _decoder=msgspec.json.Decoder(body), _colons=colons)
+_ROWS: Final = msgspec.json.Decoder(_Rows)
 
-    def decode(self, body: bytes) -> list[float]:
-        """Return the rows' values flat, in row-major order.
 
-        Raises:
-            Malformed: Anything else, a key given twice included.
-        """
-        try:
-            rows = self._decoder.decode(body).rows
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise Malformed(_words(error)) from None
-        # The decoder keeps the last of two equal keys. All values are numbers, so each colon belongs to a key, and one
-        # colon too many is a key given twice.
-        if body.count(b":") > 1 + len(rows) * self._colons:
-            raise Malformed("a key is given twice")
-        return [value for row in rows for value in msgspec.structs.astuple(row)]
+def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
+    """Return the values of a plain request flat, in row-major order and the order of `names`.
+
+    Raises:
+        Malformed: It is no list of rows whose keys are exactly these names, each once.
+    """
+    try:
+        rows = _ROWS.decode(body).rows
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(_words(error)) from None
+    # The decoder above keeps the last of two equal keys, and nobody knows which one was meant.
+    json.loads(body, object_pairs_hook=_distinct)
+    wanted = set(names)
+    for number, row in enumerate(rows):
+        if row.keys() != wanted:
+            missing, unknown = len(wanted - row.keys()), len(row.keys() - wanted)
+            raise Malformed(f"in row {number}, {missing} inputs are missing and {unknown} are unknown")
+    return [row[name] for row in rows for name in names]
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise Malformed("a key is given twice")
 
 
 class _Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -55,7 +55,7 @@ def export_estimator(estimator: Any, features: int, classes: Sequence[str]) -> b
 def _check_estimator(estimator: Any, classes: int) -> None:
     kind = type(estimator).__name__
     if isinstance(estimator, type):
-        raise RecipeFaultError(f"the recipe returned the class {estimator.__name__}", expected="a fitted instance of it")
+        raise RecipeFaultError(f"the recipe returned the class {estimator.__name__}", expected="a fitted object")
     if not callable(getattr(estimator, "predict_proba", None)):
         raise RecipeFaultError(f"the recipe returned a {kind}, which has no predict_proba", expected=EXPORTABLE)
     known = getattr(estimator, "classes_", None)

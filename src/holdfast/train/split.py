@@ -1,7 +1,7 @@
 """Splits: which rows are learned from, tuned on, and kept sealed for the one honest answer at the end.
 
-Decided by a hash of seed and id, so that the order of the table does not matter; stratified by class; an entity (all rows
-of one id) is on one side only. Rows of different entities can still be alike: `repeated_rows` says which.
+Decided by a hash of seed and id, so that the order of the table does not matter; stratified by class; an entity (all
+rows of one id) is on one side only. Rows of different entities can still be alike: `repeated_rows` says which.
 """
 
 import hashlib

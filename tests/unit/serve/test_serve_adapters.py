@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -29,9 +30,13 @@ def test_a_model_answers_with_labels_and_probabilities() -> None:
     assert probabilities[:, 1] == pytest.approx(1 / (1 + np.exp(-scores)), abs=1e-6)
 
 
-def graph(**changes: object) -> bytes:
+def graph(**changes: Any) -> bytes:
     """A model whose input or outputs are not what the gateway serves."""
-    kinds = {"input": TensorProto.FLOAT, "label": TensorProto.INT64, "probabilities": TensorProto.FLOAT} | changes
+    kinds: dict[str, Any] = {
+        "input": TensorProto.FLOAT,
+        "label": TensorProto.INT64,
+        "probabilities": TensorProto.FLOAT,
+    } | changes
     nodes = [
         helper.make_node("Cast", [str(kinds.get("named", "input"))], ["real"], to=TensorProto.FLOAT),
         helper.make_node("Softmax", ["real"], ["soft"]),
@@ -70,7 +75,9 @@ def test_bytes_that_are_no_model_of_ours_do_not_load(model: bytes, words: str) -
         OnnxRuntime().load(model, features=3, classes=3)
 
 
-def test_a_model_that_keeps_tensors_in_files_beside_it_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_keeps_tensors_in_files_beside_it_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the verified bytes are the model: a file that they point at was never verified."""
     (tmp_path / "weights").write_bytes(np.zeros((3, 2), dtype=np.float32).tobytes())
     monkeypatch.chdir(tmp_path)
@@ -159,7 +166,9 @@ def test_what_is_kept_is_recalled_by_the_next_process(tmp_path: Path) -> None:
     assert memory(tmp_path).recall() == kept
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"epoch":"7"}', b'{"epoch":7,"more":1}', b"\xff", b" " * (MAX_MEMORY + 1)])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"epoch":"7"}', b'{"epoch":7,"more":1}', b"\xff", b" " * (MAX_MEMORY + 1)]
+)
 def test_a_memory_that_cannot_be_read_is_an_error_and_no_fresh_start(tmp_path: Path, content: bytes) -> None:
     """Forgetting would let older tables in again."""
     (tmp_path / "state.json").write_bytes(content)
@@ -172,7 +181,9 @@ def test_a_memory_that_cannot_be_read_is_an_error_and_no_fresh_start(tmp_path: P
 
 def test_what_several_workers_keep_never_falls(tmp_path: Path) -> None:
     """Workers keep epochs in any order at once: the highest one stays."""
-    threads = [threading.Thread(target=memory(tmp_path).keep, args=(Remembered(epoch=epoch),)) for epoch in (3, 9, 1, 7, 5)]
+    threads = [
+        threading.Thread(target=memory(tmp_path).keep, args=(Remembered(epoch=epoch),)) for epoch in (3, 9, 1, 7, 5)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -198,8 +209,6 @@ def test_a_memory_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("workers", [0, -1, 257])
 def test_a_number_of_workers_that_makes_no_sense_is_refused(workers: int) -> None:
     """Before anything is bound or forked."""
-    supervisor = Supervisor(
-        host="127.0.0.1", port=0, workers=workers, work=lambda *_: None, on_ready=lambda _: None
-    )
+    supervisor = Supervisor(host="127.0.0.1", port=0, workers=workers, work=lambda *_: None, on_ready=lambda _: None)
     with pytest.raises(InvalidInput, match="workers"):
         supervisor.run()

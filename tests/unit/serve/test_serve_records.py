@@ -128,7 +128,8 @@ def meter() -> Meter:
 
 @given(
     st.lists(
-        st.lists(st.tuples(st.floats(-1, 2, width=32), st.floats(-5, 15, width=32)), min_size=1, max_size=4), max_size=12
+        st.lists(st.tuples(st.floats(-1, 2, width=32), st.floats(-5, 15, width=32)), min_size=1, max_size=4),
+        max_size=12,
     ),
     st.sets(st.integers(0, 12)),
 )

@@ -94,12 +94,12 @@ def run_confined(job: Job, walls: Walls) -> JobResult:
             start_new_session=True,
         )
         told_end.close()
-        run = _Run(process, leash, told, job, ends_at=started + job.limits.wall_s)
+        run = _Run(process, leash, told, job, walls.tier)
         try:
-            run.follow()
+            run.follow(ends_at=started + job.limits.wall_s)
         finally:
-            run.end(walls.tier)
-    return run.result(walls.tier, wall_s=time.monotonic() - started)
+            run.end()
+    return run.result(wall_s=time.monotonic() - started)
 
 
 def _pipe(held: ExitStack) -> tuple[FileIO, FileIO]:
@@ -128,20 +128,18 @@ def _plan(job: Job, walls: Walls) -> dict[str, Any]:
 class _Run:
     """The pipes of one running job, and what came out of them."""
 
-    def __init__(
-        self, process: "subprocess.Popen[bytes]", leash: FileIO, told: FileIO, job: Job, *, ends_at: float
-    ) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", leash: FileIO, told: FileIO, job: Job, tier: Tier) -> None:
         self.process = process
         self.leash = leash
         self.told = told
+        self.tier = tier
         self.output_limit = job.limits.output_bytes
-        self.ends_at = ends_at
         self.late = False
         self.unsent = memoryview(job.stdin)
         self.out, self.err, self.report = bytearray(), bytearray(), bytearray()
 
-    def follow(self) -> None:
-        """Move bytes until every pipe is closed; ask the warden to end a job that is out of time."""
+    def follow(self, *, ends_at: float) -> None:
+        """Move bytes until every pipe is closed; have a job ended that is out of time, or whose warden has died."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._pipe("stdout"), selectors.EVENT_READ, (self.out, self.output_limit))
             selector.register(self._pipe("stderr"), selectors.EVENT_READ, (self.err, self.output_limit))
@@ -149,16 +147,18 @@ class _Run:
             os.set_blocking(self._pipe("stdin"), False)
             selector.register(self._pipe("stdin"), selectors.EVENT_WRITE)
             while selector.get_map():
-                left = self.ends_at - time.monotonic()
+                left = ends_at - time.monotonic()
                 if left <= 0 and self.late:
-                    return  # the warden itself does not answer: `end` does without it
+                    return  # the warden does not answer: `end` does without it
                 if left <= 0:
-                    self.late, self.ends_at = True, time.monotonic() + GRACE_S
+                    self.late, ends_at = True, time.monotonic() + GRACE_S
                     self._stop()
                 for key, _events in selector.select(max(left, 0.0)):
                     done = self._feed(key.fd) if key.data is None else _drain(key.fd, *key.data)
                     if done:
                         selector.unregister(key.fileobj)
+                    if done and key.fd == self.told.fileno() and "status" not in self._reports():
+                        self._kill()
 
     def _pipe(self, name: str) -> int:
         return int(getattr(self.process, name).fileno())
@@ -183,17 +183,21 @@ class _Run:
         with suppress(BrokenPipeError):  # it has ended already
             self.leash.write(b".")
 
-    def end(self, tier: Tier) -> None:
+    def _kill(self) -> None:
+        """End the job without its warden."""
+        self.process.kill()  # with namespaces, everything in them dies with this
+        group = self._reports().get("group")
+        if group is not None and self.tier is Tier.PROCESS:  # elsewhere the number means nothing on this side
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+
+    def end(self) -> None:
         """Leave nothing running, whatever state the run is in, and close every pipe."""
         self._stop()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self.process.wait(GRACE_S)
-        group = self._reports().get("group")
-        if self.process.poll() is None or self.process.returncode != 0:
-            self.process.kill()
-            if group is not None and tier is Tier.PROCESS:  # elsewhere the number means nothing on this side
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(group, signal.SIGKILL)
+        except subprocess.TimeoutExpired:
+            self._kill()
         for name in ("stdin", "stdout", "stderr"):
             self._close(name)
         self.process.wait()
@@ -205,7 +209,7 @@ class _Run:
                 reports |= json.loads(line)
         return reports
 
-    def result(self, tier: Tier, *, wall_s: float) -> JobResult:
+    def result(self, *, wall_s: float) -> JobResult:
         """Return how the job ended.
 
         Raises:
@@ -216,7 +220,7 @@ class _Run:
             said = reports.get("refused") or self.err.decode(errors="replace").strip() or "it ended without a word"
             raise SandboxUnavailable(
                 f"a job could not be confined: {said}",
-                place=f"sandbox tier {tier}",
+                place=f"sandbox tier {self.tier}",
                 expected="a kernel that grants what `holdfast.adapters.sandbox.probe` found",
             )
         status = reports.get("status")
@@ -228,7 +232,7 @@ class _Run:
             stderr=bytes(self.err),
             wall_s=wall_s,
             cpu_s=reports.get("cpu_s"),
-            tier=tier,
+            tier=self.tier,
         )
 
     def _how(self, cause: str | None, code: int | None) -> JobEnd:

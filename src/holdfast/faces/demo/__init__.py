@@ -1,7 +1,7 @@
 """The demo: chapter one tells the whole way of a model, with attacks that fail in front of the reader.
 
-Everything it shows is done by the same functions that the commands call, on a real workspace in a folder of its own, with
-a gateway in a process of its own. A chapter is a function over a `Stage`; later chapters can be run alone.
+Everything it shows is done by the same functions that the commands call, on a real workspace in a folder of its own,
+with a gateway in a process of its own. A chapter is a function over a `Stage`; later chapters can be run alone.
 """
 
 import shutil

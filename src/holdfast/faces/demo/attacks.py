@@ -53,7 +53,7 @@ def changed_model_file(stage: Stage, plant: Plant) -> None:
 
 
 def unsigned_release(stage: Stage, plant: Plant) -> None:
-    """Route to another release without the registry's signature: the attacker edits the table and keeps the old seal."""
+    """Route to another release without the registry's signature: edit the table and keep the old seal."""
 
     def attack(published: Path) -> None:
         path = published / "routes.dsse.json"

@@ -36,6 +36,7 @@ from holdfast.lifecycle.verbs import evidence_on
 BATCH: Final = 2  # rows of one call of the demo's traffic
 PACE_S: Final = 0.004  # between two calls: below what one key may make
 TELL_S: Final = 0.5  # for the gateway to write what it saw
+RESCALED: Final = 4  # the first measurements: mean radius, texture, perimeter and area
 MAX_ROUNDS: Final = 12  # of traffic, until the canary has seen enough
 WAY: Final = "1. From rows to a release"
 GATE: Final = "2. The gate, and the first answer"
@@ -50,6 +51,7 @@ def whole_way(stage: Stage) -> None:
     write_data(source, stage.root)
     app.init(stage.root, tell=stage.tell)
     stage.show(WAY, "workspace", "made", "a key for each role, encrypted at rest; a ledger; a trust root")
+    _show_tiers(stage)
     with app.open_plant(stage.root, tell=stage.tell) as plant:
         first = _candidate(stage, plant, kind="weak")
         _show_data(stage, plant, first)
@@ -66,6 +68,16 @@ def whole_way(stage: Stage) -> None:
             _drift(stage, plant, gateway, key, second, third)
         stage.proof = why(plant)
     stage.show(TRAFFIC, "holdfast why", "verified", stage.proof.says)
+
+
+def _show_tiers(stage: Stage) -> None:
+    """Say which sandbox tiers this machine has, and what a missing one would add."""
+    for tier in app.sandbox(tell=stage.tell).document["tiers"]:
+        if tier["available"]:
+            stage.show(WAY, f"sandbox tier {tier['tier']}", "there", tier["adds"])
+        else:
+            words = f"{'; '.join(tier['missing'])}. It would add: {tier['adds']}"
+            stage.show(WAY, f"sandbox tier {tier['tier']}", "missing", words)
 
 
 def _candidate(stage: Stage, plant: Plant, **params: Any) -> Reply:
@@ -186,7 +198,7 @@ def _canary(stage: Stage, plant: Plant, gateway: Running, key: str) -> Reply:
 def _drift(stage: Stage, plant: Plant, gateway: Running, key: str, second: Reply, third: Reply) -> None:
     """Send traffic that drifts: a scanner was recalibrated. It is noticed, and the release before answers again."""
     rows = _rows(plant, third)
-    drifted = rows * np.where(np.arange(rows.shape[1]) < 4, 1.35, 1.0)  # the four mean size and shape measurements
+    drifted = rows * np.where(np.arange(rows.shape[1]) < RESCALED, 1.35, 1.0)
     _traffic(gateway, key, _model(plant), drifted)
     seen = look(plant)
     stage.expect(any(item.signal is Signal.DRIFT for item in seen.raised), "drifted traffic raises a signal")

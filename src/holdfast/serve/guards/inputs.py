@@ -26,9 +26,9 @@ from holdfast.serve.protocol import (
     InferRequest,
     Malformed,
     Operation,
-    RowReader,
     Tensor,
     decode_infer,
+    decode_rows,
 )
 from holdfast.serve.refusals import INVALID_INPUT, MALFORMED, NO_SUCH_PATH
 
@@ -52,7 +52,6 @@ class Domain:
     """The inputs of one release, ready to be compared with; arrays have shape (features,)."""
 
     names: tuple[str, ...]
-    reader: RowReader
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     lowest: NDArray[np.float32]
@@ -75,9 +74,7 @@ class Domain:
             highest.append(min(top + reach, _FLOAT32))
         arrays = [np.array(bounds, dtype=np.float32) for bounds in (low, high, lowest, highest)]
         names = tuple(field.name for field in signature.inputs)
-        return cls(
-            names=names, reader=RowReader.of(names), low=arrays[0], high=arrays[1], lowest=arrays[2], highest=arrays[3]
-        )
+        return cls(names=names, low=arrays[0], high=arrays[1], lowest=arrays[2], highest=arrays[3])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +110,7 @@ class ValidInput:
 
     def _rows(self, call: Call, domain: Domain) -> NDArray[np.float32]:
         if call.operation == Operation.PREDICT:
-            flat = domain.reader.decode(call.body)
+            flat = decode_rows(call.body, domain.names)
             return _array(flat, len(flat) // len(domain.names), len(domain.names), self.max_rows)
         request = decode_infer(call.body)
         _check_request(request)
