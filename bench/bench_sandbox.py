@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def confined(sandbox: Sandbox, folder: Path) -> Way:
 
 def peer(folder: Path) -> Way:
     """Return the way of running lines under sandlock, with the same files and limits as far as it has them."""
-    import sandlock  # noqa: PLC0415 - it may be absent
+    import sandlock
 
     readable = [str(path) for path in runtime_paths() if not path.is_relative_to("/proc")]
 
@@ -99,11 +100,12 @@ def _ways(folder: Path) -> dict[str, Way]:
 
 
 def _versions() -> str:
-    installed = {name: importlib.util.find_spec(name) and importlib.metadata.version(name) for name in ("sandlock",)}
-    bwrap = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    parts = (f"Python {platform.python_version()}", f"Linux {platform.release()}", bwrap or "no bwrap")
-    cores = f"{os.cpu_count()} processors"
-    return ", ".join((*parts, *(f"{name} {version}" for name, version in installed.items() if version), cores))
+    parts = [f"Python {platform.python_version()}", f"Linux {platform.release()}", f"{os.cpu_count()} processors"]
+    if shutil.which("bwrap"):
+        parts.append(subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=True).stdout.strip())
+    if importlib.util.find_spec("sandlock"):
+        parts.append(f"sandlock {importlib.metadata.version('sandlock')}")
+    return ", ".join(parts)
 
 
 def main(rounds: int) -> None:

@@ -6,6 +6,7 @@ What a workspace holds and who may unlock it is decided here; what is done with 
 import getpass
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,38 +17,38 @@ import msgspec
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
-from holdfast.adapters.durable import PRIVATE_DIRECTORY, write_new
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
-from holdfast.adapters.published import read_bounded, replace_durably
+from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
-from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
-from holdfast.core.policy import Policy, parse_policy
+from holdfast.core.policy import parse_policy
 from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
 from holdfast.core.trust import ROLES, Trust
+from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Home, Plant
+from holdfast.lifecycle.policies import load_policy, shipped_policies
 from holdfast.lifecycle.reply import Progress, Reply, Table
-from holdfast.lifecycle.runner import read_project_file
-from holdfast.lifecycle.starter import PROJECT_FILE, RECIPE
+from holdfast.lifecycle.starter import write_starter
 
 CARD_FILE: Final = "workspace.json"
 TRUST_FILE: Final = "trust.dsse.json"
 ROOT_FILE: Final = "root.json"  # the root keys alone: what a gateway pins
 CREDENTIAL_FILE: Final = "credential.key"
+LEDGER_FILE: Final = "ledger.db"
 MAX_CARD: Final = 64 * 1024  # bytes of the workspace's card and of the pinned root
+MAX_OWNER: Final = 200  # characters of a person's name and address
 GATEWAY: Final = "gateway"
+PUBLISHED: Final = "published"
 ONLINE_ROLES: Final = tuple(role for role in ROLES if role != GATEWAY)
-POLICY_DIRECTORIES: Final = (
-    Path(__file__).resolve().parents[2] / "policies",  # a checkout
-    Path(__file__).resolve().parent / "_policies",  # an installed wheel
-)
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,54 +58,94 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     owner: str
 
 
+def silent(_: Progress) -> None:
+    """Tell nobody: for programs, which read the reply."""
+
+
 def init(
-    root: Path, *, tell: Callable[[Progress], None], owner: str | None = None, passphrase_file: Path | None = None
+    root: Path,
+    *,
+    tell: Callable[[Progress], None] = silent,
+    owner: str | None = None,
+    passphrase_file: Path | None = None,
 ) -> Reply:
     """Make a workspace in a project's folder: a key for each role, a ledger, a trust root, a gateway's identity.
 
+    It is made beside its place and moved there last: one that is there is whole, whenever the process dies. What a
+    killed process leaves is a folder `.holdfast-…` that nothing reads, and an unlock secret that opens nothing.
+
     Raises:
-        Conflict: There is a workspace already.
-        InvalidInput: Nobody is named who answers for it.
+        Conflict: There is a workspace already, or the folder lies inside one.
+        InvalidInput: Nobody is named who answers for it, or the passphrase is too easily guessed.
+        Unavailable: It cannot be written.
     """
     home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
-    if home.workspace.exists():
-        raise Conflict(
-            "there is a workspace here already", place=str(home.workspace), remedy="Use it, or another folder."
-        )
-    answers = owner or _declared_owner(home) or getpass.getuser()
-    if not answers.isprintable() or not answers.strip():
-        raise InvalidInput("nobody answers for this workspace", expected="--owner NAME")
+    _refuse_taken(home)
+    answers = _owner(home, owner)
     card = Card(name=f"holdfast/{secrets.token_hex(8)}", owner=answers)
+    unlock, made = _new_unlock(settings, card, passphrase_file, outside=home.root)
     building = home.workspace.with_name(f".holdfast-{secrets.token_hex(4)}")
-    unlock = _new_unlock(settings, card, passphrase_file, outside=home.root)
-    _build(Home(root=home.root), building, card, unlock, clock)
-    building.rename(home.workspace)  # whole or not at all
+    try:
+        _build(building, card, unlock, clock)
+        started = write_starter(home, answers)
+        _move_into_place(building, home)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        if made is not None:
+            made.unlink(missing_ok=True)
+        raise
     tell(Progress(stage="init", state="finished", words=f"{len(ROLES)} keys, encrypted at rest, one for each role"))
-    started = _write_starter(home, answers)
     says = f"Workspace {card.name} belongs to {answers}. "
     says += f"Its keys are unlocked by {unlock.place}: keep a copy of that file elsewhere." if unlock.place else ""
     says += " A project file and a recipe were written: fill them in, then `holdfast run`." if started else ""
     return Reply(says=says.strip(), document={"workspace": card.name, "owner": answers, "unlock": str(unlock.place)})
 
 
-def _build(home: Home, building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
+def _refuse_taken(home: Home) -> None:
+    """Refuse a folder that holds a workspace, or lies inside one."""
+    if home.workspace.exists() or home.workspace.is_symlink():
+        raise Conflict(
+            "there is a workspace here already", place=str(home.workspace), remedy="Use it, or another folder."
+        )
+    inside = next((folder for folder in (home.root, *home.root.parents) if (folder / CARD_FILE).is_file()), None)
+    if inside is not None and (inside / ROOT_FILE).is_file():
+        raise Conflict("this folder lies inside a workspace", place=str(inside), remedy="Use the project's own folder.")
+
+
+def _owner(home: Home, named: str | None) -> str:
+    """Return who answers for what is served here: as named, as the project file says, or else whoever types this."""
+    try:
+        answers = named or _declared_owner(home) or getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as containers have them
+        answers = ""
+    if not answers.isprintable() or not answers.strip() or len(answers) > MAX_OWNER:
+        expected = f"--owner NAME, up to {MAX_OWNER} printable characters"
+        raise InvalidInput("nobody is named who answers for this workspace", place=str(home.root), expected=expected)
+    return answers
+
+
+def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
     """Fill a folder beside the workspace's place with all that belongs in it."""
-    building.mkdir(mode=PRIVATE_DIRECTORY)
+    try:
+        building.mkdir(mode=PRIVATE_DIRECTORY)
+        (building / GATEWAY).mkdir(mode=PRIVATE_DIRECTORY)
+        (building / PUBLISHED).mkdir(mode=PRIVATE_DIRECTORY)
+    except OSError as error:
+        raise Unavailable(f"the workspace cannot be written: {error.strerror}", place=str(building.parent)) from error
     keys = create_keys(building / "keys", ONLINE_ROLES, owner=card.owner, clock=clock, unlock=unlock)
-    (building / GATEWAY).mkdir(mode=PRIVATE_DIRECTORY)
     # The gateway's secret lies beside its key: it must start without a person, and it can only sign telemetry.
     own = create_unlock_file(building / GATEWAY / "unlock", outside=building / GATEWAY / "keys")
     identity = create_keys(
         building / GATEWAY / "keys", [GATEWAY], owner=f"gateway/{secrets.token_hex(4)}", clock=clock, unlock=own
     )
     write_new(building / GATEWAY / CREDENTIAL_FILE, os.urandom(32))
-    trust = _first_trust(card, keys, identity, clock)
+    trust = _first_trust(card, keys, identity)
     root = msgspec.structs.replace(trust, keys=trust.of_role("root"), policies=())
     write_new(building / CARD_FILE, msgspec.json.encode(card))
     write_new(building / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / GATEWAY / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / TRUST_FILE, seal(trust, TRUST, [keys.signer("root")]))
-    engine = open_database(building / "ledger.db")
+    engine = open_database(building / LEDGER_FILE)
     ledger = SqlLedger(engine, clock=clock, signer=keys.signer("ledger"), origin=card.name)
     try:
         body = {"workspace": card.name, "trust": digest_bytes((building / TRUST_FILE).read_bytes())}
@@ -113,7 +154,18 @@ def _build(home: Home, building: Path, card: Card, unlock: Unlock, clock: Clock)
         ledger.close()
 
 
-def _first_trust(card: Card, keys: FileKeys, identity: FileKeys, clock: Clock) -> Trust:
+def _move_into_place(building: Path, home: Home) -> None:
+    """Give a finished workspace its name: whole, or not at all."""
+    try:
+        building.rename(home.workspace)
+        sync_directory(home.root)
+    except OSError as error:
+        if home.workspace.exists():
+            raise Conflict("somebody made a workspace here meanwhile", place=str(home.workspace)) from error
+        raise Unavailable(f"the workspace cannot be written: {error.strerror}", place=str(home.root)) from error
+
+
+def _first_trust(card: Card, keys: FileKeys, identity: FileKeys) -> Trust:
     held = (*keys.trusted_keys(), *identity.trusted_keys())
     return Trust(
         workspace=card.name,
@@ -121,16 +173,22 @@ def _first_trust(card: Card, keys: FileKeys, identity: FileKeys, clock: Clock) -
         expires=min(key.not_after for key in held),
         root_threshold=1,  # one machine, one person: `holdfast keys` says so; more roots come with more persons
         keys=held,
-        policies=tuple(sorted(parse_policy(path.read_bytes())[1] for path in _shipped_policies())),
+        policies=tuple(sorted(parse_policy(path.read_bytes())[1] for path in shipped_policies())),
     )
 
 
-def _new_unlock(settings: Settings, card: Card, passphrase: Path | None, *, outside: Path) -> Unlock:
-    """Return what will unlock the keys: a passphrase somebody chose, or a new random secret outside the project."""
+def _new_unlock(
+    settings: Settings, card: Card, passphrase: Path | None, *, outside: Path
+) -> tuple[Unlock, Path | None]:
+    """Return what will unlock the keys, and the file that was made for it.
+
+    It is a passphrase somebody chose, for which nothing is made, or a new random secret outside the project.
+    """
     chosen = passphrase or settings.passphrase_file
     if chosen is not None:
-        return passphrase_file(chosen)
-    return create_unlock_file(_unlock_path(settings, card), outside=outside)
+        return passphrase_file(chosen), None
+    path = _unlock_path(settings, card)
+    return create_unlock_file(path, outside=outside), path
 
 
 def _unlock_path(settings: Settings, card: Card) -> Path:
@@ -144,24 +202,14 @@ def _declared_owner(home: Home) -> str | None:
     return parse_project(read_project_file(home.project_file))[0].project.owner
 
 
-def _write_starter(home: Home, owner: str) -> bool:
-    """Write a project file and a recipe where there is no project yet."""
-    if home.project_file.exists():
-        return False
-    home.project_file.write_text(PROJECT_FILE.format(owner=msgspec.json.encode(owner).decode()), encoding="utf-8")
-    recipe = home.root / "train.py"
-    if not recipe.exists():
-        recipe.write_text(RECIPE, encoding="utf-8")
-    return True
-
-
 @contextmanager
-def open_plant(root: Path, *, tell: Callable[[Progress], None]) -> Iterator[Plant]:
-    """Open a workspace's control plane.
+def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iterator[Plant]:
+    """Open a workspace's control plane. The keys stay locked until something is to be signed.
 
     Raises:
-        NotFound: There is no workspace.
+        NotFound: There is no workspace, or a part of it is gone.
         NotVerified: Its trust document is not signed by its root keys.
+        LedgerBroken: Its ledger is gone, empty or damaged.
     """
     home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
     card = _read_card(home)
@@ -169,28 +217,30 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None]) -> Iterator[Plan
     unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
     keys = open_keys(home.workspace / "keys", unlock)
     trust = read_trust(home, clock)
-    blobs = DiskBlobs(home.workspace / "blobs")
-    ledger = SqlLedger(
-        open_database(home.workspace / "ledger.db"), clock=clock, signer=keys.signer("ledger"), origin=card.name
-    )
+    published = PublishedFolder(home.published)
+    ledger = _open_ledger(home, keys, card, clock)
     try:
         yield Plant(
             home=home,
             origin=card.name,
-            blobs=blobs,
+            blobs=DiskBlobs(home.workspace / "blobs"),
             ledger=ledger,
             keys=keys,
+            unlock=keys.unlock,
             clock=clock,
             entropy=SystemEntropy(),
             trust=trust,
             open_sandbox=open_sandbox,
             load_policy=lambda name: load_policy(name, home.root),
-            publish_blobs=DiskBlobs,
+            published_blobs=DiskBlobs(home.published / "blobs"),
             set_aside=lambda digest: _set_aside(home.published, digest),
             publish=lambda files: _publish(home.published, files),
-            trust_document=(home.workspace / TRUST_FILE).read_bytes,
-            accept_policy=lambda digest: _accept(home, keys, trust, digest),
-            credential_key=(home.gateway / CREDENTIAL_FILE).read_bytes,
+            published_document=lambda name: published.document(name, MAX_ENVELOPE),
+            trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
+            accept_policy=lambda digest: _accept(home, keys, clock, digest),
+            credential_key=lambda: read_private(
+                home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
+            ),
             person=card.owner,
             custody=keys.custody(),
             code=code_digest(),
@@ -198,6 +248,24 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None]) -> Iterator[Plan
         )
     finally:
         ledger.close()
+
+
+def _open_ledger(home: Home, keys: FileKeys, card: Card, clock: Clock) -> SqlLedger:
+    """Open the ledger, which `init` began: one that is gone or empty must not be begun again in silence."""
+    path = home.workspace / LEDGER_FILE
+    remedy = "Restore it from a copy that matches a checkpoint; without one, make a new workspace."
+    if not path.exists():
+        raise LedgerBroken("the ledger is gone", place=str(path), remedy=remedy)
+    ledger = SqlLedger(open_database(path), clock=clock, signer=keys.signer("ledger"), origin=card.name)
+    try:
+        size = ledger.size()
+    except BaseException:
+        ledger.close()
+        raise
+    if size == 0:
+        ledger.close()
+        raise LedgerBroken("the ledger is empty", place=str(path), remedy=remedy)
+    return ledger
 
 
 def _read_card(home: Home) -> Card:
@@ -208,37 +276,52 @@ def _read_card(home: Home) -> Card:
     except NotFound as error:
         remedy = "Change to the project's folder, or make a workspace with `holdfast init`."
         raise NotFound("there is no workspace here", place=str(home.root), remedy=remedy) from error
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(f"the workspace's card cannot be read: {error}", place=str(home.workspace)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        place = str(home.workspace / CARD_FILE)
+        raise NotVerified(f"the workspace's card cannot be read: {error}", place=place) from error
 
 
 def read_trust(home: Home, clock: Clock) -> Trust:
     """Return the workspace's trust document, verified with the root keys that the workspace pins.
 
     Raises:
-        NotVerified: Too few root keys have signed it.
+        NotVerified: Too few root keys have signed it, or it is another workspace's.
     """
+    place = str(home.workspace / ROOT_FILE)
     try:
         root = msgspec.json.decode(read_bounded(home.workspace / ROOT_FILE, MAX_CARD, "the pinned root"), type=Trust)
-    except msgspec.MsgspecError as error:
-        raise NotVerified(f"the pinned root cannot be read: {error}", place=str(home.workspace)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotVerified(f"the pinned root cannot be read: {error}", place=place) from error
+    if root.root_threshold < 1:  # empty means no
+        raise NotVerified("the pinned root asks for no signature", place=place, expected="at least one")
     document = read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
-    return unseal(document, TRUST, root, at=clock.now(), threshold=root.root_threshold).value
+    trust = unseal(document, TRUST, root, at=clock.now(), threshold=root.root_threshold).value
+    if trust.workspace != root.workspace:
+        raise NotVerified("the trust document is another workspace's", place=str(home.workspace / TRUST_FILE))
+    return trust
 
 
-def _accept(home: Home, keys: FileKeys, trust: Trust, policy: Digest) -> None:
-    """Let the root key sign a trust document that also accepts this policy."""
+def _accept(home: Home, keys: FileKeys, clock: Clock, policy: Digest) -> None:
+    """Let the root key sign a trust document that also accepts this policy: on top of the newest, read again here."""
+    trust = read_trust(home, clock)
     newer = msgspec.structs.replace(trust, version=trust.version + 1, policies=tuple(sorted({*trust.policies, policy})))
     replace_durably(home.workspace / TRUST_FILE, seal(newer, TRUST, [keys.signer("root")]))
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replace the gateway's documents one by one, each whole, in the order given."""
-    folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    for name, content in files.items():
-        path = folder / name
-        if not path.exists() or path.read_bytes() != content:
-            replace_durably(path, content)
+    """Replace the gateway's documents one by one, each whole, in the order given; what is as it should be stays."""
+    published = PublishedFolder(folder)
+    try:
+        folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        for name, content in files.items():
+            try:
+                same = published.document(name, len(content)) == content
+            except HoldfastError:  # missing, longer, a link or a pipe: it is replaced, whatever it is
+                same = False
+            if not same:
+                replace_durably(folder / name, content)
+    except OSError as error:
+        raise Unavailable(f"the gateway's folder cannot be written: {error.strerror}", place=str(folder)) from error
 
 
 def _set_aside(published: Path, digest: Digest) -> None:
@@ -246,33 +329,11 @@ def _set_aside(published: Path, digest: Digest) -> None:
     hexadecimal = digest.removeprefix("sha256:")
     damaged = published / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal[2:]
     kept = published / "damaged"
-    kept.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
-    damaged.rename(kept / f"{hexadecimal}.{secrets.token_hex(4)}")
-
-
-def load_policy(name: str, root: Path) -> tuple[Policy, Digest, bytes]:
-    """Return a policy, its digest and its bytes: a shipped one by name, or a file of the project.
-
-    Raises:
-        NotFound: There is no such policy.
-        InvalidInput: It is malformed, or lies outside the project.
-    """
-    shipped = {path.stem: path for path in _shipped_policies()}
-    path = shipped.get(name) or (root / name).resolve()
-    if path not in shipped.values() and not path.is_relative_to(root.resolve()):
-        raise InvalidInput(f"the policy {name!r} lies outside the project", place="holdfast.toml")
-    if not path.is_file():
-        raise NotFound(
-            f"there is no policy {name!r}", place="holdfast.toml", expected=", ".join(sorted(shipped)) + " or a file"
-        )
-    text = path.read_bytes()
-    policy, digest = parse_policy(text)
-    return policy, digest, text
-
-
-def _shipped_policies() -> tuple[Path, ...]:
-    folder = next((folder for folder in POLICY_DIRECTORIES if folder.is_dir()), None)
-    return tuple(sorted(folder.glob("*.toml"))) if folder else ()
+    try:
+        kept.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        damaged.rename(kept / f"{hexadecimal}.{secrets.token_hex(4)}")
+    except OSError as error:
+        raise Unavailable(f"a damaged blob cannot be moved aside: {error.strerror}", place=str(damaged)) from error
 
 
 def unsafe_edit_ledger(root: Path, position: int, old: bytes, new: bytes) -> None:
@@ -291,7 +352,7 @@ def code_digest() -> Digest:
     return manifest(File(path=name, digest=digest_bytes(data), size=len(data)) for name, data in sources).digest
 
 
-def sandbox(*, tell: Callable[[Progress], None]) -> Reply:
+def sandbox(*, tell: Callable[[Progress], None] = silent) -> Reply:
     """Say which sandbox tiers this machine offers, and what is missing for the others."""
     del tell  # nothing here takes long
     reports = probe()

@@ -9,6 +9,7 @@ The supervisor forks workers before anything heavy is imported: that is why this
 Each worker loads for itself, listens once it has loaded, and is ready when it has something to serve.
 """
 
+import gc
 import json
 import os
 import signal
@@ -126,6 +127,8 @@ class Worker:
 
         signal.signal(FLUSH, lambda *_: self._flush.set())
         self._look()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: no later collection needs to walk through it while a caller waits
         threads = [
             threading.Thread(target=self._watch, name="watcher", daemon=True),
             threading.Thread(target=self._record, name="recorder", daemon=True),

@@ -125,7 +125,7 @@ def test_an_edit_with_its_hash_recomputed_is_found_at_the_next_entry(place: int)
 
 @pytest.mark.guarantee("G06")
 def test_an_edit_of_the_last_entry_needs_a_checkpoint() -> None:
-    """Nothing comes after the last entry; an outside checkpoint over it tells, and one before it says how far it holds."""
+    """Nothing comes after the last entry: an outside checkpoint over it tells; one before it says how far all holds."""
     rows = edited(ROWS, len(ROWS) - 1, body={"edited": True})
     assert audit(rows).anchored is None
     assert audit(rows, [witnessed(ROWS, 20)]).anchored == 20
@@ -166,7 +166,7 @@ def test_entries_in_another_order_are_found_and_located(first: int, second: int)
 @pytest.mark.guarantee("G06")
 @given(size=st.integers(0, len(ROWS) - 1), kept=st.integers(1, len(ROWS)))
 def test_a_cut_off_end_is_found_where_a_checkpoint_was_kept(size: int, kept: int) -> None:
-    """Without a checkpoint a shortened ledger is merely unanchored; with one over the lost entries it is broken there."""
+    """Without a checkpoint a shortened ledger is merely unanchored; with one over the lost entries it is broken."""
     rows = ROWS[:size]
     assert audit(rows).anchored is None
     if kept > size:
@@ -178,7 +178,7 @@ def test_a_cut_off_end_is_found_where_a_checkpoint_was_kept(size: int, kept: int
 @pytest.mark.guarantee("G06")
 @given(place=places, kept=st.lists(st.integers(1, len(ROWS)), min_size=1, max_size=3))
 def test_a_rewritten_history_is_located_between_two_checkpoints(place: int, kept: list[int]) -> None:
-    """A forger who makes every hash fit again is caught by a checkpoint kept elsewhere, between it and the one before."""
+    """A forger who makes every hash fit again is caught by a checkpoint kept elsewhere, after the one before it."""
     rows = relinked(edited(ROWS, place, body={"rewritten": True}))
     assert audit(rows).anchored is None
     checkpoints = [witnessed(ROWS, size) for size in kept]

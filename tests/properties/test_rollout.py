@@ -11,14 +11,14 @@ from holdfast.maths.sequential import Block
 from holdfast.rollout import PROMOTED, RETURNED, Share, Verdict, analyse, canary
 
 plans = st.lists(st.floats(0.01, 0.99), max_size=5, unique=True).map(lambda shares: (*sorted(shares), 1.0))
-signals = st.lists(st.sampled_from([Verdict.START, Verdict.WAIT, Verdict.PASS, Verdict.FAIL]), max_size=40)
+signals = st.lists(st.sampled_from([Verdict.START, Verdict.WAIT, Verdict.ADVANCE, Verdict.RETURN]), max_size=40)
 
 
 @pytest.mark.guarantee("G20")
 @given(plans, signals)
 def test_candidate_traffic_never_exceeds_the_step_it_has_earned(plan: tuple[float, ...], told: list[Verdict]) -> None:
-    """Whatever the signals, the share is at most the plan's share after as many passes as were given since the start."""
-    machine, state, passes, share = canary(plan), canary(plan).initial, 0, 0.0
+    """Whatever the signals, the share is at most the plan's after as many advances as were given since the start."""
+    machine, state, advances, share = canary(plan), canary(plan).initial, 0, 0.0
     for signal in told:
         try:
             state, commands = machine.step(state, signal)
@@ -27,35 +27,35 @@ def test_candidate_traffic_never_exceeds_the_step_it_has_earned(plan: tuple[floa
         (command,) = commands
         assert isinstance(command, Share)
         share = command.share
-        passes = {Verdict.START: 0, Verdict.PASS: passes + 1}.get(signal, passes)
-        assert share <= plan[min(passes, len(plan) - 1)]
+        advances = {Verdict.START: 0, Verdict.ADVANCE: advances + 1}.get(signal, advances)
+        assert share <= plan[min(advances, len(plan) - 1)]
 
 
 @pytest.mark.guarantee("G20")
 @given(plans)
 def test_a_failure_leads_back_to_the_baseline_from_every_step(plan: tuple[float, ...]) -> None:
-    """From each state in which a candidate answers, FAIL leads to no candidate traffic at all."""
+    """From each state in which a candidate answers, RETURN leads to no candidate traffic at all."""
     machine = canary(plan)
     steps = [state for state in machine.states() if state.startswith("step-")]
     for state in steps:
-        assert machine.step(state, Verdict.FAIL) == (RETURNED, (Share(0.0),))
+        assert machine.step(state, Verdict.RETURN) == (RETURNED, (Share(0.0),))
     assert len(steps) == len(plan) - 1
 
 
 @given(plans)
-def test_only_passes_lead_to_promotion(plan: tuple[float, ...]) -> None:
-    """One pass a step, and the last one promotes."""
+def test_only_advances_lead_to_promotion(plan: tuple[float, ...]) -> None:
+    """One advance a step, and the last one promotes."""
     machine, state = canary(plan), canary(plan).initial
     state, _ = machine.step(state, Verdict.START)
     for _ in range(len(plan) - 1):
         assert state != PROMOTED
-        state, _ = machine.step(state, Verdict.PASS)
+        state, _ = machine.step(state, Verdict.ADVANCE)
     assert state == PROMOTED
 
 
 @given(st.lists(st.floats(-1, 2), max_size=6))
 def test_a_plan_that_does_not_rise_to_one_is_refused(shares: list[float]) -> None:
-    """No plan can leave a candidate at a share for ever, or lower it on a pass."""
+    """No plan can leave a candidate at a share for ever, or lower it on an advance."""
     rises = bool(shares) and all(a < b for a, b in pairwise(shares)) and shares[0] > 0 and shares[-1] == 1
     if not rises:
         with pytest.raises(InvalidInput):
@@ -78,11 +78,11 @@ def test_silence_earns_nothing() -> None:
 def test_enough_calls_without_harm_pass() -> None:
     """As many calls as the plan asks for, failing no more often than the baseline's."""
     found = analyse([block((0, 10), (0, 90))] * 12, min_requests=100, alpha=0.02)
-    assert found.verdict is Verdict.PASS
+    assert found.verdict is Verdict.ADVANCE
 
 
 def test_a_worse_candidate_fails_before_it_has_seen_all_its_calls() -> None:
     """A candidate that fails every third call is returned, also while it is still waiting for its calls."""
     found = analyse([block((3, 10), (0, 90))] * 5, min_requests=10_000, alpha=0.02)
-    assert found.verdict is Verdict.FAIL
+    assert found.verdict is Verdict.RETURN
     assert "worse" in found.words

@@ -9,7 +9,7 @@ import pytest
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.routes import GuardSpec
 from holdfast.serve.loading import ROUTES_NAME
-from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, ROW, World, with_key
+from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, ROW, Serving, World, with_key
 
 OTHER_KEY = "hf_" + "B" * 43
 
@@ -187,6 +187,55 @@ def test_metrics_are_told_to_this_machine_only(world: World) -> None:
         assert (far.status, far.body) == (404, gateway.call(path="/nothing").body)
 
 
+def scraped(gateway: Serving) -> dict[str, float]:
+    """Every sample of /metrics by its name and labels."""
+    text = gateway.call((), path="/metrics", method="GET", body=b"").body.decode()
+    samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
+
+
+@pytest.mark.requirement("MON-10", by="holdfast.serve.metrics:render")
+def test_response_time_errors_resources_and_throughput_can_be_scraped(world: World) -> None:
+    """The four measures of a service's health, per model and release, as they change."""
+    gateway = world.serve(OnnxRuntime())
+    before = scraped(gateway)
+    for _ in range(3):
+        gateway.call()
+    gateway.call(())
+    state = gateway.gateway.state
+    assert state is not None
+    release = state.routes[MODEL].baseline
+    labels = f'model="{MODEL}",release="{release.short}"'
+    after = scraped(gateway)
+
+    def grew(name: str) -> float:
+        return after[name] - before.get(name, 0.0)
+
+    assert grew(f"holdfast_requests_total{{{labels}}}") == 3  # throughput
+    assert grew(f'holdfast_request_seconds_bucket{{{labels},le="+Inf"}}') == 3  # response time
+    assert grew(f'holdfast_responses_total{{model="{MODEL}",code="200"}}') == 3
+    assert grew(f'holdfast_responses_total{{model="{MODEL}",code="401"}}') == 1  # errors
+    assert grew('holdfast_refusals_total{guard="authenticated",code="HF241"}') == 1
+    assert after["process_cpu_seconds_total"] > before["process_cpu_seconds_total"]  # resources
+    assert after["process_max_resident_memory_bytes"] > 1e6
+
+
+def test_no_caller_can_add_a_series_or_read_what_another_sent(world: World) -> None:
+    """Names that callers make up become no labels: the number of series does not grow with them."""
+    gateway = world.serve(OnnxRuntime())
+    gateway.call((), path="/v2/models/first/infer")
+    scraped(gateway)  # a scrape is a response too
+    before = set(scraped(gateway))
+    for number in range(50):
+        gateway.call((), path=f"/v2/models/guess-{number}/infer")
+        gateway.call(with_key(f"hf_{number}"), path=f"/{number}", method=f"M{number}", peer=f"10.0.0.{number}")
+    added = set(scraped(gateway)) - before
+    assert added <= {
+        'holdfast_responses_total{model="",code="404"}',
+        'holdfast_refusals_total{guard="protocol",code="HF246"}',
+    }
+
+
 SECRETS = (API_KEY.encode(), b"sha256", b"holdfast.", b"Error", b"Traceback", b"/", b"\\", b"onnx", b"python", b"0x")
 PATHS = (
     "",
@@ -296,7 +345,6 @@ def test_scores_are_withheld_where_the_signed_table_says_label_only(world: World
     assert json.loads(gateway.call(path=f"/predict/{MODEL}", body=body).body)["predictions"] == [{"label": "malignant"}]
 
 
-@pytest.mark.requirement("MON-03", by="holdfast.serve.gateway:Gateway._begin")
 def test_one_correlation_id_goes_through_answer_refusal_and_record(world: World) -> None:
     """The id a caller gives comes back with the answer and with a refusal, and stands in the security event."""
     gateway = world.serve(OnnxRuntime())

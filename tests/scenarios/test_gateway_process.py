@@ -189,7 +189,7 @@ def test_the_gateway_holds_no_training_code_and_starts_no_process_once_it_is_rea
     assert started == [f"{gateway.process.pid} os.fork"]
 
 
-@pytest.mark.requirement("SERV-01", by="holdfast.serve.asgi:asgi")
+@pytest.mark.requirement("SERV-01")
 def test_a_client_gets_answers_and_clear_refusals_over_http(start: Callable[..., Process]) -> None:
     """The SDK asks, the gateway answers; each refusal is an error of its own with the gateway's words."""
     gateway = start().ready()

@@ -13,7 +13,8 @@ from holdfast.core.ledger import Draft
 from holdfast.core.seal import EVIDENCE
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release, promote, rollback
-from holdfast.lifecycle.proof import verify, why
+from holdfast.lifecycle.proof import why
+from holdfast.lifecycle.verification import verify
 from holdfast.lifecycle.routing import current_project, standing
 from holdfast.lifecycle.runner import run
 
@@ -157,7 +158,8 @@ def digest_in(folder: bytes, name: str) -> Digest:
 @pytest.mark.requirement("REG-09")
 def test_a_ledger_cut_off_at_its_end_is_found_against_a_checkpoint_kept_elsewhere(plant: Plant, tmp_path: Path) -> None:
     """Restoring an older copy of the whole workspace passes unanchored, and fails against the outside checkpoint."""
-    from holdfast.lifecycle.proof import ledger_checkpoint, ledger_verify
+    from holdfast.lifecycle.records import ledger_checkpoint
+    from holdfast.lifecycle.verification import ledger_verify
 
     older = tmp_path / "older"
     shutil.copytree(plant.home.root, older)

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -109,22 +110,20 @@ def kill_one(nursery: subprocess.Popen[bytes], place: Path | str, drawn: random.
 
 def look_after(place: Path | str, told: Acknowledged, outside: Checkpoint | None) -> Checkpoint:
     """Checks everything that must hold after a death, and takes a checkpoint to hold the next one against."""
-    ledger = open_ledger(place)
-    audit = ledger.verify([outside] if outside else [])
-    found = {entry.position: entry for entry in ledger.entries()}
-    assert audit.size == len(found)
-    lost = {position for position, hashed in told.hashes.items() if entry_hash(found[position].document) != hashed}
-    assert not lost
-    groups = Counter((entry.body["group"], entry.body["size"]) for entry in found.values() if "group" in entry.body)
-    assert all(count == size for (_, size), count in groups.items())
-    if isinstance(place, Path):
-        with reading(ledger._engine) as connection:
-            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-    (entry,) = ledger.append([note("still here")])
-    told.hashes[entry.position] = entry_hash(entry.document)
-    checkpoint = opened(ledger.checkpoint())
-    ledger.close()
-    return checkpoint
+    with closing(open_ledger(place)) as ledger:
+        # First of all, for it waits until a server has ended what the dead had asked of it: a commit may be under way.
+        (entry,) = ledger.append([note("still here")])
+        told.hashes[entry.position] = entry_hash(entry.document)
+        audit = ledger.verify([outside] if outside else [])
+        found = {entry.position: entry for entry in ledger.entries()}
+        assert audit.size == len(found)
+        assert not {at for at, hashed in told.hashes.items() if entry_hash(found[at].document) != hashed}
+        groups = Counter((entry.body["group"], entry.body["size"]) for entry in found.values() if "group" in entry.body)
+        assert all(count == size for (_, size), count in groups.items())
+        if isinstance(place, Path):
+            with reading(ledger._engine) as connection:
+                assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        return opened(ledger.checkpoint())
 
 
 def test_no_acknowledged_entry_is_lost_when_the_process_is_killed(

@@ -213,7 +213,8 @@ def test_other_processes_cannot_be_signalled(cell: Cell) -> None:
         "signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 0)",
         "__import__('fcntl').fcntl(0, 8, 1)",
     )
-    assert outcomes == ["EPERM"] * 8
+    assert len(outcomes) == 8
+    assert set(outcomes) <= {"EPERM", "ESRCH"}, outcomes
 
 
 def test_filter_and_warden_hold_signals_and_sockets_alone(tmp_path: Path) -> None:

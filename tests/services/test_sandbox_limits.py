@@ -141,7 +141,7 @@ def test_job_ends_with_whoever_asked_for_it(cell: Cell, token: str) -> None:
 def test_job_does_not_outlive_its_warden(cell: Cell, token: str, number: signal.Signals) -> None:
     """When the process that watches a job dies, or hangs, the job is ended without it."""
     code = "import os, time; os.fork(); print('running', flush=True); time.sleep(600)"
-    limits = Limits(wall_s=3.0 if number is signal.SIGSTOP else 60.0)
+    limits = Limits(wall_s=1.5 if number is signal.SIGSTOP else 60.0)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(cell.run, code, token, limits=limits)
         assert _wait_for(lambda: len(processes_with(token)) == 2)

@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -34,3 +35,26 @@ def test_two_different_pairs_never_encode_alike(kind: str, payload: bytes) -> No
     encoded = pae(kind, payload)
     assert encoded.startswith(b"DSSEv1 %d " % len(kind.encode()))
     assert encoded.endswith(b" %d " % len(payload) + payload)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        BODY,
+        pae(TYPE, BODY + b" "),
+        pae(TYPE + "/", BODY),
+        b"DSSEv1 29 http://example.com/HelloWorld 11  hello world",
+        b"DSSEv1 29 http://example.com/HelloWorld hello world",
+        b"DSSEv2 29 http://example.com/HelloWorld 11 hello world",
+        b"DSSEv1 029 http://example.com/HelloWorld 11 hello world",
+    ],
+    ids=["bare payload", "another payload", "another type", "two spaces", "no length", "version 2", "leading zero"],
+)
+def test_the_published_signature_is_over_nothing_else(message: bytes) -> None:
+    """Whoever encodes type and payload in another way cannot use the specification's signature for it."""
+    raw = base64.b64decode(SIGNATURE)
+    der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    key = ec.EllipticCurvePublicNumbers(X, Y, ec.SECP256R1()).public_key()
+    assert message != pae(TYPE, BODY)
+    with pytest.raises(InvalidSignature):
+        key.verify(der, message, ec.ECDSA(hashes.SHA256()))

@@ -45,3 +45,41 @@ def test_what_is_not_signed_is_refused(note: bytes) -> None:
     """No signature line of this key means no text."""
     with pytest.raises(NotVerified):
         open_note(note, name=NAME, public_key=PUBLIC)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        NOTE.replace(b"\n\n", b"\n"),
+        NOTE.replace(b"\n\n", b"\n\n\n"),
+        b"\n" + NOTE,
+        NOTE.replace("\u2014".encode(), b"-"),
+        NOTE.replace("\u2014 ".encode(), "\u2014".encode()),
+        NOTE.replace(b"PeterNeumann ", b"PeterNeuman "),
+        NOTE.replace(b"x08go/", b"x08gp/"),
+        NOTE.replace(b"JnAM=", b"JnAN="),
+        NOTE.replace(b"JnAM=", b"JnAM"),
+        NOTE.replace(
+            b"x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=", b"x08go/Y="
+        ),
+        NOTE.replace(b"\n\n", b"\n\n" + TEXT.encode() + b"\n"),
+    ],
+    ids=[
+        "no empty line",
+        "two empty lines",
+        "a line before",
+        "hyphen for dash",
+        "no space",
+        "another name",
+        "another key hash",
+        "unused bits",
+        "no padding",
+        "short signature",
+        "text twice",
+    ],
+)
+def test_a_note_that_deviates_from_the_specification_is_refused(note: bytes) -> None:
+    """Each part of the published note is there for a reason: with any of them changed it is nobody's word."""
+    assert note != NOTE
+    with pytest.raises(NotVerified):
+        open_note(note, name=NAME, public_key=PUBLIC)

@@ -1,6 +1,6 @@
 """Rows of the ledger as entries: nothing is handed on that does not fit its hash, its place and its columns."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -26,19 +26,24 @@ def checked(row: Row[Any]) -> Entry:
     Raises:
         LedgerBroken: It does, or the document does not have the row's hash.
     """
-    _check_types(row)
-    if entry_hash(row.document) != row.hash:
-        raise LedgerBroken("the entry was changed after it was written", place=f"entry {row.position}")
+    said, document, hashed = _parts(row)
+    if entry_hash(document) != hashed:
+        raise LedgerBroken("the entry was changed after it was written", place=f"entry {said[0]}")
     try:
-        entry = parse_entry(row.document)
+        entry = parse_entry(document)
     except LedgerBroken as error:
-        raise LedgerBroken(error.message, place=f"entry {row.position}") from error
-    _check_columns(entry, row)
+        raise LedgerBroken(error.message, place=f"entry {said[0]}") from error
+    _check_columns(entry, said)
     return entry
 
 
-def chained(connection: Connection, start: int, previous: str) -> Generator[tuple[Entry, Row[Any]], None, None]:
-    """Yield entries from `start` on, each linked to the one before it; `previous` is the hash before the first.
+def chained(connection: Connection, start: int, previous: str) -> Generator[tuple[Entry, bytes, str], None, None]:
+    """Yield entries from `start` on with document and hash, each linked to the one before it.
+
+    Args:
+        connection: One moment of the database.
+        start: The first position.
+        previous: The hash of the entry before it.
 
     Raises:
         LedgerBroken: An entry was changed or is missing.
@@ -49,8 +54,8 @@ def chained(connection: Connection, start: int, previous: str) -> Generator[tupl
             if entry.position != position or entry.previous != previous:
                 reason = f"the chain breaks between entry {position - 1} and this one"
                 raise LedgerBroken(reason, place=f"entry {position}")
-            yield entry, row
             previous = row.hash
+            yield entry, row.document, previous
 
 
 def audited(connection: Connection, rows: Rows) -> Generator[tuple[bytes, str], None, None]:
@@ -65,24 +70,24 @@ def audited(connection: Connection, rows: Rows) -> Generator[tuple[bytes, str], 
     """
     with closing(_streamed(connection, 0)) as found:
         for row in found:
-            _check_types(row)
-            yield row.document, row.hash
-            entry = parse_entry(row.document)
-            _check_columns(entry, row)
-            rows.add(folded(entry, row))
+            said, document, hashed = _parts(row)
+            yield document, hashed
+            entry = parse_entry(document)
+            _check_columns(entry, said)
+            rows.add(folded(entry, hashed))
 
 
-def folded(entry: Entry, row: Row[Any]) -> Iterable[Change]:
+def folded(entry: Entry, hashed: str) -> Sequence[Change]:
     """Return what an entry of the ledger changes.
 
     Raises:
         LedgerBroken: Its body cannot be read, so this code never took it in.
     """
     try:
-        return fold(entry, row.hash)
+        return fold(entry, hashed)
     except InvalidInput as error:
         reason = f"the entry's body cannot be read: {error.message}"
-        raise LedgerBroken(reason, place=f"entry {row.position}") from error
+        raise LedgerBroken(reason, place=f"entry {entry.position}") from error
 
 
 def _streamed(connection: Connection, start: int) -> Generator[Row[Any], None, None]:
@@ -91,12 +96,15 @@ def _streamed(connection: Connection, start: int) -> Generator[Row[Any], None, N
         yield from found
 
 
-def _check_types(row: Row[Any]) -> None:
-    if not isinstance(row.document, bytes) or not isinstance(row.hash, str):  # SQLite stores any type in any column
-        raise LedgerBroken("the entry was changed after it was written", place=f"entry {row.position}")
+def _parts(row: Row[Any]) -> tuple[tuple[Any, ...], bytes, str]:
+    """Return the columns up to the document, the document, and its hash; by place, for they are read by the million."""
+    values: tuple[Any, ...] = tuple(row)
+    document, hashed = values[6], values[7]
+    if not isinstance(document, bytes) or not isinstance(hashed, str):  # SQLite stores any type in any column
+        raise LedgerBroken("the entry was changed after it was written", place=f"entry {values[0]}")
+    return values[:6], document, hashed
 
 
-def _check_columns(entry: Entry, row: Row[Any]) -> None:
-    said = (entry.position, entry.time, entry.kind, entry.actor, entry.stream, entry.stream_position)
-    if said != tuple(row)[:6]:  # the columns of `entries` up to the document
-        raise LedgerBroken("the entry's columns say something else than its document", place=f"entry {row.position}")
+def _check_columns(entry: Entry, said: tuple[Any, ...]) -> None:
+    if said != (entry.position, entry.time, entry.kind, entry.actor, entry.stream, entry.stream_position):
+        raise LedgerBroken("the entry's columns say something else than its document", place=f"entry {said[0]}")

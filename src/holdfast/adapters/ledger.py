@@ -276,8 +276,8 @@ class SqlLedger:
         rows, count = Rows(), 0
         with writing(self._engine) as connection:
             with closing(chained(connection, 0, GENESIS)) as history:
-                for entry, row in history:
-                    rows.add(folded(entry, row))
+                for entry, _, hashed in history:
+                    rows.add(folded(entry, hashed))
                     count += 1
             differing = rows.differing(connection)
             rows.replace(connection, differing)
@@ -292,9 +292,9 @@ class SqlLedger:
         with reading(self._engine) as connection:
             if size_of(connection) < len(self._tree):
                 raise LedgerBroken("entries are gone that were here before", place=f"entry {len(self._tree) - 1}")
-            for _, row in chained(connection, len(self._tree), self._head):
-                self._tree.append(leaf_hash(row.document))
-                self._head = row.hash
+            for _, document, hashed in chained(connection, len(self._tree), self._head):
+                self._tree.append(leaf_hash(document))
+                self._head = hashed
 
     def _kept(self, connection: Connection, *, newest_only: bool = False) -> tuple[Checkpoint, ...]:
         query = select(checkpoints).order_by(checkpoints.c.size.desc())

@@ -25,7 +25,7 @@ _NAMES_AT_ONCE: Final = 500  # names in one query; SQLite's oldest limit on para
 Change: TypeAlias = tuple[Table, tuple[Any, ...]]
 """A table, and a whole row of it in the order of its columns; each table begins with the columns of its key."""
 
-Fold: TypeAlias = Callable[[Entry, str], Iterable[Change]]
+Fold: TypeAlias = Callable[[Entry, str], Sequence[Change]]
 
 
 def plain(value: object, what: str) -> str:
@@ -39,7 +39,7 @@ def plain(value: object, what: str) -> str:
     return value
 
 
-def recorded(entry: Entry, _: str) -> Iterable[Change]:
+def recorded(entry: Entry, _: str) -> Sequence[Change]:
     """Fold `artifact.recorded`: what the artifact is, and an edge to each of its parents."""
     body = entry.body
     size = body.get("size", 0)
@@ -48,37 +48,39 @@ def recorded(entry: Entry, _: str) -> Iterable[Change]:
     if not isinstance(body.get("parents"), list):
         raise InvalidInput("an artifact without a list of parents", expected="a list, empty for what came from outside")
     digest = _digest(entry.stream)
-    yield artifacts, (digest, _kind(body.get("kind")), size, entry.position)
+    changes: list[Change] = [(artifacts, (digest, _kind(body.get("kind")), size, entry.position))]
     for parent in body["parents"]:
         if not isinstance(parent, dict):
             raise InvalidInput("a parent that is no object", expected="kind and digest")
-        yield edges, (digest, _digest(parent.get("digest")), _kind(parent.get("kind")))
+        changes.append((edges, (digest, _digest(parent.get("digest")), _kind(parent.get("kind")))))
+    return changes
 
 
-def filed(entry: Entry, _: str) -> Iterable[Change]:
+def filed(entry: Entry, _: str) -> Sequence[Change]:
     """Fold `evidence.filed`: which envelope holds what a control said about which subject in which run."""
-    envelope, subject = _digest(entry.body.get("envelope")), _digest(entry.stream)
-    control, run = plain(entry.body.get("control"), "the control"), plain(entry.body.get("run"), "the run")
-    yield evidence, (entry.position, envelope, control, subject, run)
+    body = entry.body
+    envelope, subject = _digest(body.get("envelope")), _digest(entry.stream)
+    control, run = plain(body.get("control"), "the control"), plain(body.get("run"), "the run")
+    return ((evidence, (entry.position, envelope, control, subject, run)),)
 
 
-def grown(entry: Entry, hashed: str) -> Iterable[Change]:
+def grown(entry: Entry, hashed: str) -> Sequence[Change]:
     """Fold every entry: how long its stream is now, and the hash that the next entry names."""
-    yield streams, (entry.stream, entry.stream_position + 1, hashed)
+    return ((streams, (entry.stream, entry.stream_position + 1, hashed)),)
 
 
-def moved(entry: Entry, _: str) -> Iterable[Change]:
+def moved(entry: Entry, _: str) -> Sequence[Change]:
     """Fold every entry whose body has `pointer`: the name now points to this digest, or to nothing if it is empty."""
     pointer = entry.body.get("pointer")
     if pointer is None:
-        return
+        return ()
     if not isinstance(pointer, dict):
         raise InvalidInput("a pointer that is no object", expected="name and digest")
     name, digest = plain(pointer.get("name"), "the pointer's name"), pointer.get("digest")
-    yield pointers, (name, _digest(digest) if digest else "", entry.position)
+    return ((pointers, (name, _digest(digest) if digest else "", entry.position)),)
 
 
-FOLDS: Final[Mapping[str, tuple[Fold, ...]]] = {RECORDED: (recorded,), FILED: (filed,)}
+FOLDS: Final[Mapping[str, Fold]] = {RECORDED: recorded, FILED: filed}
 """What entries of a kind mean, beyond `ALWAYS`."""
 
 ALWAYS: Final[tuple[Fold, ...]] = (grown, moved)
@@ -107,15 +109,17 @@ _HEADS: Final = (
 )
 
 
-def fold(entry: Entry, hashed: str) -> Iterable[Change]:
-    """Return all that one entry changes.
+def fold(entry: Entry, hashed: str) -> Sequence[Change]:
+    """Return all that one entry changes, in order.
 
     Raises:
         InvalidInput: Its body cannot be read.
     """
-    return [
-        change for each in (*ALWAYS, *FOLDS.get(entry.kind, ())) for change in each(entry, hashed)
-    ]  # a list: the caller learns of a bad body before it takes any change
+    changes = [change for each in ALWAYS for change in each(entry, hashed)]
+    own = FOLDS.get(entry.kind)
+    if own is not None:
+        changes += own(entry, hashed)
+    return changes
 
 
 class Rows:
@@ -130,11 +134,11 @@ class Rows:
     def add(self, changes: Iterable[Change]) -> None:
         """Take in changes, in order."""
         for table, row in changes:
-            name = table.name
+            name, key = table.name, row[: _KEYS[table.name]]
             if name in LATEST:
-                self._tables[name][row[: _KEYS[name]]] = row
+                self._tables[name][key] = row
             else:
-                self._tables[name].setdefault(row[: _KEYS[name]], row)
+                self._tables[name].setdefault(key, row)
 
     def write(self, connection: Connection) -> None:
         """Bring the tables up to date with these rows."""

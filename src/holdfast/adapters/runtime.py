@@ -56,6 +56,7 @@ class OnnxRuntime:
                 session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
             except Exception as error:
                 raise NotVerified(f"ONNX Runtime cannot load the model: {type(error).__name__}") from error
+        session.disable_fallback()  # it would set up another provider in the middle of a call, and print
         _check(session, features, classes)
         return OnnxModel(session)
 

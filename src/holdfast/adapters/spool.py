@@ -75,9 +75,10 @@ class Spool:
             Unavailable: The disk is full or failing; nothing of the lines counts as written.
         """
         with _written("the security events"):
-            begun = self._segment is None or self._segment.stat().st_size >= MAX_SEGMENT
-            segment = self._folder / f"events-{self._worker}-{first:012d}.jsonl" if begun else self._segment
-            assert segment is not None  # noqa: S101 - for the type checker: one of the two is always there
+            segment = self._segment
+            begun = segment is None or not _goes_on(segment)
+            if segment is None or begun:
+                segment = self._folder / f"events-{self._worker}-{first:012d}.jsonl"
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(segment, flags, PRIVATE_FILE)
             with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -146,6 +147,14 @@ class Spool:
             yield
         finally:
             os.close(descriptor)
+
+
+def _goes_on(segment: Path) -> bool:
+    """Say whether a file of events takes further lines: it is still there, and not long yet."""
+    try:
+        return segment.stat().st_size < MAX_SEGMENT
+    except FileNotFoundError:  # the control plane has taken it away
+        return False
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -82,9 +82,9 @@ def run(control: Control[Context], context: Context, subject: Artifact, made_wit
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a control raises is a failed control
         return failure(in_words(error))
     try:
-        evidence = _evidence(control.name, report, subject, made_with)
+        evidence = check_evidence(_evidence(control.name, report, subject, made_with))
         # Read back as a verifier will: what cannot be sealed and read again must not look measured.
-        return check_evidence(msgspec.json.decode(canonical(evidence), type=Evidence))
+        return msgspec.json.decode(canonical(evidence), type=Evidence)
     except (InvalidInput, ValueError, TypeError, AttributeError) as error:  # whatever types a plug-in put into it
         return failure(f"the report is malformed: {error}")
 

@@ -185,9 +185,7 @@ class SandboxUnavailable(Unavailable):
     """The sandbox tier that the policy asks for cannot be had on this machine."""
 
     code = "HF710"
-    default_remedy = (
-        "docs/sandbox.md says what each tier needs; `holdfast sandbox` says what this machine offers."
-    )
+    default_remedy = "docs/sandbox.md says what each tier needs; `holdfast sandbox` says what this machine offers."
 
 
 class MissingExtra(Unavailable):

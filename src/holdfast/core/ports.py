@@ -129,6 +129,10 @@ class Ledger(Protocol):
         """Sign and keep a checkpoint of the present tree."""
         ...
 
+    def checkpoints(self) -> tuple[SignedCheckpoint, ...]:
+        """Return the checkpoints kept beside the ledger, oldest first, nothing believed."""
+        ...
+
     def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of one entry in the tree of `size` entries (RFC 6962, 2.1.1)."""
         ...

@@ -1,8 +1,8 @@
 """The table of contents: every stage in order with what it takes, gives and must leave as evidence, and every command.
 
-Read this file first. `STAGES` is the way of a model from rows to a release; `COMMANDS` is everything a person can ask for,
-and the command line is made from it. What carries the stages out is in `runner`, what closes the loop from production back
-is in `loop`.
+Read this file first. `STAGES` is the way of a model from rows to a release; `COMMANDS` is everything a person can ask
+for, and the command line is made from it. What carries the stages out is in `runner`, what closes the loop from
+production back is in `loop`.
 """
 
 from collections.abc import Sequence
@@ -122,6 +122,9 @@ DERIVES: Final[dict[Kind, tuple[Kind, ...]]] = {
 }
 """What each kind is derived from; the runner records these edges from what it handed to the stage."""
 
+FOLDERS: Final = frozenset(DERIVES) - {Kind.PROJECT, Kind.SOURCE}
+"""Kinds that are folders: their digest is that of a manifest, which names their files."""
+
 OptionKind: TypeAlias = Literal["text", "path", "int", "float", "flag"]
 
 
@@ -223,14 +226,14 @@ COMMANDS: Final = (
     Command(
         words=("verify",),
         does="verify blobs, ledger, signatures and routes of this workspace",
-        verb="holdfast.lifecycle.proof:verify",
+        verb="holdfast.lifecycle.verification:verify",
         authority="anyone who can read the workspace",
         options=(Option(name="checkpoint", says="hold the ledger against a checkpoint kept elsewhere", kind="path"),),
     ),
     Command(
         words=("log",),
         does="list what happened, newest last",
-        verb="holdfast.lifecycle.proof:log",
+        verb="holdfast.lifecycle.records:log",
         authority="anyone who can read the workspace",
         options=(
             Option(name="last", says="how many entries", kind="int", default=20),
@@ -240,7 +243,7 @@ COMMANDS: Final = (
     Command(
         words=("keys",),
         does="list the keys: role, algorithm, window, custody; never a secret",
-        verb="holdfast.lifecycle.proof:keys",
+        verb="holdfast.lifecycle.records:keys",
         authority="anyone who can read the workspace",
     ),
     Command(
@@ -256,7 +259,7 @@ COMMANDS: Final = (
     Command(
         words=("ledger", "verify"),
         does="check every entry of the ledger, and say which is the first that does not fit",
-        verb="holdfast.lifecycle.proof:ledger_verify",
+        verb="holdfast.lifecycle.verification:ledger_verify",
         authority="anyone who can read the workspace",
         options=(
             Option(name="checkpoint", says="a checkpoint kept elsewhere, to detect a rewritten end", kind="path"),
@@ -265,14 +268,14 @@ COMMANDS: Final = (
     Command(
         words=("ledger", "checkpoint"),
         does="sign a checkpoint to be kept elsewhere",
-        verb="holdfast.lifecycle.proof:ledger_checkpoint",
+        verb="holdfast.lifecycle.records:ledger_checkpoint",
         authority="the stage keys",
         options=(Option(name="out", says="file to write", kind="path", required=True),),
     ),
     Command(
         words=("ledger", "rebuild"),
         does="make every table that queries read anew from the ledger",
-        verb="holdfast.lifecycle.proof:ledger_rebuild",
+        verb="holdfast.lifecycle.records:ledger_rebuild",
         authority="the stage keys",
     ),
     Command(

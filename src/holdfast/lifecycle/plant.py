@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
+from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
 from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
 from holdfast.core.seal import Predicate, seal
@@ -57,14 +58,16 @@ class Plant:
     blobs: Blobs
     ledger: Ledger
     keys: Keys
+    unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written
     clock: Clock
     entropy: Entropy
     trust: Trust
     open_sandbox: Callable[[Tier], Sandbox]
     load_policy: Callable[[str], tuple[Policy, Digest, bytes]]
-    publish_blobs: Callable[[Path], Blobs]
+    published_blobs: Blobs  # the gateway's copies
     set_aside: Callable[[Digest], None]  # moves a damaged published blob out of the way, as evidence
     publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
+    published_document: Callable[[str], bytes]  # one of them as it is there now
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
     accept_policy: Callable[[Digest], None]
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
@@ -80,7 +83,7 @@ class Plant:
     def record(self, artifact: Artifact, parents: tuple[Artifact, ...], actor: str) -> Draft:
         """Return the entry that says what an artifact is and what it derives from."""
         return Draft(
-            kind="artifact.recorded",
+            kind=RECORDED,
             actor=actor,
             stream=artifact.digest,
             body={
@@ -89,6 +92,12 @@ class Plant:
                 "parents": [{"kind": parent.kind, "digest": parent.digest} for parent in parents],
             },
         )
+
+    def recording(self, artifact: Artifact, parents: tuple[Artifact, ...], actor: str) -> Draft | None:
+        """Return the entry that records an artifact with these parents, unless just that is on record already."""
+        draft = self.record(artifact, parents, actor)
+        known = (entry.body for entry in self.ledger.stream(artifact.digest) if entry.kind == draft.kind)
+        return None if draft.body in known else draft
 
     def last(self, stream: str, kind: str) -> Entry | None:
         """Return the newest entry of a kind in a stream."""

@@ -9,22 +9,32 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
+
 from holdfast.core.artifact import Digest, Kind
-from holdfast.core.errors import Conflict, InvalidInput, NotFound
+from holdfast.core.errors import Conflict, InvalidInput, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import AUTHORIZED
-from holdfast.core.policy import Action, parse_policy
+from holdfast.core.policy import MAX_POLICY, Action, parse_policy
 from holdfast.core.project import Project
 from holdfast.core.seal import AUTHORIZATION, Authorization
+from holdfast.lifecycle.incidents import resolution
+from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.reply import Reply, Table, short
-from holdfast.lifecycle.routing import CREDENTIALS, current_project, permit_for, renew, route, standing
+from holdfast.lifecycle.routing import CREDENTIALS, Drawn, commit, current_project, draw, project_of, renew
 from holdfast.lifecycle.runner import project_stream
-from holdfast.registry import promoted, rolled_back, with_candidate
+from holdfast.registry import Standing, promoted, renewed, rolled_back, with_candidate
+from holdfast.rollout import PROMOTED, Verdict
+from holdfast.rollout import canary as plan_of
 from holdfast.serve.credentials import hash_api_key
 
 APPROVAL_LASTS: Final = timedelta(days=30)
 MAX_REASON: Final = 500  # characters
+ATTEMPTS: Final = 5  # to take a release out while others write: each needs one of them to file evidence just then
+MAX_CLIENT: Final = 64  # characters of a client's name
+MAX_DAYS: Final = 366  # of an API key: one that never expires is never looked at again
 KEY_BYTES: Final = 32  # of entropy in an API key: guessing is hopeless, so a fast keyed hash may store it
 
 
@@ -33,40 +43,66 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
 
     Raises:
         PolicyDenied: With every reason in words; the denial is on record.
+        Conflict: A canary is going on already, or there is no release that one could return to.
     """
+    _check_reason(reason)
+    plant.unlock()
     project = current_project(plant)
     subject = _resolve(plant, project, release)
     with plant.ledger.lease("route"):
-        _authorize(plant, project, subject, "approve", reason)
-        permit = permit_for(plant, project, subject, Action.PROMOTE)
         now = standing(plant, project)
-        if canary:
-            share = project.rollout.steps[0]
-            after = with_candidate(now, subject, share, "step-0")
-            says = f"Release {short(subject)} now answers {share:.0%} of the calls as a canary."
-        else:
-            after, says = promoted(now, subject), f"Release {short(subject)} is in production."
-        kind = "release.candidate" if canary else "release.promoted"
-        why = Draft(
-            kind=kind, actor=project.project.owner, stream=subject, body={"reason": reason, "nonce": permit.nonce}
-        )
-        table = route(plant, project, after, because=(why,), permit=permit)
+        after = _entering(plant, now, subject) if canary else promoted(now, subject)
+        _authorize(plant, project, subject, "approve", reason)
+        drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
+        table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
+    if after.candidate == subject:
+        says = f"Release {short(subject)} now answers {after.share:.0%} of the calls as a canary."
+    else:
+        says = f"Release {short(subject)} is in production."
     document = {
         "release": subject,
         "epoch": table.epoch,
-        "canary": canary,
-        "permit_expires": permit.expires.isoformat(),
+        "canary": after.candidate == subject,
+        "permit_expires": drawn.permit.expires.isoformat() if drawn.permit else None,
     }
     return Reply(says=says, document=document)
 
 
+def _entering(plant: Plant, now: Standing, subject: Digest) -> Standing:
+    """Return the standing in which a release answers the first share of its own plan."""
+    if now.candidate:
+        remedy = "Wait until it has ended, or take it back with `holdfast rollback`."
+        raise Conflict("a canary is going on", place=now.candidate, remedy=remedy)
+    state, commands = plan_of(project_of(plant, subject).rollout.steps).step(now.rollout, Verdict.START)
+    if state == PROMOTED:  # a plan of one step: all of the traffic at once
+        return promoted(now, subject)
+    (first,) = commands
+    return with_candidate(now, subject, first.share, state)
+
+
+def _entry(project: Project, now: Standing, drawn: Drawn, subject: Digest, reason: str) -> tuple[Draft, ...]:
+    """Return what is put on record with a promotion."""
+    after, owner = drawn.after, project.project.owner
+    kind = "release.candidate" if after.candidate == subject else "release.promoted"
+    body = {"reason": reason, "nonce": drawn.permit.nonce if drawn.permit else ""}
+    entries = [Draft(kind=kind, actor=owner, stream=subject, body=body)]
+    if now.candidate not in {"", subject, after.candidate}:
+        words = {"reason": f"it made way for release {short(subject)}"}
+        entries.append(Draft(kind="release.returned", actor=owner, stream=now.candidate, body=words))
+    ended = resolution(project, now, reason) if after.posture != now.posture else ()
+    return (*entries, *ended)
+
+
 def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
-    """Put the release before this one back into production, by the owner's word.
+    """Put the last good release before this one back into production, by the owner's word.
+
+    Where no earlier one may serve any more, nothing answers: that is the declared safe state.
 
     Raises:
-        PolicyDenied: The earlier release may not serve either.
         Conflict: Nothing is in production.
     """
+    _check_reason(reason)
+    plant.unlock()
     project = current_project(plant)
     if model not in {None, project.project.name}:
         raise NotFound(f"this workspace serves no model {model!r}", expected=project.project.name)
@@ -75,25 +111,61 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
         if not now.baseline:
             raise Conflict("nothing is in production", remedy="Promote a release first.")
         _authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
-        withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture="steady")
+        withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture=now.posture)
     says = f"Release {short(withdrawn)} is out of production; " + (
-        f"{short(target)} answers again." if target else "nothing answers: there was no release before it."
+        f"{short(target)} answers again." if target else "nothing answers: there is no earlier release that may serve."
     )
     return Reply(says=says, document={"withdrawn": withdrawn, "serving": target})
 
 
 def withdraw(
-    plant: Plant, project: Project, *, actor: str, reason: str, posture: str, release: str = ""
+    plant: Plant,
+    project: Project,
+    *,
+    actor: str,
+    reason: str,
+    posture: str,
+    release: str = "",
+    attempts: int = ATTEMPTS,
 ) -> tuple[str, str]:
     """Take a release out of production; return the withdrawn release and the one that answers instead.
 
-    The one that answers instead is decided upon anew, under the rollback's rules: staleness is excused, findings are not.
+    The one that answers instead is decided upon anew, under the rollback's rules. One that may not serve any more is
+    passed over for the one before it; where none is left, nothing answers. So a rollback never fails because of what it
+    would go back to.
+
+    Raises:
+        Conflict: The release is not in production, or others wrote about it all the time.
+        LedgerBroken: History does not fit its hashes; nothing may be written on top of it.
     """
-    after, withdrawn = rolled_back(standing(plant, project), posture, release)
-    permit = permit_for(plant, project, Digest(after.baseline), Action.ROLLBACK) if after.baseline else None
-    why = Draft(kind="release.returned", actor=actor, stream=withdrawn, body={"reason": reason})
-    route(plant, project, after, because=(why,), permit=permit)
-    return withdrawn, after.baseline
+    now = standing(plant, project)
+    after, withdrawn = rolled_back(now, posture, release)
+    drawn = _last_good(plant, project, now, after)
+    gone = [digest for digest in now.releases if digest not in drawn.after.releases]
+    why = [Draft(kind="release.returned", actor=actor, stream=digest, body={"reason": reason}) for digest in gone]
+    try:
+        commit(plant, project, drawn, because=tuple(why))
+    except Conflict:  # a run files evidence just now; what is wrong must go all the same
+        if attempts == 1:
+            raise
+        return withdraw(
+            plant, project, actor=actor, reason=reason, posture=posture, release=withdrawn, attempts=attempts - 1
+        )
+    return withdrawn, drawn.after.baseline
+
+
+def _last_good(plant: Plant, project: Project, now: Standing, after: Standing) -> Drawn:
+    """Return the table of the newest earlier standing that may still serve, at last of the one in which none does."""
+    while True:
+        anew = after.baseline if after.baseline not in now.releases else ""
+        try:
+            return draw(plant, project, after, subject=anew, action=Action.ROLLBACK)
+        except LedgerBroken:
+            raise
+        except (PolicyDenied, NotVerified, NotFound):  # a denial is on record
+            if not after.baseline:
+                raise
+            after = msgspec.structs.replace(rolled_back(after, after.posture)[0], epoch=now.epoch + 1)
 
 
 def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
@@ -101,11 +173,13 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
 
     Raises:
         InvalidInput: A client without a name, or a key that never expires.
+        PolicyDenied: What is in production may not serve any more, so no gateway could be told of the key.
     """
-    if not client.isprintable() or not 0 < len(client) <= 64:  # noqa: PLR2004 - characters of a name
-        raise InvalidInput(f"client {client[:80]!r}", expected="a name of up to 64 printable characters")
-    if not 0 < days <= 366:  # noqa: PLR2004 - a year
-        raise InvalidInput(f"{days} days", expected="1 to 366: a key that never expires is never looked at again")
+    if not client.isprintable() or not client.strip() or len(client) > MAX_CLIENT:
+        raise InvalidInput(f"client {client[:80]!r}", expected=f"a name of up to {MAX_CLIENT} printable characters")
+    if not 0 < days <= MAX_DAYS:
+        raise InvalidInput(f"{days} days", expected=f"1 to {MAX_DAYS}")
+    plant.unlock()
     project = current_project(plant)
     key = "hf_" + secrets.token_urlsafe(KEY_BYTES)
     body: dict[str, Any] = {
@@ -114,10 +188,12 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
         "models": [project.project.name],
         "expires": (plant.clock.now() + timedelta(days=days)).isoformat(),
     }
+    issued = Draft(kind="credential.issued", actor=project.project.owner, stream=CREDENTIALS, body=body)
     with plant.ledger.lease("route"):
-        plant.ledger.append(
-            [Draft(kind="credential.issued", actor=project.project.owner, stream=CREDENTIALS, body=body)]
-        )
+        now = standing(plant, project)
+        if now.epoch:
+            draw(plant, project, renewed(now))  # would there be a table? Else nothing is written
+        plant.ledger.append([issued])
         renew(plant, project)
     table = Table(
         title="API key (shown once)", columns=("client", "key", "expires"), rows=((client, key, body["expires"][:10]),)
@@ -127,27 +203,19 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
 
 
 def accept_policy(plant: Plant, *, file: Path) -> Reply:
-    """Let the root key accept a policy, so that it may decide here.
+    """Let the root key accept a policy, so that it may decide here; for a plant that is open already, not yet.
 
     Raises:
         InvalidInput: The file cannot be read, or is not a policy.
     """
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"the policy cannot be read: {error.strerror}", place=str(file)) from error
+    text = read_given(file, limit=MAX_POLICY + 1, what="the policy")
     policy, digest = parse_policy(text)
-    plant.accept_policy(digest)
-    plant.ledger.append(
-        [
-            Draft(
-                kind="policy.accepted",
-                actor="root",
-                stream="trust",
-                body={"policy": plant.blobs.put(text), "name": policy.name},
-            )
-        ]
-    )
+    plant.unlock()
+    body = {"policy": plant.blobs.put(text), "name": policy.name}
+    with plant.ledger.lease("trust"):
+        # On record first: a trust that accepts more than the record says would be the worse half.
+        plant.ledger.append([Draft(kind="policy.accepted", actor="root", stream="trust", body=body)])
+        plant.accept_policy(digest)
     return Reply(says=f"Policy {policy.name} {short(digest)} may now decide here.", document={"policy": digest})
 
 
@@ -181,12 +249,16 @@ def _resolve(plant: Plant, project: Project, release: str | None) -> Digest:
     return Digest(made.pop())
 
 
+def _check_reason(reason: str) -> None:
+    if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
+        expected = f"a sentence of up to {MAX_REASON} printable characters"
+        raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)
+
+
 def _authorize(
     plant: Plant, project: Project, subject: Digest, action: Literal["approve", "rollback"], reason: str
 ) -> None:
     """Put the owner's signed word on record."""
-    if not reason.strip() or len(reason) > MAX_REASON:
-        raise InvalidInput("the reason is empty or too long", expected=f"a sentence of up to {MAX_REASON} characters")
     word = Authorization(
         person=plant.person,
         role="owner",

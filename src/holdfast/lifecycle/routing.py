@@ -1,197 +1,252 @@
-"""Routing: from a permit to the signed table that the gateway obeys.
+"""Routing: from evidence to a permit, and from permits to the signed table that the gateway obeys.
 
-Appending comes first, publishing second, and publishing is idempotent from the ledger: `settle` completes what a process
-left undone when it died in between.
+Whatever answers, answers by a decision made for this very table over all that the ledger holds: `draw` decides,
+`commit` appends. Between the two nothing may have been said about what was decided upon; the ledger compares the heads.
 """
 
-import math
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, parse_manifest
-from holdfast.core.errors import NotFound, NotVerified, PolicyDenied
-from holdfast.core.ledger import Draft, Heads
-from holdfast.core.passport import Dossier, open_passport, parse_passport
-from holdfast.core.policy import Action, Denial, Permit, Request, decide, seconds
-from holdfast.core.ports import Blobs
+from holdfast.core.artifact import Digest, Kind
+from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
+from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
+from holdfast.core.passport import RECORDED, Dossier, open_passport, parse_passport
+from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy, seconds
 from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
-from holdfast.core.seal import ROUTES, open_envelope
+from holdfast.core.seal import ROUTES
+from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.publishing import (
+    ENVIRONMENT,
+    ROUTED,
+    endpoint_stream,
+    present_table,
+    settle,
+    standing,
+)
 from holdfast.lifecycle.reply import short
-from holdfast.lifecycle.runner import read_project_file
 from holdfast.registry import Standing, build_passport, renewed
 
-ENVIRONMENT: Final = "production"
+__all__ = ["commit", "current_project", "draw", "permit_for", "renew", "standing"]
+
 CREDENTIALS: Final = "credentials"  # the stream of API keys
 MAX_BODY: Final = 1 << 20  # bytes of one request; 256 rows of a few hundred features fit
 
 
 def current_project(plant: Plant) -> Project:
-    """Return the project in the workspace's folder."""
+    """Return the project in the workspace's folder, as its file says it now.
+
+    Raises:
+        InvalidProject: There is none, or something in it is wrong.
+    """
     return parse_project(read_project_file(plant.home.project_file))[0]
 
 
-def endpoint_stream(project: Project) -> str:
-    """Return the name of the stream that holds an endpoint's routings."""
-    return f"endpoint/{ENVIRONMENT}/{project.project.name}"
+def project_of(plant: Plant, release: str) -> Project:
+    """Return the project that a release was made from: what was decided upon, not the file as it lies there now.
+
+    Raises:
+        NotFound: The ledger knows no such release.
+        NotVerified: The stored project was changed.
+    """
+    recorded = plant.last(release, RECORDED)
+    parents = recorded.body["parents"] if recorded else ()
+    digest = next((parent["digest"] for parent in parents if parent["kind"] == Kind.PROJECT), None)
+    if digest is None:
+        raise NotFound("the ledger knows no project that this was made from", place=release)
+    return parse_project(plant.blobs.get(Digest(digest)))[0]
 
 
-def standing(plant: Plant, project: Project) -> Standing:
-    """Return how the project's endpoint stands now."""
-    entry = plant.last(endpoint_stream(project), "endpoint.routed")
-    return msgspec.convert(entry.body["standing"], Standing) if entry else Standing()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All verified evidence on a release and its closure, and the passport that proves it to others."""
+
+    dossier: Dossier
+    passport: bytes
 
 
-def dossier_of(plant: Plant, subject: Digest) -> tuple[Dossier, Digest]:
-    """Return all verified evidence on a release and its closure, and the digest of the passport that carries it."""
-    document = build_passport(plant.ledger, plant.blobs, subject, plant.ledger.checkpoint())
-    dossier = open_passport(parse_passport(document), plant.trust, origin=plant.origin)
-    return dossier, plant.blobs.put(document)
+def case_of(plant: Plant, subject: Digest, signed: SignedCheckpoint | None = None) -> Case:
+    """Return everything the ledger proves about a release, by a checkpoint signed now unless one is given.
+
+    Raises:
+        NotVerified: Something in the closure does not check out.
+        NotFound: The ledger knows nothing of the release, or an envelope is gone.
+    """
+    document = build_passport(plant.ledger, plant.blobs, subject, signed or plant.ledger.checkpoint())
+    return Case(dossier=open_passport(parse_passport(document), plant.trust, origin=plant.origin), passport=document)
 
 
-def decision(plant: Plant, project: Project, subject: Digest, action: Action) -> tuple[Permit | Denial, Digest]:
-    """Decide about a release over everything in the ledger; nothing is recorded."""
-    policy, digest, _ = plant.load_policy(project.gates.policy)
-    dossier, passport = dossier_of(plant, subject)
-    request = Request(
-        action=action, environment=ENVIRONMENT, now=plant.clock.now(), nonce=plant.entropy.token(16).hex()
-    )
-    return decide(policy, digest, dossier, request), passport
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """A policy with its bytes."""
+
+    policy: Policy
+    digest: Digest
+    text: bytes
 
 
-def permit_for(plant: Plant, project: Project, subject: Digest, action: Action) -> Permit:
+def rules_of(plant: Plant, release: str) -> Rules:
+    """Return the policy that a release's own project names.
+
+    Raises:
+        NotFound: There is no such policy.
+        InvalidInput: It is malformed, or lies outside the project.
+    """
+    policy, digest, text = plant.load_policy(project_of(plant, release).gates.policy)
+    return Rules(policy=policy, digest=digest, text=text)
+
+
+def judge(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> Permit | Denial:
+    """Decide about an action on a release; nothing is recorded."""
+    nonce = plant.entropy.token(16).hex()
+    request = Request(action=action, environment=ENVIRONMENT, now=plant.clock.now(), nonce=nonce)
+    return decide(rules.policy, rules.digest, dossier, request)
+
+
+def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> Permit:
     """Return the permit for an action on a release.
 
     Raises:
         PolicyDenied: With every reason; the denial is on record.
     """
-    match decision(plant, project, subject, action)[0]:
+    match judge(plant, rules, dossier, action):
         case Permit() as permit:
             return permit
         case Denial() as denial:
-            reasons = [
-                {"rule": reason.rule, "subject": reason.subject, "words": reason.words} for reason in denial.reasons
-            ]
+            subject = denial.subject
+            reasons = [{"rule": each.rule, "subject": each.subject, "words": each.words} for each in denial.reasons]
             body = {"action": action, "policy": denial.policy, "reasons": reasons}
             plant.ledger.append([Draft(kind="decision.denied", actor="registry", stream=subject, body=body)])
             words = tuple(str(reason) for reason in denial.reasons)
-            raise PolicyDenied(
-                f"policy {project.gates.policy} does not let release {short(subject)} into {ENVIRONMENT}", reasons=words
-            )
+            said = f"policy {rules.policy.name} does not let release {short(subject)} into {ENVIRONMENT}"
+            raise PolicyDenied(said, reasons=words, place=subject)
 
 
-def route(
-    plant: Plant, project: Project, after: Standing, *, because: tuple[Draft, ...], permit: Permit | None
-) -> RouteTable:
-    """Sign the route table of a new standing, append it with what it follows from, and publish it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A route table that may be signed, what it rests on, and the heads of all that was decided upon."""
+
+    after: Standing
+    table: RouteTable
+    rules: Rules
+    permit: Permit | None  # for the one release that did not answer before
+    heads: Heads
+
+
+def draw(
+    plant: Plant, project: Project, after: Standing, *, subject: str = "", action: Action = Action.PROMOTE
+) -> Drawn:
+    """Decide whether an endpoint may stand so, and draw the table for it.
+
+    1. What answers anew is the one subject, and it gets a permit for just this action. 2. Each release that answers is
+    permitted to serve. 3. The lease ends with the first permit.
 
     Args:
         plant: The control plane.
         project: The project whose endpoint it is.
         after: The new standing.
-        because: Entries appended in the same transaction: the promotion or the return.
-        permit: The leave to do so, whose heads must still be current; None only where nothing new is to answer.
-    """
-    stream = endpoint_stream(project)
-    heads: Heads = {**plant.ledger.heads([stream]), **(permit.heads if permit else {})}
-    now = plant.clock.now()
-    table = _table(plant, project, after, now)
-    envelope = plant.seal(table, ROUTES, "registry")
-    body: dict[str, Any] = {
-        "standing": msgspec.to_builtins(after),
-        "table": envelope,
-        "permit": {"nonce": permit.nonce, "expires": permit.expires.isoformat()} if permit else None,
-        "pointer": {"name": stream, "digest": after.baseline},
-    }
-    routed = Draft(kind="endpoint.routed", actor="registry", stream=stream, body=body)
-    plant.ledger.append([*because, routed], expect=heads, consume_nonce=permit.nonce if permit else None)
-    settle(plant, project)
-    return table
-
-
-def renew(plant: Plant, project: Project) -> RouteTable | None:
-    """Sign a newer table of the same standing, with a fresh lease; None where nothing is in production.
-
-    Each release is decided upon again: what may no longer serve gets no lease.
+        subject: The release that begins to answer, or takes over; empty where nothing does.
+        action: By what right it does.
 
     Raises:
-        PolicyDenied: A release that answers may no longer serve.
+        PolicyDenied: A release may not do what `after` says; `place` names it, and the denial is on record.
+        NotVerified: The evidence on a release does not check out, or more begins to answer than the subject.
+        Conflict: The endpoint does not stand as `after` supposes.
     """
-    now = standing(plant, project)
-    if not now.epoch:
-        return None
-    return route(plant, project, renewed(now), because=(), permit=None)
+    stream = endpoint_stream(project)
+    heads: dict[str, tuple[int, str]] = dict(plant.ledger.heads([stream]))
+    before = standing(plant, project)
+    if after.epoch != before.epoch + 1:
+        raise Conflict(f"the endpoint stands at epoch {before.epoch}", place=stream, expected=f"{after.epoch - 1}")
+    strangers = set(after.releases) - {*before.releases, subject}
+    if strangers or (subject and subject not in after.releases):
+        raise NotVerified("a release would answer that nobody decided about", place=next(iter(strangers), subject))
+    cases = {release: _checked_case(plant, project, Digest(release), subject) for release in after.releases}
+    rules = _standing_rules(plant, project, after, subject, action)
+    permit = None
+    if subject:  # 1.
+        entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
+        permit = permit_for(plant, entering, cases[subject].dossier, action)
+    expires, passports = [], {}
+    for release, case in cases.items():  # 2.
+        serving = permit_for(plant, rules, case.dossier, Action.SERVE)
+        expires.append(serving.expires)
+        heads |= serving.heads
+        passports[release] = plant.blobs.put(case.passport)
+    table = _table(plant, project, after, rules, passports, expires)  # 3.
+    return Drawn(after=after, table=table, rules=rules, permit=permit, heads=heads)
 
 
-def settle(plant: Plant, project: Project) -> None:
-    """Publish the table that the ledger names, if the gateway's folder does not hold it yet."""
-    entry = plant.last(endpoint_stream(project), "endpoint.routed")
-    if entry is None:
-        return
-    envelope = plant.blobs.get(Digest(entry.body["table"]))
-    table = _published_table(envelope)
-    blobs = plant.publish_blobs(plant.home.published / "blobs")
-    for digest in _needed(plant, table):
-        _restore(plant, blobs, digest)
-    policy = plant.load_policy(project.gates.policy)[2]
-    plant.publish({"policy.toml": policy, "trust.dsse.json": plant.trust_document(), "routes.dsse.json": envelope})
-
-
-def _restore(plant: Plant, blobs: Blobs, digest: Digest) -> None:
-    """Put a good copy where there is none, or a damaged one; what was damaged is kept aside as evidence."""
+def _checked_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
+    """Return all that is proved about a release; where something does not check out, the error's place names it."""
     try:
-        blobs.get(digest)
-    except NotFound:
-        blobs.put(plant.blobs.get(digest))
-    except NotVerified as error:
-        good = plant.blobs.get(digest)
-        plant.set_aside(digest)
-        blobs.put(good)
-        body = {"digest": digest, "found": error.message}
-        plant.ledger.append([Draft(kind="blob.restored", actor="registry", stream="published", body=body)])
+        return _serving_case(plant, project, release, subject)
+    except LedgerBroken:
+        raise
+    except (NotVerified, NotFound) as error:
+        words = f"the evidence on this release does not check out: {error.message} ({error.place})"
+        raise NotVerified(words, place=release) from error
 
 
-def lease_left(plant: Plant, project: Project) -> float:
-    """Return the part of the present lease that is left: 1 when fresh, below 0 when over, infinite without routes."""
-    entry = plant.last(endpoint_stream(project), "endpoint.routed")
-    if entry is None:
-        return math.inf
-    table = _published_table(plant.blobs.get(Digest(entry.body["table"])))
-    return (table.expires - plant.clock.now()) / (table.expires - table.issued)
+def _serving_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
+    """Return all that is proved about a release: by the passport it serves with, if nothing was said of it since."""
+    present = present_table(plant, project)
+    served: dict[str | None, str | None] = {}
+    for model in present.models if present else ():
+        served |= {model.candidate: model.candidate_passport, model.baseline: model.passport}
+    known = served.get(release)
+    if known is None or release == subject:
+        return case_of(plant, release)
+    document = plant.blobs.get(Digest(known))
+    dossier = open_passport(parse_passport(document), plant.trust, origin=plant.origin)
+    if plant.ledger.heads(list(dossier.heads)) == dossier.heads:
+        return Case(dossier=dossier, passport=document)
+    return case_of(plant, release)
 
 
-def _needed(plant: Plant, table: RouteTable) -> Iterator[Digest]:
-    """Yield the blobs a gateway needs for a table: releases, their files, and passports."""
-    for model in table.models:
-        for release, passport in ((model.baseline, model.passport), (model.candidate, model.candidate_passport)):
-            if release is None or passport is None:
-                continue
-            yield Digest(passport)
-            yield Digest(release)
-            for file in parse_manifest(plant.blobs.get(Digest(release))).files:
-                yield Digest(file.digest)
+def rules_for(plant: Plant, project: Project, release: str) -> Rules:
+    """Return the policy that decides about a release: the endpoint's, if it answers there, else its own project's.
+
+    An endpoint's policy is its last promotion's, until the next one brings its own. So neither an edited file nor a
+    newer version of Holdfast changes under what a standing release answers.
+    """
+    present = present_table(plant, project)
+    if present is None or release not in standing(plant, project).releases:
+        return rules_of(plant, release)
+    return _rules_in(plant, present)
 
 
-def _published_table(envelope: bytes) -> RouteTable:
-    """Return the table in an envelope that this ledger names; the gateway verifies its signature, we made it."""
-    payload, _ = open_envelope(envelope)
-    return msgspec.convert(msgspec.json.decode(payload)["predicate"], RouteTable)
+def _rules_in(plant: Plant, table: RouteTable) -> Rules:
+    text = plant.blobs.get(Digest(table.policy))
+    policy, digest = parse_policy(text)
+    return Rules(policy=policy, digest=digest, text=text)
 
 
-def _table(plant: Plant, project: Project, after: Standing, now: datetime) -> RouteTable:
-    """Return the table of a standing. Its lease ends with the first permit that it rests on."""
-    lease = [now + timedelta(seconds=seconds(project.serving.lease))]
-    passports: dict[str, str] = {}
-    for release in after.releases:
-        permit = permit_for(plant, project, Digest(release), Action.SERVE)
-        lease.append(permit.expires)
-        passports[release] = dossier_of(plant, Digest(release))[1]
+def _standing_rules(plant: Plant, project: Project, after: Standing, subject: str, action: Action) -> Rules:
+    """Return the policy under which an endpoint will stand: that of a promotion, else the present one."""
+    present = present_table(plant, project)
+    if present is None or (subject and subject == after.baseline and action is Action.PROMOTE):
+        return rules_of(plant, subject)
+    return _rules_in(plant, present)
+
+
+def _table(
+    plant: Plant,
+    project: Project,
+    after: Standing,
+    rules: Rules,
+    passports: dict[str, Digest],
+    expires: list[datetime],
+) -> RouteTable:
+    now, name = plant.clock.now(), project.project.name
+    # Guards and lease are those of the project that the baseline was made from, and so went through the gate with it.
+    terms = project_of(plant, after.baseline) if after.baseline else project
     serving = ModelRoute(
-        name=project.project.name,
+        name=name,
         baseline=after.baseline,
         passport=passports.get(after.baseline, ""),
         candidate=after.candidate or None,
@@ -203,13 +258,59 @@ def _table(plant: Plant, project: Project, after: Standing, now: datetime) -> Ro
         environment=ENVIRONMENT,
         epoch=after.epoch,
         issued=now,
-        expires=min(lease),
-        policy=plant.load_policy(project.gates.policy)[1],
+        expires=min([now + timedelta(seconds=seconds(terms.serving.lease)), *expires]),
+        policy=rules.digest,
         models=(serving,) if after.baseline else (),  # none: the declared safe state, in which nothing answers
-        guards=guards_of(project),
+        guards=guards_of(terms),
         credentials=credentials(plant, now),
         revoked=revoked(plant),
     )
+
+
+def commit(plant: Plant, project: Project, drawn: Drawn, *, because: tuple[Draft, ...] = ()) -> RouteTable:
+    """Sign a drawn table, append it with what it follows from, and publish it.
+
+    Args:
+        plant: The control plane.
+        project: The project whose endpoint it is.
+        drawn: The table, and the heads on which it was decided: none of them may have moved since.
+        because: Entries appended in the same transaction: the promotion or the return.
+
+    Raises:
+        Conflict: Something was said meanwhile about what was decided upon; nothing was changed.
+        Refused: The permit was used before; nothing was changed.
+        NotVerified: The permit has expired.
+    """
+    permit, after = drawn.permit, drawn.after
+    if permit is not None:
+        permit.covers(subject=permit.subject, action=permit.action, environment=ENVIRONMENT, now=plant.clock.now())
+    stream = endpoint_stream(project)
+    plant.blobs.put(drawn.rules.text)
+    body: dict[str, Any] = {
+        "standing": msgspec.to_builtins(after),
+        "table": plant.seal(drawn.table, ROUTES, "registry"),
+        "permit": {"nonce": permit.nonce, "expires": permit.expires.isoformat()} if permit else None,
+        "pointer": {"name": stream, "digest": after.baseline},
+    }
+    routed = Draft(kind=ROUTED, actor="registry", stream=stream, body=body)
+    plant.ledger.append([*because, routed], expect=drawn.heads, consume_nonce=permit.nonce if permit else None)
+    settle(plant, project)
+    return drawn.table
+
+
+def renew(plant: Plant, project: Project) -> RouteTable | None:
+    """Sign a newer table of the same standing, with a fresh lease; None where nothing was ever in production.
+
+    Each release is decided upon again: what may no longer serve gets no lease.
+
+    Raises:
+        PolicyDenied: A release that answers may no longer serve; `place` names it.
+        NotVerified: The evidence on one does not check out.
+    """
+    now = standing(plant, project)
+    if not now.epoch:
+        return None
+    return commit(plant, project, draw(plant, project, renewed(now)))
 
 
 def guards_of(project: Project) -> tuple[GuardSpec, ...]:

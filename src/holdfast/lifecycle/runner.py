@@ -6,22 +6,23 @@ finished.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from holdfast.core.artifact import Artifact, Digest, File, Kind, digest_json, manifest
+from holdfast.core.artifact import Artifact, Digest, Kind, digest_json, parse_manifest
 from holdfast.core.control import Result
-from holdfast.core.errors import HoldfastError, InvalidProject, InvalidRecipe, StageFailed, UsageError
-from holdfast.core.evidence import Evidence, MadeWith, Outcome, failed
+from holdfast.core.errors import HoldfastError, NotFound, StageFailed, UsageError, in_words
+from holdfast.core.evidence import MAX_REASON, Evidence, MadeWith, Outcome, failed
 from holdfast.core.ledger import Draft, Entry
+from holdfast.core.passport import FILED, STARTED
 from holdfast.core.ports import Sandbox, Workspace
-from holdfast.core.project import Project, parse_project
+from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, unseal
-from holdfast.lifecycle import DERIVES, STAGES, Stage
+from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
+from holdfast.lifecycle.inputs import take_in
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
 
@@ -59,11 +60,11 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
     names = [stage.name for stage in STAGES]
     if until is not None and until not in names:
         raise UsageError(f"there is no stage {until!r}", expected=", ".join(names))
+    plant.unlock()
     with plant.ledger.lease("run"):
         shutil.rmtree(plant.home.scratch, ignore_errors=True)
         project, held = take_in(plant)
-        stream = project_stream(project)
-        recover(plant, stream)
+        recover(plant, project_stream(project))
         rows = []
         for stage in STAGES[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
@@ -74,59 +75,6 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
 def project_stream(project: Project) -> str:
     """Return the name of the stream that holds a project's runs."""
     return f"project/{project.project.name}"
-
-
-def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
-    """Store and record the project file, its source and its recipe.
-
-    Raises:
-        InvalidProject: The file is missing or wrong, or names files that are not there or lie outside the project.
-    """
-    text = read_project_file(plant.home.project_file)
-    project, digest = parse_project(text)
-    root = plant.home.root
-    source = _inside(root, project.data.source, InvalidProject)
-    recipe = _inside(root, project.train.recipe.partition(":")[0], InvalidRecipe)
-    plant.blobs.put(text)
-    code = recipe.read_bytes()
-    recipes = manifest([File(path=recipe.name, digest=plant.blobs.put(code), size=len(code))])
-    held = {
-        Kind.PROJECT: Artifact(kind=Kind.PROJECT, digest=digest, size=len(text)),
-        Kind.SOURCE: Artifact(kind=Kind.SOURCE, digest=plant.blobs.put_file(source), size=source.stat().st_size),
-        Kind.RECIPE: Artifact(kind=Kind.RECIPE, digest=plant.blobs.put(recipes.document), size=recipes.size),
-    }
-    drafts = [draft for artifact in held.values() if (draft := _recording(plant, artifact, (), "owner"))]
-    if drafts:
-        plant.ledger.append(drafts)
-    return project, held
-
-
-def read_project_file(path: Path) -> bytes:
-    """Return the bytes of a project file.
-
-    Raises:
-        InvalidProject: There is none, or it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidProject(
-            f"the project file cannot be read: {error.strerror}",
-            place=path.name,
-            remedy="Change to the project's folder, or write one with `holdfast init`.",
-        ) from error
-
-
-def _inside(root: Path, name: str, error: type[HoldfastError]) -> Path:
-    """Return a file of the project's own folder; a path that leads out of it is refused, also through a link."""
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise error(
-            f"{name!r} lies outside the project", place="holdfast.toml", expected="a file under the project's folder"
-        )
-    if not path.is_file():
-        raise error(f"there is no file {name!r}", place="holdfast.toml")
-    return path
 
 
 def recover(plant: Plant, stream: str) -> None:
@@ -142,12 +90,14 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     """Run one stage, or reuse what it made of the same inputs; `held` gains its artifacts.
 
     Raises:
-        StageFailed: A control left no evidence or a failed one, or the stage broke its promise.
+        StageFailed: The stage broke its promise.
+        NotVerified: What it made before was changed since.
+        HoldfastError: Whatever else went wrong in it; the run is on record as failed.
     """
     stream = project_stream(project)
     inputs = {kind: held[kind].digest for kind in stage.takes}
     key = digest_json({"stage": stage.name, "code": plant.code, "inputs": inputs})
-    before = _finished(plant, stream, key)
+    before = _finished(plant, stage, stream, key, held)
     if before is not None:
         held |= {Kind(item["kind"]): _artifact(item) for item in before.body["artifacts"]}
         plant.tell(Progress(stage=stage.name, state="reused", words="same inputs, same code: kept"))
@@ -155,27 +105,29 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     subject = held.get(stage.about)
     begun: dict[str, Any] = {"stage": stage.name, "run": plant.entropy.token(8).hex(), "key": key, "inputs": inputs}
     begun |= {"controls": stage.leaves, "subject": subject.digest if subject else "", "kind": stage.about}
-    plant.tell(Progress(stage=stage.name, state="started", words=stage.does))
-    plant.ledger.append([_draft("stage.started", stage, stream, begun), *_controls_started(stage, begun)])
     made_with = MadeWith(
         code=plant.code,
         configuration=held[Kind.PROJECT].digest,
         data=tuple(sorted(inputs.values())),
         seed=_seed(plant, subject) if subject else project.train.seed,
     )
+    plant.tell(Progress(stage=stage.name, state="started", words=stage.does))
+    plant.ledger.append([_draft("stage.started", stage.name, stream, begun), *_controls_started(begun)])
     try:
         with _workspace(plant, project) as ws:
             at = At(plant=plant, ws=ws, project=project, held=dict(held), made_with=made_with, stage=stage)
             done = _verb(stage)(at)
         evidence = _complete(stage, done.result, held, made_with)
-    except Exception as error:
-        plant.ledger.append(_failure(plant, stream, begun, f"{type(error).__name__}: {error}"))
-        plant.tell(Progress(stage=stage.name, state="failed", words=str(error)))
+        drafts = _drafts(plant, stage, stream, begun, held, done, evidence)
+    except BaseException as error:  # also an interrupt: what was started and gave no result has failed
+        with suppress(HoldfastError):  # if it cannot be put on record now, the next run does it
+            plant.ledger.append(_failure(plant, stream, begun, _words(error)))
+        plant.tell(Progress(stage=stage.name, state="failed", words=_words(error)))
         raise
+    plant.ledger.append(drafts)
     held |= {artifact.kind: artifact for artifact in done.result.artifacts}
-    _put_on_record(plant, stage, stream, begun, held, done, evidence)
     bad = [item for item in evidence if item.outcome is Outcome.FAILED]
-    plant.tell(Progress(stage=stage.name, state="failed" if bad else "finished", words=_summary(stage, evidence)))
+    plant.tell(Progress(stage=stage.name, state="failed" if bad else "finished", words=_summary(evidence)))
     return evidence
 
 
@@ -187,9 +139,10 @@ def _verb(stage: Stage) -> Any:
 @contextmanager
 def _workspace(plant: Plant, project: Project) -> Iterator[Workspace]:
     """Give a stage an empty folder of its own, and the sandbox tier that the project asks for; never a weaker one."""
-    scratch = plant.home.scratch / plant.entropy.token(8).hex()
-    scratch.mkdir(parents=True, mode=0o700)
     sandbox: Sandbox = plant.open_sandbox(project.train.tier)
+    plant.home.scratch.mkdir(mode=0o700, exist_ok=True)
+    scratch = plant.home.scratch / plant.entropy.token(8).hex()
+    scratch.mkdir(mode=0o700)
     try:
         yield Workspace(blobs=plant.blobs, sandbox=sandbox, clock=plant.clock, scratch=scratch)
     finally:
@@ -221,7 +174,7 @@ def _complete(stage: Stage, result: Result, held: dict[Kind, Artifact], made_wit
     return (*result.evidence, *silent)
 
 
-def _put_on_record(
+def _drafts(
     plant: Plant,
     stage: Stage,
     stream: str,
@@ -229,75 +182,100 @@ def _put_on_record(
     held: dict[Kind, Artifact],
     done: Done,
     evidence: tuple[Evidence, ...],
-) -> None:
-    """Append artifacts, evidence and the end of the run in one transaction."""
+) -> list[Draft]:
+    """Seal the evidence, and return all that becomes visible at once: artifacts, evidence and the end of the run."""
     drafts: list[Draft] = []
+    known = held | {artifact.kind: artifact for artifact in done.result.artifacts}
     for artifact in done.result.artifacts:
-        parents = tuple(held[kind] for kind in DERIVES[artifact.kind])
-        recording = _recording(plant, artifact, parents, stage.name)
+        parents = tuple(known[kind] for kind in DERIVES[artifact.kind])
+        recording = plant.recording(artifact, parents, stage.name)
         drafts += [recording] if recording else []
-    envelopes = []
-    for item in evidence:
-        envelope = plant.seal(item, EVIDENCE, item.stage)
-        envelopes.append(envelope)
-        body = {
-            "control": item.control,
-            "run": f"{begun['run']}/{item.control}",
-            "envelope": envelope,
-            "outcome": item.outcome,
-        }
-        drafts.append(Draft(kind="evidence.filed", actor=item.stage, stream=item.subject, body=body))
+    filed = [_filed(plant, item, begun["run"]) for item in evidence]
     made = [{"kind": item.kind, "digest": item.digest, "size": item.size} for item in done.result.artifacts]
-    clean = not any(item.outcome is Outcome.FAILED for item in evidence)
-    end = {"stage": stage.name, "run": begun["run"], "key": begun["key"], "artifacts": made, "evidence": envelopes}
-    drafts += [*done.drafts, _draft("stage.finished", stage, stream, end | {"clean": clean})]
-    plant.ledger.append(drafts)
+    end = {
+        "stage": stage.name,
+        "run": begun["run"],
+        "key": begun["key"],
+        "artifacts": made,
+        "evidence": [draft.body["envelope"] for draft in filed],
+        "clean": not any(item.outcome is Outcome.FAILED for item in evidence),
+    }
+    return [*drafts, *filed, *done.drafts, _draft("stage.finished", stage.name, stream, end)]
 
 
-def _recording(plant: Plant, artifact: Artifact, parents: tuple[Artifact, ...], actor: str) -> Draft | None:
-    """Return the entry that records an artifact with these parents, unless just that is on record already."""
-    draft = plant.record(artifact, parents, actor)
-    known = (entry.body for entry in plant.ledger.stream(artifact.digest) if entry.kind == draft.kind)
-    return None if draft.body in known else draft
+def _filed(plant: Plant, item: Evidence, run: str) -> Draft:
+    """Seal evidence with its stage's key, and return the entry that files it."""
+    envelope = plant.seal(item, EVIDENCE, item.stage)
+    body = {"control": item.control, "run": f"{run}/{item.control}", "envelope": envelope, "outcome": item.outcome}
+    return Draft(kind=FILED, actor=item.stage, stream=item.subject, body=body)
 
 
-def _draft(kind: str, stage: Stage, stream: str, body: dict[str, Any]) -> Draft:
-    return Draft(kind=kind, actor=stage.name, stream=stream, body=body)
+def _draft(kind: str, stage: str, stream: str, body: dict[str, Any]) -> Draft:
+    return Draft(kind=kind, actor=stage, stream=stream, body=body)
 
 
-def _controls_started(stage: Stage, begun: dict[str, Any]) -> list[Draft]:
+def _controls_started(begun: dict[str, Any]) -> list[Draft]:
     if not begun["subject"]:
         return []
     return [
-        _draft("control.started", stage, begun["subject"], {"control": control, "run": f"{begun['run']}/{control}"})
-        for control in stage.leaves
+        _draft(STARTED, begun["stage"], begun["subject"], {"control": control, "run": f"{begun['run']}/{control}"})
+        for control in begun["controls"]
     ]
+
+
+def _words(error: BaseException) -> str:
+    """Return why a run failed, as a reader of the ledger wants to know it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted"
+    return str(error) if isinstance(error, HoldfastError) else in_words(error)
 
 
 def _failure(plant: Plant, stream: str, begun: dict[str, Any], reason: str) -> list[Draft]:
     """Return the entries that say a run failed: its end, and failed evidence for each control it had started."""
-    stage = next(stage for stage in STAGES if stage.name == begun["stage"])
-    drafts = [
-        _draft("stage.failed", stage, stream, {"stage": stage.name, "run": begun["run"], "reason": reason[:2000]})
-    ]
+    words = reason.encode(errors="replace").decode()[:MAX_REASON]
+    body = {"stage": begun["stage"], "run": begun["run"], "reason": words}
+    drafts = [_draft("stage.failed", begun["stage"], stream, body)]
     if not begun["subject"]:
         return drafts
     made_with = MadeWith(code=plant.code, configuration="")
-    for control in begun["controls"]:
-        item = failed(control, begun["subject"], Kind(begun["kind"]), made_with, reason)
-        envelope = plant.seal(item, EVIDENCE, item.stage)
-        body = {"control": control, "run": f"{begun['run']}/{control}", "envelope": envelope, "outcome": item.outcome}
-        drafts.append(Draft(kind="evidence.filed", actor=item.stage, stream=item.subject, body=body))
-    return drafts
+    items = [failed(control, begun["subject"], Kind(begun["kind"]), made_with, words) for control in begun["controls"]]
+    return [*drafts, *(_filed(plant, item, begun["run"]) for item in items)]
 
 
-def _finished(plant: Plant, stream: str, key: Digest) -> Entry | None:
-    """Return the newest clean end of a run with this key whose artifacts are all still there."""
+def _finished(plant: Plant, stage: Stage, stream: str, key: Digest, held: dict[Kind, Artifact]) -> Entry | None:
+    """Return the newest clean end of a run with this key, if what it left still stands.
+
+    That is so if every byte of what it made is there, and if no control of it has failed on the same artifact since: a
+    failure is superseded by running again, not by looking away.
+
+    Raises:
+        NotVerified: Something it made was changed since.
+    """
     for entry in reversed(plant.ledger.stream(stream)):
         if entry.kind == "stage.finished" and entry.body["key"] == key and entry.body["clean"]:
-            kept = all(plant.blobs.has(Digest(item["digest"])) for item in entry.body["artifacts"])
-            return entry if kept else None
+            made = {Kind(item["kind"]): _artifact(item) for item in entry.body["artifacts"]}
+            subject = (held | made)[stage.about].digest
+            return entry if _kept(plant, made.values()) and not _failed_since(plant, stage, subject) else None
     return None
+
+
+def _failed_since(plant: Plant, stage: Stage, subject: Digest) -> bool:
+    """Say whether the last that is on record of any of a stage's controls on an artifact is a failure."""
+    filed = (entry.body for entry in plant.ledger.stream(subject) if entry.kind == FILED)
+    last = {body["control"]: body.get("outcome") for body in filed if body["control"] in stage.leaves}
+    return Outcome.FAILED in last.values()
+
+
+def _kept(plant: Plant, artifacts: Iterable[Artifact]) -> bool:
+    try:
+        for artifact in artifacts:
+            plant.blobs.path(artifact.digest)
+            if artifact.kind in FOLDERS:
+                for file in parse_manifest(plant.blobs.get(artifact.digest)).files:
+                    plant.blobs.path(Digest(file.digest))
+    except NotFound:
+        return False  # it is made again
+    return True
 
 
 def _artifact(item: dict[str, Any]) -> Artifact:
@@ -311,7 +289,7 @@ def _evidence_of(plant: Plant, entry: Entry) -> tuple[Evidence, ...]:
     return tuple(item.value for item in opened)
 
 
-def _summary(stage: Stage, evidence: tuple[Evidence, ...]) -> str:
+def _summary(evidence: tuple[Evidence, ...]) -> str:
     bad = [item for item in evidence if item.outcome is Outcome.FAILED]
     if bad:
         return f"{bad[0].control} failed: {bad[0].reason}"

@@ -1,6 +1,12 @@
-"""What `holdfast init` writes for somebody who has no project yet: a project file to fill in, and a recipe that trains."""
+"""What `holdfast init` writes where there is no project yet: a project file to fill in, and a recipe that trains."""
 
+import secrets
 from typing import Final
+
+import msgspec
+
+from holdfast.core.errors import Unavailable
+from holdfast.lifecycle.plant import Home
 
 PROJECT_FILE: Final = """\
 # Every key is explained in docs/reference/project.md.
@@ -57,3 +63,19 @@ def train(data, params, seed):
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
     return model.fit(data.train.features, data.train.labels)
 '''
+
+
+def write_starter(home: Home, owner: str) -> bool:
+    """Write a project file and a recipe where there is no project yet, each of them whole."""
+    if home.project_file.exists():
+        return False
+    text = PROJECT_FILE.format(owner=msgspec.json.encode(owner).decode())
+    try:
+        for path, content in ((home.root / "train.py", RECIPE), (home.project_file, text)):
+            if not path.exists():
+                beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+                beside.write_text(content, encoding="utf-8")
+                beside.rename(path)
+    except OSError as error:
+        raise Unavailable(f"the project file cannot be written: {error.strerror}", place=str(home.root)) from error
+    return True

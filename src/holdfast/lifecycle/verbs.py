@@ -59,7 +59,9 @@ def assess(at: At) -> Done:
 
 def _test_reads(at: At, split: Artifact) -> int:
     """Return how many assessments have read these sealed rows, this one included: each was logged before it began."""
-    begun = (entry.body for entry in at.plant.ledger.stream(project_stream(at.project)) if entry.kind == "stage.started")
+    begun = (
+        entry.body for entry in at.plant.ledger.stream(project_stream(at.project)) if entry.kind == "stage.started"
+    )
     return sum(1 for body in begun if body["stage"] == at.stage.name and body["inputs"].get(Kind.SPLIT) == split.digest)
 
 

@@ -29,7 +29,7 @@ def build_passport(ledger: Ledger, blobs: Blobs, subject: Digest, signed: Signed
         InvalidInput: The closure holds more entries than a passport may.
     """
     size = Checkpoint.size_of(signed)
-    entries = _closure(ledger, subject, size)
+    entries = closure(ledger, subject, size)
     if not entries:
         raise NotFound("the ledger knows nothing of this release", place=subject)
     envelopes = dict.fromkeys(str(entry.body["envelope"]) for entry in entries if entry.kind in _CARRY_ENVELOPES)
@@ -48,8 +48,12 @@ def build_passport(ledger: Ledger, blobs: Blobs, subject: Digest, signed: Signed
     return canonical(passport)
 
 
-def _closure(ledger: Ledger, subject: Digest, size: int) -> list[Entry]:
-    """Return every entry on the subject and whatever it derives from, in ledger order."""
+def closure(ledger: Ledger, subject: Digest, size: int) -> list[Entry]:
+    """Return every entry before `size` on the subject and whatever it derives from, in ledger order.
+
+    Raises:
+        InvalidInput: There are more than a passport may hold.
+    """
     found: dict[int, Entry] = {}
     seen: set[str] = set()
     waiting = [str(subject)]

@@ -43,7 +43,7 @@ def timeline(entries: Iterable[Entry]) -> tuple[dict[str, str], ...]:
 def incident_document(
     *, endpoint: str, raised: Sequence[Raised], severity: str, actions: Sequence[str], entries: Iterable[Entry]
 ) -> bytes:
-    """Return the incident as canonical JSON: signals, severity, actions taken and the timeline with its ledger positions."""
+    """Return the incident as canonical JSON: signals, severity, what was done, and the timeline with its entries."""
     document: dict[str, Any] = {
         "endpoint": endpoint,
         "severity": severity,

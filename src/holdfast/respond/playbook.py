@@ -28,6 +28,7 @@ class Command(StrEnum):
 
 
 _CONTAIN: Final = (Command.ROLL_BACK, Command.OPEN_INCIDENT)
+_CONTAIN_FURTHER: Final = (Command.ROLL_BACK, Command.ADD_TO_INCIDENT)
 
 PLAYBOOK: Final = Machine(
     name="playbook",
@@ -37,7 +38,7 @@ PLAYBOOK: Final = Machine(
         (Posture.STEADY, Signal.DRIFT): (Posture.CONTAINED, _CONTAIN),
         (Posture.STEADY, Signal.ERRORS): (Posture.CONTAINED, _CONTAIN),
         (Posture.STEADY, Signal.LATENCY): (Posture.CONTAINED, _CONTAIN),
-        (Posture.CONTAINED, Signal.INTEGRITY_FAILURE): (Posture.CONTAINED, _CONTAIN),
+        (Posture.CONTAINED, Signal.INTEGRITY_FAILURE): (Posture.CONTAINED, _CONTAIN_FURTHER),
         (Posture.CONTAINED, Signal.DRIFT): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.ERRORS): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.LATENCY): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
@@ -50,4 +51,5 @@ SEVERITY: Final = {
     Signal.DRIFT: Severity.HIGH,
     Signal.ERRORS: Severity.HIGH,
     Signal.LATENCY: Severity.MEDIUM,
+    Signal.RESOLVED: Severity.INFO,
 }

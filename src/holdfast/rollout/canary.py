@@ -23,8 +23,8 @@ class Verdict(StrEnum):
 
     START = "start"
     WAIT = "wait"
-    PASS = "pass"
-    FAIL = "fail"
+    ADVANCE = "advance"
+    RETURN = "return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Canary:
 
 
 def canary(steps: Sequence[float]) -> Machine[str, Verdict, Share]:
-    """Return the machine of a plan: each pass leads to the next share, the last to promotion, each failure back to none.
+    """Return the machine of a plan: each advance leads to the next share, the last to promotion, a return to none.
 
     Raises:
         InvalidInput: The shares do not rise to 1.
 
-    >>> canary((0.1, 1.0)).step("step-0", Verdict.FAIL)
+    >>> canary((0.1, 1.0)).step("step-0", Verdict.RETURN)
     ('returned', (Share(share=0.0),))
     """
     if not steps or list(steps) != sorted(set(steps)) or not (steps[0] > 0 and steps[-1] == 1):
@@ -64,8 +64,8 @@ def canary(steps: Sequence[float]) -> Machine[str, Verdict, Share]:
         table[start, Verdict.START] = (first, (Share(steps[0]),))
     for state, share, following, higher in zip(states, steps, after, steps[1:], strict=False):
         table[state, Verdict.WAIT] = (state, (Share(share),))
-        table[state, Verdict.PASS] = (following, (Share(higher),))
-        table[state, Verdict.FAIL] = (RETURNED, (Share(0.0),))
+        table[state, Verdict.ADVANCE] = (following, (Share(higher),))
+        table[state, Verdict.RETURN] = (RETURNED, (Share(0.0),))
     return Machine(name="canary", initial=IDLE, table=table)
 
 
@@ -86,8 +86,9 @@ def analyse(blocks: Iterable[Block], *, min_requests: int, alpha: float) -> Cana
         f"{test.seen.baseline_failures} of {test.seen.baseline_n} (anytime-valid p = {p_value(test):.3g})"
     )
     if rejects(test, alpha):
-        return Canary(verdict=Verdict.FAIL, candidate_requests=answered, p_value=p_value(test), words=f"worse: {rates}")
-    if answered < min_requests:
-        words = f"{answered} of {min_requests} calls seen: {rates}"
-        return Canary(verdict=Verdict.WAIT, candidate_requests=answered, p_value=p_value(test), words=words)
-    return Canary(verdict=Verdict.PASS, candidate_requests=answered, p_value=p_value(test), words=f"no worse: {rates}")
+        verdict, words = Verdict.RETURN, f"worse: {rates}"
+    elif answered < min_requests:
+        verdict, words = Verdict.WAIT, f"{answered} of {min_requests} calls seen: {rates}"
+    else:
+        verdict, words = Verdict.ADVANCE, f"no worse: {rates}"
+    return Canary(verdict=verdict, candidate_requests=answered, p_value=p_value(test), words=words)

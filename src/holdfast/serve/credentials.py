@@ -16,17 +16,21 @@ from holdfast.core.routes import Credential
 MIN_CREDENTIAL_KEY: Final = 32  # bytes: as long as the hash, RFC 2104 section 3
 PREFIX: Final = "hf_"
 MAX_API_KEY: Final = 128  # characters; ours have 46
+_BLOCK: Final = 64  # bytes of a block of SHA-256
 
 
 class CredentialTable:
     """The credentials of one route table, found by the keyed hash of an API key in one step."""
 
-    __slots__ = ("_by_hash", "_keyed")
+    __slots__ = ("_by_hash", "_inner", "_outer")
 
     def __init__(self, credential_key: bytes, credentials: Iterable[Credential]) -> None:
         """Refuse a short credential key, and two entries of one hash, of which one would silently win."""
         check_credential_key(credential_key)
-        self._keyed = hmac.new(credential_key, digestmod=hashlib.sha256)
+        # The two keyed halves of HMAC (RFC 2104, section 4, "the compression function's intermediate results").
+        key = credential_key if len(credential_key) <= _BLOCK else hashlib.sha256(credential_key).digest()
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key.ljust(_BLOCK, b"\0")))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key.ljust(_BLOCK, b"\0")))
         self._by_hash: dict[str, Credential] = {}
         for credential in credentials:
             if credential.hash in self._by_hash:
@@ -39,9 +43,10 @@ class CredentialTable:
         Whatever the key looks like, the same work is done: one keyed hash and one look-up of it, whose time tells
         nothing about keys because nobody without the credential key can choose the hash.
         """
-        keyed = self._keyed.copy()
-        keyed.update(api_key.encode("utf-8", "surrogateescape"))
-        credential = self._by_hash.get(keyed.hexdigest())
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(api_key.encode("utf-8", "surrogateescape"))
+        outer.update(inner.digest())
+        credential = self._by_hash.get(outer.hexdigest())
         if credential is None or now >= credential.expires:
             return None
         return credential

@@ -9,10 +9,11 @@ beyond them is a 503 that tells nothing.
 import hashlib
 import hmac
 import math
-import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -45,7 +46,7 @@ from holdfast.serve.state import Release, State, sane
 from holdfast.serve.telemetry import Meter
 
 LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of a Unix socket
-_JSON: Final = (b"content-type", b"application/json")
+_JSON: Final = b"application/json"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _STALE: Final = (b"x-holdfast-stale", b"true")
 _METHODS: Final = dict.fromkeys(Operation, "GET") | {Operation.INFER: "POST", Operation.PREDICT: "POST"}
@@ -75,6 +76,7 @@ class Gateway:
         self._stale = ""
         self._counts = Counts()
         self._meters: dict[str, Meter] = {}
+        self._prefix, self._numbers = secrets.token_hex(8), count()  # of correlation ids, distinct over all gateways
 
     @property
     def state(self) -> State | None:
@@ -164,7 +166,7 @@ class Gateway:
             model="",
             headers=headers or {},
             body=request.body,
-            correlation=given if CORRELATION.fullmatch(given) else os.urandom(16).hex(),
+            correlation=given if CORRELATION.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}",
             received_s=self._ground.monotonic(),
         )
 
@@ -205,7 +207,7 @@ class Gateway:
         near = request.peer in LOOPBACK and PROXIED not in call.headers
         if not near and not self._ground.metrics_for_all:
             return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", "metrics from afar"))
-        return self._reply(call, 200, self._scrape(), kind=CONTENT_TYPE)
+        return self._reply(call, 200, self._scrape(), kind=CONTENT_TYPE, more=(_NO_SNIFFING,))
 
     def _look(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
         """Answer a question about a model, to callers who may call it."""
@@ -261,18 +263,17 @@ class Gateway:
 
     # ── how it is said ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _reply(
-        self, call: Call, status: int, body: bytes, *, kind: bytes = b"application/json", more: Headers = ()
-    ) -> HttpResponse:
+    def _reply(self, call: Call, status: int, body: bytes, *, kind: bytes = _JSON, more: Headers = ()) -> HttpResponse:
         self._counts.response(self._label(call.model), status)
         headers = (
-            _JSON if kind == _JSON[1] else (b"content-type", kind),
+            (b"content-type", kind),
             (b"content-length", str(len(body)).encode()),
             (b"x-correlation-id", call.correlation.encode()),
-            _NO_SNIFFING,
             *more,
         )
-        return HttpResponse(status=status, headers=(*headers, _STALE) if self._stale else headers, body=body)
+        if self._stale and self._state is not None:
+            headers = (*headers, _STALE)
+        return HttpResponse(status=status, headers=headers, body=body)
 
     def _refuse(
         self, request: HttpRequest, call: Call, refusal: Refusal, operation: Operation | None = None
@@ -280,7 +281,7 @@ class Gateway:
         self._counts.refusal(refusal.guard, refusal.code)
         if refusal.security:
             self._note(request, call, refusal)
-        more: list[tuple[bytes, bytes]] = [(b"x-holdfast-code", refusal.code.encode())]
+        more: list[tuple[bytes, bytes]] = [(b"x-holdfast-code", refusal.code.encode()), _NO_SNIFFING]
         if refusal.retry_after_s is not None:
             more.append((b"retry-after", str(max(1, math.ceil(refusal.retry_after_s))).encode()))
         if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 15.5.2 demands the challenge

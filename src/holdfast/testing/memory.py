@@ -133,6 +133,7 @@ class MemoryLedger:
         self._tree = Tree()
         self._leases: set[str] = set()
         self._nonces: set[str] = set()
+        self._kept: dict[int, SignedCheckpoint] = {}
 
     def append(
         self, drafts: Sequence[Draft], *, expect: Heads | None = None, consume_nonce: str | None = None
@@ -205,9 +206,15 @@ class MemoryLedger:
         return Rebuilt(entries=len(self.documents), differed=())
 
     def checkpoint(self) -> SignedCheckpoint:
-        """Sign a checkpoint of the present tree."""
+        """Sign and keep a checkpoint of the present tree."""
         made = Checkpoint(origin=self._origin, size=self.size(), root=self.root(), time=self._clock.now())
-        return sign_checkpoint(made, public_key=self._signer.raw(), signature=self._signer.sign(made.body))
+        signed = sign_checkpoint(made, public_key=self._signer.raw(), signature=self._signer.sign(made.body))
+        self._kept[made.size] = signed
+        return signed
+
+    def checkpoints(self) -> tuple[SignedCheckpoint, ...]:
+        """Return the checkpoints that were signed, oldest first; of one size the newest."""
+        return tuple(self._kept[size] for size in sorted(self._kept))
 
     def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of one entry in the tree of `size` entries."""

@@ -124,10 +124,14 @@ def tiny_model(weights: Sequence[float] = (0.02, 0.1, 1.0), bias: float = -2.0) 
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def training_profile() -> bytes:
-    """Return a profile.json over a thousand rows that fill the declared ranges evenly."""
+def training_profile(signature: Signature = SIGNATURE) -> bytes:
+    """Return a profile.json over a thousand rows that fill the declared ranges evenly, or -1 to 1 where none is."""
     even = np.linspace(0.0, 1.0, 1000)
-    columns = {"age": even * 100, "mean radius": even * 30, "trend": even * 2 - 1}
+    bounds = {field.name: (field.minimum, field.maximum) for field in signature.inputs}
+    columns = {
+        name: even * 2 - 1 if low is None or high is None else low + even * (high - low)
+        for name, (low, high) in bounds.items()
+    }
     return canonical({"inputs": {name: profile(values) for name, values in columns.items()}, "score": profile(even)})
 
 
@@ -305,7 +309,11 @@ class World:
             signature: Inputs and classes of the model.
         """
         document = model or tiny_model()
-        files = {"model.onnx": document, "profile.json": training_profile(), "signature.json": canonical(signature)}
+        files = {
+            "model.onnx": document,
+            "profile.json": training_profile(signature),
+            "signature.json": canonical(signature),
+        }
         dataset = self.folder(Kind.DATASET, {"data.parquet": b"rows"})
         trained = self.folder(Kind.MODEL, files)
         package = self.folder(Kind.RELEASE, files | {"model.onnx": packaged or document, "card.md": b"# tiny\n"})

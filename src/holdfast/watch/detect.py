@@ -11,7 +11,7 @@ from holdfast.core.signals import Raised, Signal
 
 
 def signals(evidence: Iterable[Evidence], slo: Slo) -> tuple[Raised, ...]:
-    """Return the signals that the evidence raises; a control that failed raises nothing here, it denies in the policy."""
+    """Return the signals that evidence raises; a control that failed raises none here, it denies in the policy."""
     return tuple(raised for item in evidence if item.outcome is Outcome.MEASURED for raised in _raised(item, slo))
 
 
@@ -24,7 +24,8 @@ def _raised(item: Evidence, slo: Slo) -> Iterable[Raised]:
             words = f"{measure.value:.1%} of {measure.n} calls failed, {slo.error_rate:.1%} is promised"
             yield _signal(Signal.ERRORS, item, words)
         if measure.name == "latency_p95_ms" and measure.low > slo.latency_p95_ms:
-            words = f"95th percentile is above {measure.low:g} ms on {measure.n} calls, {slo.latency_p95_ms:g} ms is promised"
+            words = f"95th percentile is above {measure.low:g} ms on {measure.n} calls"
+            words += f", {slo.latency_p95_ms:g} ms is promised"
             yield _signal(Signal.LATENCY, item, words)
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,7 +111,7 @@ def test_a_shallow_body_with_many_brackets_passes() -> None:
 def test_rounded_probabilities_hold_no_further_digits(values: list[float], decimals: int) -> None:
     """Two values that agree to so many decimals are told as one."""
     answer = Answer(probabilities=np.array([values]), labels=np.array([0]))
-    coarse = CoarseOutput(decimals=decimals, label_only=False).release(call(), answer)
+    coarse = CoarseOutput(scale=10.0**decimals, label_only=False).release(call(), answer)
     assert isinstance(coarse, Answer)
     assert coarse.probabilities == pytest.approx(np.array([values]), abs=0.5 * 10.0**-decimals + 1e-12)
     assert all(float(value) == round(float(value), decimals) for value in coarse.probabilities.ravel())
@@ -140,6 +141,10 @@ def test_a_credential_table_knows_hashes_and_no_keys() -> None:
     assert table.find("", world.clock.now()) is None
     assert table.find("\udcff", world.clock.now()) is None
     assert "hf_secret" not in str(credential)
+    for key in (b"k" * 32, b"k" * 64, b"k" * 200):
+        for api_key in ("", "hf_secret", "hf_" + "a" * 500):
+            hashed = msgspec.structs.replace(credential, hash=hash_api_key(key, api_key))
+            assert CredentialTable(key, [hashed]).find(api_key, world.clock.now()) == hashed
     assert hash_api_key(b"k" * 32, "hf_secret") != hash_api_key(b"l" * 32, "hf_secret")
     with pytest.raises(Exception, match="share a hash"):
         CredentialTable(CREDENTIAL_KEY, [credential, credential])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.adapters.spool import Spool
+from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotVerified, Unavailable
 from holdfast.core.seal import TELEMETRY, Telemetry, unseal
 from holdfast.core.telemetry import Window, add_windows
@@ -233,8 +234,6 @@ def test_telemetry_is_sealed_by_the_gateway_and_chained(gateway: Serving, tmp_pa
     previous = ""
     for one, path in zip(statements, sorted(tmp_path.glob("telemetry-*.dsse.json")), strict=True):
         assert one.previous == previous
-        from holdfast.core.artifact import digest_bytes
-
         previous = digest_bytes(path.read_bytes())
 
 
@@ -360,6 +359,20 @@ def test_long_files_of_events_are_closed_and_a_new_one_is_begun(
     for file in files:
         _, head = read_events(file.read_bytes(), head)
     assert head.sequence == 5
+
+
+def test_a_file_of_events_that_was_taken_away_is_followed_by_another(gateway: Serving, tmp_path: Path) -> None:
+    """Whoever removes the file cannot stop the record: the chain goes on in a new file."""
+    keeper = recorder(gateway, tmp_path)
+    flush(gateway, keeper)
+    (first,) = tmp_path.glob("events-0-*.jsonl")
+    head = read_events(first.read_bytes(), Head())[1]
+    first.unlink()
+    gateway.call(())
+    flush(gateway, keeper)
+    (second,) = tmp_path.glob("events-0-*.jsonl")
+    assert second.name == "events-0-000000000001.jsonl"
+    assert read_events(second.read_bytes(), head)[1].sequence == 2
 
 
 def test_a_key_that_the_trust_document_does_not_name_tells_nothing(gateway: Serving, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from holdfast.core.errors import SandboxUnavailable
 from holdfast.core.ports import Job, JobEnd, JobResult, Tier
 
 HERE: Final = Path(__file__).resolve().parent
-GRACE_S: Final = 10.0  # for the warden to end a job that is out of time, before it is ended itself
+GRACE_S: Final = 3.0  # for the warden to end a job that is out of time, before it is ended itself
+TRIAL_S: Final = 20.0  # for a program that does nothing: only a machine that cannot run it needs longer
 CHUNK: Final = 1 << 16  # bytes moved at once: what a pipe holds
 # The last line of a Python or numpy traceback when an allocation failed.
 MEMORY_ERROR: Final = re.compile(rb"^(?:[\w.]+\.)?_?(?:Array)?MemoryError\b[^\n]*\s*\Z", re.MULTILINE)
@@ -45,7 +46,7 @@ def why_it_fails(command: Sequence[str]) -> str:
         command: The program, by absolute path, and its arguments.
     """
     try:
-        done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=GRACE_S, check=False)
+        done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=TRIAL_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     said = done.stderr.decode(errors="replace").strip()
@@ -149,7 +150,8 @@ class _Run:
             while selector.get_map():
                 left = ends_at - time.monotonic()
                 if left <= 0 and self.late:
-                    return  # the warden does not answer: `end` does without it
+                    self._kill()  # the warden does not answer
+                    return
                 if left <= 0:
                     self.late, ends_at = True, time.monotonic() + GRACE_S
                     self._stop()

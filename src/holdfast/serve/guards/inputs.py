@@ -115,7 +115,8 @@ class ValidInput:
         request = decode_infer(call.body)
         _check_request(request)
         call.request_id = request.id or ""
-        call.outputs = tuple(output.name for output in request.outputs or ())
+        if request.outputs is not None:
+            call.outputs = tuple(output.name for output in request.outputs)
         if len(request.inputs) == 1 and request.inputs[0].name == INPUT:
             return self._matrix(request.inputs[0], domain)
         return self._columns(request.inputs, domain)
@@ -167,7 +168,9 @@ def _check_request(request: InferRequest) -> None:
         raise Malformed(f"the id is longer than {MAX_REQUEST_ID} characters")
     if not request.inputs:  # empty means no
         raise Malformed("there are no inputs")
-    names = [output.name for output in request.outputs or ()]
+    if request.outputs is None:
+        return
+    names = [output.name for output in request.outputs]
     if len(set(names)) != len(names) or not set(names) <= set(OUTPUTS):
         raise Malformed(f"the outputs are {' and '.join(OUTPUTS)}, each at most once")
 

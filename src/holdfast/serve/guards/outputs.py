@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
@@ -24,7 +25,7 @@ class CoarseOutput:
     """An answer tells the label, and each probability rounded, or not at all."""
 
     name: str = "coarse-output"
-    decimals: int
+    scale: float  # ten to the power of the decimals
     label_only: bool
 
     def admit(self, call: Call) -> Call | Refusal:
@@ -36,7 +37,7 @@ class CoarseOutput:
         if self.label_only:
             answer.probabilities = answer.probabilities[:, :0]
         else:
-            answer.probabilities = answer.probabilities.round(self.decimals)
+            answer.probabilities = np.rint(answer.probabilities * self.scale) / self.scale
         return answer
 
 
@@ -50,4 +51,4 @@ def coarse_output(settings: CoarseOutputSettings, surroundings: Surroundings) ->
         raise InvalidInput(
             f"coarse-output to {settings.decimals} decimals", place="routes", expected=f"0 to {MAX_DECIMALS}"
         )
-    return CoarseOutput(decimals=settings.decimals, label_only=settings.label_only)
+    return CoarseOutput(scale=10.0**settings.decimals, label_only=settings.label_only)

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -173,12 +174,22 @@ def _become_job(plan: Plan, to_warden: socket.socket) -> NoReturn:
     try:
         os.execve(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606 - this is what a sandbox is for
     except OSError as error:
-        os.write(2, f"cannot run {plan['argv'][0]}: {error.strerror}\n".encode())
+        os.write(2, f"cannot run {plan['argv'][0]}: {error.strerror}\n".encode(errors="replace"))
     os._exit(EXIT_NOT_FOUND)
 
 
 def _own_facts(pid: int) -> list[str]:
     return [f"/proc/{pid}/{name}" for name in OWN_FACTS]
+
+
+def _hold(paths: Iterable[str]) -> None:
+    """Keep files of the kernel's own trees as they are until this process ends.
+
+    A rule of Landlock is about an inode. Those of /proc and /sys are made anew when the kernel is short of memory and
+    nobody holds them, and a rule made before would then refuse what it granted.
+    """
+    for path in paths:
+        os.open(path, os.O_PATH)
 
 
 def _start(plan: Plan) -> tuple[int, int]:
@@ -188,14 +199,13 @@ def _start(plan: Plan) -> tuple[int, int]:
         OSError: The job could not be confined, with the reason; nothing of it ran.
     """
     here, there = socket.socketpair()
+    _hold(path for path, _rights in plan["grants"] if path.startswith(("/proc/", "/sys/")))
     pid = os.fork()
     if pid == 0:
         here.close()
         _become_job(plan, there)
     there.close()
-    for path in _own_facts(pid):
-        # A rule of Landlock is about an inode, and those of /proc last while somebody holds them: this does.
-        os.open(path, os.O_PATH)
+    _hold(_own_facts(pid))
     message, descriptors, _flags, _address = socket.recv_fds(here, 4096, 1)
     here.close()
     if message != b"confined" or not descriptors:
@@ -214,6 +224,8 @@ def _verdict(family: Family, call: str, arguments: tuple[int, ...]) -> int:
         return 0 if family.admits(thread=thread) else errno.EAGAIN
     target = arguments[0] & 0xFFFFFFFF
     target -= (target & 0x80000000) << 1  # the kernel reads the register as a signed 32-bit number
+    if target > 0 and _stat(target) is None:
+        return errno.ESRCH
     own = target in {0, -family.group} or (target > 0 and family.is_member(target))
     return 0 if own else errno.EPERM
 

@@ -1,0 +1,96 @@
+"""Inputs: what a person hands in, read within limits and only from the project's own folder, stored and recorded."""
+
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from holdfast.core.artifact import Artifact, File, Kind, manifest
+from holdfast.core.errors import HoldfastError, InvalidInput, InvalidProject, InvalidRecipe
+from holdfast.core.project import MAX_PROJECT, Project, parse_project
+from holdfast.lifecycle.plant import Plant
+
+MAX_RECIPE: Final = 1 << 20  # bytes; training code that people can review is a hundredth of it
+
+
+def read_project_file(path: Path) -> bytes:
+    """Return the bytes of a project file, one more than a project may have where it is too long.
+
+    Raises:
+        InvalidProject: There is none, or it cannot be read.
+    """
+    try:
+        return read_given(path, limit=MAX_PROJECT + 1, what="the project file")
+    except InvalidInput as error:
+        remedy = "Change to the project's folder, or write one with `holdfast init`."
+        raise InvalidProject(error.message, place=path.name, expected=error.expected, remedy=remedy) from error
+
+
+def read_given(path: Path, *, limit: int, what: str) -> bytes:
+    """Return at most `limit` bytes of a file that a person named; a link they made is followed.
+
+    Args:
+        path: The file.
+        limit: The most bytes to read. Whoever parses them refuses what is longer.
+        what: What it is, for the error: "the policy".
+
+    Raises:
+        InvalidInput: It is no regular file, or cannot be read.
+    """
+    try:
+        if not path.is_file():
+            words = "is not a regular file" if path.exists() else "is missing"
+            raise InvalidInput(f"{what} {words}", place=str(path), expected="a regular file")
+        with path.open("rb") as file:
+            return file.read(limit)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
+        raise InvalidInput(f"{what} cannot be read: {_reason(error)}", place=str(path)) from error
+
+
+def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
+    """Store and record the project file, its source and its recipe.
+
+    Raises:
+        InvalidProject: The file is missing or wrong, or names a source that is not there or lies outside the project.
+        InvalidRecipe: The same, for the recipe; or it is too long.
+    """
+    text = read_project_file(plant.home.project_file)
+    project, digest = parse_project(text)
+    named = project.train.recipe.partition(":")[0]
+    source = _inside(plant.home.root, project.data.source, "data.source", InvalidProject)
+    recipe = _inside(plant.home.root, named, "train.recipe", InvalidRecipe)
+    code = read_given(recipe, limit=MAX_RECIPE + 1, what="the recipe")
+    if len(code) > MAX_RECIPE:
+        raise InvalidRecipe("the recipe is too long", place=named, expected=f"at most {MAX_RECIPE} bytes")
+    plant.blobs.put(text)
+    # The name that the project declares, not the one of a file that a link leads to: the trainer looks for this one.
+    recipes = manifest([File(path=PurePosixPath(named).name, digest=plant.blobs.put(code), size=len(code))])
+    rows = plant.blobs.put_file(source)
+    held = {
+        Kind.PROJECT: Artifact(kind=Kind.PROJECT, digest=digest, size=len(text)),
+        # The size of what was stored: the file itself may have grown meanwhile.
+        Kind.SOURCE: Artifact(kind=Kind.SOURCE, digest=rows, size=plant.blobs.path(rows).stat().st_size),
+        Kind.RECIPE: Artifact(kind=Kind.RECIPE, digest=plant.blobs.put(recipes.document), size=recipes.size),
+    }
+    drafts = [draft for artifact in held.values() if (draft := plant.recording(artifact, (), "owner"))]
+    if drafts:
+        plant.ledger.append(drafts)
+    return project, held
+
+
+def _inside(root: Path, name: str, key: str, error: type[HoldfastError]) -> Path:
+    """Return a file of the project's own folder; a path that leads out of it is refused, also through a link."""
+    place = f"holdfast.toml: {key}"
+    try:
+        path = (root / name).resolve()
+        if not path.is_relative_to(root.resolve()):
+            expected = "a file under the project's folder"
+            raise error(f"{name!r} lies outside the project", place=place, expected=expected)
+        if not path.is_file():
+            words = "is not a regular file" if path.exists() else "does not exist"
+            raise error(f"the file {name!r} {words}", place=place, expected="a regular file")
+    except (OSError, RuntimeError, ValueError) as cause:  # too long a name, links in a circle, a zero byte
+        raise error(f"the file {name[:80]!r} cannot be read: {_reason(cause)}", place=place) from cause
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

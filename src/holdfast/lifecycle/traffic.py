@@ -1,0 +1,105 @@
+"""Traffic: what the gateway told of a release becomes evidence about it, and evidence beyond the promise a signal.
+
+Measuring never ends, so what lies within the promise is kept beside the release's own history, in a stream that no
+passport carries. What lies beyond it, or failed, is filed on the release itself: bad news travels with it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.core.artifact import Artifact, Digest, Kind, digest_json
+from holdfast.core.errors import LedgerBroken, NotFound, NotVerified
+from holdfast.core.evidence import Evidence, MadeWith, Outcome
+from holdfast.core.ledger import Draft
+from holdfast.core.passport import FILED, RECORDED
+from holdfast.core.project import Project, Slo
+from holdfast.core.seal import EVIDENCE, TELEMETRY, unseal
+from holdfast.core.signals import Raised, Signal
+from holdfast.core.telemetry import Window, add_windows
+from holdfast.lifecycle.intake import DRAINED, profiles_of
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.publishing import standing
+from holdfast.lifecycle.routing import project_of
+from holdfast.watch import Traffic, signals, watch
+
+MEASURED: Final = "traffic.measured"
+
+
+def traffic_stream(release: str) -> str:
+    """Return the name of the stream that holds what was measured on a release's traffic."""
+    return f"traffic/{release}"
+
+
+def windows_of(plant: Plant, release: str, since: int) -> list[Window]:
+    """Return what a release did, window by window, as taken in after ledger position `since`.
+
+    Raises:
+        NotVerified: A stored statement was changed.
+    """
+    found = []
+    for entry in plant.ledger.entries(since + 1):
+        if entry.kind == DRAINED and entry.body["release"] == release:
+            envelope = plant.blobs.get(Digest(entry.body["envelope"]))
+            told = unseal(envelope, TELEMETRY, plant.trust, at=entry.moment).value
+            found.append(msgspec.convert(told.body, Window))
+    return found
+
+
+def measure_traffic(plant: Plant, project: Project) -> tuple[list[Evidence], list[Raised]]:
+    """Measure each release that answers, once enough traffic has come since it was last measured.
+
+    What is stored and does not verify any more is an integrity failure of the release it belongs to.
+    """
+    evidence: list[Evidence] = []
+    raised: list[Raised] = []
+    for release in standing(plant, project).releases:
+        try:
+            total = _unmeasured(plant, release)
+            slo = project_of(plant, release).slo
+            if total is None or max(total.rows, total.requests) < slo.min_window:
+                continue
+            found = _measured(plant, Digest(release), total, slo)
+        except LedgerBroken:
+            raise
+        except (NotVerified, NotFound) as error:
+            words = f"what is stored of it does not verify: {error.message} ({error.place})"
+            raised.append(Raised(signal=Signal.INTEGRITY_FAILURE, subject=release, words=words))
+            continue
+        evidence += found
+        raised += signals(found, slo)
+    return evidence, raised
+
+
+def _unmeasured(plant: Plant, release: str) -> Window | None:
+    """Return all that a release did since it was last measured, in one window; None for nothing at all."""
+    last = plant.last(traffic_stream(release), MEASURED) or plant.last(release, RECORDED)
+    windows = windows_of(plant, release, last.position if last else -1)
+    if not windows:
+        return None
+    total = windows[0]
+    for window in windows[1:]:
+        total = add_windows(total, window)
+    return total
+
+
+def _measured(plant: Plant, release: Digest, total: Window, slo: Slo) -> Sequence[Evidence]:
+    """Measure one window, seal the evidence and put it on record."""
+    inputs, scores = profiles_of(plant, release)
+    traffic = Traffic(window=total, inputs=inputs, scores=scores, min_rows=slo.min_window)
+    subject = Artifact(kind=Kind.RELEASE, digest=release, size=0)
+    made_with = MadeWith(code=plant.code, configuration=digest_json(slo), data=(digest_json(total),))
+    evidence = watch(traffic, subject, made_with)
+    listed: list[dict[str, Any]] = []
+    drafts: list[Draft] = []
+    for item in evidence:
+        envelope = plant.seal(item, EVIDENCE, "watch")
+        about = {"control": item.control, "envelope": envelope, "outcome": item.outcome}
+        listed.append(about)
+        if item.outcome is Outcome.FAILED or signals([item], slo):
+            body = about | {"run": envelope}
+            drafts.append(Draft(kind=FILED, actor="watch", stream=release, body=body))
+    counted = {"rows": total.rows, "requests": total.requests, "evidence": listed}
+    plant.ledger.append([Draft(kind=MEASURED, actor="watch", stream=traffic_stream(release), body=counted), *drafts])
+    return evidence

@@ -1,0 +1,196 @@
+"""Verification: reads everything again, bytes, history, signatures and what is published, and believes nothing."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.core.artifact import Digest, Kind, parse_manifest
+from holdfast.core.errors import HoldfastError, NotVerified, Unavailable
+from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
+from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, TELEMETRY, Predicate, unseal
+from holdfast.core.trust import raw_ed25519
+from holdfast.lifecycle import FOLDERS
+from holdfast.lifecycle.inputs import read_given
+from holdfast.lifecycle.intake import DRAINED
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.proof import proved
+from holdfast.lifecycle.publishing import (
+    POLICY_FILE,
+    ROUTED,
+    ROUTES_FILE,
+    TRUST_FILE,
+    endpoint_stream,
+    needed,
+    standing,
+    table_of,
+)
+from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.traffic import MEASURED
+
+SEALED: Final[dict[str, Predicate[Any]]] = {
+    FILED: EVIDENCE,
+    MEASURED: EVIDENCE,
+    AUTHORIZED: AUTHORIZATION,
+    ROUTED: ROUTES,
+    DRAINED: TELEMETRY,
+}
+"""Kinds of entries that name sealed statements, and what those say."""
+
+
+def verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
+    """Verify ledger, blobs, signatures, routes and releases of this workspace.
+
+    Every check is made, whatever the ones before it found; only what was not given right ends the command.
+
+    Raises:
+        InvalidInput: The outside checkpoint cannot be read.
+        NotVerified: It is not signed by this ledger's key.
+    """
+    outside = _outside(plant, checkpoint)
+    checked: list[tuple[str, str, str]] = []
+    _step(checked, "ledger", lambda: _ledger_words(plant, outside))
+    _step(checked, "artifacts", lambda: _artifact_words(plant))
+    _step(checked, "signatures", lambda: _signature_words(plant))
+    _step(checked, "published", lambda: _published_words(plant))
+    for release in _in_production(plant):
+        _step(checked, f"release {short(release)}", partial(_release_words, plant, release))
+    bad = [row for row in checked if row[1] == "BROKEN"]
+    open_ = [row for row in checked if row[1] == "unknown"]
+    table = Table(title="Verification", columns=("what", "result", "words"), rows=checked)
+    document = {"checks": [{"what": what, "result": result, "words": words} for what, result, words in checked]}
+    if bad:
+        says, code = f"{len(bad)} of {len(checked)} checks failed: {bad[0][0]}: {bad[0][2]}", NotVerified.exit_code
+    elif open_:
+        says, code = f"{len(open_)} of {len(checked)} checks could not be made: {open_[0][2]}", Unavailable.exit_code
+    else:
+        says, code = "Everything verifies.", 0
+    return Reply(says=says, document=document, tables=(table,), exit_code=code)
+
+
+def ledger_verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
+    """Check every entry of the ledger.
+
+    Raises:
+        LedgerBroken: With the first entry that does not fit as its place.
+        InvalidInput: The outside checkpoint cannot be read.
+        NotVerified: It is not signed by this ledger's key.
+    """
+    outside = _outside(plant, checkpoint)
+    found = plant.ledger.verify(outside)
+    anchor = f"anchored at entry {found.anchored}" if found.anchored is not None else "unanchored"
+    document = {"size": found.size, "root": found.root.hex(), "head": found.head, "anchored": found.anchored}
+    advice = "" if outside else " Keep a checkpoint elsewhere (`holdfast ledger checkpoint`) to detect a rewritten end."
+    return Reply(says=f"{found.size} entries hold together, {anchor}.{advice}", document=document)
+
+
+def _step(checked: list[tuple[str, str, str]], what: str, check: Callable[[], str]) -> None:
+    try:
+        checked.append((what, "ok", check()))
+    except Unavailable as error:
+        checked.append((what, "unknown", str(error)))
+    except HoldfastError as error:
+        checked.append((what, "BROKEN", str(error)))
+
+
+def _outside(plant: Plant, path: Path | None) -> tuple[Checkpoint, ...]:
+    """Return the checkpoint in a file, opened with the ledger's key; none where no file is named."""
+    if path is None:
+        return ()
+    note = read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint")
+    refusal = NotVerified("no ledger key is trusted", place=str(path))
+    for key in plant.trust.of_role("ledger"):
+        try:
+            return (open_checkpoint(SignedCheckpoint(note=note), origin=plant.origin, public_key=raw_ed25519(key)),)
+        except NotVerified as error:
+            refusal = NotVerified(f"the checkpoint does not verify: {error.message}", place=str(path))
+    raise refusal
+
+
+def _ledger_words(plant: Plant, outside: tuple[Checkpoint, ...]) -> str:
+    found = plant.ledger.verify(outside)
+    anchor = (
+        f"anchored at {found.anchored}" if found.anchored is not None else "unanchored: no outside checkpoint was given"
+    )
+    return f"{found.size} entries; chain, tree and every table made from them hold, {anchor}"
+
+
+def _artifact_words(plant: Plant) -> str:
+    """Read every artifact that is on record, and each file of those that are folders."""
+    count = 0
+    for entry in plant.ledger.entries():
+        if entry.kind == RECORDED:
+            document = plant.blobs.get(Digest(entry.stream))
+            count += 1
+            if Kind(entry.body["kind"]) in FOLDERS:
+                for file in parse_manifest(document).files:
+                    plant.blobs.path(Digest(file.digest))
+                    count += 1
+    return f"{count} blobs have the bytes they were recorded with"
+
+
+def _signature_words(plant: Plant) -> str:
+    """Unseal every statement that the ledger names, at the time the ledger witnessed."""
+    count = 0
+    for entry in plant.ledger.entries():
+        predicate = SEALED.get(entry.kind)
+        for envelope in _envelopes(entry) if predicate else ():
+            try:
+                unseal(plant.blobs.get(Digest(envelope)), SEALED[entry.kind], plant.trust, at=entry.moment)
+            except NotVerified as error:
+                raise NotVerified(f"{error.message} ({error.place})", place=f"entry {entry.position}") from error
+            count += 1
+    return f"{count} sealed statements are signed by whose they are"
+
+
+def _envelopes(entry: Entry) -> list[str]:
+    if entry.kind == MEASURED:
+        return [item["envelope"] for item in entry.body["evidence"]]
+    return [entry.body["table" if entry.kind == ROUTED else "envelope"]]
+
+
+def _published_words(plant: Plant) -> str:
+    """Compare what the gateway reads with what the ledger names."""
+    entry = plant.last(endpoint_stream(current_project(plant)), ROUTED)
+    if entry is None:
+        return "nothing was ever put into production"
+    table = table_of(plant, entry)
+    documents = {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"])), TRUST_FILE: plant.trust_document()}
+    for name, content in (documents | {POLICY_FILE: plant.blobs.get(Digest(table.policy))}).items():
+        if plant.published_document(name) != content:
+            raise NotVerified(
+                "the gateway's copy is not what the ledger names",
+                place=name,
+                remedy="Find out who changed it; `holdfast watch` publishes it again.",
+            )
+    blobs = set(needed(plant, table))
+    for digest in blobs:
+        plant.published_blobs.get(digest)
+    return f"epoch {table.epoch}; {len(blobs)} blobs and 3 documents are what the ledger names"
+
+
+def _in_production(plant: Plant) -> tuple[str, ...]:
+    """Return what answers; nothing where no project says what that could be, which is reported already."""
+    try:
+        return standing(plant, current_project(plant)).releases
+    except HoldfastError:
+        return ()
+
+
+def _release_words(plant: Plant, release: str) -> str:
+    """Prove a release's whole chain, and verify its model signature as a consumer would."""
+    from holdfast.release import model_signing
+
+    case, aside = proved(plant, Digest(release))
+    files = parse_manifest(plant.blobs.get(Digest(release))).files
+    signed = plant.last(release, "release.signed")
+    if signed is None:
+        raise NotVerified("nobody has signed this release", place=release)
+    bundle = plant.blobs.get(Digest(signed.body["bundle"]))
+    named = [(file.path, Digest(file.digest)) for file in files]
+    model_signing.verify(bundle, named, plant.trust.of_role("release"))
+    nodes = case.dossier.nodes.values()
+    evidence = sum(len(node.filed) for node in nodes)
+    return f"{len(nodes)} artifacts, {evidence} envelopes and the signature over {len(files)} files verify.{aside}"
