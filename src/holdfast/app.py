@@ -226,7 +226,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             blobs=DiskBlobs(home.workspace / "blobs"),
             ledger=ledger,
             keys=keys,
-            unlock=keys.unlock,
+            unlock=lambda: _unlock(keys),
             clock=clock,
             entropy=SystemEntropy(),
             trust=trust,
@@ -248,6 +248,24 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
         )
     finally:
         ledger.close()
+
+
+def _unlock(keys: FileKeys) -> None:
+    """Open the keys, or say what is missing and what works without them.
+
+    Raises:
+        Unavailable: The secret cannot be had, or is not theirs.
+    """
+    try:
+        keys.unlock()
+    except HoldfastError as error:
+        raise Unavailable(
+            f"the keys stay locked: {error.message}",
+            place=error.place,
+            expected=error.expected or "the unlock file or passphrase that `holdfast init` used",
+            remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE. "
+            "What only reads works without: why, verify, log, keys.",
+        ) from error
 
 
 def _open_ledger(home: Home, keys: FileKeys, card: Card, clock: Clock) -> SqlLedger:

@@ -202,6 +202,19 @@ def test_trees_without_growth_must_be_equal(old: int, new: int, old_root: bytes,
     refuse_consistency(old, new, (), old_root, new_root)
 
 
+def test_a_proof_that_does_not_use_up_the_tree_is_refused() -> None:
+    """How many steps a proof takes follows from the sizes: one too few or too many is no proof, whatever root fits."""
+    leaf, other = TREE.leaf(0), TREE.leaf(1)
+    refuse_inclusion(leaf, 0, 1, [other], node_hash(other, leaf))
+    refuse_inclusion(leaf, 0, 2, [], leaf)
+    refuse_inclusion(node_hash(leaf, other), 0, 4, [TREE.root(2)], node_hash(node_hash(leaf, other), TREE.root(2)))
+    for new in (3, 4, 8):
+        refuse_consistency(2, new, [], TREE.root(2), TREE.root(2))
+    long = [*TREE.consistency(3, 5), other]
+    refuse_consistency(3, 5, long, TREE.root(3), node_hash(other, TREE.root(5)))
+    refuse_consistency(3, 5, long, node_hash(other, TREE.root(3)), node_hash(other, TREE.root(5)))
+
+
 def test_a_proof_of_impossible_length_is_refused_before_it_is_hashed() -> None:
     """No tree needs more than 64 hashes."""
     long = [EMPTY_ROOT] * (MAX_PROOF + 1)

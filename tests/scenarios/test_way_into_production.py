@@ -4,52 +4,38 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.scenarios.stand import MADE_WITH, damage, evidence, file_evidence, parent, releases
 
 from holdfast import app
-from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes
-from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, NotFound, NotVerified, PolicyDenied
-from holdfast.core.evidence import Evidence, MadeWith, Outcome, exactly, failed
+from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
+from holdfast.core.errors import (
+    Conflict,
+    HoldfastError,
+    InvalidInput,
+    InvalidProject,
+    NotFound,
+    NotVerified,
+    PolicyDenied,
+)
+from holdfast.core.evidence import failed
 from holdfast.core.ledger import Draft
-from holdfast.core.seal import EVIDENCE
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.promotion import newest_release, promote, rollback
+from holdfast.lifecycle.promotion import accept_policy, promote, rollback
 from holdfast.lifecycle.proof import why
-from holdfast.lifecycle.verification import verify
+from holdfast.lifecycle.records import ledger_checkpoint
 from holdfast.lifecycle.routing import current_project, standing
 from holdfast.lifecycle.runner import run
-
-MADE_WITH = MadeWith(code="sha256:" + "0" * 64, configuration="")
+from holdfast.lifecycle.verification import ledger_verify, verify
 
 
 def release_of(plant: Plant) -> Digest:
     """Return the release that the finished run made."""
-    return Digest(str(newest_release(plant, current_project(plant))))
+    return releases(plant)[-1]
 
 
 def model_of(plant: Plant) -> Digest:
     """Return the model of that release."""
-    recorded = plant.last(release_of(plant), "artifact.recorded")
-    assert recorded is not None
-    return Digest(next(parent["digest"] for parent in recorded.body["parents"] if parent["kind"] == Kind.MODEL))
-
-
-def file_evidence(plant: Plant, item: Evidence, *, role: str | None = None) -> None:
-    """Put evidence on record as a stage would, sealed by the role's key."""
-    envelope = plant.seal(item, EVIDENCE, role or item.stage)
-    body = {"control": item.control, "run": "test", "envelope": envelope, "outcome": item.outcome}
-    plant.ledger.append([Draft(kind="evidence.filed", actor=item.stage, stream=item.subject, body=body)])
-
-
-def evidence(plant: Plant, control: str, **measures: float) -> Evidence:
-    """Return evidence on the finished model."""
-    return Evidence(
-        control=control,
-        subject=model_of(plant),
-        kind=Kind.MODEL,
-        outcome=Outcome.MEASURED,
-        made_with=MADE_WITH,
-        measures=tuple(exactly(name, value) for name, value in measures.items()),
-    )
+    return parent(plant, release_of(plant), Kind.MODEL)
 
 
 @pytest.mark.requirement("CICD-08")
@@ -82,8 +68,8 @@ def test_a_failed_control_denies_and_the_denial_is_on_record(plant: Plant) -> No
 @pytest.mark.guarantee("G05")
 def test_a_second_worse_measurement_counts_not_the_first(plant: Plant) -> None:
     """Whoever measures again cannot hide the worse result behind the better one."""
-    file_evidence(plant, evidence(plant, "release.scan/1", files_scanned=3, bytes_scanned=1, operators=1))
-    file_evidence(plant, evidence(plant, "train.split/1", overlap_ids=4))
+    file_evidence(plant, evidence(model_of(plant), "release.scan/1", files_scanned=3, bytes_scanned=1, operators=1))
+    file_evidence(plant, evidence(model_of(plant), "train.split/1", overlap_ids=4))
     with pytest.raises(PolicyDenied, match="does not let") as denied:
         promote(plant, reason="The first split was fine.")
     assert any("overlap_ids" in reason for reason in denied.value.reasons)
@@ -92,7 +78,7 @@ def test_a_second_worse_measurement_counts_not_the_first(plant: Plant) -> None:
 @pytest.mark.guarantee("G03")
 def test_evidence_signed_by_another_stage_is_refused(plant: Plant) -> None:
     """The train key signs a quality report: nothing that rests on it can be decided."""
-    file_evidence(plant, evidence(plant, "assess.quality/1", auc=1.0, balanced_accuracy=1.0), role="train")
+    file_evidence(plant, evidence(model_of(plant), "assess.quality/1", auc=1.0, balanced_accuracy=1.0), role="train")
     with pytest.raises(NotVerified, match="signed as train"):
         promote(plant, reason="Looks great.")
 
@@ -104,7 +90,7 @@ def test_a_control_that_was_started_and_never_ended_denies(plant: Plant) -> None
     plant.ledger.append([Draft(kind="control.started", actor="assess", stream=model_of(plant), body=body)])
     with pytest.raises(PolicyDenied) as denied:
         promote(plant, reason="It must have been fine.")
-    assert any("never gave a result" in reason for reason in denied.value.reasons)
+    assert any("without a result" in reason for reason in denied.value.reasons)
 
 
 @pytest.mark.guarantee("G04")
@@ -119,27 +105,40 @@ def test_revoked_data_denies_everything_that_learned_from_it(plant: Plant) -> No
 
 
 def test_a_policy_that_the_root_never_accepted_does_not_decide(plant: Plant) -> None:
-    """Editing the policy is not a way round it."""
+    """A project may name rules of its own; they decide only once the root key has accepted them."""
     text = plant.load_policy("baseline")[2].replace(b"at_least = 0.9\n", b"at_least = 0.1\n")
-    (plant.home.root / "mine.toml").write_bytes(text)
+    mine = plant.home.root / "mine.toml"
+    mine.write_bytes(text)
     edited = plant.home.project_file.read_text(encoding="utf-8").replace('policy = "baseline"', 'policy = "mine.toml"')
     plant.home.project_file.write_text(edited, encoding="utf-8")
+    run(plant)
     with pytest.raises(PolicyDenied) as denied:
-        promote(plant, reason="Our own rules.", release=release_of(plant))
+        promote(plant, reason="Our own rules.")
     assert any("root keys" in reason for reason in denied.value.reasons)
+    accept_policy(plant, file=mine)
+    with app.open_plant(plant.home.root) as again:
+        promote(again, reason="Our own rules, accepted.")
+
+
+def test_editing_the_project_file_is_no_way_round_the_policy_it_was_made_under(plant: Plant) -> None:
+    """What decides about a release is what its own signed derivation names, not the file as it lies there now."""
+    file_evidence(plant, failed("assess.robustness/1", model_of(plant), Kind.MODEL, MADE_WITH, "it crashed"))
+    lax = b'name = "lax"\nversion = 1\npermit_lasts = "24h"\n[derivation]\nrelease = ["model"]\n'
+    lax += b'[[rule]]\nid = "a"\nbecause = "b"\napproved_by = { role = "owner" }\n'
+    (plant.home.root / "lax.toml").write_bytes(lax)
+    accept_policy(plant, file=plant.home.root / "lax.toml")
+    edited = plant.home.project_file.read_text(encoding="utf-8").replace('policy = "baseline"', 'policy = "lax.toml"')
+    plant.home.project_file.write_text(edited, encoding="utf-8")
+    with app.open_plant(plant.home.root) as again, pytest.raises(PolicyDenied):
+        promote(again, reason="Under the lax rules.")
 
 
 @pytest.mark.guarantee("G01")
 @pytest.mark.requirement("SUP-13")
 def test_a_changed_blob_is_found_by_verify_why_and_promote(plant: Plant) -> None:
     """One flipped bit in the stored model: `verify` names it, `why` refuses, and nothing is published from it."""
-    folder = plant.blobs.get(model_of(plant))
-    onnx = digest_in(folder, "model.onnx")
-    path = plant.blobs.path(onnx)
-    changed = bytearray(path.read_bytes())
-    changed[100] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(changed)
+    onnx = Digest(parse_manifest(plant.blobs.get(model_of(plant))).file("model.onnx").digest)
+    damage(plant.blobs.path(onnx))
     checked = verify(plant)
     assert checked.exit_code == NotVerified.exit_code
     assert any(onnx in check["words"] for check in checked.document["checks"])
@@ -147,46 +146,32 @@ def test_a_changed_blob_is_found_by_verify_why_and_promote(plant: Plant) -> None
         why(plant)
 
 
-def digest_in(folder: bytes, name: str) -> Digest:
-    """Return the digest of a file in a folder's manifest."""
-    from holdfast.core.artifact import parse_manifest
-
-    return Digest(parse_manifest(folder).file(name).digest)
-
-
 @pytest.mark.guarantee("G06")
 @pytest.mark.requirement("REG-09")
 def test_a_ledger_cut_off_at_its_end_is_found_against_a_checkpoint_kept_elsewhere(plant: Plant, tmp_path: Path) -> None:
     """Restoring an older copy of the whole workspace passes unanchored, and fails against the outside checkpoint."""
-    from holdfast.lifecycle.records import ledger_checkpoint
-    from holdfast.lifecycle.verification import ledger_verify
-
     older = tmp_path / "older"
     shutil.copytree(plant.home.root, older)
     promote(plant, reason="Something worth hiding.")
     note = tmp_path / "checkpoint.txt"
     ledger_checkpoint(plant, out=note)
-    with app.open_plant(older, tell=lambda _: None) as other:
+    with app.open_plant(older) as other:
         assert "unanchored" in ledger_verify(other).says
         with pytest.raises(HoldfastError, match="cut off"):
             ledger_verify(other, checkpoint=note)
 
 
-@pytest.mark.requirement("ROLL-11")
-def test_rollback_puts_the_release_before_back(plant: Plant) -> None:
-    """Promote, promote another, roll back: the first answers again; once more, and nothing answers, as declared."""
-    first = str(promote(plant, reason="First.").document["release"])
-    text = plant.home.project_file.read_text(encoding="utf-8").replace("seed = 7", "seed = 8")
-    plant.home.project_file.write_text(text, encoding="utf-8")
-    run(plant)
-    second = str(promote(plant, reason="Second.").document["release"])
-    assert second != first
-    rollback(plant, reason="The second one was worse.")
-    assert standing(plant, current_project(plant)).baseline == first
-    rollback(plant, reason="So was the first.")
-    assert standing(plant, current_project(plant)).baseline == ""
+@pytest.mark.requirement("ROLL-11", by="holdfast.lifecycle.promotion:withdraw")
+def test_rollback_puts_the_release_before_back(producing: Plant) -> None:
+    """Roll back: the first release answers again; once more, and nothing answers, as declared."""
+    first, second = releases(producing)
+    assert standing(producing, current_project(producing)).baseline == second
+    assert rollback(producing, reason="The second one was worse.").document == {"withdrawn": second, "serving": first}
+    assert standing(producing, current_project(producing)).baseline == first
+    rollback(producing, reason="So was the first.")
+    assert standing(producing, current_project(producing)).baseline == ""
     with pytest.raises(Conflict):
-        rollback(plant, reason="Nothing is left.")
+        rollback(producing, reason="Nothing is left.")
 
 
 def test_promoting_needs_a_reason_and_a_release_that_exists(plant: Plant) -> None:
@@ -194,6 +179,8 @@ def test_promoting_needs_a_reason_and_a_release_that_exists(plant: Plant) -> Non
     size = plant.ledger.size()
     with pytest.raises(InvalidInput):
         promote(plant, reason="  ")
+    with pytest.raises(InvalidInput):
+        promote(plant, reason="Two\nlines: one of them could look like another entry.")
     with pytest.raises(NotFound):
         promote(plant, reason="Fine.", release="sha256:" + "f" * 64)
     assert plant.ledger.size() == size
@@ -219,8 +206,8 @@ def test_the_same_inputs_give_the_same_model_byte_for_byte(plant: Plant, tmp_pat
     twin.mkdir()
     for name in ("holdfast.toml", "train.py", "patients.csv"):
         shutil.copyfile(plant.home.root / name, twin / name)
-    app.init(twin, tell=lambda _: None)
-    with app.open_plant(twin, tell=lambda _: None) as other:
+    app.init(twin)
+    with app.open_plant(twin) as other:
         again = run(other, until="train")
     assert again.document["artifacts"]["model"] == model_of(plant)
 
@@ -229,13 +216,13 @@ def test_the_unlock_secret_is_not_in_the_workspace(plant: Plant) -> None:
     """Copying the project's folder does not copy what opens the stage keys, and no key lies there in clear."""
     everything = b"".join(path.read_bytes() for path in plant.home.root.rglob("*.json"))
     assert b"PRIVATE KEY" not in everything
-    assert not [path for path in plant.home.root.rglob("*.unlock")]
+    assert not list(plant.home.root.rglob("*.unlock"))
 
 
 def test_a_second_workspace_in_the_same_place_is_refused(plant: Plant) -> None:
     """`init` never overwrites keys."""
     with pytest.raises(Conflict):
-        app.init(plant.home.root, tell=lambda _: None)
+        app.init(plant.home.root)
 
 
 def test_an_artifact_of_two_kinds_is_refused(plant: Plant) -> None:
@@ -245,4 +232,3 @@ def test_an_artifact_of_two_kinds_is_refused(plant: Plant) -> None:
     plant.ledger.append([plant.record(lie, (), "train")])
     with pytest.raises(NotVerified, match="two kinds"):
         promote(plant, reason="Confusing.")
-    assert digest_bytes(b"") != source.stream

@@ -387,17 +387,12 @@ def _stated(project: Node, key: str) -> set[str]:
 
 
 def _unapproved(wanted: Approvals, node: Node, now: datetime) -> Iterator[str]:
-    rejected = _rejecting(node)
+    rejected = {word.value.person for word in node.authorizations if word.value.action == "reject"}  # in any role
     approved = _approved(wanted, node, now)
     if rejected:  # bad news counts, whoever else approved
         yield f"{', '.join(sorted(rejected))} rejected it"
     if len(approved) < wanted.count:
         yield f"{len(approved)} of {wanted.count} approvals by {wanted.role}"
-
-
-def _rejecting(node: Node) -> set[str]:
-    """Return who has rejected an artifact, in any role, for ever."""
-    return {word.value.person for word in node.authorizations if word.value.action == "reject"}
 
 
 def _approved(wanted: Approvals, node: Node, now: datetime) -> list[datetime]:
@@ -406,8 +401,7 @@ def _approved(wanted: Approvals, node: Node, now: datetime) -> list[datetime]:
     for word in (verified.value for verified in node.authorizations):
         if word.action == "approve" and word.role == wanted.role and now < word.until:
             until[word.person] = max(word.until, until.get(word.person, word.until))
-    rejected = _rejecting(node)
-    return sorted((end for person, end in until.items() if person not in rejected), reverse=True)
+    return sorted(until.values(), reverse=True)
 
 
 def _deadlines(rule: Rule, node: Node, request: Request) -> list[datetime]:

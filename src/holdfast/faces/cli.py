@@ -4,17 +4,20 @@ Exit codes are those of `core.errors`: 0 done, 1 refused by policy, 2 usage, 3 b
 missing here, 6 somebody was faster, 7 a stage failed, 70 a defect.
 """
 
+import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import click
 
 from holdfast import __version__
-from holdfast.core.errors import HoldfastError, UsageError
+from holdfast.core.errors import HoldfastError, Unavailable, UsageError, in_words
 from holdfast.lifecycle import COMMANDS, Command, Option
 
 _TYPES: Final[dict[str, Any]] = {
@@ -29,11 +32,22 @@ _INTERRUPTED: Final = 130  # what shells report for a process that ctrl-C ended
 
 def main() -> None:
     """Run the command line and exit with the documented code."""
-    sys.exit(invoke(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its number
+            stream.reconfigure(errors="backslashreplace")
+    code = invoke(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone: `holdfast log | head` is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; errors go to standard error as one message, never a traceback."""
+    """Run one command line and return its exit code; an error is one message, never a traceback.
+
+    It goes to standard error in words, or to standard output as the one document where JSON was asked for.
+    """
     as_json = "--json" in arguments
     try:
         result = build().main(args=arguments, prog_name="holdfast", standalone_mode=False)
@@ -47,9 +61,24 @@ def invoke(arguments: list[str]) -> int:
     except HoldfastError as error:
         return _complain(error, as_json=as_json)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; nothing is left to say to it
-        return 0
+        return 0  # see `main`
+    except OSError as error:
+        found = Unavailable(error.strerror or in_words(error), place=str(error.filename or ""))
+        return _complain(found, as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours, and a traceback is no message
+        return _complain(HoldfastError(in_words(error), place=_place(error.__traceback__)), as_json=as_json)
     return result if isinstance(result, int) else 0
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Return the innermost line of this package that a defect came through, for whoever reports it."""
+    package, found = Path(__file__).resolve().parents[1], ""
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(package):
+            found = f"{file.relative_to(package.parent).as_posix()}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def _complain(error: HoldfastError, *, as_json: bool) -> int:

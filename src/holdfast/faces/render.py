@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,6 +17,24 @@ from holdfast.lifecycle.reply import Progress, Reply, Table
 _MARKS: Final = {"started": "[cyan]…[/]", "finished": "[green]✓[/]", "reused": "[blue]=[/]", "failed": "[red]✗[/]"}
 _PLAIN: Final = {"started": "...", "finished": "ok ", "reused": "=  ", "failed": "no "}
 _WORDS: Final = {"verified": "green", "ok": "green", "measured": "green", "BROKEN": "bold red", "failed": "red"}
+_BREAKING: Final = frozenset({"Zl", "Zp"})  # Unicode: separators of lines and paragraphs
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})  # Unicode: control, format (turns reading direction around), surrogate
+
+
+def shown(text: str) -> str:
+    r"""Return text as it may stand in one line of a terminal: words come from files and callers, commands must not.
+
+    >>> print(shown("a\x1b[2Jb\nc"))
+    a\x1b[2Jb c
+    """
+    return "".join(_shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    category = unicodedata.category(char)
+    if char in "\t\r\n" or category in _BREAKING:
+        return " "
+    return char.encode("unicode_escape").decode() if category in _HIDDEN else char
 
 
 class Screen:
@@ -23,7 +42,7 @@ class Screen:
 
     def __init__(self, *, quiet: bool = False) -> None:
         """Stay silent where the answer is for a machine."""
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, emoji=False)
         self._status: Any = None
 
     def __enter__(self) -> Self:
@@ -38,24 +57,22 @@ class Screen:
 
     def tell(self, progress: Progress) -> None:
         """Show one step: a spinner while it runs and one line when it has ended; plain lines where nobody watches."""
-        words = escape(progress.words)
+        words, stage = escape(shown(progress.words)), shown(progress.stage)
         if progress.state == "heading":
             self._stop()
-            self._console.print(f"\n[bold]{escape(progress.stage)}[/]")
+            self._console.print(f"\n[bold]{escape(stage)}[/]")
         elif progress.state == "shown":
             self._stop()
-            self._console.print(
-                f"  [bold]{escape(progress.stage):<12}[/] {words}", soft_wrap=not self._console.is_terminal
-            )
+            self._console.print(f"  [bold]{escape(f'{stage:<12}')}[/] {words}", soft_wrap=not self._console.is_terminal)
         elif self._console.is_terminal:
             self._stop()
             if progress.state == "started":
-                self._status = self._console.status(f"[bold]{progress.stage:<9}[/] {words}")
+                self._status = self._console.status(f"[bold]{escape(f'{stage:<9}')}[/] {words}")
                 self._status.start()
                 return
-            self._console.print(f"{_MARKS[progress.state]} [bold]{progress.stage:<9}[/] {words}")
+            self._console.print(f"{_MARKS[progress.state]} [bold]{escape(f'{stage:<9}')}[/] {words}")
         elif progress.state != "started":
-            self._console.print(f"{_PLAIN[progress.state]} {progress.stage:<9} {words}", soft_wrap=True)
+            self._console.print(f"{_PLAIN[progress.state]} {escape(f'{stage:<9}')} {words}", soft_wrap=True)
 
     def _stop(self) -> None:
         if self._status is not None:
@@ -70,10 +87,10 @@ def show(reply: Reply, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps({"says": reply.says, **reply.document}, ensure_ascii=False, default=str) + "\n")
         return reply.exit_code
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for table in reply.tables:
         show_table(console, table)
-    console.print(escape(reply.says), soft_wrap=True)
+    console.print(escape(shown(reply.says)), soft_wrap=True)
     return reply.exit_code
 
 
@@ -84,7 +101,7 @@ def show_table(console: Console, table: Table) -> None:
     if not console.is_terminal:
         console.print(f"# {table.title}", markup=False, soft_wrap=True)
         for row in (table.columns, *table.rows):
-            console.print("\t".join(str(cell) for cell in row), markup=False, soft_wrap=True)
+            console.file.write("\t".join(shown(str(cell)) for cell in row) + "\n")  # rich makes spaces of tabs
         return
     drawn = RichTable(title=table.title, title_justify="left", header_style="bold", pad_edge=False, box=None)
     for number, column in enumerate(table.columns):
@@ -96,18 +113,18 @@ def show_table(console: Console, table: Table) -> None:
 
 
 def _cell(text: str) -> str:
-    style = _WORDS.get(text)
-    return f"[{style}]{escape(text)}[/]" if style else escape(text)
+    style, words = _WORDS.get(text), escape(shown(text))
+    return f"[{style}]{words}[/]" if style else words
 
 
 def complain(error: HoldfastError) -> None:
     """Print an error: what, where, what was expected, and what to do."""
-    console = Console(stderr=True, highlight=False)
-    where = f" [dim]{escape(error.place)}[/]" if error.place else ""
-    console.print(f"[bold red]{error.code}[/]{where} {escape(error.message)}", soft_wrap=True)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    where = f" [dim]{escape(shown(error.place))}[/]" if error.place else ""
+    console.print(f"[bold red]{error.code}[/]{where} {escape(shown(error.message))}", soft_wrap=True)
     if isinstance(error, PolicyDenied):
         for reason in error.reasons:
-            console.print(f"  • {escape(reason)}", soft_wrap=True)
+            console.print(f"  • {escape(shown(reason))}", soft_wrap=True)
     if error.expected:
-        console.print(f"  expected: {escape(error.expected)}", soft_wrap=True)
-    console.print(f"  → {escape(error.remedy)}", soft_wrap=True)
+        console.print(f"  expected: {escape(shown(error.expected))}", soft_wrap=True)
+    console.print(f"  → {escape(shown(error.remedy))}", soft_wrap=True)

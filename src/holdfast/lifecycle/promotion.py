@@ -220,9 +220,9 @@ def accept_policy(plant: Plant, *, file: Path) -> Reply:
 
 
 def newest_release(plant: Plant, project: Project) -> str | None:
-    """Return the release that the newest finished run made."""
+    """Return the release that the newest finished run made, or found made already."""
     for entry in reversed(plant.ledger.stream(project_stream(project))):
-        if entry.kind == "stage.finished":
+        if entry.kind in {"stage.finished", "stage.reused"}:
             for item in entry.body["artifacts"]:
                 if item["kind"] == Kind.RELEASE:
                     return str(item["digest"])

@@ -100,6 +100,8 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     before = _finished(plant, stage, stream, key, held)
     if before is not None:
         held |= {Kind(item["kind"]): _artifact(item) for item in before.body["artifacts"]}
+        kept = {name: before.body[name] for name in ("stage", "run", "key", "artifacts")}
+        plant.ledger.append([_draft("stage.reused", stage.name, stream, kept)])  # what this run means by "the newest"
         plant.tell(Progress(stage=stage.name, state="reused", words="same inputs, same code: kept"))
         return _evidence_of(plant, before)
     subject = held.get(stage.about)

@@ -64,7 +64,9 @@ def _store(ws: Workspace, kind: Kind, training: Training, document: bytes, score
 def signature(project: Project, sides: Sides) -> Signature:
     """Return what the model takes and gives; a column's declared range is its input's, a transform's has none."""
     return Signature(
-        inputs=tuple(_field(project, feature) for feature in sides.view.features), classes=sides.view.classes
+        inputs=tuple(_field(project, feature) for feature in sides.view.features),
+        classes=sides.view.classes,
+        positive=project.train.positive,
     )
 
 
