@@ -102,15 +102,16 @@ def calm(plant: Plant, release: str, *, requests: int = 0, failures: int = 0, sl
         slow: How many of them took a second and more.
     """
     inputs, scores = profiles_of(plant, release)
-    calls = requests or scores.n
+    rows = next(iter(inputs.values())).n
+    calls = requests or rows
     return Window(
         requests=calls,
-        rows=scores.n,
+        rows=rows,
         failures=failures,
         flagged=0,
         latency=(calls - slow, *FAST[:-1], slow),
         inputs={name: profile.cells for name, profile in inputs.items()},
-        scores=scores.cells,
+        scores=tuple(rows // scores.n * count for count in scores.cells),
     )
 
 
@@ -194,7 +195,7 @@ class Gateway:
         found = frame.select([each["name"] for each in signature["inputs"]]).to_numpy()
         return np.asarray(found[np.isfinite(found).all(axis=1)])
 
-    def ask(self, rows: NDArray[np.float64]) -> HttpResponse:
+    def ask(self, rows: NDArray[np.float64], peer: str = "127.0.0.1") -> HttpResponse:
         """One call with these rows."""
         model = current_project(self.plant).project.name
         tensor = {"name": "input", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
@@ -203,7 +204,7 @@ class Gateway:
             path=f"/v2/models/{model}/infer",
             headers=((b"x-api-key", self.key.encode()), (b"content-type", b"application/json")),
             body=json.dumps({"inputs": [tensor]}).encode(),
-            peer="127.0.0.1",
+            peer=peer,
         )
         return self.gateway.handle(request)
 

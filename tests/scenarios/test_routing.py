@@ -234,7 +234,7 @@ def test_a_release_passed_over_by_a_rollback_is_not_gone_back_to_later(producing
 
 
 def test_a_rollback_goes_on_while_others_write(producing: Plant) -> None:
-    """A run files evidence on the same artifacts just when the rollback commits: it is decided anew, and goes through."""
+    """A run files evidence on the same artifacts just when the rollback commits: it is decided anew and goes through."""
     first, second = releases(producing)
     shared, writes = parent(producing, parent(producing, first, Kind.MODEL), Kind.FEATURES), [2]
 

@@ -23,7 +23,7 @@ from holdfast.core.ports import Clock
 MAX_GROUP: Final = 10_000  # entries of one transaction: about 1 s, which other processes spend waiting
 
 # Built once: for an append of one entry, composing them anew would take longer than running them.
-_NEWEST: Final = select(entries.c.position, entries.c.hash).order_by(entries.c.position.desc()).limit(1)
+_NEWEST: Final = select(entries.c.position, entries.c.hash, entries.c.time).order_by(entries.c.position.desc()).limit(1)
 _USED: Final = select(nonces.c.nonce).where(nonces.c.nonce.in_(bindparam("wanted", expanding=True)))
 _INSERT_ENTRIES: Final = insert(entries)
 _INSERT_NONCES: Final = insert(nonces)
@@ -209,8 +209,10 @@ def _begin(connection: Connection, wishes: Sequence[Request], now: datetime) -> 
     newest = connection.execute(_NEWEST).first()
     wanted = [wish.nonce for wish in wishes if wish.nonce is not None]
     used = connection.execute(_USED, {"wanted": wanted}).scalars() if wanted else ()
+    # A clock that was set back must not make news older than what came before it: witnessed time never falls.
+    witnessed = max(now, datetime.fromisoformat(newest.time)) if newest else now
     return _Group(
-        now=now,
+        now=witnessed,
         position=newest.position + 1 if newest else 0,
         previous=newest.hash if newest else GENESIS,
         heads=read_heads(connection, [stream for wish in wishes for stream in wish.streams]),
