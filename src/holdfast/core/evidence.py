@@ -50,6 +50,12 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     n: int
     unit: str = "1"
 
+    def __str__(self) -> str:
+        """Return name, value and, where there is uncertainty, the interval."""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        span = f" [{self.low:.4g}, {self.high:.4g}]" if self.low != self.high else ""
+        return f"{self.name} {self.value:.4g}{unit}{span}"
+
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One thing worth a reader's attention: where, how bad, which rule, in words."""

@@ -137,20 +137,15 @@ def _command(command: Command) -> click.Command:
 
 def _parameter(option: Option) -> click.Parameter:
     kind = _TYPES[option.kind]
+    # A default of None would satisfy click where a value is required.
+    given: dict[str, Any] = {} if option.required else {"default": option.default}
     if option.argument:
-        return click.Argument(
-            [option.name.replace("-", "_")], type=kind, required=option.required, default=option.default
-        )
+        return click.Argument([option.name.replace("-", "_")], type=kind, required=option.required, **given)
     if option.kind == "flag":
         return click.Option([f"--{option.name}"], is_flag=True, default=bool(option.default), help=option.says)
     shown = option.default is not None
     return click.Option(
-        [f"--{option.name}"],
-        type=kind,
-        required=option.required,
-        default=option.default,
-        help=option.says,
-        show_default=shown,
+        [f"--{option.name}"], type=kind, required=option.required, help=option.says, show_default=shown, **given
     )
 
 

@@ -173,7 +173,7 @@ def _tables(links: Sequence[Link]) -> tuple[Table, ...]:
 def _shown(evidence: Evidence) -> str:
     measures = (*evidence.measures, *evidence.timings)
     return (
-        "; ".join(f"{m.name} {m.value:.4g} [{m.low:.4g}, {m.high:.4g}]" for m in measures[:3]) or evidence.reason[:80]
+        "; ".join(map(str, measures[:3])) or evidence.reason[:80]
     )
 
 

@@ -300,7 +300,7 @@ def _summary(evidence: tuple[Evidence, ...]) -> str:
 
 
 def _row(stage: Stage, item: Evidence) -> tuple[str, ...]:
-    shown = [f"{m.name} {m.value:.4g} [{m.low:.4g}, {m.high:.4g}]" for m in (*item.measures, *item.timings)[:3]]
+    shown = [str(measure) for measure in (*item.measures, *item.timings)[:3]]
     return (stage.name, item.control, item.outcome, "; ".join(shown) or item.reason[:80], str(len(item.findings)))
 
 

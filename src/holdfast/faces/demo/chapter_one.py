@@ -136,9 +136,7 @@ def _denied(stage: Stage, plant: Plant) -> None:
 
 def _show_evidence(stage: Stage, plant: Plant, reply: Reply) -> None:
     for item in evidence_on(plant, reply.document["artifacts"][Kind.MODEL]):
-        shown = "; ".join(
-            f"{m.name} {m.value:.3g} [{m.low:.3g}, {m.high:.3g}]" for m in (*item.measures, *item.timings)[:2]
-        )
+        shown = "; ".join(map(str, (*item.measures, *item.timings)[:2]))
         stage.show(WAY, item.control, item.outcome, shown or item.reason)
 
 

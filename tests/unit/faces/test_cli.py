@@ -1,0 +1,77 @@
+"""The command line as scripts and people meet it: exit codes, one JSON document, help, no tracebacks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast.faces.cli import build, invoke
+from holdfast.lifecycle import COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["nonsense"], 2),
+        (["promote"], 2),
+        (["key", "issue"], 2),
+        (["log", "--last", "many"], 2),
+        (["log", "-C", "/nonexistent"], 2),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["ledger", "--help"], 0),
+        ([], 0),
+    ],
+)
+def test_usage_has_stable_exit_codes(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not a command is usage (2); help is not an error."""
+    assert invoke(words) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.words))
+def test_every_command_explains_itself(
+    command: object, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each row of the table has a help page that names its authority."""
+    words = request.node.callspec.id.split()
+    assert invoke([*words, "--help"]) == 0
+    assert "Authority:" in capsys.readouterr().out
+
+
+def test_without_a_workspace_the_error_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message with code, place and remedy; exit code 3."""
+    assert invoke(["log", "-C", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert "HF300" in said
+    assert "holdfast init" in said
+
+
+def test_errors_are_one_json_document_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` answers with JSON also when it fails, on standard output, and with nothing else there."""
+    assert invoke(["log", "-C", str(tmp_path), "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"]["code"] == "HF300"
+    assert document["error"]["remedy"]
+
+
+def test_help_loads_no_numerics_and_no_database() -> None:
+    """`holdfast --help` answers at once because it loads none of what commands need."""
+    code = (
+        "import sys\nfrom holdfast.faces.cli import invoke\ninvoke(['--help'])\n"
+        "print([m for m in ('polars','sqlalchemy','onnxruntime','sklearn','rich') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_the_command_line_is_made_from_the_table() -> None:
+    """No command is there that the table does not list, and none is missing."""
+    root = build()
+    found = set()
+    for name, command in root.commands.items():
+        below = getattr(command, "commands", None)
+        found |= {(name, word) for word in below} if below else {(name,)}
+    assert found == {command.words for command in COMMANDS}
