@@ -67,6 +67,7 @@ def check(done: Run) -> None:
 @example(f"{HEADER}\na,1,yes,2024-03-01,7\n".encode())
 @example(f'{HEADER}\na,1,yes,2024-03-01,7\nb,"1,yes,,\nc,2,no,,\n'.encode())
 @example(b"\xff\xfe" + HEADER.encode("utf-16-le"))
+@pytest.mark.guarantee("G17")
 def test_no_file_raises_anything_but_an_error_in_words_and_no_row_is_lost(source: bytes) -> None:
     """Random text and bytes, near misses of good files among them."""
     done = outcome(source)

@@ -48,6 +48,7 @@ WITHOUT_LEAVE = [
         ("GET", f"/v2/models/{MODEL}/ready"),
     ],
 )
+@pytest.mark.guarantee("G10")
 def test_a_request_without_a_valid_key_is_refused(
     world: World, headers: tuple[tuple[bytes, bytes], ...], method: str, path: str
 ) -> None:
@@ -76,6 +77,7 @@ def test_an_expired_key_is_refused_in_the_words_of_an_unknown_one(world: World) 
     assert (expired.status, expired.body) == (unknown.status, unknown.body) == (401, unknown.body)
 
 
+@pytest.mark.guarantee("G10")
 def test_a_key_for_another_model_is_refused_and_learns_nothing_of_which_models_exist(world: World) -> None:
     """A model that exists and one that does not are refused alike."""
     gateway = world.serve(OnnxRuntime(), credentials=(world.credential(models=("another",)),))
@@ -106,6 +108,7 @@ def test_a_key_of_another_gateway_is_no_key_here(world: World) -> None:
 
 
 @pytest.mark.requirement("GATE-03", by="holdfast.serve.guards.access:WithinRate.admit")
+@pytest.mark.guarantee("G12")
 def test_a_burst_beyond_the_limit_is_refused_and_told_when_to_come_back(world: World) -> None:
     """Ten at once, then five a second: the eleventh is refused, and waiting as long as told helps."""
     limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 5.0, "burst": 10})
@@ -166,6 +169,7 @@ def test_a_new_route_table_gives_nobody_a_fresh_burst(world: World) -> None:
     assert gateway.call().status == 429
 
 
+@pytest.mark.guarantee("G12")
 def test_workers_that_share_an_endpoint_never_give_more_than_its_limit(world: World) -> None:
     """With four workers each gives a quarter: the kernel decides who answers, so all of it is never given twice."""
     limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 8.0, "burst": 40})
@@ -256,6 +260,7 @@ PATHS = (
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:40])
+@pytest.mark.guarantee("G11")
 def test_no_error_reveals_anything_of_the_inside(world: World, path: str) -> None:
     """Every refusal is the protocol's error object with plain words: no path, digest, class or key ever shows."""
     gateway = world.serve(OnnxRuntime())

@@ -141,6 +141,7 @@ MALFORMED = [
 
 @pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:ValidInput.admit")
 @pytest.mark.parametrize("body", MALFORMED)
+@pytest.mark.guarantee("G11")
 def test_a_malformed_tensor_is_refused_before_the_model_sees_it(gateway: Serving, body: bytes) -> None:
     """Wrong schema, type, shape or size: a 400 in the protocol's error form, and the model is not called."""
     assert gateway.gateway.state is not None

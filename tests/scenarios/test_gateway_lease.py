@@ -26,6 +26,7 @@ def ready(gateway: Serving) -> int:
     return gateway.call((), path="/v2/health/ready", method="GET").status
 
 
+@pytest.mark.guarantee("G09")
 def test_a_gateway_whose_control_plane_is_gone_answers_until_its_lease_ends(world: World) -> None:
     """The published folder is deleted: the last valid state goes on, marked stale, and ends with the lease."""
     gateway = world.serve(OnnxRuntime())

@@ -66,6 +66,7 @@ def test_a_permitted_release_is_served(world: World) -> None:
 
 @pytest.mark.requirement("SUP-13", by="holdfast.serve.loading:_verified")
 @pytest.mark.parametrize("name", ["model.onnx", "signature.json", "profile.json"])
+@pytest.mark.guarantee("G01")
 def test_a_changed_file_of_a_release_is_not_served(world: World, name: str) -> None:
     """One bit of a file is flipped in the store: the gateway refuses the release before it opens a byte of it."""
     release = world.release()
@@ -153,6 +154,7 @@ def test_a_route_table_without_signature_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("role", ["release", "gateway", "person", "ledger", "policy"])
+@pytest.mark.guarantee("G03")
 def test_a_route_table_signed_in_another_role_is_refused(world: World, role: str) -> None:
     """A stolen key of another role routes nothing: the role follows from what is said."""
     world.publish(world.table(world.release()), signer=role)
@@ -208,6 +210,7 @@ def test_a_release_that_the_policy_denies_is_not_served_although_it_is_routed(wo
     assert answer(gateway)[0] == 503
 
 
+@pytest.mark.guarantee("G15")
 def test_a_release_whose_scan_found_something_is_not_served(world: World) -> None:
     """A finding of high severity denies, whatever was measured."""
     bad = Finding(place="model.onnx", severity=Severity.HIGH, rule="custom-op", message="an operator nobody knows")
@@ -215,6 +218,7 @@ def test_a_release_whose_scan_found_something_is_not_served(world: World) -> Non
     refused(serving(world), PolicyDenied, "an operator nobody knows")
 
 
+@pytest.mark.guarantee("G07")
 def test_a_passport_that_leaves_bad_evidence_out_is_refused(world: World) -> None:
     """Someone with the registry's key leaves the failing measurement out of the passport: the stream shows the gap."""
     release = world.release()
@@ -308,6 +312,7 @@ def test_a_key_taken_away_is_refused_even_if_the_rest_of_the_table_cannot_be_loa
     assert answer(gateway)[0] == 401
 
 
+@pytest.mark.guarantee("G08")
 def test_a_replayed_older_table_is_refused(world: World) -> None:
     """An attacker puts back yesterday's table, still inside its lease: the epoch that was served never falls."""
     old, new = world.release(), world.release(tiny_model(bias=5.0))
@@ -320,6 +325,7 @@ def test_a_replayed_older_table_is_refused(world: World) -> None:
     assert answer(gateway) == (200, short(new))
 
 
+@pytest.mark.guarantee("G08")
 def test_a_replayed_older_table_is_refused_after_a_restart(world: World) -> None:
     """What was served is remembered on disk: restarting the gateway does not make it forget."""
     old, new = world.release(), world.release(tiny_model(bias=5.0))

@@ -58,11 +58,13 @@ def exported(tmp_path: Path, peers: Path) -> Exported:
     return Exported(command=peers / "model_signing", folder=folder, bundle=bundle, public=public)
 
 
+@pytest.mark.guarantee("G22")
 def test_the_public_command_verifies_what_we_sign(exported: Exported) -> None:
     """Out of the box: a consumer needs the folder, the bundle and the public key, and nothing of ours."""
     assert exported.verified()
 
 
+@pytest.mark.guarantee("G22")
 def test_the_public_command_refuses_a_release_after_any_change(exported: Exported, tmp_path: Path) -> None:
     """One flipped byte in any file, a file more, less or renamed, another key: all refused."""
     original = tmp_path / "original"

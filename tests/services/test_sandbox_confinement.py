@@ -64,6 +64,7 @@ def test_pair_of_connected_sockets_still_works(cell: Cell) -> None:
 
 @pytest.mark.requirement("TRN-06", by=GRANTS)
 @pytest.mark.parametrize("way", ["direct", "dots", "planted link", "open folder"])
+@pytest.mark.guarantee("G13")
 def test_undeclared_file_cannot_be_read(cell: Cell, way: str) -> None:
     """A key outside what the job declares cannot be read, by whichever way it is named."""
     key = cell.secret / "key.pem"

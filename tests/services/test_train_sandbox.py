@@ -91,6 +91,7 @@ def fresh(project: SmallProject, name: str) -> SmallProject:
     return SmallProject(ws=ws, project=project.project, features=project.features, made_with=project.made_with)
 
 
+@pytest.mark.guarantee("G14")
 def test_a_recipe_that_searches_for_sealed_rows_finds_none(project: SmallProject, tmp_path: Path) -> None:
     """A recipe walks the workspace, its own folders and temporary ones for a sealed row, and there is none to be read.
 
@@ -125,6 +126,7 @@ def attempt(path):
         unsafe(tmp_path / "loose").train(code)
 
 
+@pytest.mark.guarantee("G13")
 def test_a_recipe_reaches_no_network(project: SmallProject, tmp_path: Path) -> None:
     """A server listens on this very machine, and the recipe knows its port: no connection, and nobody knocks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -139,6 +141,7 @@ def test_a_recipe_reaches_no_network(project: SmallProject, tmp_path: Path) -> N
             server.accept()
 
 
+@pytest.mark.guarantee("G13")
 def test_a_recipe_writes_nowhere_else(project: SmallProject, tmp_path: Path) -> None:
     """Weights for shared storage, an edit of what the stage keeps: refused, or gone with the job.
 
@@ -330,6 +333,7 @@ def test_an_estimator_is_the_same_bytes_whatever_the_process_hashes_with(
     assert exports[0][kind] == exports[1][kind]
 
 
+@pytest.mark.guarantee("G23")
 def test_a_training_can_be_repeated_byte_for_byte(tmp_path: Path) -> None:
     """Two trainings in separate workspaces and processes, hashing differently, leave the same three artifacts."""
     digests = []
@@ -425,6 +429,7 @@ def train(data, params, seed):
 """
 
 
+@pytest.mark.guarantee("G15")
 def test_a_model_that_points_at_another_file_reads_none(process_project: SmallProject, tmp_path: Path) -> None:
     """ONNX may name a file for its weights: a model that names a secret is refused where it is first loaded."""
     secret = tmp_path / "secret.bin"

@@ -106,6 +106,7 @@ def test_a_role_without_a_key_signs_nothing(keys: FileKeys) -> None:
         keys.public_pem("root")
 
 
+@pytest.mark.guarantee("G19")
 def test_files_are_their_owners_alone_and_hold_no_private_key_in_the_clear(root: Path, keys: FileKeys) -> None:
     """Mode 0600 in 0700; neither the Ed25519 nor the P-256 private bytes can be found in any file."""
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
@@ -207,6 +208,7 @@ def test_a_passphrase_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o602, 0o644, 0o666])
+@pytest.mark.guarantee("G19")
 def test_a_key_that_others_may_read_or_write_is_refused(root: Path, keys: FileKeys, unlock: Unlock, mode: int) -> None:
     """For group or world, to read or to write: the file is named and so is the remedy."""
     (root / "train.json").chmod(mode)
