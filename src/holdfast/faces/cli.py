@@ -82,11 +82,11 @@ def _place(trace: TracebackType | None) -> str:
 
 
 def _complain(error: HoldfastError, *, as_json: bool) -> int:
-    from holdfast.faces.render import complain
-
     if as_json:
         click.echo(json.dumps({"error": error.document()}, ensure_ascii=False))
     else:
+        from holdfast.faces.render import complain
+
         complain(error)
     return error.exit_code
 

@@ -1,8 +1,5 @@
-"""The command line as scripts and people meet it: exit codes, one JSON document, help, no tracebacks."""
+"""The command line as it is made from the table: every command is there, explains itself, and refuses what is none."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -49,28 +46,10 @@ def test_without_a_workspace_the_error_says_what_to_do(tmp_path: Path, capsys: p
     assert "holdfast init" in said
 
 
-def test_errors_are_one_json_document_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--json` answers with JSON also when it fails, on standard output, and with nothing else there."""
-    assert invoke(["log", "-C", str(tmp_path), "--json"]) == 3
-    document = json.loads(capsys.readouterr().out)
-    assert document["error"]["code"] == "HF300"
-    assert document["error"]["remedy"]
-
-
-def test_help_loads_no_numerics_and_no_database() -> None:
-    """`holdfast --help` answers at once because it loads none of what commands need."""
-    code = (
-        "import sys\nfrom holdfast.faces.cli import invoke\ninvoke(['--help'])\n"
-        "print([m for m in ('polars','sqlalchemy','onnxruntime','sklearn','rich') if m in sys.modules], file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
-
-
 def test_the_command_line_is_made_from_the_table() -> None:
     """No command is there that the table does not list, and none is missing."""
     root = build()
-    found = set()
+    found: set[tuple[str, ...]] = set()
     for name, command in root.commands.items():
         below = getattr(command, "commands", None)
         found |= {(name, word) for word in below} if below else {(name,)}
