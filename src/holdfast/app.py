@@ -274,6 +274,8 @@ def _open_ledger(home: Home, keys: FileKeys, card: Card, clock: Clock) -> SqlLed
     remedy = "Restore it from a copy that matches a checkpoint; without one, make a new workspace."
     if not path.exists():
         raise LedgerBroken("the ledger is gone", place=str(path), remedy=remedy)
+    if path.stat().st_size == 0:
+        raise LedgerBroken("the ledger is empty", place=str(path), remedy=remedy)
     ledger = SqlLedger(open_database(path), clock=clock, signer=keys.signer("ledger"), origin=card.name)
     try:
         size = ledger.size()

@@ -15,7 +15,7 @@ import pytest
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `holdfast demo --json` says, and the folder it worked in."""
     folder = tmp_path_factory.mktemp("demo")
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "HOLDFAST_UNLOCK_DIR": str(folder / "unlock")}
+    environment = os.environ | {"HOLDFAST_UNLOCK_DIR": str(folder / "unlock")}
     command = [sys.executable, "-m", "holdfast", "demo", "--json", "--into", str(folder / "work")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

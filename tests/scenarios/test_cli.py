@@ -8,7 +8,7 @@ import re
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +305,7 @@ def test_a_command_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.fixture
-def defect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[BaseException], None]]:
+def defect(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     """Make the command `keys` raise something."""
 
     def arrange(error: BaseException) -> None:

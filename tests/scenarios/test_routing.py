@@ -28,8 +28,10 @@ from holdfast.core.errors import Conflict, NotVerified, PolicyDenied, Refused
 from holdfast.core.evidence import failed
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import Action
+from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key, promote, rollback
+from holdfast.lifecycle.proof import why
 from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, present_table, settle
 from holdfast.lifecycle.routing import commit, current_project, draw, renew
 from holdfast.registry import promoted, renewed, with_candidate
@@ -143,7 +145,6 @@ def test_an_edited_project_file_does_not_loosen_the_guards_of_what_answers(produ
 
 
 @pytest.mark.guarantee("G05")
-@pytest.mark.requirement("CICD-10", by="holdfast.lifecycle.routing:commit")
 def test_evidence_filed_between_decision_and_append_stops_the_promotion(plant: Plant) -> None:
     """What was decided upon must still be all there is when it is acted upon; nothing is written otherwise."""
     project, release = current_project(plant), releases(plant)[0]
@@ -234,7 +235,7 @@ def test_a_release_passed_over_by_a_rollback_is_not_gone_back_to_later(producing
 
 
 def test_a_rollback_goes_on_while_others_write(producing: Plant) -> None:
-    """A run files evidence on the same artifacts just when the rollback commits: it is decided anew and goes through."""
+    """A run files evidence on the same artifacts just as the rollback commits: it is decided anew, and goes through."""
     first, second = releases(producing)
     shared, writes = parent(producing, parent(producing, first, Kind.MODEL), Kind.FEATURES), [2]
 
@@ -358,3 +359,16 @@ def test_policies_are_accepted_on_top_of_one_another(plant: Plant) -> None:
         assert digests <= set(again.trust.policies)
         assert again.trust.version == 3
     assert kinds(plant, "trust").count("policy.accepted") == 2
+
+
+def test_a_renamed_project_does_not_end_what_is_served_under_its_name(producing: Plant) -> None:
+    """A second name would begin a second count of tables, which no gateway obeys: refused wherever it would matter."""
+    text = producing.home.project_file.read_text(encoding="utf-8")
+    producing.home.project_file.write_text(text.replace('name = "breast-cancer"', 'name = "renamed"'), encoding="utf-8")
+    size = producing.ledger.size()
+    for command in (look, why, lambda plant: rollback(plant, reason="x"), lambda plant: issue_key(plant, client="a")):
+        with pytest.raises(Conflict, match="serves 'breast-cancer'"):
+            command(producing)
+    assert producing.ledger.size() == size
+    producing.home.project_file.write_text(text, encoding="utf-8")
+    assert now(producing).baseline == releases(producing)[1]

@@ -30,7 +30,6 @@ def separate(request: pytest.FixtureRequest, tmp_path: Path) -> Cell:
     return make_cell(request.param, tmp_path)
 
 
-@pytest.mark.requirement("TRN-06", by=FILTER)
 def test_listening_port_of_the_host_cannot_be_reached(cell: Cell) -> None:
     """A job that connects to a port on which something listens is refused, and nothing arrives there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -41,7 +40,6 @@ def test_listening_port_of_the_host_cannot_be_reached(cell: Cell) -> None:
             server.accept()
 
 
-@pytest.mark.requirement("TRN-06", by=FILTER)
 def test_no_socket_of_any_family_can_be_made(cell: Cell) -> None:
     """TCP, UDP, Unix, netlink, packet and virtual-machine sockets are refused before they exist."""
     kinds = ("2, 1", "2, 2", "10, 1", "10, 2", "1, 1", "1, 2", "16, 3", "17, 3", "40, 1")
@@ -62,7 +60,6 @@ def test_pair_of_connected_sockets_still_works(cell: Cell) -> None:
     assert cell.refusals("[end.close() for end in socket.socketpair()]") == ["done: [None, None]"]
 
 
-@pytest.mark.requirement("TRN-06", by=GRANTS)
 @pytest.mark.parametrize("way", ["direct", "dots", "planted link", "open folder"])
 @pytest.mark.guarantee("G13")
 def test_undeclared_file_cannot_be_read(cell: Cell, way: str) -> None:
@@ -79,7 +76,6 @@ def test_undeclared_file_cannot_be_read(cell: Cell, way: str) -> None:
     assert cell.refusals(ways[way])[0] in {"EACCES", "ENOENT"}
 
 
-@pytest.mark.requirement("TRN-06", by=GRANTS)
 def test_system_secrets_and_homes_cannot_be_read(cell: Cell) -> None:
     """Account data, the home folder and other programs' temporary files are not part of a runtime."""
     places = ("/etc/passwd", "/etc/shadow", "/etc/hostname", str(Path.home() / ".profile"), "/var/log/dpkg.log")
@@ -100,7 +96,6 @@ def test_input_of_another_job_cannot_be_read(cell: Cell, tmp_path: Path) -> None
     assert cell.refusals(f"open({str(sibling / 'input.csv')!r}).read()")[0] in {"EACCES", "ENOENT"}
 
 
-@pytest.mark.requirement("TRN-06", by=GRANTS)
 def test_environment_and_command_line_of_other_processes_cannot_be_read(cell: Cell) -> None:
     """Secrets in the environment of whoever started the job stay there: /proc shows nobody but the job."""
     names = ("environ", "cmdline", "maps", "mem", "cwd/pyproject.toml", "root/etc/passwd")
@@ -121,7 +116,6 @@ def test_job_reads_of_itself_what_libraries_need_and_no_more(tmp_path: Path) -> 
     assert outcomes == ["done: True"] * 2 + ["EACCES"] * 6
 
 
-@pytest.mark.requirement("TRN-06", by=GRANTS)
 def test_nothing_outside_the_writable_folder_can_be_changed(cell: Cell) -> None:
     """Inputs and undeclared files cannot be written, emptied, replaced, removed or added to."""
     own, foreign = cell.readable / "input.csv", cell.secret / "key.pem"
@@ -199,7 +193,6 @@ def test_only_regular_files_and_folders_come_out(cell: Cell) -> None:
     assert list(cell.writable.iterdir()) == []
 
 
-@pytest.mark.requirement("TRN-06", by=FILTER)
 def test_other_processes_cannot_be_signalled(cell: Cell) -> None:
     """Neither the process that asked, nor the warden, nor everybody at once can be signalled, by any call."""
     pid = os.getpid()
@@ -261,7 +254,6 @@ def test_limits_and_priorities_of_other_processes_cannot_be_changed(cell: Cell) 
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-@pytest.mark.requirement("TRN-06", by="holdfast.adapters.sandbox.confined:run_confined")
 def test_environment_holds_only_what_was_declared(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets in the environment of whoever asks are not passed on."""
     monkeypatch.setenv("HOLDFAST_KEY_PASSPHRASE", "correct horse battery staple")
@@ -299,7 +291,6 @@ def test_standard_input_that_nobody_reads_does_no_harm(cell: Cell) -> None:
     assert (result.end, result.stdout) == (JobEnd.FINISHED, b"done\n")
 
 
-@pytest.mark.requirement("TRN-06", by=FILTER)
 def test_ways_to_more_privilege_are_closed(cell: Cell) -> None:
     """New namespaces, mounts, tracing, keys, kernel memory and calls the filter does not know are refused."""
     refused = ("unshare", "mount", "ptrace", "keyctl", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup")

@@ -47,7 +47,6 @@ def test_job_killed_by_a_signal_says_so(cell: Cell) -> None:
     assert (result.end, result.exit_code) == (JobEnd.KILLED, None)
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 def test_endless_loop_ends_at_its_processor_time(cell: Cell, token: str) -> None:
     """A job that computes for ever is ended when its processor time is used up, long before its wall time."""
     result = cell.run("while True: pass", token, limits=Limits(cpu_s=1, wall_s=PATIENCE_S))
@@ -84,7 +83,6 @@ def test_processor_time_of_orphans_counts(cell: Cell) -> None:
     assert result.cpu_s >= 1
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 def test_sleeping_job_and_its_daemons_end_at_the_wall_time(cell: Cell, token: str) -> None:
     """When time is up, nothing is left: not a child of a dead child, not one that ignores every signal it can."""
     code = (
@@ -106,7 +104,6 @@ def test_sleeping_job_and_its_daemons_end_at_the_wall_time(cell: Cell, token: st
     assert processes_with(token) == []
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 def test_daemon_does_not_outlive_a_job_that_finished(cell: Cell, token: str) -> None:
     """A job is over when its first process is; whoever it left behind is ended, and nobody waits for them."""
     code = "import os, time\nif os.fork() == 0: time.sleep(600)\nprint('done')"
@@ -116,7 +113,6 @@ def test_daemon_does_not_outlive_a_job_that_finished(cell: Cell, token: str) -> 
     assert processes_with(token) == []
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 def test_job_ends_with_whoever_asked_for_it(cell: Cell, token: str) -> None:
     """When the platform itself is killed, its jobs and their children do not go on without it."""
     script = (
@@ -163,7 +159,6 @@ def _wait_for(condition: Callable[[], bool]) -> bool:
     return True
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 @pytest.mark.parametrize(
     "bomb",
     [
@@ -208,7 +203,6 @@ def test_memory_shared_by_forked_workers_counts_once(cell: Cell) -> None:
     assert (result.end, result.stdout) == (JobEnd.FINISHED, b"done\n")
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 @pytest.mark.parametrize("call", ["os.fork()", "libc.syscall(57)", "libc.vfork()"])
 def test_fork_bomb_is_bounded(cell: Cell, token: str, call: str) -> None:
     """However a job makes processes, it has no more of them at once than it may."""
@@ -276,7 +270,6 @@ def test_thread_bomb_is_bounded(cell: Cell) -> None:
     assert cell.run(code, limits=Limits(processes=4, wall_s=60.0)).stdout == b"63\n"
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 def test_output_flood_is_bounded(cell: Cell) -> None:
     """Of each stream the beginning is kept up to the limit; the rest is read and dropped, so the job does not hang."""
     code = "import os, sys\nfor _ in range(512): os.write(1, b'o' * 65536); os.write(2, b'e' * 65536)\nsys.exit(7)\n"
@@ -285,7 +278,6 @@ def test_output_flood_is_bounded(cell: Cell) -> None:
     assert result.exit_code == 7
 
 
-@pytest.mark.requirement("TRN-06", by=RUN)
 def test_big_file_is_bounded(cell: Cell) -> None:
     """No file grows past the limit, whether written or stretched."""
     code = (

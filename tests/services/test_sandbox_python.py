@@ -41,7 +41,6 @@ def python(cell: Cell, code: str) -> str:
     return result.stdout.decode()
 
 
-@pytest.mark.requirement("TRN-06", by=PYTHON_JOB)
 def test_model_is_trained_in_the_sandbox(cell: Cell) -> None:
     """Libraries of numerics and learning import, fit and save, without a warning and to the same bytes each time."""
     assert python(cell, FIT) == "True\nTrue\n"

@@ -46,7 +46,6 @@ def test_complete_machine_holds_every_tier() -> None:
     assert [open_sandbox(tier, COMPLETE).tier for tier in TIERS] == list(TIERS)
 
 
-@pytest.mark.requirement("TRN-06", by=PROBE)
 @pytest.mark.parametrize(
     ("change", "process", "namespaces", "names"),
     [

@@ -51,9 +51,12 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
     Raises:
         InvalidProject: The file is missing or wrong, or names a source that is not there or lies outside the project.
         InvalidRecipe: The same, for the recipe; or it is too long.
+        NotFound: There is no such policy as the project names.
+        InvalidInput: That policy is malformed.
     """
     text = read_project_file(plant.home.project_file)
     project, digest = parse_project(text)
+    plant.load_policy(project.gates.policy)  # whoever runs for minutes should not learn only then that there is no gate
     named = project.train.recipe.partition(":")[0]
     source = _inside(plant.home.root, project.data.source, "data.source", InvalidProject)
     recipe = _inside(plant.home.root, named, "train.recipe", InvalidRecipe)

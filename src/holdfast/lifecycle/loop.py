@@ -122,7 +122,7 @@ def _told(plant: Plant, project: Project, events: Iterable[Event]) -> list[Raise
     for event in events:
         if event.kind.startswith(INTEGRITY_EVENTS):
             about = _culprit(plant, standing_at(plant, project, datetime.fromisoformat(event.time)), event.detail)
-            words = f"the gateway refused to load: {event.detail}"
+            words = f"the gateway says {event.kind}: {event.detail}"
             raised.append(Raised(signal=Signal.INTEGRITY_FAILURE, subject=about, words=words))
     return raised
 

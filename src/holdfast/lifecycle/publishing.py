@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.artifact import Digest, parse_manifest
-from holdfast.core.errors import NotFound, NotVerified
+from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.project import Project
 from holdfast.core.routes import RouteTable
@@ -33,9 +33,24 @@ def endpoint_stream(project: Project) -> str:
 
 
 def standing(plant: Plant, project: Project) -> Standing:
-    """Return how the project's endpoint stands now."""
+    """Return how the project's endpoint stands now.
+
+    Raises:
+        Conflict: The workspace serves a model of another name: its table would end, and no gateway obey a second one.
+    """
     entry = plant.last(endpoint_stream(project), ROUTED)
-    return standing_of(entry.body) if entry else Standing()
+    if entry is not None:
+        return standing_of(entry.body)
+    other = next((each.stream for each in plant.ledger.entries() if each.kind == ROUTED), None)
+    if other is not None:
+        served = other.rpartition("/")[2]
+        raise Conflict(
+            f"this workspace serves {served!r}, and the project file names {project.project.name!r}",
+            place="holdfast.toml: project.name",
+            expected=served,
+            remedy="Name it so again, or make a workspace in a folder of its own for the other model.",
+        )
+    return Standing()
 
 
 def standing_of(body: dict[str, Any]) -> Standing:
