@@ -216,7 +216,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     chosen = settings.passphrase_file
     unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
     keys = open_keys(home.workspace / "keys", unlock)
-    trust = read_trust(home, clock)
+    trusting = _Trusting(home, clock)
+    trusting()
     published = PublishedFolder(home.published)
     ledger = _open_ledger(home, keys, card, clock)
     try:
@@ -229,7 +230,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             unlock=lambda: _unlock(keys),
             clock=clock,
             entropy=SystemEntropy(),
-            trust=trust,
+            read_trust=trusting,
             open_sandbox=open_sandbox,
             load_policy=lambda name: load_policy(name, home.root),
             published_blobs=DiskBlobs(home.published / "blobs"),
@@ -319,6 +320,26 @@ def read_trust(home: Home, clock: Clock) -> Trust:
     if trust.workspace != root.workspace:
         raise NotVerified("the trust document is another workspace's", place=str(home.workspace / TRUST_FILE))
     return trust
+
+
+class _Trusting:
+    """Reads the trust document when it is asked for, and verifies it when it has changed."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        """Read nothing yet."""
+        self._home, self._clock = home, clock
+        self._known: tuple[bytes, Trust] | None = None
+
+    def __call__(self) -> Trust:
+        """Return the trust, verified.
+
+        Raises:
+            NotVerified: Too few root keys have signed it, or it is another workspace's.
+        """
+        document = read_bounded(self._home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
+        if self._known is None or self._known[0] != document:
+            self._known = (document, read_trust(self._home, self._clock))
+        return self._known[1]
 
 
 def _accept(home: Home, keys: FileKeys, clock: Clock, policy: Digest) -> None:

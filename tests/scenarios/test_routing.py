@@ -30,7 +30,8 @@ from holdfast.core.ledger import Draft
 from holdfast.core.policy import Action
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.promotion import issue_key, promote, rollback
+from holdfast.lifecycle.policies import load_policy
+from holdfast.lifecycle.promotion import accept_policy, issue_key, promote, rollback
 from holdfast.lifecycle.proof import why
 from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, present_table, settle
 from holdfast.lifecycle.routing import commit, current_project, draw, renew
@@ -309,6 +310,10 @@ def test_a_renewal_keeps_the_passport_while_nothing_new_is_said(producing: Plant
     assert before is not None
     assert first is not None
     assert first.models[0].passport == before.models[0].passport
+    producing.ledger.append([Draft(kind="note", actor="owner", stream=releases(producing)[1], body={})])
+    same = renew(producing, project)
+    assert same is not None
+    assert same.models[0].passport == first.models[0].passport  # a note decides nothing
     file_evidence(producing, evidence(releases(producing)[1], "watch.sli/1", Kind.RELEASE, error_rate=0.0))
     second = renew(producing, project)
     assert second is not None
@@ -339,26 +344,34 @@ def test_a_damaged_copy_of_our_own_is_never_published(producing: Plant) -> None:
     assert published_blob(producing, damaged).exists()
 
 
+RULE = '[[rule]]\nid = "a"\nbecause = "b"\napproved_by = { role = "owner" }\n'
+DERIVATION = '[derivation]\nrelease = ["model"]\n'
+
+
 def test_policies_are_accepted_on_top_of_one_another(plant: Plant) -> None:
     """Two plants that were opened at the same time each accept a policy: the trust holds both, each on record."""
-    from holdfast.lifecycle.promotion import accept_policy
-
-    rule = '[[rule]]\nid = "a"\nbecause = "b"\napproved_by = { role = "owner" }\n'
     paths = []
     for name in ("one", "two"):
         path = plant.home.root / f"{name}.toml"
-        path.write_text(
-            f'name = "{name}"\nversion = 1\npermit_lasts = "1h"\n[derivation]\nrelease = ["model"]\n{rule}',
-            encoding="utf-8",
-        )
+        path.write_text(f'name = "{name}"\nversion = 1\npermit_lasts = "1h"\n{DERIVATION}{RULE}', encoding="utf-8")
         paths.append(path)
     with app.open_plant(plant.home.root) as other:
         pairs = zip((plant, other), paths, strict=True)
         digests = {str(accept_policy(each, file=path).document["policy"]) for each, path in pairs}
-    with app.open_plant(plant.home.root) as again:
-        assert digests <= set(again.trust.policies)
-        assert again.trust.version == 3
+        for each in (plant, other):  # both know at once
+            assert digests <= set(each.trust.policies)
+            assert each.trust.version == 3
     assert kinds(plant, "trust").count("policy.accepted") == 2
+
+
+def test_a_watch_learns_of_a_policy_that_another_process_accepts(producing: Plant) -> None:
+    """It was opened before: what is promoted under the new rules must not look unaccepted to it, and be taken out."""
+    path = producing.home.root / "mine.toml"
+    path.write_text(f'name = "mine"\nversion = 1\npermit_lasts = "1h"\n{DERIVATION}{RULE}', encoding="utf-8")
+    with app.open_plant(producing.home.root) as other:
+        accept_policy(other, file=path)
+    assert load_policy("mine.toml", producing.home.root)[1] in producing.trust.policies
+    assert look(producing).done == ()
 
 
 def test_a_renamed_project_does_not_end_what_is_served_under_its_name(producing: Plant) -> None:

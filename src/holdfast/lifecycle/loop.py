@@ -31,7 +31,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
 from holdfast.lifecycle.publishing import lease_left, settle, standing, standing_at
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
-from holdfast.lifecycle.routing import commit, current_project, draw
+from holdfast.lifecycle.routing import commit, current_project, draw, standing_case
 from holdfast.lifecycle.steps import advance
 from holdfast.lifecycle.traffic import measure_traffic
 from holdfast.registry import Standing, renewed
@@ -164,7 +164,7 @@ def _roll_back(plant: Plant, project: Project, item: Raised, posture: Posture) -
 
 
 def _keep_lease(plant: Plant, project: Project) -> tuple[list[str], list[Raised]]:
-    """Decide anew about what answers; renew the gateway's lease when half of it is gone, or take out what may not.
+    """Decide anew about what answers, when something was said of it or half of the gateway's lease is gone.
 
     A release that the policy denies by now is taken out; one of which something does not verify is an integrity
     failure, for which the playbook has a row.
@@ -173,10 +173,10 @@ def _keep_lease(plant: Plant, project: Project) -> tuple[list[str], list[Raised]
     if not now.epoch:
         return [], []
     try:
-        drawn = draw(plant, project, renewed(now))
-        if lease_left(plant, project) > LEASE_LEFT:
+        quiet = all(standing_case(plant, project, release) for release in now.releases)
+        if quiet and lease_left(plant, project) > LEASE_LEFT:
             return [], []
-        table = commit(plant, project, drawn)
+        table = commit(plant, project, draw(plant, project, renewed(now)))
     except LedgerBroken:
         raise
     except Conflict:

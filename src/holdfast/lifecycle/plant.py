@@ -61,7 +61,7 @@ class Plant:
     unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written
     clock: Clock
     entropy: Entropy
-    trust: Trust
+    read_trust: Callable[[], Trust]  # as the root keys have sealed it by now
     open_sandbox: Callable[[Tier], Sandbox]
     load_policy: Callable[[str], tuple[Policy, Digest, bytes]]
     published_blobs: Blobs  # the gateway's copies
@@ -75,6 +75,11 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
+
+    @property
+    def trust(self) -> Trust:
+        """Whom this workspace believes, as of now: a watch that runs for months learns what is accepted meanwhile."""
+        return self.read_trust()
 
     def seal(self, value: T, predicate: Predicate[T], role: str) -> Digest:
         """Seal a value with a role's key, store the envelope and return its digest."""

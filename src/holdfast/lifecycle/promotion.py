@@ -203,7 +203,7 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
 
 
 def accept_policy(plant: Plant, *, file: Path) -> Reply:
-    """Let the root key accept a policy, so that it may decide here; for a plant that is open already, not yet.
+    """Let the root key accept a policy, so that it may decide here.
 
     Raises:
         InvalidInput: The file cannot be read, or is not a policy.

@@ -13,7 +13,7 @@ from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailable
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Checkpoint
-from holdfast.core.passport import AUTHORIZED, FILED, RECORDED, REVOKED, STARTED, Dossier, Filed, Node
+from holdfast.core.passport import Dossier, Filed, Node
 from holdfast.core.policy import Action, Denial, Permit
 from holdfast.core.project import Project
 from holdfast.lifecycle import FOLDERS
@@ -23,7 +23,7 @@ from holdfast.lifecycle.publishing import endpoint_stream, standing
 from holdfast.lifecycle.records import about_of
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import Case, case_of, current_project, judge, rules_for
-from holdfast.registry import closure
+from holdfast.registry import news_of
 
 _ORDER: Final = (
     Kind.SOURCE,
@@ -35,7 +35,6 @@ _ORDER: Final = (
     Kind.MODEL,
     Kind.RELEASE,
 )
-_DECISIVE: Final = frozenset({RECORDED, STARTED, FILED, AUTHORIZED, REVOKED})  # entries that `decide` reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +113,7 @@ def proved(plant: Plant, release: Digest) -> tuple[Case, str]:
         if not kept:
             raise Unavailable("no checkpoint was ever signed, and the keys are locked", remedy=remedy) from locked
         covered = Checkpoint.size_of(kept[-1])
-        later = [e for e in closure(plant.ledger, release, size) if e.position >= covered and e.kind in _DECISIVE]
+        later = news_of(plant.ledger, release, covered)
         if later:
             words = f"{len(later)} entries are newer than the newest checkpoint, and the keys are locked"
             raise Unavailable(words, place=f"entry {later[0].position}", remedy=remedy) from locked

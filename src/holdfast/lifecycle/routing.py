@@ -4,13 +4,14 @@ Whatever answers, answers by a decision made for this very table over all that t
 `commit` appends. Between the two nothing may have been said about what was decided upon; the ledger compares the heads.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, Kind
+from holdfast.core.artifact import Digest, Kind, digest_bytes
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
 from holdfast.core.passport import RECORDED, Dossier, open_passport, parse_passport
@@ -29,7 +30,7 @@ from holdfast.lifecycle.publishing import (
     standing,
 )
 from holdfast.lifecycle.reply import short
-from holdfast.registry import Standing, build_passport, renewed
+from holdfast.registry import Standing, build_passport, news_of, renewed
 
 __all__ = ["commit", "current_project", "draw", "permit_for", "renew", "standing"]
 
@@ -67,6 +68,7 @@ class Case:
 
     dossier: Dossier
     passport: bytes
+    heads: Heads  # of all it was made of, as they are now
 
 
 def case_of(plant: Plant, subject: Digest, signed: SignedCheckpoint | None = None) -> Case:
@@ -77,7 +79,37 @@ def case_of(plant: Plant, subject: Digest, signed: SignedCheckpoint | None = Non
         NotFound: The ledger knows nothing of the release, or an envelope is gone.
     """
     document = build_passport(plant.ledger, plant.blobs, subject, signed or plant.ledger.checkpoint())
-    return Case(dossier=open_passport(parse_passport(document), plant.trust, origin=plant.origin), passport=document)
+    dossier = open_passport(parse_passport(document), plant.trust, origin=plant.origin)
+    return Case(dossier=dossier, passport=document, heads=dossier.heads)
+
+
+def standing_case(plant: Plant, project: Project, release: str) -> Case | None:
+    """Return what is proved about a release by the very passport that it serves with.
+
+    None where it does not serve, where something that a decision reads was said of it since, or where the passport does
+    not check out by what is trusted now.
+
+    Raises:
+        LedgerBroken: History does not fit its hashes.
+    """
+    present = present_table(plant, project)
+    passports: dict[str | None, str | None] = {}
+    for model in present.models if present else ():
+        passports |= {model.candidate: model.candidate_passport, model.baseline: model.passport}
+    known = passports.get(release)
+    if known is None:
+        return None
+    try:
+        document = plant.blobs.get(Digest(known))
+        dossier = open_passport(parse_passport(document), plant.trust, origin=plant.origin)
+    except LedgerBroken:
+        raise
+    except (NotVerified, NotFound):
+        return None
+    heads = plant.ledger.heads(list(dossier.heads))  # read first: what is said after this, the ledger will notice
+    if news_of(plant.ledger, dossier.subject, dossier.checkpoint.size):
+        return None
+    return Case(dossier=dossier, passport=document, heads=heads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +167,7 @@ class Drawn:
     rules: Rules
     permit: Permit | None  # for the one release that did not answer before
     heads: Heads
+    passports: tuple[bytes, ...]
 
 
 def draw(
@@ -171,41 +204,25 @@ def draw(
     if subject:  # 1.
         entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
         permit = permit_for(plant, entering, cases[subject].dossier, action)
-    expires, passports = [], {}
-    for release, case in cases.items():  # 2.
-        serving = permit_for(plant, rules, case.dossier, Action.SERVE)
-        expires.append(serving.expires)
-        heads |= serving.heads
-        passports[release] = plant.blobs.put(case.passport)
+    expires = []
+    for case in cases.values():  # 2.
+        expires.append(permit_for(plant, rules, case.dossier, Action.SERVE).expires)
+        heads |= case.heads
+    passports = {release: case.passport for release, case in cases.items()}
     table = _table(plant, project, after, rules, passports, expires)  # 3.
-    return Drawn(after=after, table=table, rules=rules, permit=permit, heads=heads)
+    return Drawn(after=after, table=table, rules=rules, permit=permit, heads=heads, passports=tuple(passports.values()))
 
 
 def _checked_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
     """Return all that is proved about a release; where something does not check out, the error's place names it."""
     try:
-        return _serving_case(plant, project, release, subject)
+        known = standing_case(plant, project, release) if release != subject else None
+        return known or case_of(plant, release)
     except LedgerBroken:
         raise
     except (NotVerified, NotFound) as error:
         words = f"the evidence on this release does not check out: {error.message} ({error.place})"
         raise NotVerified(words, place=release) from error
-
-
-def _serving_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
-    """Return all that is proved about a release: by the passport it serves with, if nothing was said of it since."""
-    present = present_table(plant, project)
-    served: dict[str | None, str | None] = {}
-    for model in present.models if present else ():
-        served |= {model.candidate: model.candidate_passport, model.baseline: model.passport}
-    known = served.get(release)
-    if known is None or release == subject:
-        return case_of(plant, release)
-    document = plant.blobs.get(Digest(known))
-    dossier = open_passport(parse_passport(document), plant.trust, origin=plant.origin)
-    if plant.ledger.heads(list(dossier.heads)) == dossier.heads:
-        return Case(dossier=dossier, passport=document)
-    return case_of(plant, release)
 
 
 def rules_for(plant: Plant, project: Project, release: str) -> Rules:
@@ -239,18 +256,19 @@ def _table(
     project: Project,
     after: Standing,
     rules: Rules,
-    passports: dict[str, Digest],
+    passports: Mapping[str, bytes],
     expires: list[datetime],
 ) -> RouteTable:
     now, name = plant.clock.now(), project.project.name
+    digests = {release: digest_bytes(document) for release, document in passports.items()}
     # Guards and lease are those of the project that the baseline was made from, and so went through the gate with it.
     terms = project_of(plant, after.baseline) if after.baseline else project
     serving = ModelRoute(
         name=name,
         baseline=after.baseline,
-        passport=passports.get(after.baseline, ""),
+        passport=digests.get(after.baseline, ""),
         candidate=after.candidate or None,
-        candidate_passport=passports.get(after.candidate),
+        candidate_passport=digests.get(after.candidate),
         candidate_share=after.share,
     )
     return RouteTable(
@@ -285,7 +303,8 @@ def commit(plant: Plant, project: Project, drawn: Drawn, *, because: tuple[Draft
     if permit is not None:
         permit.covers(subject=permit.subject, action=permit.action, environment=ENVIRONMENT, now=plant.clock.now())
     stream = endpoint_stream(project)
-    plant.blobs.put(drawn.rules.text)
+    for document in (drawn.rules.text, *drawn.passports):
+        plant.blobs.put(document)
     body: dict[str, Any] = {
         "standing": msgspec.to_builtins(after),
         "table": plant.seal(drawn.table, ROUTES, "registry"),

@@ -4,13 +4,14 @@ Decides nothing by itself: `build_passport` gathers, `holdfast.core.policy.decid
 follows.
 """
 
-from holdfast.registry.admission import build_passport, closure
+from holdfast.registry.admission import build_passport, closure, news_of
 from holdfast.registry.standing import Standing, promoted, renewed, rolled_back, with_candidate, without_candidate
 
 __all__ = [
     "Standing",
     "build_passport",
     "closure",
+    "news_of",
     "promoted",
     "renewed",
     "rolled_back",

@@ -9,8 +9,20 @@ from typing import Final
 from holdfast.core.artifact import Digest, canonical
 from holdfast.core.errors import InvalidInput, NotFound
 from holdfast.core.ledger import Checkpoint, Entry, SignedCheckpoint
-from holdfast.core.passport import AUTHORIZED, FILED, MAX_ENTRIES, RECORDED, Passport, ProvenEntry
+from holdfast.core.passport import (
+    AUTHORIZED,
+    FILED,
+    MAX_ENTRIES,
+    RECORDED,
+    REVOKED,
+    STARTED,
+    Passport,
+    ProvenEntry,
+)
 from holdfast.core.ports import Blobs, Ledger
+
+DECISIVE: Final = frozenset({RECORDED, STARTED, FILED, AUTHORIZED, REVOKED})
+"""Kinds of entries that a decision reads; promotions and the like are history, and decide nothing."""
 
 _CARRY_ENVELOPES: Final = frozenset({FILED, AUTHORIZED})
 
@@ -71,3 +83,13 @@ def closure(ledger: Ledger, subject: Digest, size: int) -> list[Entry]:
         if len(found) > MAX_ENTRIES:
             raise InvalidInput(f"the closure holds over {MAX_ENTRIES} entries", place=subject)
     return [found[position] for position in sorted(found)]
+
+
+def news_of(ledger: Ledger, subject: Digest, since: int) -> list[Entry]:
+    """Return what a decision about a release would read and that was said at position `since` or later.
+
+    Raises:
+        InvalidInput: The closure holds more entries than a passport may.
+    """
+    found = closure(ledger, subject, ledger.size())
+    return [entry for entry in found if entry.position >= since and entry.kind in DECISIVE]

@@ -2,11 +2,12 @@
 
 import pytest
 
+from holdfast.core import passport
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import InvalidInput, NotFound
 from holdfast.core.ledger import Checkpoint
 from holdfast.core.passport import open_passport, parse_passport
-from holdfast.registry import admission, build_passport, closure
+from holdfast.registry import admission, build_passport, closure, news_of
 from holdfast.testing.chronicle import ORIGIN, Chronicle, measured
 
 
@@ -66,3 +67,24 @@ def test_a_closure_beyond_what_a_passport_may_hold_is_refused(monkeypatch: pytes
         told.revoke(release)
     with pytest.raises(InvalidInput, match="over 3 entries"):
         build_passport(told.ledger, told.blobs, release.digest, told.ledger.checkpoint())
+
+
+def test_news_is_what_a_decision_reads_and_nothing_else() -> None:
+    """A promotion decides nothing; a run that began, a word or a revocation does, anywhere in the closure."""
+    told = Chronicle()
+    model = told.record(Kind.MODEL)
+    release = told.record(Kind.RELEASE, model)
+    since = told.ledger.size()
+    told.write("release.promoted", release.digest, {})
+    told.begin("assess.quality/1", told.record(Kind.MODEL, content=b"another"), "elsewhere")
+    assert news_of(told.ledger, release.digest, since) == []
+    told.begin("assess.quality/1", model, "one")
+    told.authorize("alice", release)
+    told.revoke(model)
+    kinds = [entry.kind for entry in news_of(told.ledger, release.digest, since)]
+    assert kinds == ["control.started", "authorization.filed", "artifact.revoked"]
+
+
+def test_every_entry_that_a_dossier_is_made_of_counts_as_news() -> None:
+    """A kind that the passport's reader learns to read must count here, too."""
+    assert set(passport._READERS) == admission.DECISIVE
