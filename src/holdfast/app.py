@@ -32,7 +32,7 @@ from holdfast.core.policy import parse_policy
 from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
-from holdfast.core.trust import ROLES, Trust
+from holdfast.core.trust import ROLES, Grant, Trust
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
@@ -140,7 +140,7 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
     )
     write_new(building / GATEWAY / CREDENTIAL_FILE, os.urandom(32))
     trust = _first_trust(card, keys, identity)
-    root = msgspec.structs.replace(trust, keys=trust.of_role("root"), policies=())
+    root = msgspec.structs.replace(trust, keys=trust.of_role("root"), policies=(), grants=())
     write_new(building / CARD_FILE, msgspec.json.encode(card))
     write_new(building / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / GATEWAY / ROOT_FILE, msgspec.json.encode(root))
@@ -167,13 +167,15 @@ def _move_into_place(building: Path, home: Home) -> None:
 
 def _first_trust(card: Card, keys: FileKeys, identity: FileKeys) -> Trust:
     held = (*keys.trusted_keys(), *identity.trusted_keys())
+    expires = min(key.not_after for key in held)
     return Trust(
         workspace=card.name,
         version=1,
-        expires=min(key.not_after for key in held),
+        expires=expires,
         root_threshold=1,  # one machine, one person: `holdfast keys` says so; more roots come with more persons
         keys=held,
         policies=tuple(sorted(parse_policy(path.read_bytes())[1] for path in shipped_policies())),
+        grants=(Grant(person=card.owner, role="owner", not_after=expires),),
     )
 
 

@@ -986,3 +986,19 @@ def test_a_reason_reads_as_one_line(case: Case) -> None:
         "[quality] accuracy is 0.7 with lower bound 0.5 on 100 samples; at least 0.9 is required (it must be right)"
     )
     assert all(item.outcome is Outcome.MEASURED for item in evidence_of(case))
+
+
+def test_a_role_that_a_person_claims_and_nobody_granted_does_not_count(case: Case) -> None:
+    """The approval is well signed, and its role is the wanted one; only the root keys say who holds a role."""
+    case.permit()
+    case.chronicle.trust = msgspec.structs.replace(case.chronicle.trust, grants=())
+    assert reasons(case.decide()) == {"owner"}
+
+
+def test_a_permit_ends_with_the_grant_that_its_approval_rests_on(case: Case) -> None:
+    """No permit outlives what is beneath it, and an ended grant approves nothing."""
+    trust, soon = case.chronicle.trust, case.chronicle.clock.now() + timedelta(minutes=5)
+    grants = tuple(msgspec.structs.replace(grant, not_after=soon) for grant in trust.grants)
+    case.chronicle.trust = msgspec.structs.replace(trust, grants=grants)
+    assert case.permit().expires == soon
+    assert reasons(case.decide(after=timedelta(minutes=5))) == {"owner"}

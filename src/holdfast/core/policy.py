@@ -21,6 +21,7 @@ from holdfast.core.evidence import SEVERITIES, Evidence, Measure, Outcome, Sever
 from holdfast.core.ledger import Heads
 from holdfast.core.passport import Dossier, Filed, Node
 from holdfast.core.prohibition import Forbid, check_forbid, objections
+from holdfast.core.trust import Trust
 
 MAX_POLICY: Final = 256 * 1024  # bytes
 MAX_SKEW: Final = timedelta(minutes=1)  # how far the ledger's clock may be ahead of the one that decides
@@ -229,7 +230,7 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
             reasons.append(_because(rule, dossier.subject, f"nothing of kind {rule.on} is in the closure"))
         for node in nodes:
             reasons += (_because(rule, node.digest, words) for words in _broken(rule, node, dossier, request))
-            expires += _deadlines(rule, node, request)
+            expires += _deadlines(rule, node, dossier.trust, request)
     reasons += (  # 6.
         Reason(rule=rule, subject=dossier.subject, words=words) for rule, words in objections(policy.forbid, dossier)
     )
@@ -298,7 +299,7 @@ def current(node: Node, control: str) -> tuple[Filed, ...]:
 
 def _broken(rule: Rule, node: Node, dossier: Dossier, request: Request) -> Iterator[str]:
     if rule.approved_by is not None:
-        yield from _unapproved(rule.approved_by, node, request.now)
+        yield from _unapproved(rule.approved_by, node, dossier.trust, request.now)
     if rule.control is None:
         return
     filed = current(node, rule.control)
@@ -386,29 +387,34 @@ def _stated(project: Node, key: str) -> set[str]:
     }
 
 
-def _unapproved(wanted: Approvals, node: Node, now: datetime) -> Iterator[str]:
+def _unapproved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> Iterator[str]:
     rejected = {word.value.person for word in node.authorizations if word.value.action == "reject"}  # in any role
-    approved = _approved(wanted, node, now)
+    approved = _approved(wanted, node, trust, now)
     if rejected:  # bad news counts, whoever else approved
         yield f"{', '.join(sorted(rejected))} rejected it"
     if len(approved) < wanted.count:
         yield f"{len(approved)} of {wanted.count} approvals by {wanted.role}"
 
 
-def _approved(wanted: Approvals, node: Node, now: datetime) -> list[datetime]:
-    """Return until when each person's approval in the wanted role lasts, longest first; a person counts once."""
+def _approved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> list[datetime]:
+    """Return until when each person's approval in the wanted role lasts, longest first; a person counts once.
+
+    The role is one that the root keys have granted, never one that the person claims.
+    """
     until: dict[str, datetime] = {}
     for word in (verified.value for verified in node.authorizations):
         if word.action == "approve" and word.role == wanted.role and now < word.until:
-            until[word.person] = max(word.until, until.get(word.person, word.until))
+            granted = trust.granted(word.person, word.role, now)
+            if granted is not None:
+                until[word.person] = max(min(word.until, granted), until.get(word.person, now))
     return sorted(until.values(), reverse=True)
 
 
-def _deadlines(rule: Rule, node: Node, request: Request) -> list[datetime]:
+def _deadlines(rule: Rule, node: Node, trust: Trust, request: Request) -> list[datetime]:
     """Return when what the rule rests on ends: the last approval that is needed, and the age of the newest result."""
     found: list[datetime] = []
     if rule.approved_by is not None:
-        found += _approved(rule.approved_by, node, request.now)[: rule.approved_by.count][-1:]
+        found += _approved(rule.approved_by, node, trust, request.now)[: rule.approved_by.count][-1:]
     if rule.fresh_within is not None and rule.control is not None and request.action is not Action.ROLLBACK:
         filed = current(node, rule.control)
         found += [_renewed(filed) + timedelta(seconds=seconds(rule.fresh_within))] if filed else []

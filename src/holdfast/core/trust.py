@@ -5,6 +5,7 @@ What a key may say follows from its role, and the role follows from the predicat
 """
 
 import hashlib
+from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -48,6 +49,14 @@ class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     owner: str  # the person or service that answers for it; thresholds count owners, not keys
 
 
+class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A role that the root keys grant to a person: in which approvals the person's word counts, and until when."""
+
+    person: str  # the owner of a key of role `person`
+    role: str  # as a policy's `approved_by` names it
+    not_after: Moment
+
+
 class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a verifier of one workspace believes."""
 
@@ -57,6 +66,7 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     root_threshold: int
     keys: tuple[TrustedKey, ...]
     policies: tuple[str, ...]  # digests of the policies that may decide here
+    grants: tuple[Grant, ...] = ()  # who may say what kind of word; nobody, where it is empty
     revoked: tuple[str, ...] = ()  # key ids: nothing they ever signed verifies
 
     def key(self, keyid: str) -> TrustedKey | None:
@@ -64,6 +74,11 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         if keyid in self.revoked:
             return None
         return next((key for key in self.keys if key.keyid == keyid), None)
+
+    def granted(self, person: str, role: str, now: datetime) -> datetime | None:
+        """Return until when a person holds a role, or None where the person does not hold it now."""
+        ends = [each.not_after for each in self.grants if (each.person, each.role) == (person, role)]
+        return max((end for end in ends if now < end), default=None)
 
     def of_role(self, role: str) -> tuple[TrustedKey, ...]:
         """Return the unrevoked keys of a role."""

@@ -27,7 +27,7 @@ from holdfast.core.passport import (
 )
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, Rule, decide, parse_policy
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, seal
-from holdfast.core.trust import ROLES, Trust
+from holdfast.core.trust import ROLES, Grant, Trust
 from holdfast.registry.admission import build_passport
 from holdfast.testing.clock import SettableClock
 from holdfast.testing.memory import MemoryBlobs, MemoryLedger, MemorySigner
@@ -59,8 +59,11 @@ def measured(
 class Chronicle:
     """A workspace's history in memory, with one key for each role and each person."""
 
-    def __init__(self, *policies: bytes, persons: Iterable[str] = ("alice",)) -> None:
-        """Make keys, trust and ledger; the root keys accept these policies."""
+    def __init__(
+        self, *policies: bytes, persons: Iterable[str] = ("alice",), roles: Iterable[str] = ("owner", "auditor")
+    ) -> None:
+        """Make keys, trust and ledger; the root keys accept these policies, and grant these roles to each person."""
+        persons, roles = tuple(persons), tuple(roles)
         self.clock = SettableClock()
         self.start = self.clock.now()
         born = self.start - timedelta(days=1)
@@ -75,6 +78,11 @@ class Chronicle:
             root_threshold=1,
             keys=tuple(signer.public for signer in self.signers.values()),
             policies=tuple(digest_bytes(policy) for policy in policies),
+            grants=tuple(
+                Grant(person=person, role=role, not_after=self.start + timedelta(days=300))
+                for person in persons
+                for role in roles
+            ),
         )
 
     def record(self, kind: Kind, *parents: Artifact, content: bytes | None = None) -> Artifact:

@@ -22,7 +22,7 @@ from holdfast.core.passport import FILED, RECORDED, REVOKED
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.schema import Field, Signature
 from holdfast.core.seal import EVIDENCE, ROUTES, TRUST, Predicate, seal
-from holdfast.core.trust import ROLES, Trust
+from holdfast.core.trust import ROLES, Grant, Trust
 from holdfast.maths.sketch import profile
 from holdfast.registry.admission import build_passport
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
@@ -247,6 +247,7 @@ class World:
             root_threshold=1,
             keys=tuple(signer.public for signer in self.signers.values()),
             policies=(digest_bytes(self.policy),),
+            grants=(Grant(person="alice", role="owner", not_after=self.start + timedelta(days=30)),),
         )
         self.published = MemoryPublished()
         self._epoch = 0
@@ -254,7 +255,7 @@ class World:
     @property
     def root(self) -> Trust:
         """What a gateway pins: the root key alone."""
-        return msgspec.structs.replace(self.trust, keys=(self.signers["root"].public,), policies=())
+        return msgspec.structs.replace(self.trust, keys=(self.signers["root"].public,), policies=(), grants=())
 
     def sealed(self, value: object, predicate: Predicate[Any], role: str) -> bytes:
         """Return the envelope in which a role's key says a value."""

@@ -1,0 +1,93 @@
+"""The way of a model: begin, run, promote, serve, watch."""
+
+from typing import Final
+
+from holdfast.lifecycle.commands.command import WHICH, Command, Option
+
+COMMANDS: Final = (
+    Command(
+        words=("init",),
+        does="make a workspace: keys, ledger, trust; and a project file where there is none",
+        verb="holdfast.app:init",
+        authority="the root key",
+        action="platform.operate",
+        opens="folder",
+        options=(
+            Option(name="owner", says="the person who answers for what is served here"),
+            Option(
+                name="passphrase-file", says="protect the keys with this passphrase, not a random secret", kind="path"
+            ),
+        ),
+    ),
+    Command(
+        words=("run",),
+        does="carry the project from its raw rows to a signed release",
+        verb="holdfast.lifecycle.runner:run",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(Option(name="until", says="stop after this stage"),),
+    ),
+    Command(
+        words=("promote",),
+        does="approve a release and, if the policy permits, put it into production",
+        verb="holdfast.lifecycle.promotion:promote",
+        authority="the owner's key",
+        action="registry.promote",
+        options=(
+            Option(name="release", says="digest of the release; the newest if left out", argument=True),
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            Option(name="canary", says="begin with a share of the traffic, and watch", kind="flag", default=False),
+        ),
+    ),
+    Command(
+        words=("rollback",),
+        does="put the release before this one back into production",
+        verb="holdfast.lifecycle.promotion:rollback",
+        authority="the owner's key",
+        action="registry.promote",
+        options=(WHICH, Option(name="reason", says="why, in a sentence that stays on record", required=True)),
+    ),
+    Command(
+        words=("serve",),
+        does="run the gateway: answer requests with what is proved, and nothing else",
+        verb="holdfast.edge:command",
+        authority="none",
+        action="endpoint.operate",
+        opens="folder",
+        options=(
+            Option(name="host", says="address to listen on", default="127.0.0.1"),
+            Option(name="port", says="port to listen on; 0 for a free one", kind="int", default=8080),
+            Option(name="workers", says="worker processes", kind="int", default=1),
+            Option(name="ready-file", says="write this file once requests are answered", kind="path"),
+        ),
+    ),
+    Command(
+        words=("watch",),
+        does="read the gateway's telemetry, measure drift and service levels, and respond",
+        verb="holdfast.lifecycle.loop:watch",
+        authority="the stage keys",
+        action="endpoint.operate",
+        options=(Option(name="every", says="go on, looking again every so many seconds", kind="float"),),
+    ),
+    Command(
+        words=("sandbox",),
+        does="say which sandbox tiers this machine offers, and what is missing for the others",
+        verb="holdfast.app:sandbox",
+        authority="none",
+        action="platform.read",
+        changes=False,
+        opens="nothing",
+    ),
+    Command(
+        words=("demo",),
+        does="the whole way in one minute: a model from raw rows to a guarded endpoint, and five attacks that fail",
+        verb="holdfast.faces.demo:demo",
+        authority="none",
+        action="platform.operate",
+        opens="nothing",
+        options=(
+            Option(name="into", says="folder to work in; a new temporary one if left out", kind="path"),
+            Option(name="keep", says="keep the folder afterwards", kind="flag", default=False),
+        ),
+    ),
+)
