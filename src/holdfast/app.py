@@ -22,8 +22,11 @@ from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
+from holdfast.adapters.scratch import in_memory, leave, scratch_folder
+from holdfast.adapters.sealed_blobs import SealedBlobs, Windows
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
+from holdfast.adapters.vault import Vault, create_vault
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
@@ -46,6 +49,8 @@ CREDENTIAL_FILE: Final = "credential.key"
 LEDGER_FILE: Final = "ledger.db"
 MAX_CARD: Final = 64 * 1024  # bytes of the workspace's card and of the pinned root
 MAX_OWNER: Final = 200  # characters of a person's name and address
+STORAGE: Final = "storage"  # data keys
+SEALED: Final = "sealed"  # what lies under them
 GATEWAY: Final = "gateway"
 PUBLISHED: Final = "published"
 ONLINE_ROLES: Final = tuple(role for role in ROLES if role != GATEWAY)
@@ -139,6 +144,7 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
         building / GATEWAY / "keys", [GATEWAY], owner=f"gateway/{secrets.token_hex(4)}", clock=clock, unlock=own
     )
     write_new(building / GATEWAY / CREDENTIAL_FILE, os.urandom(32))
+    create_vault(building / STORAGE, unlock)
     trust = _first_trust(card, keys, identity)
     root = msgspec.structs.replace(trust, keys=trust.of_role("root"), policies=(), grants=())
     write_new(building / CARD_FILE, msgspec.json.encode(card))
@@ -218,6 +224,10 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     chosen = settings.passphrase_file
     unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
     keys = open_keys(home.workspace / "keys", unlock)
+    scratch = scratch_folder(settings.scratch_dir, home.workspace)
+    windows = Windows(scratch / "open")
+    vault = Vault(home.workspace / STORAGE, unlock)
+    blobs = SealedBlobs(DiskBlobs(home.workspace / "blobs"), home.workspace / SEALED, vault, windows, clock)
     trusting = _Trusting(home, clock)
     trusting()
     published = PublishedFolder(home.published)
@@ -226,7 +236,13 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
         yield Plant(
             home=home,
             origin=card.name,
-            blobs=DiskBlobs(home.workspace / "blobs"),
+            blobs=blobs,
+            sealed=blobs.under,
+            erase=vault.destroy,
+            export_key=vault.export,
+            data_keys=lambda: tuple(key.name for key in vault.stored()),
+            scratch=scratch / "stages",
+            scratch_in_memory=in_memory(scratch),
             ledger=ledger,
             keys=keys,
             unlock=lambda: _unlock(keys),
@@ -250,7 +266,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             tell=tell,
         )
     finally:
+        windows.close()
         ledger.close()
+        leave(scratch)
 
 
 def _unlock(keys: FileKeys) -> None:

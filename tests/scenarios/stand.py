@@ -244,10 +244,14 @@ def damage(path: Path) -> None:
     path.write_bytes(changed)
 
 
-def blob(plant: Plant, digest: str) -> Path:
-    """Where the workspace's own copy of a blob lies."""
+def blob(plant: Plant, digest: str) -> list[Path]:
+    """Where the workspace's own copies of a blob lie: as it is, or encrypted, once for each data key."""
     name = digest.removeprefix("sha256:")
-    return plant.home.workspace / "blobs" / "sha256" / name[:2] / name[2:]
+    entries = list((plant.home.workspace / "sealed" / "index").glob(f"*/{name[:2]}/{name[2:]}"))
+    if not entries:
+        return [plant.home.workspace / "blobs" / "sha256" / name[:2] / name[2:]]
+    sealed = [entry.read_text().removeprefix("sha256:") for entry in entries]
+    return [plant.home.workspace / "sealed" / "bytes" / "sha256" / name[:2] / name[2:] for name in sealed]
 
 
 def model_file(plant: Plant, release: str) -> Digest:

@@ -338,7 +338,8 @@ def test_a_damaged_copy_of_our_own_is_never_published(producing: Plant) -> None:
     """Both copies are damaged: `settle` says so, and puts nothing in place."""
     damaged = model_file(producing, releases(producing)[1])
     damage(published_blob(producing, damaged))
-    damage(blob(producing, damaged))
+    for copy in blob(producing, damaged):
+        damage(copy)
     with pytest.raises(NotVerified):
         settle(producing, current_project(producing))
     assert published_blob(producing, damaged).exists()

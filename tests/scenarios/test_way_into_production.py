@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.scenarios.stand import MADE_WITH, damage, evidence, file_evidence, parent, releases
+from tests.scenarios.stand import MADE_WITH, blob, damage, evidence, file_evidence, parent, releases
 
 from holdfast import app
 from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
@@ -138,7 +138,8 @@ def test_editing_the_project_file_is_no_way_round_the_policy_it_was_made_under(p
 def test_a_changed_blob_is_found_by_verify_why_and_promote(plant: Plant) -> None:
     """One flipped bit in the stored model: `verify` names it, `why` refuses, and nothing is published from it."""
     onnx = Digest(parse_manifest(plant.blobs.get(model_of(plant))).file("model.onnx").digest)
-    damage(plant.blobs.path(onnx))
+    for copy in blob(plant, onnx):
+        damage(copy)
     checked = verify(plant)
     assert checked.exit_code == NotVerified.exit_code
     assert any(onnx in check["words"] for check in checked.document["checks"])

@@ -56,9 +56,9 @@ class DiskBlobs:
         """
         digest = digest_bytes(data)
         if not self.has(digest):
-            with self._incoming() as (file, temporary):
+            with self.incoming() as (file, temporary):
                 file.write(data)
-                self._settle(file, temporary, digest)
+                self.settle(file, temporary, digest)
         else:
             self._stored_already(digest)
         return digest
@@ -73,9 +73,9 @@ class DiskBlobs:
             NotVerified: A damaged blob stands under this digest.
             Unavailable: The file system is full, read-only or failing.
         """
-        with _open_source(path) as source, self._incoming() as (file, temporary):
+        with open_source(path) as source, self.incoming() as (file, temporary):
             digest = _copy(source, file)
-            self._settle(file, temporary, digest)
+            self.settle(file, temporary, digest)
         return digest
 
     def get(self, digest: Digest) -> bytes:
@@ -105,6 +105,20 @@ class DiskBlobs:
             file.seek(0)
             closing.pop_all()
         return file
+
+    def put_document(self, data: bytes) -> Digest:
+        """Store bytes that are made to be shown: here, like any others."""
+        return self.put(data)
+
+    def check(self, digest: Digest) -> bool:
+        """Verify a blob where it lies; True, since nothing here is sealed.
+
+        Raises:
+            NotFound: No such blob.
+            NotVerified: The stored bytes no longer have this digest, or something else stands in their place.
+        """
+        self.open_verified(digest).close()
+        return True
 
     def path(self, digest: Digest) -> Path:
         """Return a read-only file holding these bytes, verified just now.
@@ -143,8 +157,8 @@ class DiskBlobs:
         return BufferedReader(FileIO(descriptor))
 
     @contextmanager
-    def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """Yield a new file of the store's own file system; its temporary name is gone afterwards in any case."""
+    def incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """Yield a new file of the store's own file system, for `settle`; its temporary name is gone afterwards."""
         temporary = None
         try:
             self._root.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
@@ -161,7 +175,8 @@ class DiskBlobs:
                 with suppress(OSError):  # what stays is swept away by a later opening
                     temporary.unlink()
 
-    def _settle(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
+    def settle(self, file: BinaryIO, temporary: Path, digest: Digest) -> None:
+        """Give a file that `incoming` yielded the name of its digest, durably."""
         file.flush()
         os.fchmod(file.fileno(), READ_ONLY)
         os.fsync(file.fileno())
@@ -207,7 +222,12 @@ class DiskBlobs:
                     Path(entry.path).unlink()
 
 
-def _open_source(path: Path) -> FileIO:
+def open_source(path: Path) -> FileIO:
+    """Open a regular file whose name somebody else chose; no link is followed.
+
+    Raises:
+        InvalidInput: There is no such regular file.
+    """
     try:
         descriptor = os.open(path, READ_SAFELY)
     except OSError as error:

@@ -6,6 +6,7 @@ necessarily ensure that the entry in the directory containing the file has also 
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,26 @@ def write_new(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    sync_directory(path.parent)
+
+
+def link_new(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read: whole, durably, and never over another.
+
+    Unlike `write_new` it never leaves half a file where the process dies: the bytes get their name last.
+
+    Raises:
+        FileExistsError: Something of this name is there.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(name, path)
+    finally:
+        Path(name).unlink()
     sync_directory(path.parent)
 
 

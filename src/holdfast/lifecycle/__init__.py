@@ -25,6 +25,7 @@ class Stage:
     leaves: tuple[str, ...]  # controls whose evidence must be there afterwards; silence is recorded as failed
     about: Kind  # the artifact the controls speak of
     does: str
+    holds_rows: bool = False  # what it makes holds rows of the data set, and is erased with it
 
 
 STAGES: Final = (
@@ -45,6 +46,7 @@ STAGES: Final = (
         leaves=("ingest.contract/1", "ingest.personal/1", "ingest.provenance/1"),
         about=Kind.DATASET,
         does="clean the rows, hold them to the contract, keep personal data out",
+        holds_rows=True,
     ),
     Stage(
         name="features",
@@ -54,6 +56,7 @@ STAGES: Final = (
         leaves=("features.view/1",),
         about=Kind.FEATURES,
         does="compute the declared features, versioned by digest",
+        holds_rows=True,
     ),
     Stage(
         name="train",
@@ -63,6 +66,7 @@ STAGES: Final = (
         leaves=("train.sandbox/1", "train.split/1", "train.baseline/1", "train.export/1"),
         about=Kind.MODEL,
         does="train in the sandbox beside a linear baseline; only ONNX leaves",
+        holds_rows=True,
     ),
     Stage(
         name="scan",

@@ -1,13 +1,15 @@
 """Inputs: what a person hands in, read within limits and only from the project's own folder, stored and recorded."""
 
+import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from holdfast.core.artifact import Artifact, File, Kind, manifest
-from holdfast.core.errors import HoldfastError, InvalidInput, InvalidProject, InvalidRecipe
+from holdfast.core.artifact import Artifact, Digest, File, Kind, manifest
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, InvalidRecipe
 from holdfast.core.project import MAX_PROJECT, Project, parse_project
 from holdfast.lifecycle.plant import Plant
 
+ARTIFACTS_KEY: Final = "artifacts"  # the data key of what holds no rows: models, releases
 MAX_RECIPE: Final = 1 << 20  # bytes; training code that people can review is a hundredth of it
 
 
@@ -66,17 +68,35 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
     plant.blobs.put(text)
     # The name that the project declares, not the one of a file that a link leads to: the trainer looks for this one.
     recipes = manifest([File(path=PurePosixPath(named).name, digest=plant.blobs.put(code), size=len(code))])
-    rows = plant.blobs.put_file(source)
+    rows, size = _take_rows(plant, source)
     held = {
         Kind.PROJECT: Artifact(kind=Kind.PROJECT, digest=digest, size=len(text)),
-        # The size of what was stored: the file itself may have grown meanwhile.
-        Kind.SOURCE: Artifact(kind=Kind.SOURCE, digest=rows, size=plant.blobs.path(rows).stat().st_size),
+        Kind.SOURCE: Artifact(kind=Kind.SOURCE, digest=rows, size=size),
         Kind.RECIPE: Artifact(kind=Kind.RECIPE, digest=plant.blobs.put(recipes.document), size=recipes.size),
     }
     drafts = [draft for artifact in held.values() if (draft := plant.recording(artifact, (), "owner"))]
     if drafts:
         plant.ledger.append(drafts)
     return project, held
+
+
+def rows_key(source: str) -> str:
+    """Return the name of the data key of a data set: of its source, and of every row that is made from it."""
+    return f"rows {source}"
+
+
+def _take_rows(plant: Plant, source: Path) -> tuple[Digest, int]:
+    """Store a source under a data key of its own, and return its digest and size.
+
+    Raises:
+        Conflict: It was written to while it was read; nothing is on record.
+    """
+    with source.open("rb") as file:
+        digest = Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+        size = file.tell()
+    if plant.sealed(rows_key(digest)).put_file(source) != digest:
+        raise Conflict("the source was written to while it was read", place=source.name, remedy="Run again.")
+    return digest, size
 
 
 def _inside(root: Path, name: str, key: str, error: type[HoldfastError]) -> Path:

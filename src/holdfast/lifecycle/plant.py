@@ -43,11 +43,6 @@ class Home:
         """What the gateway writes: its own identity, memory and spool."""
         return self.workspace / "gateway"
 
-    @property
-    def scratch(self) -> Path:
-        """Folders of running stages; emptied when a run begins."""
-        return self.workspace / "scratch"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
@@ -55,10 +50,16 @@ class Plant:
 
     home: Home
     origin: str
-    blobs: Blobs
+    blobs: Blobs  # reads everything that is there; what it is given to store are documents, and lie in the clear
+    sealed: Callable[[str], Blobs]  # the same blobs, written under the data key of this name
+    erase: Callable[[str], bool]  # destroys a data key, and with it all that was written under it
+    export_key: Callable[[str], str]  # a data key's private half, for other programs
+    data_keys: Callable[[], tuple[str, ...]]
     ledger: Ledger
     keys: Keys
     unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written
+    scratch: Path  # folders of running stages, where rows lie decrypted; emptied when a run begins
+    scratch_in_memory: bool
     clock: Clock
     entropy: Entropy
     read_trust: Callable[[], Trust]  # as the root keys have sealed it by now

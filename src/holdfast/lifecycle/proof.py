@@ -17,6 +17,7 @@ from holdfast.core.passport import Dossier, Filed, Node
 from holdfast.core.policy import Action, Denial, Permit
 from holdfast.core.project import Project
 from holdfast.lifecycle import FOLDERS
+from holdfast.lifecycle.erasure import erased
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
 from holdfast.lifecycle.publishing import endpoint_stream, standing
@@ -129,14 +130,20 @@ def _ordered(dossier: Dossier) -> list[Node]:
 
 def _link(plant: Plant, node: Node) -> Link:
     """Read an artifact's bytes, and for a folder its files', and compare them with their digests."""
+    words = "bytes match"
     try:
-        document = plant.blobs.get(node.digest)
+        opened = plant.blobs.check(node.digest)
         if node.kind in FOLDERS:
-            for file in parse_manifest(document).files:
-                plant.blobs.path(Digest(file.digest))
+            for file in parse_manifest(plant.blobs.get(node.digest)).files:
+                opened &= plant.blobs.check(Digest(file.digest))
+        words = words if opened else "encrypted bytes match; the keys are locked"
+    except NotFound as error:
+        if not erased(plant, error.place):
+            return Link(node=node, bytes_ok=False, words=str(error))
+        words = "erased, which is on record"
     except HoldfastError as error:
         return Link(node=node, bytes_ok=False, words=str(error))
-    return Link(node=node, bytes_ok=True, words="bytes match")
+    return Link(node=node, bytes_ok=True, words=words)
 
 
 def _tables(links: Sequence[Link]) -> tuple[Table, ...]:

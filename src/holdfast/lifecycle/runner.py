@@ -22,7 +22,7 @@ from holdfast.core.ports import Sandbox, Workspace
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, unseal
 from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
-from holdfast.lifecycle.inputs import take_in
+from holdfast.lifecycle.inputs import ARTIFACTS_KEY, rows_key, take_in
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
 
@@ -62,13 +62,14 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
         raise UsageError(f"there is no stage {until!r}", expected=", ".join(names))
     plant.unlock()
     with plant.ledger.lease("run"):
-        shutil.rmtree(plant.home.scratch, ignore_errors=True)
+        shutil.rmtree(plant.scratch, ignore_errors=True)
         project, held = take_in(plant)
         recover(plant, project_stream(project))
         rows = []
         for stage in STAGES[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
+        shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
 
 
@@ -116,7 +117,7 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     plant.tell(Progress(stage=stage.name, state="started", words=stage.does))
     plant.ledger.append([_draft("stage.started", stage.name, stream, begun), *_controls_started(begun)])
     try:
-        with _workspace(plant, project) as ws:
+        with _workspace(plant, project, storage_key(stage, held)) as ws:
             at = At(plant=plant, ws=ws, project=project, held=dict(held), made_with=made_with, stage=stage)
             done = _verb(stage)(at)
         evidence = _complete(stage, done.result, held, made_with)
@@ -133,20 +134,28 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     return evidence
 
 
+def storage_key(stage: Stage, held: dict[Kind, Artifact]) -> str:
+    """Return the data key under which a stage's results lie: one a data set for what holds rows, one for the rest."""
+    return rows_key(held[Kind.SOURCE].digest) if stage.holds_rows else ARTIFACTS_KEY
+
+
 def _verb(stage: Stage) -> Any:
     module, _, name = stage.verb.partition(":")
     return getattr(import_module(module), name)
 
 
 @contextmanager
-def _workspace(plant: Plant, project: Project) -> Iterator[Workspace]:
-    """Give a stage an empty folder of its own, and the sandbox tier that the project asks for; never a weaker one."""
+def _workspace(plant: Plant, project: Project, key: str) -> Iterator[Workspace]:
+    """Give a stage an empty folder of its own, and the sandbox tier that the project asks for; never a weaker one.
+
+    What it stores lies encrypted under the data key of this name.
+    """
     sandbox: Sandbox = plant.open_sandbox(project.train.tier)
-    plant.home.scratch.mkdir(mode=0o700, exist_ok=True)
-    scratch = plant.home.scratch / plant.entropy.token(8).hex()
+    plant.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = plant.scratch / plant.entropy.token(8).hex()
     scratch.mkdir(mode=0o700)
     try:
-        yield Workspace(blobs=plant.blobs, sandbox=sandbox, clock=plant.clock, scratch=scratch)
+        yield Workspace(blobs=plant.sealed(key), sandbox=sandbox, clock=plant.clock, scratch=scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -271,10 +280,10 @@ def _failed_since(plant: Plant, stage: Stage, subject: Digest) -> bool:
 def _kept(plant: Plant, artifacts: Iterable[Artifact]) -> bool:
     try:
         for artifact in artifacts:
-            plant.blobs.path(artifact.digest)
+            plant.blobs.check(artifact.digest)
             if artifact.kind in FOLDERS:
                 for file in parse_manifest(plant.blobs.get(artifact.digest)).files:
-                    plant.blobs.path(Digest(file.digest))
+                    plant.blobs.check(Digest(file.digest))
     except NotFound:
         return False  # it is made again
     return True

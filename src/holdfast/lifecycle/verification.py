@@ -1,17 +1,18 @@
 """Verification: reads everything again, bytes, history, signatures and what is published, and believes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Kind, parse_manifest
-from holdfast.core.errors import HoldfastError, NotVerified, Unavailable
+from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, TELEMETRY, Predicate, unseal
 from holdfast.core.trust import raw_ed25519
 from holdfast.lifecycle import FOLDERS
+from holdfast.lifecycle.erasure import erased
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
@@ -119,16 +120,27 @@ def _ledger_words(plant: Plant, outside: tuple[Checkpoint, ...]) -> str:
 
 def _artifact_words(plant: Plant) -> str:
     """Read every artifact that is on record, and each file of those that are folders."""
-    count = 0
+    count, closed, gone = 0, 0, 0
+    for digest in recorded_blobs(plant):
+        count += 1
+        try:
+            closed += not plant.blobs.check(digest)
+        except NotFound:
+            if not erased(plant, digest):
+                raise
+            gone += 1
+    words = f"{count} blobs have the bytes they were recorded with"
+    words += f"; {gone} of them were erased, which is on record" if gone else ""
+    return words + (f"; {closed} of them in encrypted form only, since the keys are locked" if closed else "")
+
+
+def recorded_blobs(plant: Plant) -> Iterator[Digest]:
+    """Yield each blob that an artifact on record consists of."""
     for entry in plant.ledger.entries():
         if entry.kind == RECORDED:
-            document = plant.blobs.get(Digest(entry.stream))
-            count += 1
+            yield Digest(entry.stream)
             if Kind(entry.body["kind"]) in FOLDERS:
-                for file in parse_manifest(document).files:
-                    plant.blobs.path(Digest(file.digest))
-                    count += 1
-    return f"{count} blobs have the bytes they were recorded with"
+                yield from (Digest(file.digest) for file in parse_manifest(plant.blobs.get(Digest(entry.stream))).files)
 
 
 def _signature_words(plant: Plant) -> str:

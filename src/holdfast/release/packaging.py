@@ -52,7 +52,7 @@ def _measure(context: Packaged) -> Report:
     folder = parse_manifest(blobs.get(context.release.digest))
     document = msgspec.json.decode(blobs.get(Digest(folder.file(BOM_FILE).digest)))
     for file in folder.files:
-        blobs.path(Digest(file.digest))  # verified on the way: a damaged file fails the control
+        blobs.check(Digest(file.digest))  # verified on the way: a damaged file fails the control
     lacking = completeness(document)
     return Report(
         measures=(

@@ -50,7 +50,7 @@ def _measure(context: Signed) -> Report:
     folder = parse_manifest(blobs.get(context.release.digest))
     files = []
     for file in folder.files:
-        blobs.path(Digest(file.digest))  # hashed on the way: what is verified is what is stored
+        blobs.check(Digest(file.digest))  # hashed on the way: what is verified is what is stored
         files.append((file.path, Digest(file.digest)))
     facts: dict[str, str] = {"bundle": digest_bytes(context.bundle)}
     try:

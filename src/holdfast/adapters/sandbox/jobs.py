@@ -30,6 +30,7 @@ SYSTEM: Final = (
 )
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 KERNEL_TREES: Final = (Path("/proc"), Path("/sys"), Path("/dev"))
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a job sees what it declares below it, never the folder itself
 SOURCE: Final = Path(__file__).resolve().parents[3]  # the folder `import holdfast` is found in
 
 PYTHON_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
@@ -123,7 +124,8 @@ def _check_path(path: Path) -> None:
     if not path.is_absolute() or not path.exists():
         raise InvalidInput("a declared path cannot be used", place=str(path), expected="an absolute, existing path")
     real = path.resolve()
-    if any(real.is_relative_to(tree) or tree.is_relative_to(real) for tree in KERNEL_TREES):
+    in_memory = SHARED_MEMORY in real.parents  # files like any others, though they lie below /dev
+    if not in_memory and any(real.is_relative_to(tree) or tree.is_relative_to(real) for tree in KERNEL_TREES):
         raise InvalidInput(
             "a declared path would show other processes, their environments or devices",
             place=str(path),

@@ -1,0 +1,324 @@
+"""Sealed blobs: bytes by the digest of what they say, encrypted at rest under a data key of the vault.
+
+Documents that are made to be shown (evidence, policies, passports, manifests) lie in the clear; rows and weights do
+not. A sealed blob is two files: the encrypted bytes, in a store of their own by *their* digest, so that damage shows
+without any key; and an index entry, named by data key and plain digest, that says which they are. Reading decrypts and
+then verifies the plain digest, so neither file is believed.
+
+`path` hands out a decrypted file, because other programs read files; it lies in a folder of this process, in memory
+where the machine offers that, and goes with the process.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.adapters.blobs import READ_ONLY, DiskBlobs, open_source
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, READ_SAFELY, link_new, sync_directory
+from holdfast.adapters.scratch import leave
+from holdfast.adapters.vault import Vault
+from holdfast.core.artifact import Digest, digest_bytes, parse_digest
+from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable
+from holdfast.core.ports import Clock
+
+MAX_INDEX: Final = 256  # bytes of an index entry: one digest
+
+
+class SealedBlobs:
+    """Blobs of one workspace (port `Blobs`): reads whatever is there, writes under one data key, or in the clear."""
+
+    __slots__ = ("_clock", "_documents", "_key", "_root", "_sealed", "_vault", "_windows")
+
+    def __init__(
+        self, documents: DiskBlobs, root: Path, vault: Vault, windows: "Windows", clock: Clock, key: str = ""
+    ) -> None:
+        """Hold a store of documents and a folder for what is sealed; without a key, what is put is a document."""
+        self._documents, self._root, self._vault, self._windows = documents, root, vault, windows
+        self._clock, self._key = clock, key
+        self._sealed = DiskBlobs(root / "bytes")
+
+    def under(self, key: str) -> "SealedBlobs":
+        """Return the same blobs, written under this data key."""
+        return SealedBlobs(self._documents, self._root, self._vault, self._windows, self._clock, key)
+
+    def put_document(self, data: bytes) -> Digest:
+        """Store bytes in the clear; see `DiskBlobs.put`."""
+        return self._documents.put(data)
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes durably and return the digest of the plain ones; storing the same bytes again changes nothing.
+
+        Raises:
+            NotVerified: A damaged blob stands in the way.
+            Unavailable: The file system is full, read-only or failing.
+        """
+        if not self._key:
+            return self._documents.put(data)
+        digest = digest_bytes(data)
+        if not self._stored(digest):
+            self._name(digest, self._sealed.put(self._vault.seal(self._key, data, self._clock.now())))
+        return digest
+
+    def put_file(self, path: Path) -> Digest:
+        """Store a file's bytes in one streaming pass, hashed and encrypted as they are read.
+
+        Raises:
+            InvalidInput: There is no such regular file, or it is a symbolic link.
+            NotVerified: A damaged blob stands in the way.
+            Unavailable: The file system is full, read-only or failing.
+        """
+        if not self._key:
+            return self._documents.put_file(path)
+        with open_source(path) as source:
+            hashed = Hashing(source)
+            with self._sealed.incoming() as (file, temporary):
+                self._vault.seal_stream(self._key, hashed, file, self._clock.now())
+                file.flush()
+                found = hashed.digest()
+                if self._stored(found):
+                    return found
+                with temporary.open("rb") as written:
+                    encrypted = Digest("sha256:" + hashlib.file_digest(written, "sha256").hexdigest())
+                self._sealed.settle(file, temporary, encrypted)
+        self._name(found, encrypted)
+        return found
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the plain bytes, verified.
+
+        Raises:
+            NotFound: No such blob, or its data key was destroyed.
+            NotVerified: The stored bytes no longer have this digest.
+            Unavailable: It is sealed, and the keys are locked.
+        """
+        if self._documents.has(digest):
+            return self._documents.get(digest)
+        keyid, encrypted = self._find(digest)
+        with _of(digest):
+            data = self._vault.open(keyid, self._sealed.get(encrypted))
+        if digest_bytes(data) != digest:
+            raise NotVerified("the sealed bytes do not have this digest", place=digest)
+        return data
+
+    def check(self, digest: Digest) -> bool:
+        """Verify a blob; False where only its encrypted form could be verified, because the keys are locked.
+
+        Raises:
+            NotFound: No such blob, or its data key was destroyed.
+            NotVerified: The stored bytes no longer have this digest.
+        """
+        if self._documents.has(digest):
+            return self._documents.check(digest)
+        copies = self._copies(digest)
+        with _of(digest):
+            for _, encrypted in copies:  # every one: which of them is read next time is nobody's to know
+                self._sealed.check(encrypted)
+        try:
+            self._vault.unlock()
+        except Unavailable:
+            return False
+        for keyid, encrypted in copies:
+            target = Hashing(None)
+            with _of(digest), self._sealed.open_verified(encrypted) as source:
+                self._vault.open_stream(keyid, source, target)
+            if target.digest() != digest:
+                raise NotVerified("the sealed bytes do not have this digest", place=digest)
+        return True
+
+    def path(self, digest: Digest) -> Path:
+        """Return a read-only file holding the plain bytes, verified just now; it goes when the process ends.
+
+        Raises:
+            NotFound: No such blob, or its data key was destroyed.
+            NotVerified: The stored bytes no longer have this digest.
+            Unavailable: It is sealed, and the keys are locked; or there is no room for it.
+        """
+        if self._documents.has(digest):
+            return self._documents.path(digest)
+        keyid, encrypted = self._find(digest)
+        target = self._windows.place(digest)
+        if target.exists() and _hash_of(target) == digest:
+            return target
+        with _of(digest), self._sealed.open_verified(encrypted) as source, self._windows.new(target) as temporary:
+            with temporary.open("wb") as file:
+                hashed = Hashing(file)
+                self._vault.open_stream(keyid, source, hashed)
+            if hashed.digest() != digest:
+                raise NotVerified("the sealed bytes do not have this digest", place=digest)
+            temporary.chmod(READ_ONLY)
+        return target
+
+    def has(self, digest: Digest) -> bool:
+        """Say whether the blob exists (unverified) and its data key with it."""
+        try:
+            return self._documents.has(digest) or bool(self._find(digest))
+        except NotFound:
+            return False
+
+    def _stored(self, digest: Digest) -> bool:
+        entry = self._entry(self._current(), digest)
+        if not entry.is_file():
+            return False
+        self._sealed.check(_read_entry(entry))
+        return True
+
+    def _name(self, digest: Digest, encrypted: Digest) -> None:
+        entry = self._entry(self._current(), digest)
+        try:
+            for folder in (self._root / "index", entry.parent.parent, entry.parent):
+                folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+                sync_directory(folder.parent)
+            with suppress(FileExistsError):  # the same bytes came in from another process
+                link_new(entry, encrypted.encode())
+        except OSError as error:
+            raise Unavailable(f"the blob cannot be written: {error.strerror}", place=str(self._root)) from error
+
+    def _find(self, digest: Digest) -> tuple[str, Digest]:
+        """Return under which data key a blob lies, and its encrypted bytes' digest."""
+        return self._copies(digest)[0]
+
+    def _copies(self, digest: Digest) -> list[tuple[str, Digest]]:
+        """Return every data key under which a blob lies, with the encrypted bytes' digest; destroyed keys are passed.
+
+        Raises:
+            NotFound: There is none, or none is left.
+        """
+        folders = [folder for folder in self._folders() if self._entry(folder, digest).is_file()]
+        living = [folder for folder in folders if self._vault.holds(folder)]
+        if living:
+            return [(folder, _read_entry(self._entry(folder, digest))) for folder in living]
+        if folders:
+            remedy = "`holdfast log` says who erased it."
+            raise NotFound("this was erased: its data key is destroyed", place=digest, remedy=remedy)
+        raise NotFound("there is no such blob", place=digest)
+
+    def _folders(self) -> list[str]:
+        try:
+            return sorted(entry.name for entry in os.scandir(self._root / "index"))
+        except FileNotFoundError:
+            return []
+
+    def _current(self) -> str:
+        return self._vault.current(self._key, self._clock.now())
+
+    def _entry(self, keyid: str, digest: Digest) -> Path:
+        name = parse_digest(digest).removeprefix("sha256:")
+        return self._root / "index" / keyid / name[:2] / name[2:]
+
+
+class Hashing:
+    """A reader or writer that hashes what passes through it."""
+
+    def __init__(self, file: Any) -> None:
+        """Pass everything on to `file`; None hashes only."""
+        self._file, self._hashed = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes from the file."""
+        data: bytes = self._file.read(size)
+        self._hashed.update(data)
+        return data
+
+    def write(self, data: bytes) -> int:
+        """Write bytes to the file."""
+        self._hashed.update(data)
+        return len(data) if self._file is None else int(self._file.write(data))
+
+    def flush(self) -> None:
+        """Flush the file."""
+        if self._file is not None:
+            self._file.flush()
+
+    def digest(self) -> Digest:
+        """Return the digest of all that passed."""
+        return Digest("sha256:" + self._hashed.hexdigest())
+
+
+@dataclass(slots=True)
+class Windows:
+    """Decrypted files of one process, in a folder that is made when the first one is needed."""
+
+    parent: Path
+    _folder: Path | None = field(default=None, init=False)
+
+    def place(self, digest: Digest) -> Path:
+        """Return where the file of a digest lies, or would."""
+        return self._opened() / parse_digest(digest).removeprefix("sha256:")
+
+    def new(self, target: Path) -> "_Whole":
+        """Return a context in which a file is written that gets its name last."""
+        return _Whole(target)
+
+    def close(self) -> None:
+        """Remove them all."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        leave(self.parent)
+
+    def _opened(self) -> Path:
+        if self._folder is None:
+            _sweep(self.parent)
+            try:
+                self.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+                self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=self.parent))
+            except OSError as error:
+                raise Unavailable(f"no room for decrypted files: {error.strerror}", place=str(self.parent)) from error
+        return self._folder
+
+
+_PREFIX: Final = "open-"
+
+
+class _Whole:
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._temporary = target.with_name(f".{target.name}")
+
+    def __enter__(self) -> Path:
+        return self._temporary
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._temporary.replace(self._target)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what processes left that were killed: their decrypted files must not outlive them for long."""
+    with suppress(OSError):
+        for entry in os.scandir(parent):
+            pid = entry.name.removeprefix(_PREFIX).partition("-")[0]
+            if entry.name.startswith(_PREFIX) and pid.isdigit() and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+@contextmanager
+def _of(digest: Digest) -> Iterator[None]:
+    """Say of damage which plain digest it concerns: that is the name that everybody else knows."""
+    try:
+        yield
+    except NotVerified as error:
+        raise NotVerified(error.message, place=digest, remedy=error.remedy) from error
+
+
+def _read_entry(path: Path) -> Digest:
+    descriptor = os.open(path, READ_SAFELY)
+    try:
+        return parse_digest(os.read(descriptor, MAX_INDEX).decode())
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise NotVerified("an index entry of sealed blobs was changed", place=str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _hash_of(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
