@@ -135,6 +135,7 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
         building.mkdir(mode=PRIVATE_DIRECTORY)
         (building / GATEWAY).mkdir(mode=PRIVATE_DIRECTORY)
         (building / PUBLISHED).mkdir(mode=PRIVATE_DIRECTORY)
+        (building / SEALED).mkdir(mode=PRIVATE_DIRECTORY)
     except OSError as error:
         raise Unavailable(f"the workspace cannot be written: {error.strerror}", place=str(building.parent)) from error
     keys = create_keys(building / "keys", ONLINE_ROLES, owner=card.owner, clock=clock, unlock=unlock)
