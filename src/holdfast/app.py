@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.adapters.backup import read_backup, workspace_of, write_backup
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
@@ -28,7 +29,7 @@ from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
 from holdfast.config import Settings, read_settings
-from holdfast.core.artifact import Digest, File, digest_bytes, manifest
+from holdfast.core.artifact import Digest, File, digest_bytes, from_base64, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import parse_policy
@@ -36,11 +37,13 @@ from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
 from holdfast.core.trust import ROLES, Grant, Trust
-from holdfast.lifecycle.inputs import read_project_file
+from holdfast.lifecycle.inputs import check_reason, read_project_file
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
 from holdfast.lifecycle.reply import Progress, Reply, Table
+from holdfast.lifecycle.restoring import note_restoration
 from holdfast.lifecycle.starter import write_starter
+from holdfast.lifecycle.verification import opened_checkpoint, outside_checkpoints
 
 CARD_FILE: Final = "workspace.json"
 TRUST_FILE: Final = "trust.dsse.json"
@@ -196,12 +199,18 @@ def _new_unlock(
     chosen = passphrase or settings.passphrase_file
     if chosen is not None:
         return passphrase_file(chosen), None
-    path = _unlock_path(settings, card)
+    path = _unlock_path(settings, card.name)
     return create_unlock_file(path, outside=outside), path
 
 
-def _unlock_path(settings: Settings, card: Card) -> Path:
-    return settings.unlock_dir / f"{card.name.replace('/', '-')}.unlock"
+def _known_unlock(settings: Settings, workspace: str) -> Unlock:
+    """Return what unlocks the keys of a workspace that was made before: the passphrase that is named, or its file."""
+    chosen = settings.passphrase_file
+    return passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, workspace))
+
+
+def _unlock_path(settings: Settings, workspace: str) -> Path:
+    return settings.unlock_dir / f"{workspace.replace('/', '-')}.unlock"
 
 
 def _declared_owner(home: Home) -> str | None:
@@ -209,6 +218,47 @@ def _declared_owner(home: Home) -> str | None:
     if not home.project_file.exists():
         return None
     return parse_project(read_project_file(home.project_file))[0].project.owner
+
+
+def restore(
+    root: Path,
+    *,
+    tell: Callable[[Progress], None] = silent,
+    file: Path,
+    checkpoint: Path | None = None,
+    reason: str,
+) -> Reply:
+    """Bring a workspace back from a backup, into a folder that has none, and put that on record.
+
+    It is verified before it gets its place: a backup that does not check out changes nothing.
+
+    Raises:
+        Conflict: There is a workspace here.
+        InvalidInput: This is no backup, or the checkpoint cannot be read.
+        NotVerified: The backup was changed, or its history is not the one that its checkpoint witnessed.
+        Unavailable: The secret that opens it is not here.
+    """
+    home, settings = Home(root=root.resolve()), read_settings()
+    check_reason(reason)
+    _refuse_taken(home)
+    outer = home.root / f".holdfast-{secrets.token_hex(4)}"
+    outer.mkdir(mode=PRIVATE_DIRECTORY)
+    building = Home(root=outer)
+    try:
+        unlock = _known_unlock(settings, workspace_of(file))
+        listing = read_backup(file, unlock, building.workspace)
+        for empty in (building.workspace / SEALED, building.published, building.gateway):
+            empty.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        with open_plant(outer, tell=tell) as plant:
+            if plant.origin != listing.workspace:
+                raise NotVerified("the backup is another workspace's", place=str(file), expected=listing.workspace)
+            backed_up = opened_checkpoint(plant, from_base64(listing.checkpoint), str(file))
+            newer = outside_checkpoints(plant, checkpoint)
+            reply = note_restoration(plant, backed_up=backed_up, newer=newer[0] if newer else None, reason=reason)
+        _move_into_place(building.workspace, home)
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+    return reply
 
 
 @contextmanager
@@ -222,8 +272,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     """
     home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
     card = _read_card(home)
-    chosen = settings.passphrase_file
-    unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
+    unlock = _known_unlock(settings, card.name)
     keys = open_keys(home.workspace / "keys", unlock)
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
@@ -257,6 +306,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             publish=lambda files: _publish(home.published, files),
             published_document=lambda name: published.document(name, MAX_ENVELOPE),
             trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
+            write_backup=lambda out, signed: write_backup(
+                out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
+            ),
             accept_policy=lambda digest: _accept(home, keys, clock, digest),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 MAX_FILE: Final = 16 * 1024  # bytes of a key file; one takes less than 1 KiB
 MAX_NAME: Final = 128  # characters
-_MASTER: Final = "master.json"
+MASTER_FILE: Final = "master.json"
 _PURPOSE: Final = b"storage master"
 
 
@@ -111,13 +111,10 @@ class Vault:
 
     def open_stream(self, keyid: str, source: Readable, target: Writable) -> None:
         """Decrypt a file into another; what `open` raises, and half of the target may be written then."""
-        from pyrage import DecryptError, decrypt_io
-
-        identity = self._identity(keyid)
         try:
-            decrypt_io(source, target, [identity])
-        except DecryptError as error:
-            raise NotVerified("the encrypted bytes were changed", place=f"data key {keyid[:12]}") from error
+            decrypt_stream(self._identity(keyid), source, target)
+        except NotVerified as error:
+            raise NotVerified(error.message, place=f"data key {keyid[:12]}") from error
 
     def export(self, name: str) -> str:
         """Return a data key's private half as the `age` tool takes it: whoever holds it reads all that is under it.
@@ -211,30 +208,12 @@ class Vault:
             return self._identities[keyid]
 
     def _opened(self) -> Any:
-        from pyrage import x25519
-
         if self._master is None:
-            master = self._read_master()
-            said = master.recipient.encode()
-            private = unwrap(self._secret(master), purpose=_PURPOSE, box=master.private, said=said)
-            self._master = x25519.Identity.from_str(private.decode())
+            self._master = open_master(self._read_master(), self._unlock)
         return self._master
 
-    def _secret(self, master: Master) -> bytes:
-        try:
-            return open_ring(master.ring, self._unlock)
-        except NotVerified:
-            raise
-        except HoldfastError as error:  # missing, open to others, wrong: whatever it is, what is sealed stays so
-            raise Unavailable(
-                f"what is sealed stays closed: {error.message}",
-                place=error.place,
-                expected=error.expected or "the unlock file or passphrase that `holdfast init` used",
-                remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE.",
-            ) from error
-
     def _read_master(self) -> Master:
-        return _decoded(self._root / _MASTER, Master, "the storage master key")
+        return _decoded(self._root / MASTER_FILE, Master, "the storage master key")
 
     def _read(self, file: str) -> DataKey:
         try:
@@ -269,6 +248,48 @@ def _destroyed(keyid: str) -> NotFound:
     return NotFound(words, place=f"data key {keyid[:12]}", remedy="`holdfast log` says who erased it.")
 
 
+def open_master(master: Master, unlock: Unlock) -> Any:
+    """Return the private half of a master key, as an age identity.
+
+    Raises:
+        NotVerified: It was changed.
+        Unavailable: The secret is missing or wrong.
+    """
+    from pyrage import x25519
+
+    try:
+        secret = open_ring(master.ring, unlock)
+    except NotVerified:
+        raise
+    except HoldfastError as error:  # missing, open to others, wrong: whatever it is, what is sealed stays so
+        raise Unavailable(
+            f"what is sealed stays closed: {error.message}",
+            place=error.place,
+            expected=error.expected or "the unlock file or passphrase that `holdfast init` used",
+            remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE.",
+        ) from error
+    private = unwrap(secret, purpose=_PURPOSE, box=master.private, said=master.recipient.encode())
+    return x25519.Identity.from_str(private.decode())
+
+
+def decrypt_stream(identity: Any, source: Readable, target: Writable) -> None:
+    """Decrypt a file into another; half of the target may be written when this raises.
+
+    Raises:
+        NotVerified: The encrypted bytes were changed or cut off.
+    """
+    from pyrage import DecryptError, decrypt_io
+
+    try:
+        decrypt_io(source, target, [identity])
+    except DecryptError as error:
+        raise NotVerified("the encrypted bytes were changed or cut off") from error
+    except OSError as error:
+        if error.errno is not None:  # of the file system; what age finds wrong in the middle comes without a number
+            raise
+        raise NotVerified("the encrypted bytes were changed or cut off") from error
+
+
 def create_vault(root: Path, unlock: Unlock) -> Vault:
     """Make a vault in a new folder, opened by the secret that opens the workspace's keys.
 
@@ -285,7 +306,7 @@ def create_vault(root: Path, unlock: Unlock) -> Vault:
     try:
         root.mkdir(mode=PRIVATE_DIRECTORY)
         (root / "keys").mkdir(mode=PRIVATE_DIRECTORY)
-        link_new(root / _MASTER, msgspec.json.encode(master))
+        link_new(root / MASTER_FILE, msgspec.json.encode(master))
     except OSError as error:
         raise Unavailable(f"the vault cannot be written: {error.strerror}", place=str(root)) from error
     return Vault(root, unlock)

@@ -55,6 +55,17 @@ class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     reason: str
 
 
+class Restoration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A person's word that a workspace was put back to an earlier state, and what was lost by it."""
+
+    person: str
+    workspace: str
+    kept: int  # entries of the ledger that the backup holds
+    root: str  # of the tree over these, hex
+    lost: int  # entries that a newer checkpoint witnessed and that are gone; 0 where none is known
+    reason: str
+
+
 class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A gateway's summary of one window of traffic for one release; see `holdfast.watch` for its body."""
 
@@ -146,7 +157,14 @@ TELEMETRY: Final = Predicate(
     about=lambda _: None,
     kind=lambda _: Kind.TELEMETRY,
 )
-PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY)
+RESTORATION: Final = Predicate(
+    uri="https://holdfast.dev/restoration/v1",
+    type=Restoration,
+    role=lambda _: "person",
+    about=lambda _: None,
+    kind=lambda _: None,
+)
+PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION)
 
 _MAKER: Final = object()
 

@@ -13,13 +13,12 @@ from holdfast.core.errors import InvalidInput, NotFound
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.lifecycle import FOLDERS
-from holdfast.lifecycle.inputs import rows_key
+from holdfast.lifecycle.inputs import check_reason, rows_key
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table, short
 
 ERASED: Final = "data.erased"  # body: key, reason, listed (a document), releases; in the stream of the source
 EXPORTED: Final = "data.exported"  # body: reason, files; in the stream of what was exported
-MAX_REASON: Final = 500  # characters
 
 
 def data_list(plant: Plant) -> Reply:
@@ -44,7 +43,7 @@ def data_export(plant: Plant, *, data: str, out: Path, reason: str) -> Reply:
         InvalidInput: The folder exists, or no reason is given.
         NotFound: There is no such data set, or it was erased.
     """
-    _check_reason(reason)
+    check_reason(reason)
     artifact = _find(plant, data, (Kind.DATASET, Kind.SOURCE))
     if out.exists():
         raise InvalidInput("there is something already where the export would lie", place=str(out))
@@ -74,7 +73,7 @@ def data_erase(plant: Plant, *, data: str, reason: str) -> Reply:
         InvalidInput: No reason is given.
         NotFound: There is no such source, or it was erased before.
     """
-    _check_reason(reason)
+    check_reason(reason)
     source = _find(plant, data, (Kind.SOURCE,)).digest
     derived = _derived(plant, source)
     digests = {artifact.digest for artifact in derived}
@@ -137,9 +136,3 @@ def _find(plant: Plant, named: str, kinds: tuple[Kind, ...]) -> Artifact:
         words = " or ".join(kinds)
         raise NotFound(f"{len(found)} of kind {words} begin with {named[:80]!r}", expected="the digest of one")
     return next(iter(found.values()))
-
-
-def _check_reason(reason: str) -> None:
-    if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
-        expected = f"a sentence of up to {MAX_REASON} printable characters"
-        raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)

@@ -10,6 +10,7 @@ from holdfast.core.project import MAX_PROJECT, Project, parse_project
 from holdfast.lifecycle.plant import Plant
 
 ARTIFACTS_KEY: Final = "artifacts"  # the data key of what holds no rows: models, releases
+MAX_REASON: Final = 500  # characters
 MAX_RECIPE: Final = 1 << 20  # bytes; training code that people can review is a hundredth of it
 
 
@@ -45,6 +46,17 @@ def read_given(path: Path, *, limit: int, what: str) -> bytes:
             return file.read(limit)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
         raise InvalidInput(f"{what} cannot be read: {_reason(error)}", place=str(path)) from error
+
+
+def check_reason(reason: str) -> None:
+    """Check that a reason is a sentence that may stay on record.
+
+    Raises:
+        InvalidInput: It is empty, too long, or not one line of text.
+    """
+    if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
+        expected = f"a sentence of up to {MAX_REASON} printable characters"
+        raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)
 
 
 def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from holdfast.core.artifact import Artifact, Digest
-from holdfast.core.ledger import Draft, Entry
+from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
 from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
@@ -71,6 +71,7 @@ class Plant:
     published_document: Callable[[str], bytes]  # one of them as it is there now
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
     accept_policy: Callable[[Digest], None]
+    write_backup: Callable[[Path, SignedCheckpoint], int]  # the whole workspace, encrypted, into a new file
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
     custody: str  # how the private keys are kept, in words

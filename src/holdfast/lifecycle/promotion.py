@@ -19,7 +19,7 @@ from holdfast.core.policy import MAX_POLICY, Action, parse_policy
 from holdfast.core.project import Project
 from holdfast.core.seal import AUTHORIZATION, Authorization
 from holdfast.lifecycle.incidents import resolution
-from holdfast.lifecycle.inputs import read_given
+from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.reply import Reply, Table, short
@@ -31,7 +31,6 @@ from holdfast.rollout import canary as plan_of
 from holdfast.serve.credentials import hash_api_key
 
 APPROVAL_LASTS: Final = timedelta(days=30)
-MAX_REASON: Final = 500  # characters
 ATTEMPTS: Final = 5  # to take a release out while others write: each needs one of them to file evidence just then
 MAX_CLIENT: Final = 64  # characters of a client's name
 MAX_DAYS: Final = 366  # of an API key: one that never expires is never looked at again
@@ -45,7 +44,7 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
         PolicyDenied: With every reason in words; the denial is on record.
         Conflict: A canary is going on already, or there is no release that one could return to.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     project = current_project(plant)
     subject = _resolve(plant, project, release)
@@ -101,7 +100,7 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
     Raises:
         Conflict: Nothing is in production.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     project = current_project(plant)
     if model not in {None, project.project.name}:
@@ -247,12 +246,6 @@ def _resolve(plant: Plant, project: Project, release: str | None) -> Digest:
     if len(made) != 1 or not wanted:
         raise NotFound(f"{len(made)} releases begin with {release[:80]!r}", expected="the digest of one release")
     return Digest(made.pop())
-
-
-def _check_reason(reason: str) -> None:
-    if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
-        expected = f"a sentence of up to {MAX_REASON} printable characters"
-        raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)
 
 
 def _authorize(

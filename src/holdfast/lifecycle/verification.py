@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailable
-from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
+from holdfast.core.ledger import MAX_CHECKPOINT, Audit, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
-from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, TELEMETRY, Predicate, unseal
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate, unseal
 from holdfast.core.trust import raw_ed25519
 from holdfast.lifecycle import FOLDERS
 from holdfast.lifecycle.erasure import erased
@@ -28,6 +28,7 @@ from holdfast.lifecycle.publishing import (
     table_of,
 )
 from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.traffic import MEASURED
 
@@ -37,6 +38,7 @@ SEALED: Final[dict[str, Predicate[Any]]] = {
     AUTHORIZED: AUTHORIZATION,
     ROUTED: ROUTES,
     DRAINED: TELEMETRY,
+    RESTORED: RESTORATION,
 }
 """Kinds of entries that name sealed statements, and what those say."""
 
@@ -50,7 +52,7 @@ def verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
         InvalidInput: The outside checkpoint cannot be read.
         NotVerified: It is not signed by this ledger's key.
     """
-    outside = _outside(plant, checkpoint)
+    outside = outside_checkpoints(plant, checkpoint)
     checked: list[tuple[str, str, str]] = []
     _step(checked, "ledger", lambda: _ledger_words(plant, outside))
     _step(checked, "artifacts", lambda: _artifact_words(plant))
@@ -79,12 +81,12 @@ def ledger_verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
         InvalidInput: The outside checkpoint cannot be read.
         NotVerified: It is not signed by this ledger's key.
     """
-    outside = _outside(plant, checkpoint)
-    found = plant.ledger.verify(outside)
+    outside = outside_checkpoints(plant, checkpoint)
+    found, lost = _held_against(plant, outside)
     anchor = f"anchored at entry {found.anchored}" if found.anchored is not None else "unanchored"
     document = {"size": found.size, "root": found.root.hex(), "head": found.head, "anchored": found.anchored}
     advice = "" if outside else " Keep a checkpoint elsewhere (`holdfast ledger checkpoint`) to detect a rewritten end."
-    return Reply(says=f"{found.size} entries hold together, {anchor}.{advice}", document=document)
+    return Reply(says=f"{found.size} entries hold together, {anchor}{lost}.{advice}", document=document)
 
 
 def _step(checked: list[tuple[str, str, str]], what: str, check: Callable[[], str]) -> None:
@@ -96,26 +98,47 @@ def _step(checked: list[tuple[str, str, str]], what: str, check: Callable[[], st
         checked.append((what, "BROKEN", str(error)))
 
 
-def _outside(plant: Plant, path: Path | None) -> tuple[Checkpoint, ...]:
-    """Return the checkpoint in a file, opened with the ledger's key; none where no file is named."""
+def outside_checkpoints(plant: Plant, path: Path | None) -> tuple[Checkpoint, ...]:
+    """Return the checkpoint in a file, opened with the ledger's key; none where no file is named.
+
+    Raises:
+        InvalidInput: It cannot be read.
+        NotVerified: It is not signed by this ledger's key.
+    """
     if path is None:
         return ()
-    note = read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint")
-    refusal = NotVerified("no ledger key is trusted", place=str(path))
+    return (opened_checkpoint(plant, read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint"), str(path)),)
+
+
+def opened_checkpoint(plant: Plant, note: bytes, place: str) -> Checkpoint:
+    """Return a checkpoint if a key of this ledger signed it.
+
+    Raises:
+        NotVerified: None did.
+    """
+    refusal = NotVerified("no ledger key is trusted", place=place)
     for key in plant.trust.of_role("ledger"):
         try:
-            return (open_checkpoint(SignedCheckpoint(note=note), origin=plant.origin, public_key=raw_ed25519(key)),)
+            return open_checkpoint(SignedCheckpoint(note=note), origin=plant.origin, public_key=raw_ed25519(key))
         except NotVerified as error:
-            refusal = NotVerified(f"the checkpoint does not verify: {error.message}", place=str(path))
+            refusal = NotVerified(f"the checkpoint does not verify: {error.message}", place=place)
     raise refusal
 
 
+def _held_against(plant: Plant, outside: tuple[Checkpoint, ...]) -> tuple[Audit, str]:
+    """Verify the ledger against outside checkpoints; what one witnessed and a signed restore calls lost is said."""
+    lost = {checkpoint.size: lost_in_restore(plant, checkpoint) for checkpoint in outside}
+    found = plant.ledger.verify([checkpoint for checkpoint in outside if not lost[checkpoint.size]])
+    words = "; ".join(said for said in lost.values() if said)
+    return found, f"; {words}, which a signed restore says" if words else ""
+
+
 def _ledger_words(plant: Plant, outside: tuple[Checkpoint, ...]) -> str:
-    found = plant.ledger.verify(outside)
+    found, lost = _held_against(plant, outside)
     anchor = (
         f"anchored at {found.anchored}" if found.anchored is not None else "unanchored: no outside checkpoint was given"
     )
-    return f"{found.size} entries; chain, tree and every table made from them hold, {anchor}"
+    return f"{found.size} entries; chain, tree and every table made from them hold, {anchor}{lost}"
 
 
 def _artifact_words(plant: Plant) -> str:

@@ -1,4 +1,4 @@
-"""Data at rest: what lies under which key, handed out, erased."""
+"""Data at rest: what lies under which key, handed out, erased, backed up."""
 
 from typing import Final
 
@@ -34,5 +34,26 @@ COMMANDS: Final = (
         authority="the stage keys",
         action="data.erase",
         options=(Option(name="data", says="digest of the source", argument=True, required=True), _REASON),
+    ),
+    Command(
+        words=("backup",),
+        does="write the whole workspace into one encrypted file, while everything goes on",
+        verb="holdfast.lifecycle.restoring:backup",
+        authority="the stage keys",
+        action="platform.backup",
+        options=(Option(name="out", says="file to make", kind="path", required=True),),
+    ),
+    Command(
+        words=("restore",),
+        does="bring a workspace back from a backup, verified, and put on record what was lost",
+        verb="holdfast.app:restore",
+        authority="the owner's key",
+        action="platform.restore",
+        opens="folder",
+        options=(
+            Option(name="file", says="the backup", kind="path", argument=True, required=True),
+            Option(name="checkpoint", says="the newest checkpoint kept elsewhere, to know what is lost", kind="path"),
+            _REASON,
+        ),
     ),
 )
