@@ -21,10 +21,12 @@ from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
+from holdfast.adapters.object_blobs import ObjectBlobs, open_store
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.scratch import in_memory, leave, scratch_folder
-from holdfast.adapters.sealed_blobs import SealedBlobs, Windows
+from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
+from holdfast.adapters.sealed_index import DiskIndex, ObjectIndex
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
@@ -64,6 +66,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     name: str  # also the origin of the ledger's checkpoints
     owner: str
+    blobs: str = ""  # the object store that holds the blobs; they lie in the workspace's folder if left out
 
 
 def silent(_: Progress) -> None:
@@ -76,6 +79,7 @@ def init(
     tell: Callable[[Progress], None] = silent,
     owner: str | None = None,
     passphrase_file: Path | None = None,
+    blobs: str = "",
 ) -> Reply:
     """Make a workspace in a project's folder: a key for each role, a ledger, a trust root, a gateway's identity.
 
@@ -90,7 +94,9 @@ def init(
     home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
     _refuse_taken(home)
     answers = _owner(home, owner)
-    card = Card(name=f"holdfast/{secrets.token_hex(8)}", owner=answers)
+    if blobs:
+        open_store(blobs)  # an address that cannot be one is refused before anything is made
+    card = Card(name=f"holdfast/{secrets.token_hex(8)}", owner=answers, blobs=blobs)
     unlock, made = _new_unlock(settings, card, passphrase_file, outside=home.root)
     building = home.workspace.with_name(f".holdfast-{secrets.token_hex(4)}")
     try:
@@ -277,7 +283,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
     vault = Vault(home.workspace / STORAGE, unlock)
-    blobs = SealedBlobs(DiskBlobs(home.workspace / "blobs"), home.workspace / SEALED, vault, windows, clock)
+    blobs = SealedBlobs(_place(home, card, windows), vault, windows, clock)
     trusting = _Trusting(home, clock)
     trusting()
     published = PublishedFolder(home.published)
@@ -322,6 +328,23 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
         windows.close()
         ledger.close()
         leave(scratch)
+
+
+def _place(home: Home, card: Card, windows: Windows) -> Place:
+    """Return where a workspace's blobs lie: in its folder, or in the object store that its card names."""
+    if not card.blobs:
+        sealed = home.workspace / SEALED
+        return Place(
+            documents=DiskBlobs(home.workspace / "blobs"),
+            sealed=DiskBlobs(sealed / "bytes"),
+            index=DiskIndex(sealed / "index"),
+        )
+    store, prefix = open_store(card.blobs)
+    return Place(
+        documents=ObjectBlobs(store, f"{prefix}/documents", windows.opened),
+        sealed=ObjectBlobs(store, f"{prefix}/sealed", windows.opened),
+        index=ObjectIndex(store, f"{prefix}/index".lstrip("/")),
+    )
 
 
 def _unlock(keys: FileKeys) -> None:

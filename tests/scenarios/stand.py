@@ -247,7 +247,7 @@ def damage(path: Path) -> None:
 def blob(plant: Plant, digest: str) -> list[Path]:
     """Where the workspace's own copies of a blob lie: as it is, or encrypted, once for each data key."""
     name = digest.removeprefix("sha256:")
-    entries = list((plant.home.workspace / "sealed" / "index").glob(f"*/{name[:2]}/{name[2:]}"))
+    entries = list((plant.home.workspace / "sealed" / "index" / name[:2] / name[2:]).glob("*"))
     if not entries:
         return [plant.home.workspace / "blobs" / "sha256" / name[:2] / name[2:]]
     sealed = [entry.read_text().removeprefix("sha256:") for entry in entries]

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast.adapters.blobs import DiskBlobs
-from holdfast.adapters.sealed_blobs import SealedBlobs, Windows
+from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
+from holdfast.adapters.sealed_index import DiskIndex
 from holdfast.adapters.unlock import Unlock, create_unlock_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
 from holdfast.core.artifact import Digest, digest_bytes
@@ -32,16 +33,14 @@ class Store:
     def vault(self, unlock: Unlock | None = None) -> Vault:
         return Vault(self.root / "workspace" / "storage", unlock or self.unlock)
 
-    def open(self, key: str = "rows", *, unlock: Unlock | None = None) -> SealedBlobs:
+    def open(self, key: str = "rows", *, unlock: Unlock | None = None, windows: Windows | None = None) -> SealedBlobs:
         place = self.root / "workspace"
-        return SealedBlobs(
-            DiskBlobs(place / "blobs"),
-            place / "sealed",
-            self.vault(unlock),
-            Windows(self.root / "scratch"),
-            SettableClock(),
-            key,
+        stores = Place(
+            documents=DiskBlobs(place / "blobs"),
+            sealed=DiskBlobs(place / "sealed" / "bytes"),
+            index=DiskIndex(place / "sealed" / "index"),
         )
+        return SealedBlobs(stores, self.vault(unlock), windows or Windows(self.root / "scratch"), SettableClock(), key)
 
     def locked(self) -> Unlock:
         return unlock_file(self.root / "nowhere")
@@ -141,7 +140,7 @@ def test_an_index_entry_that_names_other_bytes_is_found_out(
 ) -> None:
     """Whoever can write the index swaps two well encrypted blobs: the plain digest tells."""
     one, two = store.open().put(ROW), store.open().put(b"other rows")
-    entries = {path.name: path for path in store.files("index")}
+    entries = {path.parent.name: path for path in store.files("index")}
     mine, other = (entries[digest.removeprefix("sha256:")[2:]] for digest in (one, two))
     mine.write_bytes(other.read_bytes())
     with pytest.raises(NotVerified, match="do not have this digest"):
@@ -169,8 +168,7 @@ def test_a_decrypted_file_is_ours_alone_and_goes_with_the_process(store: Store) 
     left.mkdir(parents=True)
     (left / "rows").write_bytes(ROW)
     windows = Windows(scratch)
-    place = store.root / "workspace"
-    blobs = SealedBlobs(DiskBlobs(place / "blobs"), place / "sealed", store.vault(), windows, SettableClock(), "rows")
+    blobs = store.open(windows=windows)
     digest = blobs.put(ROW)
     path = blobs.path(digest)
     assert not left.exists()

@@ -14,38 +14,75 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from holdfast.adapters.blobs import READ_ONLY, DiskBlobs, open_source
-from holdfast.adapters.durable import PRIVATE_DIRECTORY, READ_SAFELY, link_new, sync_directory
+from holdfast.adapters.blobs import READ_ONLY, open_source
+from holdfast.adapters.durable import PRIVATE_DIRECTORY
 from holdfast.adapters.scratch import leave
+from holdfast.adapters.sealed_index import Index
 from holdfast.adapters.vault import Vault
 from holdfast.core.artifact import Digest, digest_bytes, parse_digest
-from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable
+from holdfast.core.errors import NotFound, NotVerified, Unavailable
 from holdfast.core.ports import Clock
 
-MAX_INDEX: Final = 256  # bytes of an index entry: one digest
+
+class Store(Protocol):
+    """What encrypted bytes and documents lie in: `DiskBlobs`, or `ObjectBlobs`."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes."""
+        ...
+
+    def put_file(self, path: Path) -> Digest:
+        """Store a file's bytes."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the bytes, verified."""
+        ...
+
+    def check(self, digest: Digest) -> bool:
+        """Verify a blob."""
+        ...
+
+    def open_verified(self, digest: Digest) -> AbstractContextManager[Any]:
+        """Open a blob, verified."""
+        ...
+
+    def path(self, digest: Digest) -> Path:
+        """Return a file that holds these bytes."""
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Say whether the blob exists."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a workspace's blobs lie."""
+
+    documents: Store
+    sealed: Store
+    index: Index
 
 
 class SealedBlobs:
     """Blobs of one workspace (port `Blobs`): reads whatever is there, writes under one data key, or in the clear."""
 
-    __slots__ = ("_clock", "_documents", "_key", "_root", "_sealed", "_vault", "_windows")
+    __slots__ = ("_clock", "_documents", "_index", "_key", "_place", "_sealed", "_vault", "_windows")
 
-    def __init__(
-        self, documents: DiskBlobs, root: Path, vault: Vault, windows: "Windows", clock: Clock, key: str = ""
-    ) -> None:
-        """Hold a store of documents and a folder for what is sealed; without a key, what is put is a document."""
-        self._documents, self._root, self._vault, self._windows = documents, root, vault, windows
-        self._clock, self._key = clock, key
-        self._sealed = DiskBlobs(root / "bytes")
+    def __init__(self, place: Place, vault: Vault, windows: "Windows", clock: Clock, key: str = "") -> None:
+        """Hold the places; without a key, what is put is a document."""
+        self._place, self._vault, self._windows, self._clock, self._key = place, vault, windows, clock, key
+        self._documents, self._sealed, self._index = place.documents, place.sealed, place.index
 
     def under(self, key: str) -> "SealedBlobs":
         """Return the same blobs, written under this data key."""
-        return SealedBlobs(self._documents, self._root, self._vault, self._windows, self._clock, key)
+        return SealedBlobs(self._place, self._vault, self._windows, self._clock, key)
 
     def put_document(self, data: bytes) -> Digest:
         """Store bytes in the clear; see `DiskBlobs.put`."""
@@ -75,19 +112,14 @@ class SealedBlobs:
         """
         if not self._key:
             return self._documents.put_file(path)
-        with open_source(path) as source:
+        with open_source(path) as source, self._windows.room() as room:
             hashed = Hashing(source)
-            with self._sealed.incoming() as (file, temporary):
+            with (room / "sealed").open("wb") as file:
                 self._vault.seal_stream(self._key, hashed, file, self._clock.now())
-                file.flush()
-                found = hashed.digest()
-                if self._stored(found):
-                    return found
-                with temporary.open("rb") as written:
-                    encrypted = Digest("sha256:" + hashlib.file_digest(written, "sha256").hexdigest())
-                self._sealed.settle(file, temporary, encrypted)
-        self._name(found, encrypted)
-        return found
+            digest = hashed.digest()
+            if not self._stored(digest):
+                self._name(digest, self._sealed.put_file(room / "sealed"))
+        return digest
 
     def get(self, digest: Digest) -> bytes:
         """Return the plain bytes, verified.
@@ -162,22 +194,11 @@ class SealedBlobs:
             return False
 
     def _stored(self, digest: Digest) -> bool:
-        entry = self._entry(self._current(), digest)
-        if not entry.is_file():
-            return False
-        self._sealed.check(_read_entry(entry))
-        return True
+        encrypted = self._index.copies(digest).get(self._vault.current(self._key, self._clock.now()))
+        return encrypted is not None and self._sealed.check(encrypted)
 
     def _name(self, digest: Digest, encrypted: Digest) -> None:
-        entry = self._entry(self._current(), digest)
-        try:
-            for folder in (self._root / "index", entry.parent.parent, entry.parent):
-                folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
-                sync_directory(folder.parent)
-            with suppress(FileExistsError):  # the same bytes came in from another process
-                link_new(entry, encrypted.encode())
-        except OSError as error:
-            raise Unavailable(f"the blob cannot be written: {error.strerror}", place=str(self._root)) from error
+        self._index.name(digest, self._vault.current(self._key, self._clock.now()), encrypted)
 
     def _find(self, digest: Digest) -> tuple[str, Digest]:
         """Return under which data key a blob lies, and its encrypted bytes' digest."""
@@ -189,27 +210,14 @@ class SealedBlobs:
         Raises:
             NotFound: There is none, or none is left.
         """
-        folders = [folder for folder in self._folders() if self._entry(folder, digest).is_file()]
-        living = [folder for folder in folders if self._vault.holds(folder)]
-        if living:
-            return [(folder, _read_entry(self._entry(folder, digest))) for folder in living]
-        if folders:
+        found = self._index.copies(digest)
+        living = [(keyid, encrypted) for keyid, encrypted in found.items() if self._vault.holds(keyid)]
+        if found and not living:
             remedy = "`holdfast log` says who erased it."
             raise NotFound("this was erased: its data key is destroyed", place=digest, remedy=remedy)
-        raise NotFound("there is no such blob", place=digest)
-
-    def _folders(self) -> list[str]:
-        try:
-            return sorted(entry.name for entry in os.scandir(self._root / "index"))
-        except FileNotFoundError:
-            return []
-
-    def _current(self) -> str:
-        return self._vault.current(self._key, self._clock.now())
-
-    def _entry(self, keyid: str, digest: Digest) -> Path:
-        name = parse_digest(digest).removeprefix("sha256:")
-        return self._root / "index" / keyid / name[:2] / name[2:]
+        if not living:
+            raise NotFound("there is no such blob", place=digest)
+        return living
 
 
 class Hashing:
@@ -249,7 +257,13 @@ class Windows:
 
     def place(self, digest: Digest) -> Path:
         """Return where the file of a digest lies, or would."""
-        return self._opened() / parse_digest(digest).removeprefix("sha256:")
+        return self.opened() / parse_digest(digest).removeprefix("sha256:")
+
+    @contextmanager
+    def room(self) -> Iterator[Path]:
+        """Yield an empty folder, removed afterwards."""
+        with tempfile.TemporaryDirectory(dir=self.opened()) as folder:
+            yield Path(folder)
 
     def new(self, target: Path) -> "_Whole":
         """Return a context in which a file is written that gets its name last."""
@@ -262,7 +276,8 @@ class Windows:
             self._folder = None
         leave(self.parent)
 
-    def _opened(self) -> Path:
+    def opened(self) -> Path:
+        """Return the folder; it is made when it is first asked for."""
         if self._folder is None:
             _sweep(self.parent)
             try:
@@ -307,16 +322,6 @@ def _of(digest: Digest) -> Iterator[None]:
         yield
     except NotVerified as error:
         raise NotVerified(error.message, place=digest, remedy=error.remedy) from error
-
-
-def _read_entry(path: Path) -> Digest:
-    descriptor = os.open(path, READ_SAFELY)
-    try:
-        return parse_digest(os.read(descriptor, MAX_INDEX).decode())
-    except (InvalidInput, UnicodeDecodeError) as error:
-        raise NotVerified("an index entry of sealed blobs was changed", place=str(path)) from error
-    finally:
-        os.close(descriptor)
 
 
 def _hash_of(path: Path) -> Digest:

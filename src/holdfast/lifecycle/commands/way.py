@@ -17,6 +17,7 @@ COMMANDS: Final = (
             Option(
                 name="passphrase-file", says="protect the keys with this passphrase, not a random secret", kind="path"
             ),
+            Option(name="blobs", says="keep blobs in an object store: s3://bucket/prefix", default=""),
         ),
     ),
     Command(

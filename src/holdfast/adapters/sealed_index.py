@@ -1,0 +1,131 @@
+"""The index of sealed blobs: under which data keys a blob lies, and which encrypted bytes are it.
+
+Nothing in it is believed. One small entry a copy, named by plain digest and data key: `<root>/ab/cdef…/<data key>`, a
+file or an object.
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, READ_SAFELY, link_new, sync_directory
+from holdfast.adapters.object_blobs import translated
+from holdfast.core.artifact import Digest, parse_digest
+from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable
+
+MAX_ENTRY: Final = 256  # bytes of an entry: one digest
+
+
+class Index(Protocol):
+    """Where it is written down which encrypted bytes are a blob."""
+
+    def copies(self, digest: Digest) -> dict[str, Digest]:
+        """Return the digest of the encrypted bytes by data key; empty where there are none."""
+        ...
+
+    def name(self, digest: Digest, keyid: str, encrypted: Digest) -> None:
+        """Write down a copy, durably; one that is there already stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DiskIndex:
+    """An index in files."""
+
+    root: Path
+
+    def copies(self, digest: Digest) -> dict[str, Digest]:
+        """Return the digest of the encrypted bytes by data key; empty where there are none.
+
+        Raises:
+            NotVerified: An entry is not one that we wrote.
+        """
+        folder = self.root / _place(digest)
+        try:
+            names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return {}
+        return {name: _parsed(_read(folder / name), digest) for name in names}
+
+    def name(self, digest: Digest, keyid: str, encrypted: Digest) -> None:
+        """Write down a copy, durably; one that is there already stays.
+
+        Raises:
+            Unavailable: It cannot be written.
+        """
+        folder = self.root / _place(digest)
+        try:
+            for each in (self.root, folder.parent, folder):
+                each.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+                sync_directory(each.parent)
+            with suppress(FileExistsError):  # the same bytes came in from another process
+                link_new(folder / keyid, encrypted.encode())
+        except OSError as error:
+            raise Unavailable(f"the blob cannot be written: {error.strerror}", place=str(self.root)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectIndex:
+    """An index in an object store."""
+
+    store: Any
+    prefix: str
+
+    def copies(self, digest: Digest) -> dict[str, Digest]:
+        """Return the digest of the encrypted bytes by data key; empty where there are none.
+
+        Raises:
+            NotVerified: An entry is not one that we wrote.
+            Unavailable: The store does not answer.
+        """
+        import obstore
+
+        found = {}
+        with translated(digest):
+            listed = obstore.list_with_delimiter(self.store, f"{self.prefix}/{_place(digest)}/")["objects"]
+            for item in listed:
+                entry = bytes(obstore.get(self.store, item["path"]).bytes())
+                found[item["path"].rpartition("/")[2]] = _parsed(entry, digest)
+        return found
+
+    def name(self, digest: Digest, keyid: str, encrypted: Digest) -> None:
+        """Write down a copy; one that is there already stays.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        entry = f"{self.prefix}/{_place(digest)}/{keyid}"
+        with translated(digest), suppress(AlreadyExistsError, PreconditionError):
+            obstore.put(self.store, entry, encrypted.encode(), mode="create", use_multipart=False)
+
+
+def _place(digest: Digest) -> str:
+    name = parse_digest(digest).removeprefix("sha256:")
+    return f"{name[:2]}/{name[2:]}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, READ_SAFELY)
+    except FileNotFoundError:
+        raise NotFound("there is no such blob", place=path.name) from None
+    except OSError as error:
+        raise NotVerified(
+            f"an index entry of sealed blobs cannot be read: {error.strerror}", place=path.name
+        ) from error
+    try:
+        return os.read(descriptor, MAX_ENTRY)
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(entry: bytes, digest: Digest) -> Digest:
+    try:
+        return parse_digest(entry.decode())
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise NotVerified("an index entry of sealed blobs was changed", place=digest) from error
