@@ -6,7 +6,7 @@ signed from the predicate itself, and builds the trusted type. Nothing else can.
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
@@ -209,9 +209,15 @@ def seal(value: Any, predicate: Predicate[Any], signers: Sequence[SigningKey], *
 def seal_payload(payload: bytes, signers: Sequence[SigningKey]) -> bytes:
     """Return the DSSE envelope of an in-toto payload that somebody else composed."""
     message = pae(PAYLOAD_TYPE, payload)
-    signatures = [{"keyid": key.keyid, "sig": base64.b64encode(key.sign(message)).decode()} for key in signers]
+    return joined(
+        payload, [Signature(keyid=key.keyid, sig=base64.b64encode(key.sign(message)).decode()) for key in signers]
+    )
+
+
+def joined(payload: bytes, signatures: Iterable[Signature]) -> bytes:
+    """Return the DSSE envelope of a payload and signatures over it, wherever those were made."""
     encoded = base64.b64encode(payload).decode()
-    return canonical({"payload": encoded, "payloadType": PAYLOAD_TYPE, "signatures": signatures})
+    return canonical({"payload": encoded, "payloadType": PAYLOAD_TYPE, "signatures": list(signatures)})
 
 
 def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
