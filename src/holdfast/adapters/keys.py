@@ -1,9 +1,10 @@
 """Keys on disk: one or more for each role, encrypted at rest, opened by one secret, and never handed out.
 
-The first key of a role lies in `ROLE.json`, its successors in `ROLE-KEYID.json`. A private key lies in a file of its own, which only its owner may read, encrypted as `key_wrap` says and bound to all
-that the file says about it: role, id, owner and window. The secret is asked for when the first signature is, so that
-commands which only read never ask. Custody is `same-disk`: whoever is this user on this machine can sign. That is said,
-not hidden: a policy may demand better.
+The first key of a role lies in `ROLE.json`, its successors in `ROLE-KEYID.json`. A private key lies in a file of its
+own, which only its owner may read, encrypted as `key_wrap` says and bound to all that the file says about it: role, id,
+owner and window. The secret is asked for when the first signature is, so that commands which only read never ask.
+Custody is `same-disk`: whoever is this user on this machine can sign. That is said, not hidden: a policy may demand
+better.
 """
 
 import base64
@@ -397,6 +398,10 @@ def _replace_folder(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> Non
 
 def _beside(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> Path:
     beside = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    for name, content in {_RING: ring, **{f"{stem}.json": file for stem, file in files.items()}}.items():
-        write_new(beside / name, msgspec.json.encode(content))
+    try:
+        for name, content in {_RING: ring, **{f"{stem}.json": file for stem, file in files.items()}}.items():
+            write_new(beside / name, msgspec.json.encode(content))
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     return beside

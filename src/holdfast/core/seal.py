@@ -243,6 +243,16 @@ def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
     return payload, envelope.signatures
 
 
+def claimed(document: bytes, predicate: Predicate[T]) -> T:
+    """Return what an envelope claims, with nothing believed: for whoever is asked to sign it, or to look it up.
+
+    Raises:
+        NotVerified: It is not an envelope of a readable statement of this kind.
+    """
+    payload, _ = open_envelope(document)
+    return _parse(payload, predicate, f"envelope {digest_bytes(document)[:23]}")[1]
+
+
 def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: datetime, threshold: int = 1) -> Verified[T]:
     """Return what an envelope says, if it may be believed.
 

@@ -5,7 +5,6 @@ pinned long ago to those of today. What the changes are for is the lifecycle's; 
 effect, too.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import TRUST, Verified, joined, open_envelope, unseal
+from holdfast.core.seal import TRUST, Verified, claimed, joined, open_envelope, unseal
 from holdfast.core.trust import ROLES, Grant, Trust, TrustedKey, check_key
 
 MAX_LINKS: Final = 1000  # rotations of the root that a reader follows: more than one a day for years
@@ -66,23 +65,8 @@ def check_successor(old: Trust, new: Trust) -> None:
     place = f"trust version {new.version}"
     if (new.workspace, new.version) != (old.workspace, old.version + 1):  # 1.
         raise NotVerified("it does not follow this trust", place=place, expected=f"version {old.version + 1}")
-    after = {key.keyid: key for key in new.keys}
-    if len(after) != len(new.keys):
-        raise NotVerified("it names a key twice", place=place)
-    for key in old.keys:  # 2.
-        kept = after.get(key.keyid)
-        if kept is None or msgspec.structs.replace(kept, not_after=key.not_after) != key:
-            raise NotVerified("it forgets or changes a key", place=f"key {key.keyid[:16]}")
-        if kept.not_after > key.not_after:
-            raise NotVerified("it lengthens the window of a key", place=f"key {key.keyid[:16]}")
-    if not set(old.revoked) <= set(new.revoked):
-        raise NotVerified("it takes a revocation back", place=place)
-    known = {key.keyid for key in old.keys}
-    for key in new.keys:  # 3.
-        if key.keyid not in known:
-            check_key(key)
-            if key.role not in ROLES or not key.not_before < key.not_after:
-                raise NotVerified("it names a key of no role or without a window", place=f"key {key.keyid[:16]}")
+    _check_kept(old, new)  # 2.
+    _check_new_keys(old, new)  # 3.
     holders = {key.owner for key in new.of_role("root")}
     if not 1 <= new.root_threshold <= len(holders):  # 4.
         words = f"{new.root_threshold} persons must sign and {len(holders)} hold root keys"
@@ -90,6 +74,29 @@ def check_successor(old: Trust, new: Trust) -> None:
     for grant in new.grants:  # 5.
         if grant not in old.grants and grant.person not in {key.owner for key in new.of_role("person")}:
             raise NotVerified("it grants a role to somebody without a key", place=f"grant to {grant.person}")
+
+
+def _check_kept(old: Trust, new: Trust) -> None:
+    place, after = f"trust version {new.version}", {key.keyid: key for key in new.keys}
+    if len(after) != len(new.keys):
+        raise NotVerified("it names a key twice", place=place)
+    for key in old.keys:
+        kept = after.get(key.keyid)
+        if kept is None or msgspec.structs.replace(kept, not_after=key.not_after) != key:
+            raise NotVerified("it forgets or changes a key", place=f"key {key.keyid[:16]}")
+        if kept.not_after > key.not_after:
+            raise NotVerified("it lengthens the window of a key", place=f"key {key.keyid[:16]}")
+    if not set(old.revoked) <= set(new.revoked):
+        raise NotVerified("it takes a revocation back", place=place)
+
+
+def _check_new_keys(old: Trust, new: Trust) -> None:
+    known = {key.keyid for key in old.keys}
+    for key in new.keys:
+        if key.keyid not in known:
+            check_key(key)
+            if key.role not in ROLES or not key.not_before < key.not_after:
+                raise NotVerified("it names a key of no role or without a window", place=f"key {key.keyid[:16]}")
 
 
 def open_change(document: bytes, old: Trust, *, at: datetime) -> Verified[Trust]:
@@ -131,9 +138,9 @@ def follow(pinned: Trust, links: Sequence[bytes], document: bytes, *, now: datet
         raise NotVerified(f"{len(links)} versions of the root", place="roots", expected=f"at most {MAX_LINKS}")
     if pinned.root_threshold < 1:  # empty means no
         raise NotVerified("the pinned root asks for no signature", place="root", expected="at least one")
-    root, last = pinned, _claimed_version(document)
+    root, last = pinned, claimed(document, TRUST).version
     for link in links:  # 1.
-        if _claimed_version(link) <= root.version:
+        if claimed(link, TRUST).version <= root.version:
             continue  # the pin is newer than this link
         following = unseal(link, TRUST, _for_ever(root), at=now, threshold=root.root_threshold).value
         if following.version > last:
@@ -155,15 +162,6 @@ def _for_ever(trust: Trust) -> Trust:
     begin, end = _EVER
     keys = tuple(msgspec.structs.replace(key, not_before=begin, not_after=end) for key in trust.of_role("root"))
     return msgspec.structs.replace(trust, keys=keys)
-
-
-def _claimed_version(document: bytes) -> float:
-    """Return the version that a document says it is, nothing believed: only ever used to follow fewer links."""
-    payload, _ = open_envelope(document)
-    try:
-        return float(json.loads(payload)["predicate"]["version"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NotVerified("this is no trust document", place="trust") from error
 
 
 class Links(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

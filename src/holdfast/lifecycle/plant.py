@@ -69,6 +69,8 @@ class Plant:
     publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
     published_document: Callable[[str], bytes]  # one of them as it is there now
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
+    root_links: Callable[[], bytes]  # the versions that changed the root, for readers who pinned an older one
+    store_trust: Callable[[bytes, bytes | None], None]  # a newer trust, and the links where it changes the root
     accept_policy: Callable[[Digest], None]
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here

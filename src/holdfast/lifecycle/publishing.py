@@ -24,6 +24,7 @@ ENVIRONMENT: Final = "production"
 ROUTED: Final = "endpoint.routed"
 POLICY_FILE: Final = "policy.toml"
 TRUST_FILE: Final = "trust.dsse.json"
+ROOTS_FILE: Final = "roots.json"
 ROUTES_FILE: Final = "routes.dsse.json"
 
 
@@ -98,7 +99,9 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
     table = table_of(plant, entry)
     restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
     # The policy that the table names, whatever became of the file it was read from.
-    files = {POLICY_FILE: plant.blobs.get(Digest(table.policy)), TRUST_FILE: plant.trust_document()}
+    # The links before the trust: a reader of the older one does not follow them yet.
+    files = {POLICY_FILE: plant.blobs.get(Digest(table.policy)), ROOTS_FILE: plant.root_links()}
+    files |= {TRUST_FILE: plant.trust_document()}
     plant.publish(files | {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"]))})
     return restored
 
