@@ -231,7 +231,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     card = _read_card(home)
     chosen = settings.passphrase_file
     unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
-    keys = ChosenKeys({}, default=open_keys(home.workspace / "keys", unlock), clock=clock)
+    folder = open_keys(home.workspace / "keys", unlock)
+    keys = ChosenKeys({}, default=folder, clock=clock)
     trusting = _Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
@@ -258,6 +259,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             root_links=lambda: _links(home),
             store_trust=partial(_store_trust, home),
             accept_policy=_unbound,
+            gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
+            rewrap=lambda passphrase: _rewrap(folder, settings, card, passphrase, outside=home.root),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
@@ -270,6 +273,24 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
         yield replace(plant, accept_policy=partial(accept, plant))
     finally:
         ledger.close()
+
+
+def _rewrap(folder: FileKeys, settings: Settings, card: Card, passphrase: Path | None, *, outside: Path) -> str:
+    """Protect the keys with a passphrase somebody chose, or with a new random secret; return what opens them now.
+
+    A new unlock file takes the old one's place last: one that a crash leaves beside it is named `.next`, and if the
+    present one does not open the keys any more, that one does.
+    """
+    if passphrase is not None:
+        folder.rewrap(passphrase_file(passphrase))
+        return str(passphrase)
+    path = _unlock_path(settings, card)
+    following = path.with_suffix(".next")
+    following.unlink(missing_ok=True)
+    folder.rewrap(create_unlock_file(following, outside=outside))
+    following.replace(path)
+    sync_directory(path.parent)
+    return str(path)
 
 
 def _unbound(digest: Digest) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from holdfast import app
 from holdfast.adapters.keys import FileKeys
+from holdfast.adapters.person_folder import open_person
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import AUTHORIZED
@@ -24,7 +25,7 @@ class Person:
         return self.folder / "public.json"
 
     def keys(self) -> FileKeys:
-        return app.open_person(self.folder, app.person_secret(self.folder, None))
+        return open_person(self.folder, app.person_secret(self.folder, None))
 
 
 def person(tmp_path: Path, name: str, *, root: bool = False, folder: str = "") -> Person:

@@ -14,29 +14,18 @@ from tests.scenarios.keyring import Person, changed, person
 from holdfast import app
 from holdfast.core.artifact import canonical
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Refused
+from holdfast.core.seal import TRUST, seal
+from holdfast.core.succession import check_successor, successor
 from holdfast.edge import read_root
 from holdfast.lifecycle import trusting
 from holdfast.lifecycle.persons import add, grant, persons, remove, revoke_grant
 from holdfast.lifecycle.plant import Plant
 
 
-@pytest.fixture(scope="session")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A workspace without a project."""
-    folder = tmp_path_factory.mktemp("bare")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
-    app.init(folder, owner="ada")
-    yield folder
-    patch.undo()
-
-
 @pytest.fixture
-def root(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it."""
-    folder = tmp_path / "project"
-    shutil.copytree(bare, folder)
-    return folder
+def root(bare: Path) -> Path:
+    """The folder of a workspace without a project."""
+    return bare
 
 
 @pytest.fixture
@@ -217,8 +206,8 @@ def test_a_pin_of_long_ago_leads_to_todays_root_and_an_old_root_key_does_not_lea
     assert (pinned.version, pinned.root_threshold) == (1, 1)
     with app.open_plant(root) as again:
         assert again.trust.root_threshold == 2
-    forged = trusting.successor(plant.trust, root_threshold=1)
-    envelope = trusting.seal(forged, trusting.TRUST, [plant.keys.signer("root")])
+    forged = successor(plant.trust, root_threshold=1)
+    envelope = seal(forged, TRUST, [plant.keys.signer("root")])
     (root / ".holdfast" / "trust.dsse.json").write_bytes(envelope)
     with pytest.raises(NotVerified, match="2 signer"), app.open_plant(root):
         pass
@@ -261,15 +250,15 @@ def test_a_trust_may_not_forget_lengthen_or_forgive(plant: Plant) -> None:
         for key in trust.keys
     ]
     for newer in (
-        trusting.successor(trust, keys=trust.keys[1:]),
-        trusting.successor(trust, keys=longer),
-        trusting.successor(trust, keys=(*trust.keys, trust.keys[0])),
+        successor(trust, keys=trust.keys[1:]),
+        successor(trust, keys=longer),
+        successor(trust, keys=(*trust.keys, trust.keys[0])),
         msgspec.structs.replace(trust, version=trust.version + 2),
-        msgspec.structs.replace(trusting.successor(trust), workspace="other"),
+        msgspec.structs.replace(successor(trust), workspace="other"),
     ):
         with pytest.raises(HoldfastError):
             trusting.change(plant, newer, says="")
-    revoked = trusting.successor(trust, revoked=(trust.keys[0].keyid,))
+    revoked = successor(trust, revoked=(trust.keys[0].keyid,))
     with pytest.raises(NotVerified, match="revocation"):
-        trusting.check_successor(revoked, trusting.successor(revoked, revoked=()))
+        check_successor(revoked, successor(revoked, revoked=()))
     assert not changed(plant)

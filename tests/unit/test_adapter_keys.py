@@ -30,7 +30,7 @@ from holdfast.adapters.unlock import (
     unlock_file,
 )
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Refused, Unavailable
-from holdfast.core.ports import Keys
+from holdfast.core.ports import KeyStore
 from holdfast.core.trust import ROLES, check_signature, keyid_of
 from holdfast.testing import SettableClock
 
@@ -66,7 +66,9 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.mark.parametrize("role", ["train", "release", "ledger"])
 def test_what_a_role_signs_verifies_with_its_public_half(root: Path, keys: FileKeys, unlock: Unlock, role: str) -> None:
     """Made keys and keys opened again sign alike; the release key is P-256, the others are Ed25519."""
-    port: Keys = open_keys(root, unlock)
+    port = open_keys(root, unlock)
+    stored: KeyStore = port
+    assert stored.custody() == "same-disk"
     public = next(key for key in keys.trusted_keys() if key.role == role)
     assert public.algorithm == ("ecdsa-p256" if role == "release" else "ed25519")
     for signer in (keys.signer(role), port.signer(role)):

@@ -79,7 +79,7 @@ class FileSigner:
 
 
 class FileKeys:
-    """The keys of one folder (ports `Keys` and `KeyStore`). Opening asks for no secret; the first signature does."""
+    """The keys of one folder (port `KeyStore`). Opening asks for no secret; the first signature does."""
 
     __slots__ = ("_files", "_lock", "_master", "_opened", "_ring", "_root", "_unlock")
 

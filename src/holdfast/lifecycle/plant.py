@@ -9,7 +9,7 @@ from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Tier
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
@@ -72,6 +72,8 @@ class Plant:
     root_links: Callable[[], bytes]  # the versions that changed the root, for readers who pinned an older one
     store_trust: Callable[[bytes, bytes | None], None]  # a newer trust, and the links where it changes the root
     accept_policy: Callable[[Digest], None]
+    gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here
+    rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
     custody: str  # how the private keys are kept, in words

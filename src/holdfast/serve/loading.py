@@ -148,7 +148,8 @@ def believe(published: Published, pins: Pins, remembered: Remembered, now: datet
         raise NotVerified(
             "the policy is not the one that the route table names and the root keys accept", place=POLICY_NAME
         )
-    until = min(table.expires, trust.expires, *_ends(sealed.signers), *_ends(routes.signers))
+    roots = _ends(sealed.signers, trust.root_threshold)
+    until = min(table.expires, trust.expires, roots, _ends(routes.signers))
     return Believed(trust=trust, table=table, policy=policy, policy_digest=digest, until=until, remembered=newer)
 
 
@@ -160,9 +161,15 @@ def _links(published: Published) -> tuple[bytes, ...]:
         return ()
 
 
-def _ends(signers: tuple[TrustedKey, ...]) -> tuple[datetime, ...]:
-    """Return when the signers' windows end: no lease outlives a key beneath it."""
-    return tuple(key.not_after for key in signers)
+def _ends(signers: tuple[TrustedKey, ...], threshold: int = 1) -> datetime:
+    """Return until when enough persons' signatures hold: no lease outlives the keys beneath it.
+
+    During a rotation an old and a new key have signed; what counts is the one that lasts.
+    """
+    lasts: dict[str, datetime] = {}
+    for key in signers:
+        lasts[key.owner] = max(key.not_after, lasts.get(key.owner, key.not_after))
+    return sorted(lasts.values(), reverse=True)[threshold - 1]
 
 
 def _check_table(table: RouteTable, trust: Trust, pins: Pins, remembered: Remembered, now: datetime) -> Remembered:

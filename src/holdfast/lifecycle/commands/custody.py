@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.persons import PROPOSAL
 
 COMMANDS: Final = (
     Command(
@@ -12,6 +13,38 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="keys.read",
         changes=False,
+    ),
+    Command(
+        words=("keys", "rotate"),
+        does="make new keys for a role, or for all that are due; the old ones verify until the overlap is over",
+        verb="holdfast.lifecycle.rotation:rotate",
+        authority="the root key",
+        action="keys.rotate",
+        options=(
+            Option(name="role", says="role whose keys get successors, or all", argument=True),
+            Option(name="due-only", says="all keys held here that are due", kind="flag", default=False),
+            Option(name="overlap", says="how long the old keys still verify, like 7d or 12h", default="7d"),
+            Option(name="days", says="days until the new keys end", kind="int", default=365),
+            PROPOSAL,
+        ),
+    ),
+    Command(
+        words=("keys", "due"),
+        does="list the keys that should be rotated by now, and why",
+        verb="holdfast.lifecycle.rotation:keys_due",
+        authority="anyone who can read the workspace",
+        action="keys.read",
+        changes=False,
+    ),
+    Command(
+        words=("keys", "rewrap"),
+        does="protect the keys with another secret: a passphrase, or a new random file",
+        verb="holdfast.lifecycle.rotation:rewrap",
+        authority="the owner's key",
+        action="keys.rewrap",
+        options=(
+            Option(name="new-passphrase-file", says="the new passphrase; a new unlock file if left out", kind="path"),
+        ),
     ),
     Command(
         words=("key", "issue"),
