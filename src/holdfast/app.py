@@ -444,7 +444,7 @@ def person_new(
     tell: Callable[[Progress], None] = silent,
     name: str,
     out: Path,
-    root: bool = False,
+    root_holder: bool = False,
     days: int = 365,
     passphrase_file: Path | None = None,
 ) -> Reply:
@@ -456,7 +456,7 @@ def person_new(
     """
     del tell  # nothing here takes long
     secret = person_secret(out, passphrase_file)
-    public, held = new_person(out, name, secret, root=root, clock=SystemClock(), valid_for=timedelta(days=days))
+    public, held = new_person(out, name, secret, root=root_holder, clock=SystemClock(), valid_for=timedelta(days=days))
     kept = f"the passphrase in {secret.passphrase}" if secret.passphrase else f"{secret.unlock}: keep a copy elsewhere"
     document = {"name": name, "public": str(public), "keys": [{"keyid": key.keyid, "role": key.role} for key in held]}
     return Reply(says=f"Hand in {public}; the keys stay in {out} and are opened by {kept}.", document=document)

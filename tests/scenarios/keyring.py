@@ -28,10 +28,10 @@ class Person:
         return open_person(self.folder, app.person_secret(self.folder, None))
 
 
-def person(tmp_path: Path, name: str, *, root: bool = False, folder: str = "") -> Person:
+def person(tmp_path: Path, name: str, *, root_holder: bool = False, folder: str = "") -> Person:
     """Somebody who has just made keys."""
     place = tmp_path / (folder or name)
-    app.person_new(name=name, out=place, root=root)
+    app.person_new(name=name, out=place, root_holder=root_holder)
     return Person(name, place)
 
 

@@ -120,9 +120,9 @@ def test_a_removed_person_has_no_word_and_the_last_root_holder_stays(plant: Plan
 @pytest.fixture
 def quorum(plant: Plant, tmp_path: Path) -> list[Person]:
     """Ada, Bob and Carol hold the root, and two of them must sign."""
-    others = [person(tmp_path, name, root=True) for name in ("bob", "carol")]
+    others = [person(tmp_path, name, root_holder=True) for name in ("bob", "carol")]
     for other in others:
-        add(plant, file=other.public, role="approver", root=True)
+        add(plant, file=other.public, role="approver", root_holder=True)
     proposal = tmp_path / "threshold"
     trusting.propose(plant, out=proposal, threshold=2)
     app.trust_sign(file=proposal, keys=others[0].folder)
@@ -154,9 +154,9 @@ def test_one_root_holder_alone_changes_nothing_where_two_must_sign(
 
 def test_two_keys_of_one_person_are_one_voice(plant: Plant, quorum: list[Person], tmp_path: Path) -> None:
     """The threshold counts persons: a holder with an older and a newer root key is still one."""
-    newer = person(tmp_path, "bob", root=True, folder="bob-again")
+    newer = person(tmp_path, "bob", root_holder=True, folder="bob-again")
     proposal = tmp_path / "proposal"
-    add(plant, file=newer.public, role="approver", root=True, replace=True, proposal=proposal)
+    add(plant, file=newer.public, role="approver", root_holder=True, replace=True, proposal=proposal)
     app.trust_sign(file=proposal, keys=quorum[0].folder)
     with pytest.raises(NotVerified, match="2 signer"):  # by the new root Bob must have signed with the new key
         trusting.apply(plant, file=proposal)
@@ -235,7 +235,10 @@ def test_a_change_whose_process_died_takes_effect_when_the_plane_is_opened(
 
     with pytest.raises(KeyboardInterrupt):
         add(
-            replace(plant, store_trust=dies), file=person(tmp_path, "bob", root=True).public, role="approver", root=True
+            replace(plant, store_trust=dies),
+            file=person(tmp_path, "bob", root_holder=True).public,
+            role="approver",
+            root_holder=True,
         )
     with app.open_plant(root) as again:
         assert again.trust.version == 2

@@ -119,17 +119,17 @@ def test_what_is_due_is_rotated_on_schedule(bare: Path) -> None:
     clock = SettableClock(SystemClock().now())
     with app.open_plant(bare, clock=clock) as plant:
         assert keys_due(plant).document["due"] == []
-        assert rotate(plant, due_only=True).document["rotated"] == []
+        assert rotate(plant, due=True).document["rotated"] == []
         clock.advance(timedelta(days=91))
         listed = keys_due(plant).document["due"]
         assert [(item["role"], item["here"]) for item in listed] == [("registry", True)]
-        assert [item["role"] for item in rotate(plant, due_only=True).document["rotated"]] == ["registry"]
+        assert [item["role"] for item in rotate(plant, due=True).document["rotated"]] == ["registry"]
         assert keys_due(plant).document["due"] == []
         clock.advance(timedelta(days=100))
-        roles = {item["role"] for item in rotate(plant, due_only=True).document["rotated"]}
+        roles = {item["role"] for item in rotate(plant, due=True).document["rotated"]}
         assert roles == set(ROLES) - {"root", "person"}
         clock.advance(timedelta(days=150))
-        assert "root" in {item["role"] for item in rotate(plant, due_only=True).document["rotated"]}
+        assert "root" in {item["role"] for item in rotate(plant, due=True).document["rotated"]}
         clock.advance(timedelta(days=100))
         assert plant.trust.expires > clock.now()
 

@@ -82,7 +82,7 @@ class ChosenKeys:
                 store.refresh()
             chosen = signing(trust, role, {key.keyid for key in self.held()}, now)
         if chosen is None:
-            remedy = f"Rotate it with `holdfast keys rotate {role}`, or use the machine that holds the key."
+            remedy = f"Rotate it with `holdfast key rotate {role}`, or use the machine that holds the key."
             raise NotFound(f"no key of role {role} that is trusted now is held here", remedy=remedy)
         return self.signer_of(chosen.keyid)
 

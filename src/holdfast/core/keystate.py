@@ -85,7 +85,7 @@ def state_of(key: TrustedKey, trust: Trust, now: datetime) -> KeyState:
     return KeyState.ACTIVE if successor is None or successor.keyid == key.keyid else KeyState.RETIRING
 
 
-def due(trust: Trust, now: datetime) -> Sequence[tuple[TrustedKey, str]]:
+def due_keys(trust: Trust, now: datetime) -> Sequence[tuple[TrustedKey, str]]:
     """Return the active keys that should be rotated by now, each with the reason."""
     found = []
     for key in trust.keys:

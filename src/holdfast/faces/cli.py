@@ -105,23 +105,11 @@ def build() -> click.Group:
         for word in command.words[:-1]:
             found = group.commands.get(word)
             if not isinstance(found, click.Group):
-                found = _group(word, found)
+                found = click.Group(word, help=f"Commands about the {word}.")
                 group.add_command(found)
             group = found
         group.add_command(_command(command))
     return root
-
-
-def _group(word: str, alone: click.Command | None) -> click.Group:
-    """Return a group of commands; a command of the same word goes on to answer where none of them is named."""
-    if alone is None or alone.callback is None:
-        return click.Group(word, help=f"Commands about the {word}.")
-    answer = alone.callback
-
-    def callback(**options: Any) -> Any:
-        return answer(**options) if click.get_current_context().invoked_subcommand is None else None
-
-    return click.Group(word, help=alone.help, params=alone.params, callback=callback, invoke_without_command=True)
 
 
 def _version(context: click.Context, _parameter: click.Parameter, value: object) -> None:

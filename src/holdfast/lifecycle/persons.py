@@ -30,7 +30,7 @@ def add(
     file: Path,
     role: str,
     days: int = 365,
-    root: bool = False,
+    root_holder: bool = False,
     replace: bool = False,
     proposal: Path | None = None,
 ) -> Reply:
@@ -48,7 +48,7 @@ def add(
     plant.unlock()
     with plant.ledger.lease("trust"):
         trust, now = plant.trust, plant.clock.now()
-        new = _keys_of(person, root=root)
+        new = _keys_of(person, root=root_holder)
         speaking = any(key.owner == person.name and now < key.not_after for key in trust.keys if _personal(key))
         if speaking and not replace:
             raise Conflict(
@@ -65,7 +65,7 @@ def _keys_of(person: PublicFile, *, root: bool) -> list[TrustedKey]:
     """Return the keys that are entered: the person's, and the root key only where that was asked for."""
     found = [key for key in person.keys if key.role == "person" or root]
     if not any(key.role == "person" for key in found) or (root and not any(key.role == "root" for key in found)):
-        remedy = "Make one with `holdfast person new NAME --out FOLDER --root`."
+        remedy = "Make one with `holdfast person new NAME --out FOLDER --root-holder`."
         raise NotVerified("the public file lacks a key that is to be entered", place=person.name, remedy=remedy)
     return found
 

@@ -15,6 +15,7 @@ from holdfast.core.artifact import Digest, parse_manifest
 from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.project import Project
+from holdfast.core.restatement import void
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import ROUTES, unseal
 from holdfast.lifecycle.plant import Plant
@@ -68,11 +69,15 @@ def standing_at(plant: Plant, project: Project, moment: datetime) -> Standing:
 def present_table(plant: Plant, project: Project) -> RouteTable | None:
     """Return the route table that the ledger names, verified; None where nothing was ever routed.
 
+    None also where the key was revoked that has signed it: then the next table is drawn as if it were the first.
+
     Raises:
         NotVerified: It was changed since it was signed.
     """
     entry = plant.last(endpoint_stream(project), ROUTED)
-    return table_of(plant, entry) if entry else None
+    if entry is None or void(plant.blobs.get(Digest(entry.body["table"])), plant.trust):
+        return None
+    return table_of(plant, entry)
 
 
 def table_of(plant: Plant, entry: Entry) -> RouteTable:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidProject, NotFound
-from holdfast.core.keystate import KeyState, due, state_of
+from holdfast.core.keystate import KeyState, due_keys, state_of
 from holdfast.core.ledger import Draft
 from holdfast.core.succession import successor
 from holdfast.core.trust import ROLES, Trust, TrustedKey
@@ -35,7 +35,7 @@ def rotate(
     plant: Plant,
     *,
     role: str | None = None,
-    due_only: bool = False,
+    due: bool = False,
     overlap: str = OVERLAP,
     days: int = 365,
     proposal: Path | None = None,
@@ -49,7 +49,7 @@ def rotate(
         NotFound: No active key of this role is held here.
         Refused: More root holders must sign; see `trusting.change`.
     """
-    if (role is None) == (not due_only):
+    if (role is None) != due:
         raise InvalidInput("neither a role nor --due, or both", expected="a role, or --due for all that are due")
     if role not in {None, EVERY, *ROLES}:
         raise InvalidInput(f"there is no role {str(role)[:40]!r}", expected=", ".join((EVERY, *ROLES)))
@@ -77,7 +77,7 @@ def rotate(
 def _ending(plant: Plant, trust: Trust, role: str | None, now: datetime) -> list[TrustedKey]:
     """Return the active keys that get a successor: of the role named, or all that are due; only those kept here."""
     held = {key.keyid for key in (*plant.keys.held(), *plant.gateway_keys().held())}
-    wanted = [key for key, _ in due(trust, now)] if role is None else trust.keys
+    wanted = [key for key, _ in due_keys(trust, now)] if role is None else trust.keys
     return [
         key
         for key in wanted
@@ -127,13 +127,13 @@ def keys_due(plant: Plant) -> Reply:
     now, held = plant.clock.now(), {key.keyid for key in (*plant.keys.held(), *plant.gateway_keys().held())}
     found: list[dict[str, Any]] = [
         {"role": key.role, "keyid": key.keyid, "owner": key.owner, "because": why, "here": key.keyid in held}
-        for key, why in due(plant.trust, now)
+        for key, why in due_keys(plant.trust, now)
     ]
     rows = [
         (item["role"], item["keyid"][:16], item["owner"], item["because"], "here" if item["here"] else "elsewhere")
         for item in found
     ]
-    says = f"{len(found)} keys are due: `holdfast keys rotate --due`." if found else "No key is due."
+    says = f"{len(found)} keys are due: `holdfast key rotate --due`." if found else "No key is due."
     table = Table(title="Keys that are due", columns=("role", "key id", "owner", "because", "held"), rows=rows)
     return Reply(says=says, document={"due": found}, tables=(table,) if rows else ())
 

@@ -26,7 +26,7 @@ COMMANDS: Final = (
         options=(
             Option(name="name", says="the person, as statements will name them", argument=True, required=True),
             Option(name="out", says="folder for the keys; it must not exist", kind="path", required=True),
-            Option(name="root", says="also make a root key", kind="flag", default=False),
+            Option(name="root-holder", says="also make a root key", kind="flag", default=False),
             Option(name="days", says="days until the keys end", kind="int", default=365),
             _PASSPHRASE,
         ),
@@ -41,7 +41,7 @@ COMMANDS: Final = (
             Option(name="file", says="the person's public file", kind="path", argument=True, required=True),
             _ROLE,
             _DAYS,
-            Option(name="root", says="also let the person hold the root", kind="flag", default=False),
+            Option(name="root-holder", says="also let the person hold the root", kind="flag", default=False),
             Option(name="replace", says="these keys take the place of the person's others", kind="flag", default=False),
             PROPOSAL,
         ),
