@@ -9,6 +9,9 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +19,14 @@ import msgspec
 
 from holdfast.adapters.backup import read_backup, workspace_of, write_backup
 from holdfast.adapters.blobs import DiskBlobs
+from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store
+from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.scratch import in_memory, leave, scratch_folder
@@ -37,7 +42,8 @@ from holdfast.core.ledger import Draft
 from holdfast.core.policy import parse_policy
 from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
-from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
+from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal
+from holdfast.core.succession import follow, parse_links
 from holdfast.core.trust import ROLES, Grant, Trust
 from holdfast.lifecycle.inputs import check_reason, read_project_file
 from holdfast.lifecycle.plant import Home, Plant
@@ -45,11 +51,14 @@ from holdfast.lifecycle.policies import load_policy, shipped_policies
 from holdfast.lifecycle.reply import Progress, Reply, Table
 from holdfast.lifecycle.restoring import note_restoration
 from holdfast.lifecycle.starter import write_starter
+from holdfast.lifecycle.trusting import accept, settle_trust
 from holdfast.lifecycle.verification import opened_checkpoint, outside_checkpoints
 
 CARD_FILE: Final = "workspace.json"
 TRUST_FILE: Final = "trust.dsse.json"
 ROOT_FILE: Final = "root.json"  # the root keys alone: what a gateway pins
+LINKS_FILE: Final = "roots.json"  # the versions of the trust that changed the root: how an old pin leads to a new one
+MAX_LINKS_FILE: Final = 64 << 20  # bytes; a link takes a few KiB, and there are at most MAX_LINKS
 CREDENTIAL_FILE: Final = "credential.key"
 LEDGER_FILE: Final = "ledger.db"
 MAX_CARD: Final = 64 * 1024  # bytes of the workspace's card and of the pinned root
@@ -268,28 +277,35 @@ def restore(
 
 
 @contextmanager
-def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iterator[Plant]:
+def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: Clock | None = None) -> Iterator[Plant]:
     """Open a workspace's control plane. The keys stay locked until something is to be signed.
+
+    Args:
+        root: The project's folder.
+        tell: Told of each step.
+        clock: The witness of time; the system's if left out.
 
     Raises:
         NotFound: There is no workspace, or a part of it is gone.
         NotVerified: Its trust document is not signed by its root keys.
         LedgerBroken: Its ledger is gone, empty or damaged.
     """
-    home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
+    home, settings, clock = Home(root=root.resolve()), read_settings(), clock or SystemClock()
     card = _read_card(home)
     unlock = _known_unlock(settings, card.name)
-    keys = open_keys(home.workspace / "keys", unlock)
+    folder = open_keys(home.workspace / "keys", unlock)
+    keys = ChosenKeys({}, default=folder, clock=clock)
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
     vault = Vault(home.workspace / STORAGE, unlock)
     blobs = SealedBlobs(_place(home, card, windows), vault, windows, clock)
     trusting = _Trusting(home, clock)
     trusting()
+    keys.trusting(trusting)
     published = PublishedFolder(home.published)
-    ledger = _open_ledger(home, keys, card, clock)
+    ledger = _open_ledger(home, keys, trusting, card, clock)
     try:
-        yield Plant(
+        plant = Plant(
             home=home,
             origin=card.name,
             blobs=blobs,
@@ -315,7 +331,11 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             write_backup=lambda out, signed: write_backup(
                 out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
             ),
-            accept_policy=lambda digest: _accept(home, keys, clock, digest),
+            root_links=lambda: _links(home),
+            store_trust=partial(_store_trust, home),
+            accept_policy=_unbound,
+            gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
+            rewrap=lambda passphrase: _rewrap(folder, vault, settings, card, passphrase, outside=home.root),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
@@ -324,6 +344,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             code=code_digest(),
             tell=tell,
         )
+        settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
+        yield replace(plant, accept_policy=partial(accept, plant))
     finally:
         windows.close()
         ledger.close()
@@ -347,7 +369,35 @@ def _place(home: Home, card: Card, windows: Windows) -> Place:
     )
 
 
-def _unlock(keys: FileKeys) -> None:
+def _rewrap(
+    folder: FileKeys, vault: Vault, settings: Settings, card: Card, passphrase: Path | None, *, outside: Path
+) -> str:
+    """Protect the keys with a passphrase somebody chose, or with a new random secret; return what opens them now.
+
+    A new unlock file takes the old one's place last: one that a crash leaves beside it is named `.next`, and if the
+    present one does not open the keys any more, that one does.
+    """
+    if passphrase is not None:
+        with vault.rewrapping(passphrase_file(passphrase)):
+            folder.rewrap(passphrase_file(passphrase))
+        return str(passphrase)
+    path = _unlock_path(settings, card.name)
+    following = path.with_suffix(".next")
+    following.unlink(missing_ok=True)
+    unlock = create_unlock_file(following, outside=outside)
+    with vault.rewrapping(unlock):
+        folder.rewrap(unlock)
+    following.replace(path)
+    sync_directory(path.parent)
+    return str(path)
+
+
+def _unbound(digest: Digest) -> None:
+    """Accept no policy: the control plane is not whole yet."""
+    raise Unavailable("the control plane is not open yet", place=digest)
+
+
+def _unlock(keys: ChosenKeys) -> None:
     """Open the keys, or say what is missing and what works without them.
 
     Raises:
@@ -365,7 +415,7 @@ def _unlock(keys: FileKeys) -> None:
         ) from error
 
 
-def _open_ledger(home: Home, keys: FileKeys, card: Card, clock: Clock) -> SqlLedger:
+def _open_ledger(home: Home, keys: ChosenKeys, trusting: Callable[[], Trust], card: Card, clock: Clock) -> SqlLedger:
     """Open the ledger, which `init` began: one that is gone or empty must not be begun again in silence."""
     path = home.workspace / LEDGER_FILE
     remedy = "Restore it from a copy that matches a checkpoint; without one, make a new workspace."
@@ -373,7 +423,14 @@ def _open_ledger(home: Home, keys: FileKeys, card: Card, clock: Clock) -> SqlLed
         raise LedgerBroken("the ledger is gone", place=str(path), remedy=remedy)
     if path.stat().st_size == 0:
         raise LedgerBroken("the ledger is empty", place=str(path), remedy=remedy)
-    ledger = SqlLedger(open_database(path), clock=clock, signer=keys.signer("ledger"), origin=card.name)
+    ledger = SqlLedger(
+        open_database(path),
+        clock=clock,
+        signer=lambda: keys.signer("ledger"),
+        origin=card.name,
+        # Also keys that were revoked: what lies beside the ledger anchors nothing, it can only contradict.
+        former=lambda: [key for key in trusting().keys if key.role == "ledger"],
+    )
     try:
         size = ledger.size()
     except BaseException:
@@ -412,10 +469,25 @@ def read_trust(home: Home, clock: Clock) -> Trust:
     if root.root_threshold < 1:  # empty means no
         raise NotVerified("the pinned root asks for no signature", place=place, expected="at least one")
     document = read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
-    trust = unseal(document, TRUST, root, at=clock.now(), threshold=root.root_threshold).value
-    if trust.workspace != root.workspace:
-        raise NotVerified("the trust document is another workspace's", place=str(home.workspace / TRUST_FILE))
-    return trust
+    return follow(root, parse_links(_links(home)), document, now=clock.now()).value
+
+
+def _links(home: Home) -> bytes:
+    """Return the versions that changed the root since the pin; none where there is no such file."""
+    try:
+        return read_bounded(home.workspace / LINKS_FILE, MAX_LINKS_FILE, "the versions of the root")
+    except NotFound:
+        return b"{}"
+
+
+def _store_trust(home: Home, document: bytes, links: bytes | None) -> None:
+    """Put a newer trust in force: the links first, which a reader of the older trust does not follow yet."""
+    try:
+        if links is not None:
+            replace_durably(home.workspace / LINKS_FILE, links)
+        replace_durably(home.workspace / TRUST_FILE, document)
+    except OSError as error:
+        raise Unavailable(f"the trust cannot be written: {error.strerror}", place=str(home.workspace)) from error
 
 
 class _Trusting:
@@ -436,13 +508,6 @@ class _Trusting:
         if self._known is None or self._known[0] != document:
             self._known = (document, read_trust(self._home, self._clock))
         return self._known[1]
-
-
-def _accept(home: Home, keys: FileKeys, clock: Clock, policy: Digest) -> None:
-    """Let the root key sign a trust document that also accepts this policy: on top of the newest, read again here."""
-    trust = read_trust(home, clock)
-    newer = msgspec.structs.replace(trust, version=trust.version + 1, policies=tuple(sorted({*trust.policies, policy})))
-    replace_durably(home.workspace / TRUST_FILE, seal(newer, TRUST, [keys.signer("root")]))
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -471,6 +536,61 @@ def _set_aside(published: Path, digest: Digest) -> None:
         damaged.rename(kept / f"{hexadecimal}.{secrets.token_hex(4)}")
     except OSError as error:
         raise Unavailable(f"a damaged blob cannot be moved aside: {error.strerror}", place=str(damaged)) from error
+
+
+def person_new(
+    *,
+    tell: Callable[[Progress], None] = silent,
+    name: str,
+    out: Path,
+    root_holder: bool = False,
+    days: int = 365,
+    passphrase_file: Path | None = None,
+) -> Reply:
+    """Make a person's own keys in a folder of their own; no workspace takes part, and none holds them.
+
+    Raises:
+        Conflict: The folder holds something, or there is an unlock file of this name.
+        InvalidInput: The name cannot stand in a statement, or the passphrase is too easily guessed.
+    """
+    del tell  # nothing here takes long
+    secret = person_secret(out, passphrase_file)
+    public, held = new_person(out, name, secret, root=root_holder, clock=SystemClock(), valid_for=timedelta(days=days))
+    kept = f"the passphrase in {secret.passphrase}" if secret.passphrase else f"{secret.unlock}: keep a copy elsewhere"
+    document = {"name": name, "public": str(public), "keys": [{"keyid": key.keyid, "role": key.role} for key in held]}
+    return Reply(says=f"Hand in {public}; the keys stay in {out} and are opened by {kept}.", document=document)
+
+
+def person_secret(folder: Path, passphrase: Path | None) -> Secret:
+    """Return what opens the keys in a person's folder: the passphrase named, or the unlock file made for it."""
+    settings = read_settings()
+    slug = digest_bytes(str(folder.resolve()).encode()).removeprefix("sha256:")[:16]
+    return Secret(
+        passphrase=passphrase or settings.passphrase_file, unlock=settings.unlock_dir / f"person-{slug}.unlock"
+    )
+
+
+def trust_sign(
+    *, tell: Callable[[Progress], None] = silent, file: Path, keys: Path, passphrase_file: Path | None = None
+) -> Reply:
+    """Sign a proposal with the root key in a person's folder, on whatever machine that is.
+
+    Raises:
+        NotFound: The folder holds no root key.
+        Refused: This key has signed it already.
+        NotVerified: It is no proposal.
+    """
+    del tell  # nothing here takes long
+    trust, signatures = sign_proposal(file, open_person(keys, person_secret(keys, passphrase_file)))
+    holders = sorted({key.owner for key in trust.of_role("root")})
+    words = f"{file} has {signatures} signatures; `holdfast trust apply` takes it when they are enough."
+    rows = [("root", f"{trust.root_threshold} of {len(holders)}: {', '.join(holders)}")]
+    rows += [("grant", f"{each.role} to {each.person} until {each.not_after:%Y-%m-%d}") for each in trust.grants]
+    rows += [("key", f"{key.role} {key.keyid[:16]} of {key.owner}") for key in trust.keys]
+    rows += [("revoked", keyid[:16]) for keyid in trust.revoked]
+    document = {"signatures": signatures, "version": trust.version, "trust": msgspec.to_builtins(trust)}
+    table = Table(title=f"What was signed: trust version {trust.version}", columns=("what", "says"), rows=rows)
+    return Reply(says=words, document=document, tables=(table,))
 
 
 def unsafe_edit_ledger(root: Path, position: int, old: bytes, new: bytes) -> None:

@@ -20,12 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified
 
 if TYPE_CHECKING:
+    from holdfast.adapters.keys import FileKeys
     from holdfast.core.ports import Signer
     from holdfast.core.trust import Trust
     from holdfast.serve import Gateway, Loader, Recorder
@@ -45,6 +48,8 @@ class EdgeConfig:
     root: Path  # the root keys it pins, as a trust document in plain JSON
     credential_key: Path  # the key of the keyed hashes by which API keys are known
     identity: "Callable[[], Signer]"  # opens the gateway's own signing key, in the worker that uses it
+    # Of several identity keys the one that is trusted by now; a rotation then needs no restart.
+    choose: "Callable[[Trust, datetime], Signer] | None" = None
     environment: str = "production"
     origin: str = ""  # of the ledger's checkpoints; the root document's workspace if left out
     host: str = "127.0.0.1"
@@ -233,7 +238,16 @@ def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorde
         workers=config.workers,
     )
     spool = Spool(config.home / "spool", number)
-    return gateway, loader, Recorder(worker=number, gateway=gateway, spool=spool, signer=config.identity(), clock=clock)
+    choose = config.choose
+    recorder = Recorder(
+        worker=number,
+        gateway=gateway,
+        spool=spool,
+        signer=config.identity(),
+        clock=clock,
+        choose=(lambda trust: choose(trust, clock.now())) if choose is not None else None,
+    )
+    return gateway, loader, recorder
 
 
 def read_root(path: Path) -> "Trust":
@@ -287,6 +301,7 @@ def config_of(root: Path, *, host: str = "127.0.0.1", port: int = 0, workers: in
         root=own / "root.json",
         credential_key=own / "credential.key",
         identity=lambda: _identity(own),
+        choose=lambda trust, now: _chosen_identity(own, trust, now),
         host=host,
         port=port,
         workers=workers,
@@ -296,10 +311,32 @@ def config_of(root: Path, *, host: str = "127.0.0.1", port: int = 0, workers: in
 
 def _identity(own: Path) -> "Signer":
     """Open the gateway's own key; a gateway starts without a person, so what opens it lies beside it."""
+    return _own_keys(own).signer("gateway")
+
+
+@cache
+def _own_keys(own: Path) -> "FileKeys":
     from holdfast.adapters.keys import open_keys
     from holdfast.adapters.unlock import unlock_file
 
-    return open_keys(own / "keys", unlock_file(own / "unlock")).signer("gateway")
+    return open_keys(own / "keys", unlock_file(own / "unlock"))
+
+
+def _chosen_identity(own: Path, trust: "Trust", now: datetime) -> "Signer":
+    """Return the newest of the gateway's keys that the root keys trust now; else the newest there is.
+
+    The folder is read again where the trust names a newer key than any known: it was made while this process ran.
+    """
+    from holdfast.core.keystate import signing
+
+    keys = _own_keys(own)
+    held = {key.keyid for key in keys.held()}
+    names = {key.owner for key in keys.held()}
+    if any(key.owner in names and key.keyid not in held for key in trust.of_role("gateway")):
+        keys.refresh()
+        held = {key.keyid for key in keys.held()}
+    chosen = signing(trust, "gateway", held, now)
+    return keys.signer_of(chosen.keyid) if chosen is not None else keys.signer("gateway")
 
 
 def command(

@@ -74,3 +74,22 @@ def producing(finished_twice: Path, tmp_path: Path) -> Iterator[Plant]:
     shutil.copytree(finished_twice, folder)
     with app.open_plant(folder) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def unlocking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where unlock secrets lie, for workspaces that tests make themselves."""
+    folder = tmp_path_factory.mktemp("unlocking")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HOLDFAST_UNLOCK_DIR", str(folder))
+    yield folder
+    patch.undo()
+
+
+@pytest.fixture
+def bare(unlocking: Path, tmp_path: Path) -> Path:
+    """A workspace without a project."""
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    app.init(folder, owner="ada")
+    return folder

@@ -30,7 +30,7 @@ from holdfast.adapters.unlock import (
     unlock_file,
 )
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Refused, Unavailable
-from holdfast.core.ports import Keys
+from holdfast.core.ports import KeyStore
 from holdfast.core.trust import ROLES, check_signature, keyid_of
 from holdfast.testing import SettableClock
 
@@ -66,7 +66,9 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.mark.parametrize("role", ["train", "release", "ledger"])
 def test_what_a_role_signs_verifies_with_its_public_half(root: Path, keys: FileKeys, unlock: Unlock, role: str) -> None:
     """Made keys and keys opened again sign alike; the release key is P-256, the others are Ed25519."""
-    port: Keys = open_keys(root, unlock)
+    port = open_keys(root, unlock)
+    stored: KeyStore = port
+    assert stored.custody() == "same-disk"
     public = next(key for key in keys.trusted_keys() if key.role == role)
     assert public.algorithm == ("ecdsa-p256" if role == "release" else "ed25519")
     for signer in (keys.signer(role), port.signer(role)):
@@ -114,7 +116,7 @@ def test_files_are_their_owners_alone_and_hold_no_private_key_in_the_clear(root:
     for role in ("train", "release"):
         keys.signer(role).sign(b"")
         encodings = (serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        secrets.append(keys._opened[role].private_bytes(*encodings))
+        secrets.append(keys._opened[keys.signer(role).keyid].private_bytes(*encodings))
     for path in root.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         text = path.read_text()
@@ -434,3 +436,43 @@ def test_a_guess_at_a_passphrase_costs_more_than_one_at_a_random_secret(monkeypa
         assert open_ring(ring, Unlock(sort=sort, secret=lambda: b"s" * 32)) == master
     assert costs == [(SCRYPT_N["passphrase"], 8, 1)] * 2 + [(SCRYPT_N["file"], 8, 1)] * 2
     assert SCRYPT_N["passphrase"] >= 1 << 17
+
+
+def test_a_second_key_of_a_role_signs_beside_the_first(root: Path, keys: FileKeys, unlock: Unlock) -> None:
+    """A key made later is the newest of its role, in this process and in the next; the first still signs by its id."""
+    first = keys.signer("train")
+    later = CLOCK.now() + timedelta(days=1)
+    made = keys.make("train", "ada", later, later + timedelta(days=30))
+    assert keys.signer("train").keyid == made.keyid
+    again = open_keys(root, unlock)
+    assert again.signer("train").keyid == made.keyid
+    assert {key.keyid for key in again.held() if key.role == "train"} == {first.keyid, made.keyid}
+    check_signature(first.public, b"m", again.signer_of(first.keyid).sign(b"m"))
+    check_signature(made, b"m", again.signer("train").sign(b"m"))
+    with pytest.raises(NotFound):
+        again.signer_of("0" * 64)
+
+
+def test_what_another_process_made_is_found_when_asked(root: Path, keys: FileKeys, unlock: Unlock) -> None:
+    """A running process takes up a successor without being started again."""
+    made = open_keys(root, unlock).make("train", "ada", CLOCK.now() + timedelta(1), CLOCK.now() + timedelta(9))
+    assert keys.signer("train").keyid != made.keyid
+    keys.refresh()
+    check_signature(made, b"m", keys.signer("train").sign(b"m"))
+
+
+def test_another_secret_takes_the_place_of_the_first(root: Path, keys: FileKeys, unlock: Unlock) -> None:
+    """After rewrapping the old secret opens nothing, the new one everything, and the keys are the same."""
+    before = {key.keyid for key in keys.held()}
+    new = passphrase(lambda: SECRET)
+    keys.rewrap(new)
+    keys.signer("train").sign(b"m")
+    again = open_keys(root, new)
+    assert {key.keyid for key in again.held()} == before
+    again.signer("release").sign(b"m")
+    with pytest.raises(Unavailable):
+        open_keys(root, unlock).unlock()
+    assert [path.name for path in root.parent.iterdir()] == ["keys"]
+    with pytest.raises(InvalidInput):
+        again.rewrap(passphrase(lambda: "short"))
+    open_keys(root, new).unlock()

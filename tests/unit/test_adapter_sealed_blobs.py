@@ -242,3 +242,21 @@ def test_a_full_disk_leaves_nothing_half_written(store: Store, monkeypatch: pyte
             blobs.put(ROW)
     assert not blobs.has(digest_bytes(ROW))
     assert blobs.get(blobs.put(ROW)) == ROW
+
+
+def test_another_secret_opens_the_same_data_and_a_crash_between_leaves_both_working(
+    store: Store, tmp_path: Path
+) -> None:
+    """While keys and data change hands, either secret opens the data; afterwards the new one alone does."""
+    digest = store.open().put(ROW)
+    new = create_unlock_file(tmp_path / "new" / "unlock", outside=store.root / "workspace")
+    vault = store.vault()
+    with vault.rewrapping(new):
+        assert store.open().get(digest) == ROW
+        assert store.open(unlock=new).get(digest) == ROW
+    assert store.open(unlock=new).get(digest) == ROW
+    with pytest.raises(Unavailable, match="does not open these keys"):
+        store.open().get(digest)
+    with pytest.raises(KeyError), store.vault(new).rewrapping(store.unlock):
+        raise KeyError
+    assert store.open().get(digest) == store.open(unlock=new).get(digest) == ROW

@@ -4,6 +4,7 @@ A new file is durable once its bytes *and* the directory that names it are synce
 necessarily ensure that the entry in the directory containing the file has also reached disk").
 """
 
+import ctypes
 import os
 import stat
 import tempfile
@@ -15,6 +16,9 @@ from holdfast.core.errors import InvalidInput, NotFound, Refused, Unavailable
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # any access of group or world
 PRIVATE_FILE: Final = 0o600
 PRIVATE_DIRECTORY: Final = 0o700
+
+_HERE: Final = -100  # AT_FDCWD: names are relative to the working directory
+_EXCHANGE: Final = 2  # RENAME_EXCHANGE
 
 READ_SAFELY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """How a file is opened whose name an attacker may have planted: no symbolic link is followed, no pipe is waited for."""
@@ -61,6 +65,18 @@ def link_new(path: Path, data: bytes) -> None:
     finally:
         Path(name).unlink()
     sync_directory(path.parent)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two names change places in one step (Linux renameat2 with RENAME_EXCHANGE).
+
+    Raises:
+        OSError: The kernel or the file system cannot, or one of them is not there.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one))
 
 
 def read_private(path: Path, *, what: str, limit: int) -> bytes:

@@ -1,9 +1,10 @@
-"""Keys on disk: one per role, encrypted at rest, opened by one secret, and never handed out.
+"""Keys on disk: one or more for each role, encrypted at rest, opened by one secret, and never handed out.
 
-A private key lies in a file of its own, which only its owner may read, encrypted as `key_wrap` says and bound to all
-that the file says about it: role, id, owner and window. The secret is asked for when the first signature is, so that
-commands which only read never ask. Custody is `same-disk`: whoever is this user on this machine can sign. That is said,
-not hidden: a policy may demand better.
+The first key of a role lies in `ROLE.json`, its successors in `ROLE-KEYID.json`. A private key lies in a file of its
+own, which only its owner may read, encrypted as `key_wrap` says and bound to all that the file says about it: role, id,
+owner and window. The secret is asked for when the first signature is, so that commands which only read never ask.
+Custody is `same-disk`: whoever is this user on this machine can sign. That is said, not hidden: a policy may demand
+better.
 """
 
 import base64
@@ -21,11 +22,12 @@ import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, exchange, read_private, sync_directory, write_new
 from holdfast.adapters.key_wrap import Box, Ring, new_ring, open_ring, unwrap, wrap
 from holdfast.adapters.unlock import Unlock, check_new
 from holdfast.core.artifact import canonical
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Unavailable
+from holdfast.core.keystate import newest
 from holdfast.core.ports import Clock
 from holdfast.core.trust import ROLES, Algorithm, TrustedKey, keyid_of
 
@@ -38,6 +40,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {"release": "ecdsa-p256"}
 
 MAX_FILE: Final = 64 * 1024  # bytes; a key file takes less than 1 KiB
 _RING: Final = "ring.json"
+_SHORT: Final = 16  # hexadecimal digits of a key id in a file's name
 
 
 class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,16 +75,17 @@ class FileSigner:
             Unavailable: The unlock secret is missing or wrong.
             NotVerified: The key file was changed.
         """
-        return self.keys.sign(self.role, message)
+        return self.keys.sign(self.keyid, message)
 
 
 class FileKeys:
-    """The keys of one folder by role (port `Keys`). Opening asks for no secret; the first signature does."""
+    """The keys of one folder (port `KeyStore`). Opening asks for no secret; the first signature does."""
 
-    __slots__ = ("_files", "_lock", "_master", "_opened", "_ring", "_unlock")
+    __slots__ = ("_files", "_lock", "_master", "_opened", "_ring", "_root", "_unlock")
 
-    def __init__(self, ring: Ring, files: Mapping[str, KeyFile], unlock: Unlock) -> None:
-        """Hold what `open_keys` has read."""
+    def __init__(self, root: Path, ring: Ring, files: Mapping[str, KeyFile], unlock: Unlock) -> None:
+        """Hold what `open_keys` has read: files by key id."""
+        self._root = root
         self._ring = ring
         self._files = dict(files)
         self._unlock = unlock
@@ -90,19 +94,27 @@ class FileKeys:
         self._lock = threading.Lock()
 
     def signer(self, role: str) -> FileSigner:
-        """Return the signer of a role; the ring is unlocked when it first signs.
+        """Return the signer of a role, of several keys the newest; the ring is unlocked when it first signs.
 
         Raises:
             NotFound: No key for this role.
         """
-        return FileSigner(public=self._file(role).public, keys=self)
+        return FileSigner(public=self._newest(role), keys=self)
 
-    def sign(self, role: str, message: bytes) -> bytes:
-        """Return a signature by a role's key; see `FileSigner.sign`."""
+    def signer_of(self, keyid: str) -> FileSigner:
+        """Return the signer of one key.
+
+        Raises:
+            NotFound: It does not lie here.
+        """
+        return FileSigner(public=self._file(keyid).public, keys=self)
+
+    def sign(self, keyid: str, message: bytes) -> bytes:
+        """Return a signature by one key; see `FileSigner.sign`."""
         with self._lock:
-            if role not in self._opened:
-                self._opened[role] = _unwrapped(self._file(role), self._unlocked())
-            private = self._opened[role]
+            if keyid not in self._opened:
+                self._opened[keyid] = _unwrapped(self._file(keyid), self._unlocked())
+            private = self._opened[keyid]
         if isinstance(private, ed25519.Ed25519PrivateKey):
             return private.sign(message)
         return private.sign(message, ec.ECDSA(hashes.SHA256()))
@@ -116,9 +128,64 @@ class FileKeys:
         with self._lock:
             self._unlocked()
 
+    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
+        """Make one more key, beside those that are there, and return its public half; nobody trusts it yet.
+
+        Raises:
+            InvalidInput: There is no such role.
+            Unavailable: The secret is missing or wrong, or the folder cannot be written.
+        """
+        if role not in ROLES:
+            raise InvalidInput(f"a key for {role}", expected=", ".join(ROLES))
+        with self._lock:
+            file = _new_key(role, owner, begins.astimezone(UTC), ends.astimezone(UTC), self._unlocked())
+            self._write(self._root / f"{role}-{file.public.keyid[:_SHORT]}.json", file)
+            self._files[file.public.keyid] = file
+        return file.public
+
+    def rewrap(self, unlock: Unlock) -> None:
+        """Protect the keys with another secret: every file is written anew under a new ring, then the ring.
+
+        The new files are made beside the folder and take its place in one step, so that a crash leaves all keys under
+        one secret or the other.
+
+        Raises:
+            InvalidInput: The new passphrase is too easily guessed.
+            Unavailable: The present secret is missing or wrong, or the folder cannot be written.
+        """
+        secret = unlock.secret()
+        check_new(unlock, secret)
+        with self._lock:
+            old = self._unlocked()
+            ring, master = new_ring(unlock.sort, secret)
+            files = {}
+            for path, file in _paths(self._root).items():
+                content = unwrap(old, purpose=_purpose(file.public), box=file.private, said=canonical(file.public))
+                box = wrap(master, purpose=_purpose(file.public), content=content, said=canonical(file.public))
+                files[path.stem] = KeyFile(format="holdfast-key-1", public=file.public, private=box)
+            _replace_folder(self._root, ring, files)
+            self._ring, self._unlock, self._master = ring, unlock, master
+            self._files = {file.public.keyid: file for file in files.values()}
+
+    def refresh(self) -> None:
+        """Read again which keys lie here: another process may have made one.
+
+        Raises:
+            Refused: A key file is open to others.
+            NotVerified: A key file cannot be read, or is not of the role it is named after.
+        """
+        files = _read_files(self._root)
+        with self._lock:
+            self._files = files
+
+    def held(self) -> tuple[TrustedKey, ...]:
+        """Return the public halves of all that lie here, by role, oldest first."""
+        found = (file.public for file in self._files.values())
+        return tuple(sorted(found, key=lambda key: (key.role, key.not_before, key.keyid)))
+
     def trusted_keys(self) -> tuple[TrustedKey, ...]:
-        """Return the public halves with their windows, by role."""
-        return tuple(self._files[role].public for role in sorted(self._files))
+        """Return the public halves with their windows, by role: of several keys the newest."""
+        return tuple(self._newest(role) for role in sorted({file.public.role for file in self._files.values()}))
 
     def public_pem(self, role: str) -> bytes:
         """Return a public key as PEM, for other tools.
@@ -126,17 +193,30 @@ class FileKeys:
         Raises:
             NotFound: No key for this role.
         """
-        public = serialization.load_der_public_key(base64.b64decode(self._file(role).public.public))
+        public = serialization.load_der_public_key(base64.b64decode(self._newest(role).public))
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def custody(self) -> str:
         """Say how well the private keys are isolated from what they sign."""
         return "same-disk"
 
-    def _file(self, role: str) -> KeyFile:
-        if role not in self._files:
-            raise NotFound(f"there is no key of role {role}", expected=", ".join(sorted(self._files)))
-        return self._files[role]
+    def _newest(self, role: str) -> TrustedKey:
+        found = newest(file.public for file in self._files.values() if file.public.role == role)
+        if found is None:
+            roles = sorted({file.public.role for file in self._files.values()})
+            raise NotFound(f"there is no key of role {role}", expected=", ".join(roles))
+        return found
+
+    def _file(self, keyid: str) -> KeyFile:
+        if keyid not in self._files:
+            raise NotFound("this key does not lie here", place=f"key {keyid[:16]}")
+        return self._files[keyid]
+
+    def _write(self, path: Path, file: KeyFile) -> None:
+        try:
+            write_new(path, msgspec.json.encode(file))
+        except OSError as error:
+            raise Unavailable(f"the key cannot be written: {error.strerror}", place=str(path)) from error
 
     def _unlocked(self) -> bytes:
         if self._master is None:
@@ -180,7 +260,7 @@ def create_keys(
     begins = clock.now().astimezone(UTC)
     files = {role: _new_key(role, owner, begins, begins + valid_for, master) for role in wanted}
     _write_folder(root, ring, files)
-    return FileKeys(ring, files, unlock)
+    return FileKeys(root, ring, {file.public.keyid: file for file in files.values()}, unlock)
 
 
 def open_keys(root: Path, unlock: Unlock) -> FileKeys:
@@ -192,7 +272,7 @@ def open_keys(root: Path, unlock: Unlock) -> FileKeys:
         NotVerified: A key file cannot be read, or is not of the role it is named after.
     """
     files = _read_files(root)
-    return FileKeys(_read(root / _RING, Ring, "the key ring"), files, unlock)
+    return FileKeys(root, _read(root / _RING, Ring, "the key ring"), files, unlock)
 
 
 def trusted_keys(root: Path) -> tuple[TrustedKey, ...]:
@@ -205,20 +285,30 @@ def trusted_keys(root: Path) -> tuple[TrustedKey, ...]:
         Refused: A key file is open to others.
         NotVerified: A key file cannot be read, or is not of the role it is named after.
     """
-    files = _read_files(root)
-    return tuple(files[role].public for role in sorted(files))
+    found = (file.public for file in _read_files(root).values())
+    return tuple(sorted(found, key=lambda key: (key.role, key.not_before, key.keyid)))
 
 
 def _read_files(root: Path) -> dict[str, KeyFile]:
+    """Return the key files of a folder by key id."""
+    return {file.public.keyid: file for file in _paths(root).values()}
+
+
+def _paths(root: Path) -> dict[Path, KeyFile]:
     paths = sorted(path for path in root.glob("*.json") if path.name != _RING)
     if not paths:
         raise NotFound("there are no keys", place=str(root), remedy="Make a workspace with `holdfast init`.")
-    files = {}
+    files: dict[Path, KeyFile] = {}
     for path in paths:
         file = _read(path, KeyFile, f"the key file {path.name}")
-        if file.public.role != path.stem or path.stem not in ROLES:
+        role, _, keyid = path.stem.partition("-")
+        if file.public.role != role or role not in ROLES or not file.public.keyid.startswith(keyid):
             raise NotVerified(f"the key is of role {file.public.role}", place=str(path), expected=f"role {path.stem}")
-        files[path.stem] = file
+        twin = next((each for each in files.values() if each.public.keyid == file.public.keyid), None)
+        if twin is not None:
+            roles = f"role {twin.public.role} and role {role}"
+            raise NotVerified(f"the files of {roles} name one key", place=str(path), expected="a key of its own each")
+        files[path] = file
     return files
 
 
@@ -280,9 +370,7 @@ def _write_folder(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> None:
     beside = None
     try:
         root.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-        for name, content in {_RING: ring, **{f"{role}.json": file for role, file in files.items()}}.items():
-            write_new(beside / name, msgspec.json.encode(content))
+        beside = _beside(root, ring, files)
         beside.rename(root)  # fails on a folder that holds anything
         sync_directory(root.parent)
     except OSError as error:
@@ -292,3 +380,28 @@ def _write_folder(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> None:
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)  # gone if it was moved; a crash leaves only encrypted keys
+
+
+def _replace_folder(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> None:
+    """Exchange the whole folder for another (renameat2, RENAME_EXCHANGE): there is no moment with half of either."""
+    beside = None
+    try:
+        beside = _beside(root, ring, files)
+        exchange(beside, root)
+        sync_directory(root.parent)
+    except OSError as error:
+        raise Unavailable(f"the keys cannot be written: {error.strerror}", place=str(root)) from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)  # what was there before, encrypted under the old secret
+
+
+def _beside(root: Path, ring: Ring, files: Mapping[str, KeyFile]) -> Path:
+    beside = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        for name, content in {_RING: ring, **{f"{stem}.json": file for stem, file in files.items()}}.items():
+            write_new(beside / name, msgspec.json.encode(content))
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return beside

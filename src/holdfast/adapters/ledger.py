@@ -7,8 +7,8 @@ the ledger can be replaced together with it, so only a checkpoint kept elsewhere
 """
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -60,24 +60,24 @@ class SqlLedger:
         engine: Engine,
         *,
         clock: Clock,
-        signer: CheckpointSigner,
+        signer: CheckpointSigner | Callable[[], CheckpointSigner],
         origin: str,
-        former: Sequence[TrustedKey] = (),
+        former: Sequence[TrustedKey] | Callable[[], Sequence[TrustedKey]] = (),
     ) -> None:
         """Use a database whose schema is current.
 
         Args:
             engine: From `open_database`.
             clock: The witness of each entry's time.
-            signer: The ledger's key; asked to sign checkpoints only.
+            signer: The ledger's key, or what says which it is by now; asked to sign checkpoints only.
             origin: The ledger's name in its checkpoints (C2SP tlog-checkpoint, "origin").
-            former: Keys that signed earlier checkpoints kept here.
+            former: Keys that signed earlier checkpoints kept here, or what says which.
         """
         self._engine = engine
         self._clock = clock
-        self._signer = signer
+        self._present = signer if callable(signer) else lambda: signer
+        self._former = former if callable(former) else lambda: former
         self._origin = origin
-        self._keys = (signer.public, *former)
         self._commits = GroupCommit(engine, clock)
         self._tree = Tree()
         self._head = GENESIS  # hash of the newest entry in the tree
@@ -231,8 +231,9 @@ class SqlLedger:
             present = Checkpoint(
                 origin=self._origin, size=len(self._tree), root=self._tree.root(), time=self._clock.now()
             )
-        signature = self._signer.sign(present.body)
-        signed = sign_checkpoint(present, public_key=raw_ed25519(self._signer.public), signature=signature)
+        signer = self._present()  # once: a rotation may come between the signature and its name
+        signature = signer.sign(present.body)
+        signed = sign_checkpoint(present, public_key=raw_ed25519(signer.public), signature=signature)
         with writing(self._engine) as connection:  # of one size the newest is kept: it says the same, later
             connection.execute(delete(checkpoints).where(checkpoints.c.size == present.size))
             connection.execute(insert(checkpoints), {"size": present.size, "note": signed.note})
@@ -287,6 +288,12 @@ class SqlLedger:
         """Let the database go."""
         self._engine.dispose()
 
+    def _known(self) -> Iterator[TrustedKey]:
+        """Yield the keys that may have signed what is kept here; the present one only where it can be had."""
+        yield from self._former()
+        with suppress(NotFound):  # no key of today is held here: those of then are enough to read
+            yield self._present().public
+
     def _grow(self) -> None:
         """Take new entries into the tree, along an unbroken chain from the last one that is in it."""
         with reading(self._engine) as connection:
@@ -305,7 +312,7 @@ class SqlLedger:
         place = f"checkpoint {row.size}"
         if not isinstance(row.note, bytes):
             raise LedgerBroken("a checkpoint kept here is not readable", place=place)
-        for key in self._keys:
+        for key in self._known():
             try:
                 opened = open_checkpoint(
                     SignedCheckpoint(note=row.note), origin=self._origin, public_key=raw_ed25519(key)

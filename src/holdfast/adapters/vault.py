@@ -10,15 +10,17 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, link_new, read_private, sync_directory
 from holdfast.adapters.key_wrap import Box, Ring, new_ring, open_ring, unwrap, wrap
+from holdfast.adapters.published import replace_durably
 from holdfast.adapters.unlock import Unlock
 from holdfast.core.artifact import Moment, from_base64
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
@@ -51,13 +53,19 @@ class Writable(Protocol):
         ...
 
 
+class Wrapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A private half under one secret."""
+
+    ring: Ring
+    private: Box
+
+
 class Master(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The key of keys: its public half in the clear, its private half in a box."""
+    """The key of keys: its public half in the clear, its private half in a box; in two while the secret is changed."""
 
     format: Literal["holdfast-storage-1"]
     recipient: str
-    ring: Ring
-    private: Box
+    wrapped: tuple[Wrapped, ...]
 
 
 class DataKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -150,6 +158,30 @@ class Vault:
                 return False
             sync_directory(self._root / "keys")
         return True
+
+    @contextmanager
+    def rewrapping(self, unlock: Unlock) -> Iterator[None]:
+        """Protect the master key with another secret too, and after the block with that alone.
+
+        In the block, what else the secret opens is changed. A process that dies in it leaves a master key that either
+        secret opens, so data and keys never end up under different ones.
+
+        Raises:
+            Unavailable: The present secret is missing or wrong, or the file cannot be written.
+        """
+        with self._lock:
+            private, master = str(self._opened()), self._read_master()
+            following = _wrapped(private, master.recipient, unlock)
+            self._store(structs.replace(master, wrapped=(master.wrapped[0], following)))
+            yield
+            self._store(structs.replace(master, wrapped=(following,)))
+            self._unlock = unlock
+
+    def _store(self, master: Master) -> None:
+        try:
+            replace_durably(self._root / MASTER_FILE, msgspec.json.encode(master))
+        except OSError as error:
+            raise Unavailable(f"the vault cannot be written: {error.strerror}", place=str(self._root)) from error
 
     def unlock(self) -> None:
         """Ask for the secret now rather than at the first reading.
@@ -257,19 +289,29 @@ def open_master(master: Master, unlock: Unlock) -> Any:
     """
     from pyrage import x25519
 
-    try:
-        secret = open_ring(master.ring, unlock)
-    except NotVerified:
-        raise
-    except HoldfastError as error:  # missing, open to others, wrong: whatever it is, what is sealed stays so
-        raise Unavailable(
-            f"what is sealed stays closed: {error.message}",
-            place=error.place,
-            expected=error.expected or "the unlock file or passphrase that `holdfast init` used",
-            remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE.",
-        ) from error
-    private = unwrap(secret, purpose=_PURPOSE, box=master.private, said=master.recipient.encode())
-    return x25519.Identity.from_str(private.decode())
+    refusal: HoldfastError = NotVerified("the storage master key is in no box", place=MASTER_FILE)
+    for wrapped in master.wrapped:
+        try:
+            secret = open_ring(wrapped.ring, unlock)
+        except NotVerified:
+            raise
+        except HoldfastError as error:  # missing, open to others, wrong: whatever it is, what is sealed stays so
+            refusal = error
+            continue
+        private = unwrap(secret, purpose=_PURPOSE, box=wrapped.private, said=master.recipient.encode())
+        return x25519.Identity.from_str(private.decode())
+    raise Unavailable(
+        f"what is sealed stays closed: {refusal.message}",
+        place=refusal.place,
+        expected=refusal.expected or "the unlock file or passphrase that `holdfast init` used",
+        remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE.",
+    ) from refusal
+
+
+def _wrapped(private: str, recipient: str, unlock: Unlock) -> Wrapped:
+    ring, secret = new_ring(unlock.sort, unlock.secret())
+    box = wrap(secret, purpose=_PURPOSE, content=private.encode(), said=recipient.encode())
+    return Wrapped(ring=ring, private=box)
 
 
 def decrypt_stream(identity: Any, source: Readable, target: Writable) -> None:
@@ -300,9 +342,8 @@ def create_vault(root: Path, unlock: Unlock) -> Vault:
 
     identity = x25519.Identity.generate()
     recipient = str(identity.to_public())
-    ring, secret = new_ring(unlock.sort, unlock.secret())
-    private = wrap(secret, purpose=_PURPOSE, content=str(identity).encode(), said=recipient.encode())
-    master = Master(format="holdfast-storage-1", recipient=recipient, ring=ring, private=private)
+    wrapped = _wrapped(str(identity), recipient, unlock)
+    master = Master(format="holdfast-storage-1", recipient=recipient, wrapped=(wrapped,))
     try:
         root.mkdir(mode=PRIVATE_DIRECTORY)
         (root / "keys").mkdir(mode=PRIVATE_DIRECTORY)

@@ -28,7 +28,8 @@ from holdfast.core.ledger import (
     parse_entry,
 )
 from holdfast.core.merkle import leaf_hash, verify_inclusion
-from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, Verified, unseal
+from holdfast.core.restatement import RESTATED, unseal_restated, void
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, Verified, claimed, unseal
 from holdfast.core.trust import ROLES, Trust, raw_ed25519
 
 T = TypeVar("T")
@@ -255,6 +256,11 @@ class _Authorized(msgspec.Struct, frozen=True, kw_only=True):
     envelope: str
 
 
+class _Restated(msgspec.Struct, frozen=True, kw_only=True):
+    restates: str
+    envelope: str
+
+
 class _Revoked(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
@@ -272,6 +278,7 @@ class _History:
     started: list[_Run] = field(default_factory=list)
     authorizations: list[Verified[Authorization]] = field(default_factory=list)
     revocation: str = ""
+    restated: dict[str, tuple[str, Entry]] = field(default_factory=dict)  # void envelope to the newer one
 
     def recorded(self, entry: Entry) -> None:
         body = _body(entry, _Recorded)
@@ -285,7 +292,7 @@ class _History:
 
     def evidence_filed(self, entry: Entry) -> None:
         body = _body(entry, _Evident)
-        verified = unseal(self._envelope(body.envelope, entry), EVIDENCE, self.trust, at=entry.moment)
+        verified = self._evidence(body.envelope, entry)
         if verified.value.subject != self.digest or verified.value.control != body.control:
             raise NotVerified("the evidence is about something else", place=_place(entry))
         finished = _Run(control=body.control, run=body.run)  # of this control: another's result cannot end a run
@@ -295,6 +302,8 @@ class _History:
 
     def authorized(self, entry: Entry) -> None:
         envelope = self._envelope(_body(entry, _Authorized).envelope, entry)
+        if void(envelope, self.trust) and claimed(envelope, AUTHORIZATION).action != "reject":
+            return  # by a revoked key: as if it had not been said; bad news stays, and then nothing verifies
         word = unseal(envelope, AUTHORIZATION, self.trust, at=entry.moment)
         if word.value.subject != self.digest:
             raise NotVerified("the authorization is about something else", place=_place(entry))
@@ -302,6 +311,17 @@ class _History:
 
     def revoked(self, entry: Entry) -> None:
         self.revocation = _body(entry, _Revoked).reason or "revoked"
+
+    def restate(self, entry: Entry) -> None:
+        body = _body(entry, _Restated)
+        self.restated[body.restates] = (body.envelope, entry)
+
+    def _evidence(self, name: str, entry: Entry) -> Verified[Evidence]:
+        envelope = self._envelope(name, entry)
+        if name not in self.restated or not void(envelope, self.trust):
+            return unseal(envelope, EVIDENCE, self.trust, at=entry.moment)
+        newer, again = self.restated[name]
+        return unseal_restated(envelope, self._envelope(newer, again), EVIDENCE, self.trust, at=again.moment)
 
     def _envelope(self, name: str, entry: Entry) -> bytes:
         envelope = self.envelopes.get(name)
@@ -341,6 +361,9 @@ _READERS: Final[Mapping[str, Callable[[_History, Entry], None]]] = {
 
 def _node(digest: Digest, entries: Sequence[Entry], envelopes: Mapping[str, bytes], trust: Trust) -> Node:
     history = _History(digest=digest, envelopes=envelopes, trust=trust)
+    for entry in entries:  # first: what was restated was said long before
+        if entry.kind == RESTATED:
+            history.restate(entry)
     for entry in entries:
         read = _READERS.get(entry.kind)
         if read is not None:

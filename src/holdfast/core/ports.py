@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
+from holdfast.core.trust import TrustedKey
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -170,15 +171,79 @@ class Signer(Protocol):
 
 
 class Keys(Protocol):
-    """Signers by role."""
+    """Signers by role, and where their keys are."""
 
     def signer(self, role: str) -> Signer:
-        """Return the signer of a role.
+        """Return the signer of a role: the newest key that is here and that the root keys trust now.
 
         Raises:
-            NotFound: No key for this role.
+            NotFound: No key for this role, or none that is trusted now.
             Unavailable: The key store is locked.
         """
+        ...
+
+    def signer_of(self, keyid: str) -> Signer:
+        """Return the signer of one key, trusted or not.
+
+        Raises:
+            NotFound: It is not here.
+        """
+        ...
+
+    def held(self) -> tuple[TrustedKey, ...]:
+        """Return the public halves of all keys that are here."""
+        ...
+
+    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
+        """Make a key where keys of its role belong, and return its public half; nobody trusts it yet.
+
+        Raises:
+            Unavailable: The key store is locked.
+        """
+        ...
+
+    def custody_of(self, keyid: str) -> str:
+        """Say how well a key is isolated: `same-disk`, `other-process`, `hsm`, or `elsewhere` if it is not here."""
+        ...
+
+
+class KeyStore(Protocol):
+    """One place where private keys are: a folder, a process, a module. What it makes nobody trusts yet."""
+
+    def held(self) -> tuple[TrustedKey, ...]:
+        """Return the public halves of all keys that are there."""
+        ...
+
+    def signer_of(self, keyid: str) -> Signer:
+        """Return the signer of one key.
+
+        Raises:
+            NotFound: It is not there.
+        """
+        ...
+
+    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
+        """Make one more key and return its public half.
+
+        Raises:
+            Unavailable: The store is locked, or does not answer.
+        """
+        ...
+
+    def unlock(self) -> None:
+        """Open the store now rather than at the first signature.
+
+        Raises:
+            Unavailable: The secret is missing or wrong, or nobody answers.
+        """
+        ...
+
+    def refresh(self) -> None:
+        """Read again which keys are there."""
+        ...
+
+    def custody(self) -> str:
+        """Say how well the private keys are isolated: `same-disk`, `other-process` or `hsm`."""
         ...
 
 

@@ -6,7 +6,7 @@ signed from the predicate itself, and builds the trusted type. Nothing else can.
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
@@ -227,9 +227,15 @@ def seal(value: Any, predicate: Predicate[Any], signers: Sequence[SigningKey], *
 def seal_payload(payload: bytes, signers: Sequence[SigningKey]) -> bytes:
     """Return the DSSE envelope of an in-toto payload that somebody else composed."""
     message = pae(PAYLOAD_TYPE, payload)
-    signatures = [{"keyid": key.keyid, "sig": base64.b64encode(key.sign(message)).decode()} for key in signers]
+    return joined(
+        payload, [Signature(keyid=key.keyid, sig=base64.b64encode(key.sign(message)).decode()) for key in signers]
+    )
+
+
+def joined(payload: bytes, signatures: Iterable[Signature]) -> bytes:
+    """Return the DSSE envelope of a payload and signatures over it, wherever those were made."""
     encoded = base64.b64encode(payload).decode()
-    return canonical({"payload": encoded, "payloadType": PAYLOAD_TYPE, "signatures": signatures})
+    return canonical({"payload": encoded, "payloadType": PAYLOAD_TYPE, "signatures": list(signatures)})
 
 
 def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
@@ -253,6 +259,16 @@ def open_envelope(document: bytes) -> tuple[bytes, tuple[Signature, ...]]:
     if not 0 < len(envelope.signatures) <= MAX_SIGNATURES:
         raise NotVerified(f"{len(envelope.signatures)} signatures", expected=f"1 to {MAX_SIGNATURES}")
     return payload, envelope.signatures
+
+
+def claimed(document: bytes, predicate: Predicate[T]) -> T:
+    """Return what an envelope claims, with nothing believed: for whoever is asked to sign it, or to look it up.
+
+    Raises:
+        NotVerified: It is not an envelope of a readable statement of this kind.
+    """
+    payload, _ = open_envelope(document)
+    return _parse(payload, predicate, f"envelope {digest_bytes(document)[:23]}")[1]
 
 
 def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: datetime, threshold: int = 1) -> Verified[T]:

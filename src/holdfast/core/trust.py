@@ -118,6 +118,15 @@ def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
         raise NotVerified("the signature is wrong", place=f"key {key.keyid[:16]} of role {key.role}") from error
 
 
+def check_key(key: TrustedKey) -> None:
+    """Check that a key can be read, is of its algorithm, and has the id it says.
+
+    Raises:
+        NotVerified: It does not.
+    """
+    _load(key)
+
+
 def _load(key: TrustedKey) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
     place = f"key {key.keyid[:16]}"
     try:

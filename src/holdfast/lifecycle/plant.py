@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from holdfast.core.artifact import Artifact, Digest
+from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
-from holdfast.core.seal import Predicate, seal
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Tier
+from holdfast.core.restatement import RESTATED, unseal_restated
+from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
 
@@ -70,8 +73,12 @@ class Plant:
     publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
     published_document: Callable[[str], bytes]  # one of them as it is there now
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
+    root_links: Callable[[], bytes]  # the versions that changed the root, for readers who pinned an older one
+    store_trust: Callable[[bytes, bytes | None], None]  # a newer trust, and the links where it changes the root
     accept_policy: Callable[[Digest], None]
     write_backup: Callable[[Path, SignedCheckpoint], int]  # the whole workspace, encrypted, into a new file
+    gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here
+    rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
     custody: str  # how the private keys are kept, in words
@@ -86,6 +93,29 @@ class Plant:
     def seal(self, value: T, predicate: Predicate[T], role: str) -> Digest:
         """Seal a value with a role's key, store the envelope and return its digest."""
         return self.blobs.put(seal(value, predicate, [self.keys.signer(role)]))
+
+    def believe(self, envelope: Digest, predicate: Predicate[T], *, at: datetime, stream: str) -> Verified[T]:
+        """Return what a stored envelope says, or what it said before its key was revoked, if that was restated.
+
+        Args:
+            envelope: Its digest.
+            predicate: What it says.
+            at: When the ledger took it in.
+            stream: Where the ledger names it, and where it would name its restatement.
+
+        Raises:
+            NotVerified: It does not verify, and nobody entitled has stated it again.
+        """
+        document = self.blobs.get(envelope)
+        try:
+            return unseal(document, predicate, self.trust, at=at)
+        except NotVerified:
+            named = (entry for entry in reversed(self.ledger.stream(stream)) if entry.kind == RESTATED)
+            again = next((entry for entry in named if entry.body["restates"] == envelope), None)
+            if again is None:
+                raise
+            newer = self.blobs.get(Digest(again.body["envelope"]))
+            return unseal_restated(document, newer, predicate, self.trust, at=again.moment)
 
     def record(self, artifact: Artifact, parents: tuple[Artifact, ...], actor: str) -> Draft:
         """Return the entry that says what an artifact is and what it derives from."""

@@ -15,6 +15,7 @@ from holdfast.core.artifact import Digest, parse_manifest
 from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.project import Project
+from holdfast.core.restatement import void
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import ROUTES, unseal
 from holdfast.lifecycle.plant import Plant
@@ -24,6 +25,7 @@ ENVIRONMENT: Final = "production"
 ROUTED: Final = "endpoint.routed"
 POLICY_FILE: Final = "policy.toml"
 TRUST_FILE: Final = "trust.dsse.json"
+ROOTS_FILE: Final = "roots.json"
 ROUTES_FILE: Final = "routes.dsse.json"
 
 
@@ -67,11 +69,15 @@ def standing_at(plant: Plant, project: Project, moment: datetime) -> Standing:
 def present_table(plant: Plant, project: Project) -> RouteTable | None:
     """Return the route table that the ledger names, verified; None where nothing was ever routed.
 
+    None also where the key was revoked that has signed it: then the next table is drawn as if it were the first.
+
     Raises:
         NotVerified: It was changed since it was signed.
     """
     entry = plant.last(endpoint_stream(project), ROUTED)
-    return table_of(plant, entry) if entry else None
+    if entry is None or void(plant.blobs.get(Digest(entry.body["table"])), plant.trust):
+        return None
+    return table_of(plant, entry)
 
 
 def table_of(plant: Plant, entry: Entry) -> RouteTable:
@@ -98,7 +104,9 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
     table = table_of(plant, entry)
     restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
     # The policy that the table names, whatever became of the file it was read from.
-    files = {POLICY_FILE: plant.blobs.get(Digest(table.policy)), TRUST_FILE: plant.trust_document()}
+    # The links before the trust: a reader of the older one does not follow them yet.
+    files = {POLICY_FILE: plant.blobs.get(Digest(table.policy)), ROOTS_FILE: plant.root_links()}
+    files |= {TRUST_FILE: plant.trust_document()}
     plant.publish(files | {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"]))})
     return restored
 

@@ -247,8 +247,14 @@ def _standing_rules(plant: Plant, project: Project, after: Standing, subject: st
     """Return the policy under which an endpoint will stand: that of a promotion, else the present one."""
     present = present_table(plant, project)
     if present is None or (subject and subject == after.baseline and action is Action.PROMOTE):
-        return rules_of(plant, subject)
+        release = subject or after.baseline
+        return rules_of(plant, release) if release else _rules_named(plant, project)
     return _rules_in(plant, present)
+
+
+def _rules_named(plant: Plant, project: Project) -> Rules:
+    policy, digest, text = plant.load_policy(project.gates.policy)
+    return Rules(policy=policy, digest=digest, text=text)
 
 
 def _table(

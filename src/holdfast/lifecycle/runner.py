@@ -20,7 +20,7 @@ from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import FILED, STARTED
 from holdfast.core.ports import Sandbox, Workspace
 from holdfast.core.project import Project
-from holdfast.core.seal import EVIDENCE, unseal
+from holdfast.core.seal import EVIDENCE, claimed
 from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
 from holdfast.lifecycle.inputs import ARTIFACTS_KEY, rows_key, take_in
 from holdfast.lifecycle.plant import Plant
@@ -295,7 +295,8 @@ def _artifact(item: dict[str, Any]) -> Artifact:
 
 def _evidence_of(plant: Plant, entry: Entry) -> tuple[Evidence, ...]:
     opened = (
-        unseal(plant.blobs.get(digest), EVIDENCE, plant.trust, at=entry.moment) for digest in entry.body["evidence"]
+        plant.believe(Digest(each), EVIDENCE, at=entry.moment, stream=claimed(plant.blobs.get(each), EVIDENCE).subject)
+        for each in entry.body["evidence"]
     )
     return tuple(item.value for item in opened)
 

@@ -15,6 +15,7 @@ from holdfast.core.evidence import Evidence, MadeWith, Outcome
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import FILED, RECORDED
 from holdfast.core.project import Project, Slo
+from holdfast.core.restatement import void
 from holdfast.core.seal import EVIDENCE, TELEMETRY, unseal
 from holdfast.core.signals import Raised, Signal
 from holdfast.core.telemetry import Window, add_windows
@@ -42,6 +43,8 @@ def windows_of(plant: Plant, release: str, since: int) -> list[Window]:
     for entry in plant.ledger.entries(since + 1):
         if entry.kind == DRAINED and entry.body["release"] == release:
             envelope = plant.blobs.get(Digest(entry.body["envelope"]))
+            if void(envelope, plant.trust):
+                continue  # by a gateway's key that was revoked: nobody knows what the traffic was
             told = unseal(envelope, TELEMETRY, plant.trust, at=entry.moment).value
             found.append(msgspec.convert(told.body, Window))
     return found

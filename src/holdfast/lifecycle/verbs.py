@@ -5,7 +5,7 @@ from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
 from holdfast.core.control import Result
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Draft
-from holdfast.core.seal import EVIDENCE, unseal
+from holdfast.core.seal import EVIDENCE
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
 from holdfast.lifecycle.plant import Plant
@@ -87,8 +87,8 @@ def evidence_on(plant: Plant, digest: str) -> tuple[Evidence, ...]:
     found = []
     for entry in plant.ledger.stream(digest):
         if entry.kind == "evidence.filed":
-            envelope = plant.blobs.get(Digest(entry.body["envelope"]))
-            found.append(unseal(envelope, EVIDENCE, plant.trust, at=entry.moment).value)
+            envelope = Digest(entry.body["envelope"])
+            found.append(plant.believe(envelope, EVIDENCE, at=entry.moment, stream=digest).value)
     return tuple(found)
 
 

@@ -9,9 +9,10 @@ from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import MAX_CHECKPOINT, Audit, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
-from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate, unseal
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate
 from holdfast.core.trust import raw_ed25519
 from holdfast.lifecycle import FOLDERS
+from holdfast.lifecycle.compromise import reported, revocations
 from holdfast.lifecycle.erasure import erased
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.intake import DRAINED
@@ -167,17 +168,24 @@ def recorded_blobs(plant: Plant) -> Iterator[Digest]:
 
 
 def _signature_words(plant: Plant) -> str:
-    """Unseal every statement that the ledger names, at the time the ledger witnessed."""
-    count = 0
+    """Unseal every statement that the ledger names, at the time the ledger witnessed.
+
+    What a key signed that was reported as compromised afterwards is void, and counted: it proves nothing any more.
+    """
+    count, dead, revoked_at = 0, 0, revocations(plant)
     for entry in plant.ledger.entries():
         predicate = SEALED.get(entry.kind)
         for envelope in _envelopes(entry) if predicate else ():
             try:
-                unseal(plant.blobs.get(Digest(envelope)), SEALED[entry.kind], plant.trust, at=entry.moment)
+                plant.believe(Digest(envelope), SEALED[entry.kind], at=entry.moment, stream=entry.stream)
             except NotVerified as error:
+                if reported(plant.blobs.get(Digest(envelope)), entry, plant.trust, revoked_at):
+                    dead += 1
+                    continue
                 raise NotVerified(f"{error.message} ({error.place})", place=f"entry {entry.position}") from error
             count += 1
-    return f"{count} sealed statements are signed by whose they are"
+    words = f"; {dead} more are void, their keys were revoked" if dead else ""
+    return f"{count} sealed statements are signed by whose they are{words}"
 
 
 def _envelopes(entry: Entry) -> list[str]:

@@ -20,11 +20,12 @@ from holdfast.core.passport import (
     ProvenEntry,
 )
 from holdfast.core.ports import Blobs, Ledger
+from holdfast.core.restatement import RESTATED
 
-DECISIVE: Final = frozenset({RECORDED, STARTED, FILED, AUTHORIZED, REVOKED})
+DECISIVE: Final = frozenset({RECORDED, STARTED, FILED, AUTHORIZED, REVOKED, RESTATED})
 """Kinds of entries that a decision reads; promotions and the like are history, and decide nothing."""
 
-_CARRY_ENVELOPES: Final = frozenset({FILED, AUTHORIZED})
+_CARRY_ENVELOPES: Final = frozenset({FILED, AUTHORIZED, RESTATED})
 
 
 def build_passport(ledger: Ledger, blobs: Blobs, subject: Digest, signed: SignedCheckpoint) -> bytes:

@@ -31,21 +31,24 @@ from holdfast.core.artifact import (
     parse_digest,
     parse_manifest,
 )
-from holdfast.core.errors import InvalidInput, NotVerified, PolicyDenied, Refused
+from holdfast.core.errors import InvalidInput, NotFound, NotVerified, PolicyDenied, Refused
 from holdfast.core.passport import MAX_PASSPORT, Dossier, open_passport, parse_passport
 from holdfast.core.policy import MAX_POLICY, Action, Denial, Permit, Policy, Request, decide, parse_policy
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.schema import Signature
-from holdfast.core.seal import MAX_ENVELOPE, ROUTES, TRUST, unseal
+from holdfast.core.seal import MAX_ENVELOPE, ROUTES, unseal
+from holdfast.core.succession import follow, parse_links
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.serve.protocol import MODEL_NAME
 from holdfast.serve.state import Model, Runtime, TrainingProfile, sane
 
 TRUST_NAME: Final = "trust.dsse.json"
+ROOTS_NAME: Final = "roots.json"
 ROUTES_NAME: Final = "routes.dsse.json"
 POLICY_NAME: Final = "policy.toml"
 MODEL_FILES: Final = ("model.onnx", "profile.json", "signature.json")  # the whole folder of a MODEL artifact
 MAX_MANIFEST: Final = 16 << 20  # bytes; MAX_MANIFEST_FILES entries fit
+MAX_ROOTS: Final = 64 << 20  # bytes; a link takes a few KiB, and there are at most a thousand
 MAX_FILE: Final = 2 << 30  # bytes; protobuf, and so ONNX, holds no more in one file
 CLOCK_SKEW: Final = timedelta(seconds=60)  # how far ahead of ours the registry's clock may be
 
@@ -131,12 +134,8 @@ def believe(published: Published, pins: Pins, remembered: Remembered, now: datet
         NotVerified: A signature, digest, window, epoch or name does not fit.
         Refused: The lease is over.
     """
-    sealed = unseal(
-        published.document(TRUST_NAME, MAX_ENVELOPE), TRUST, pins.root, at=now, threshold=pins.root.root_threshold
-    )
+    sealed = follow(pins.root, _links(published), published.document(TRUST_NAME, MAX_ENVELOPE), now=now)
     trust = sealed.value  # 1.
-    if trust.workspace != pins.root.workspace:
-        raise NotVerified("the trust document is for another workspace", place=TRUST_NAME)
     if trust.version < remembered.trust_version:
         raise NotVerified(f"trust document {trust.version} is older than one seen before", place=TRUST_NAME)
     if now >= trust.expires:
@@ -149,13 +148,28 @@ def believe(published: Published, pins: Pins, remembered: Remembered, now: datet
         raise NotVerified(
             "the policy is not the one that the route table names and the root keys accept", place=POLICY_NAME
         )
-    until = min(table.expires, trust.expires, *_ends(sealed.signers), *_ends(routes.signers))
+    roots = _ends(sealed.signers, trust.root_threshold)
+    until = min(table.expires, trust.expires, roots, _ends(routes.signers))
     return Believed(trust=trust, table=table, policy=policy, policy_digest=digest, until=until, remembered=newer)
 
 
-def _ends(signers: tuple[TrustedKey, ...]) -> tuple[datetime, ...]:
-    """Return when the signers' windows end: no lease outlives a key beneath it."""
-    return tuple(key.not_after for key in signers)
+def _links(published: Published) -> tuple[bytes, ...]:
+    """Return how the pinned root leads to today's; without the file it is today's."""
+    try:
+        return parse_links(published.document(ROOTS_NAME, MAX_ROOTS))
+    except NotFound:
+        return ()
+
+
+def _ends(signers: tuple[TrustedKey, ...], threshold: int = 1) -> datetime:
+    """Return until when enough persons' signatures hold: no lease outlives the keys beneath it.
+
+    During a rotation an old and a new key have signed; what counts is the one that lasts.
+    """
+    lasts: dict[str, datetime] = {}
+    for key in signers:
+        lasts[key.owner] = max(key.not_after, lasts.get(key.owner, key.not_after))
+    return sorted(lasts.values(), reverse=True)[threshold - 1]
 
 
 def _check_table(table: RouteTable, trust: Trust, pins: Pins, remembered: Remembered, now: datetime) -> Remembered:

@@ -60,6 +60,7 @@ class Recorder:
     spool: Spool
     signer: SigningKey
     clock: Clock
+    choose: Callable[[Trust], SigningKey] | None = None  # of several identity keys, the one that is trusted by now
     _head: Head = field(default_factory=Head)
     _anchored: Head = field(default_factory=Head)
     _since: datetime = field(init=False)
@@ -118,6 +119,8 @@ class Recorder:
         if state is None and not self._name:
             return 0  # nothing was ever believed that says who we are
         now, told = self.clock.now(), 0
+        if state is not None and self.choose is not None:
+            self.signer = self.choose(state.trust)
         self._name = self._own_name(state.trust) if state is not None else self._name
         for release, window, written in self.gateway.untold():
             self._tell(release, now, msgspec.to_builtins(window))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import custody, records, rules, storage, way
+from holdfast.lifecycle.commands import custody, persons, records, rules, storage, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -11,6 +11,7 @@ COMMANDS: Final = (
     *way.COMMANDS,
     *records.COMMANDS,
     *custody.COMMANDS,
+    *persons.COMMANDS,
     *rules.COMMANDS,
     *storage.COMMANDS,
 )

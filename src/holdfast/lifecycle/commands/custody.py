@@ -3,6 +3,11 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.persons import PROPOSAL
+
+_CHECKPOINT: Final = Option(
+    name="checkpoint", says="a checkpoint from before the compromise that was kept elsewhere", kind="path"
+)
 
 COMMANDS: Final = (
     Command(
@@ -12,6 +17,65 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="keys.read",
         changes=False,
+    ),
+    Command(
+        words=("key", "rotate"),
+        does="make new keys for a role, or for all that are due; the old ones verify until the overlap is over",
+        verb="holdfast.lifecycle.rotation:rotate",
+        authority="the root key",
+        action="keys.rotate",
+        options=(
+            Option(name="role", says="role whose keys get successors, or all", argument=True),
+            Option(name="due", says="all keys held here that are due", kind="flag", default=False),
+            Option(name="overlap", says="how long the old keys still verify, like 7d or 12h", default="7d"),
+            Option(name="days", says="days until the new keys end", kind="int", default=365),
+            PROPOSAL,
+        ),
+    ),
+    Command(
+        words=("key", "compromise"),
+        does="withdraw a key that somebody else may hold, and say which releases and deployments rest on it",
+        verb="holdfast.lifecycle.compromise:compromise",
+        authority="the root key",
+        action="keys.compromise",
+        options=(
+            Option(name="keyid", says="the key, by the beginning of its id", argument=True, required=True),
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            Option(name="since", says="from when on somebody else may have held it; now, if left out"),
+            Option(name="restate", says="state again what is known from before", kind="flag", default=False),
+            _CHECKPOINT,
+            PROPOSAL,
+        ),
+    ),
+    Command(
+        words=("key", "resign"),
+        does="state again, by the new key and one's own, what a compromised key had said before it was compromised",
+        verb="holdfast.lifecycle.compromise:resign",
+        authority="the owner's key",
+        action="keys.resign",
+        options=(
+            Option(name="keyid", says="the compromised key", argument=True, required=True),
+            Option(name="reason", says="why it is believed, in a sentence that stays on record", required=True),
+            _CHECKPOINT,
+        ),
+    ),
+    Command(
+        words=("key", "due"),
+        does="list the keys that should be rotated by now, and why",
+        verb="holdfast.lifecycle.rotation:keys_due",
+        authority="anyone who can read the workspace",
+        action="keys.read",
+        changes=False,
+    ),
+    Command(
+        words=("key", "rewrap"),
+        does="protect the keys with another secret: a passphrase, or a new random file",
+        verb="holdfast.lifecycle.rotation:rewrap",
+        authority="the owner's key",
+        action="keys.rewrap",
+        options=(
+            Option(name="new-passphrase-file", says="the new passphrase; a new unlock file if left out", kind="path"),
+        ),
     ),
     Command(
         words=("key", "issue"),
