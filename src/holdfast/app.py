@@ -29,7 +29,7 @@ from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import parse_policy
-from holdfast.core.ports import Clock
+from holdfast.core.ports import Clock, Signer
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
 from holdfast.core.trust import ROLES, Grant, Trust
@@ -245,12 +245,30 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
             person=card.owner,
+            open_person=lambda folder: _open_person(folder, settings),
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
         )
     finally:
         ledger.close()
+
+
+def _open_person(folder: Path, settings: Settings) -> Signer:
+    """Open a person's own key: `keys/` in the folder, by the `unlock` file beside it or by the person's passphrase.
+
+    Raises:
+        NotFound: There is no such key.
+        Unavailable: It cannot be unlocked.
+    """
+    own = folder / "unlock"
+    if not own.is_file() and settings.passphrase_file is None:
+        remedy = "Put its unlock file beside it, or name a passphrase file in HOLDFAST_PASSPHRASE_FILE."
+        raise Unavailable("nothing unlocks this key", place=str(folder), remedy=remedy)
+    chosen = settings.passphrase_file
+    keys = open_keys(folder / "keys", passphrase_file(chosen) if chosen and not own.is_file() else unlock_file(own))
+    _unlock(keys)
+    return keys.signer("person")
 
 
 def _unlock(keys: FileKeys) -> None:

@@ -78,6 +78,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How the model is made."""
 
     recipe: str  # file.py:function
+    authors: tuple[Text, ...] = ()  # who wrote it, where no history of the folder says so: "Name <address>"
     positive: Text  # the label value whose probability is the score
     seed: Seed = 0
     test_share: Part = 0.25

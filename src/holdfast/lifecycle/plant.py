@@ -9,7 +9,7 @@ from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Signer, Tier
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
@@ -72,6 +72,7 @@ class Plant:
     accept_policy: Callable[[Digest], None]
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
+    open_person: Callable[[Path], Signer]  # a person's own key, in a folder that the person brings along
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]

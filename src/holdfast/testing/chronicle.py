@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes
+from holdfast.core.artifact import Artifact, Digest, Kind, canonical, digest_bytes
+from holdfast.core.authorship import AUTHORS, AUTHORSHIP, KNOWN
 from holdfast.core.evidence import Evidence, Finding, MadeWith, Measure, Outcome, exactly
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import (
@@ -33,6 +34,7 @@ from holdfast.testing.clock import SettableClock
 from holdfast.testing.memory import MemoryBlobs, MemoryLedger, MemorySigner
 
 ORIGIN: Final = "chronicle.example"
+AUTHOR: Final = "Mallory Maker <mallory@example.org>"  # who wrote the training code of a fulfilled release
 MADE_WITH: Final = MadeWith(code=digest_bytes(b"code"), configuration=digest_bytes(b"configuration"))
 
 
@@ -112,19 +114,27 @@ class Chronicle:
         *,
         role: str = "owner",
         lasts: timedelta = timedelta(days=30),
+        rule: str = "",
+        signer: str | None = None,
     ) -> Digest:
-        """Put a person's signed word on record and return its envelope's digest."""
+        """Put a person's signed word on record, return its envelope's digest; `signer` names another of their keys."""
         word = Authorization(
             person=person,
             role=role,
             action=action,
             subject=subject.digest,
+            rule=rule,
             until=self.clock.now() + lasts,
             reason="it was looked at",
         )
-        envelope = self.blobs.put(seal(word, AUTHORIZATION, [self.signers[person]]))
+        envelope = self.blobs.put(seal(word, AUTHORIZATION, [self.signers[signer or person]]))
         self.write(AUTHORIZED, subject.digest, {"envelope": envelope})
         return envelope
+
+    def wrote(self, model: Artifact, *authors: str, known: float = 1.0) -> Digest:
+        """Put on record who wrote the code that made a model."""
+        facts = {AUTHORS: canonical(list(authors)).decode()}
+        return self.file(measured(AUTHORSHIP, model, exactly(KNOWN, known), facts=facts))
 
     def revoke(self, artifact: Artifact, reason: str = "it was poisoned") -> None:
         """Put on record that an artifact may no longer be used."""
@@ -176,11 +186,13 @@ def fulfil(chronicle: Chronicle, policy: bytes, *, but: Iterable[str] = ()) -> d
             continue
         asked = [rule for rule in rules.rule if (rule.on, rule.control) == (kind, control)]
         chronicle.file(measured(control, made[kind], *_least(asked)))
-    persons = [name for name, signer in chronicle.signers.items() if signer.role == "person"]
+    if {AUTHORSHIP} - set(but) and Kind.MODEL in made:
+        chronicle.wrote(made[Kind.MODEL], AUTHOR)
+    persons = iter([name for name, signer in chronicle.signers.items() if signer.role == "person"])
     for rule in rules.rule:
         if rule.approved_by is not None:
-            for person in persons[: rule.approved_by.count]:
-                chronicle.authorize(person, made[rule.on], role=rule.approved_by.role)
+            for _, person in zip(range(rule.approved_by.count), persons, strict=False):  # a person takes one seat
+                chronicle.authorize(person, made[rule.on], role=rule.approved_by.roles[0])
     return made
 
 

@@ -1,10 +1,63 @@
-"""Policies: what may decide here."""
+"""Policies and persons' words: what may decide here, who approved, rejected or waived what, and what is missing."""
 
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
 
+RELEASE: Final = Option(name="release", says="digest of the release; the newest if left out", argument=True)
+REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
+BY: Final = Option(name="by", says="whose word it is; by default whose key it is")
+KEY: Final = Option(name="key", says="folder with that person's own key; the owner's if left out", kind="path")
+
 COMMANDS: Final = (
+    Command(
+        words=("approve",),
+        does="put a person's signed approval of a release on record",
+        verb="holdfast.lifecycle.approvals:approve",
+        authority="a person's own key",
+        action="registry.approve",
+        options=(
+            RELEASE,
+            REASON,
+            Option(name="role", says="in which role", default="owner"),
+            BY,
+            KEY,
+            Option(name="lasts", says="for how long it holds", default="30d"),
+        ),
+    ),
+    Command(
+        words=("reject",),
+        does="put a person's signed rejection of a release on record; no approval outweighs it",
+        verb="holdfast.lifecycle.approvals:reject",
+        authority="a person's own key",
+        action="registry.approve",
+        options=(RELEASE, REASON, Option(name="role", says="in which role", default="owner"), BY, KEY),
+    ),
+    Command(
+        words=("approvals",),
+        does="list what persons have said of a release, and which approvals are still missing",
+        verb="holdfast.lifecycle.approvals:approvals",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(RELEASE,),
+    ),
+    Command(
+        words=("waive",),
+        does="put a person's signed waiver of one rule for one release on record; it ends by itself",
+        verb="holdfast.lifecycle.approvals:waive",
+        authority="a person's own key",
+        action="policy.waive",
+        options=(
+            RELEASE,
+            Option(name="rule", says="id of the rule", required=True),
+            REASON,
+            Option(name="role", says="in which role", required=True),
+            BY,
+            KEY,
+            Option(name="lasts", says="for how long it holds", default="7d"),
+        ),
+    ),
     Command(
         words=("policy", "accept"),
         does="let the root key accept a policy file, so that it may decide here",
