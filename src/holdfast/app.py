@@ -38,6 +38,7 @@ from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
 from holdfast.lifecycle.reply import Progress, Reply, Table
 from holdfast.lifecycle.starter import write_starter
+from holdfast.serve.state import Runtime
 
 CARD_FILE: Final = "workspace.json"
 TRUST_FILE: Final = "trust.dsse.json"
@@ -245,6 +246,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
             person=card.owner,
+            runtime=_runtime,
             open_person=lambda folder: _open_person(folder, settings),
             custody=keys.custody(),
             code=code_digest(),
@@ -252,6 +254,13 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
         )
     finally:
         ledger.close()
+
+
+def _runtime() -> Runtime:
+    """Return the engine that loads models; imported here, because most commands need none."""
+    from holdfast.adapters.runtime import OnnxRuntime
+
+    return OnnxRuntime()
 
 
 def _open_person(folder: Path, settings: Settings) -> Signer:

@@ -85,6 +85,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     derivation: dict[Kind, tuple[Kind, ...]]
     rule: tuple[Rule, ...]
     forbid: tuple[Forbid, ...] = ()
+    environments: tuple[str, ...] = ()  # where it may decide; everywhere where none is named
     covers: int = 1  # the highest control tier that these rules are strict enough for; what says nothing is for light
     waivers: Waivers | None = None  # nobody may waive anything where nothing is said
 
@@ -292,6 +293,9 @@ def _preconditions(policy: Policy, digest: Digest, dossier: Dossier, request: Re
         yield Reason(
             rule="empty", subject=digest, words="the policy holds no rule, or no derivation, and so allows nothing"
         )
+    if policy.environments and request.environment not in policy.environments:
+        words = f"the policy {policy.name} decides about {' and '.join(policy.environments)}, not {request.environment}"
+        yield Reason(rule="environment", subject=digest, words=words)
     yield from _too_lax(policy, dossier)
     kind = dossier.nodes[dossier.subject].kind
     if kind is not Kind.RELEASE:  # else a model could borrow the approvals of a release that it derives from

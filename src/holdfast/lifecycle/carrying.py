@@ -32,9 +32,10 @@ def carry_out(
     """
     stage, run = control.name.partition(".")[0], plant.entropy.token(8).hex()
     begun = {"control": control.name, "run": f"{run}/{control.name}"}
-    plant.ledger.append([Draft(kind=STARTED, actor=stage, stream=subject.digest, body=begun)])
-    evidence = run_control(control, context, subject, MadeWith(code=plant.code, configuration=configuration))
-    plant.ledger.append([filed(plant, evidence, run)])
+    with plant.ledger.lease("route"):  # who renews a lease meanwhile would find a control without a result, and deny
+        plant.ledger.append([Draft(kind=STARTED, actor=stage, stream=subject.digest, body=begun)])
+        evidence = run_control(control, context, subject, MadeWith(code=plant.code, configuration=configuration))
+        plant.ledger.append([filed(plant, evidence, run)])
     return evidence
 
 

@@ -13,6 +13,7 @@ from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Si
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
+from holdfast.serve.state import Runtime
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ class Plant:
     accept_policy: Callable[[Digest], None]
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
+    runtime: Callable[[], Runtime]  # loads verified model bytes for a rehearsal, as a gateway does
     open_person: Callable[[Path], Signer]  # a person's own key, in a folder that the person brings along
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source

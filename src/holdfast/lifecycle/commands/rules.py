@@ -59,6 +59,22 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("ready",),
+        does="carry out the controls that a release needs before production, and put on record what they found",
+        verb="holdfast.lifecycle.readiness:ready",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(RELEASE, Option(name="only", says="only this control, for example release.load/1")),
+    ),
+    Command(
+        words=("drill", "rollback"),
+        does="rehearse taking a release out again, measure how long it takes, and put it on record",
+        verb="holdfast.lifecycle.readiness:drill_rollback",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(RELEASE,),
+    ),
+    Command(
         words=("policy", "accept"),
         does="let the root key accept a policy file, so that it may decide here",
         verb="holdfast.lifecycle.promotion:accept_policy",
