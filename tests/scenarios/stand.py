@@ -12,11 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.adapters.keys import create_keys
+from holdfast.adapters.unlock import create_unlock_file
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.evidence import Evidence, MadeWith, Outcome, exactly
 from holdfast.core.ledger import Draft, Entry
-from holdfast.core.seal import EVIDENCE, TELEMETRY, Telemetry, seal
+from holdfast.core.seal import EVIDENCE, TELEMETRY, TRUST, Telemetry, seal
 from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
+from holdfast.core.trust import Grant, Trust
 from holdfast.edge import assemble, config_of
 from holdfast.lifecycle.intake import SPOOL, profiles_of
 from holdfast.lifecycle.plant import Plant
@@ -253,3 +256,28 @@ def blob(plant: Plant, digest: str) -> Path:
 def model_file(plant: Plant, release: str) -> Digest:
     """The digest of a release's model.onnx."""
     return Digest(parse_manifest(plant.blobs.get(Digest(release))).file("model.onnx").digest)
+
+
+def person(plant: Plant, folder: Path, name: str, *roles: str) -> Path:
+    """Give a person a key of their own in a folder, and have the root keys name it and grant these roles."""
+    unlock = create_unlock_file(folder / "unlock", outside=folder / "keys")
+    keys = create_keys(folder / "keys", ["person"], owner=name, clock=plant.clock, unlock=unlock)
+    trust = plant.trust
+    grants = tuple(Grant(person=name, role=role, not_after=trust.expires) for role in roles)
+    entrust(
+        plant,
+        msgspec.structs.replace(
+            trust,
+            version=trust.version + 1,
+            keys=(*trust.keys, *keys.trusted_keys()),
+            grants=(*trust.grants, *grants),
+            expires=min(trust.expires, *(key.not_after for key in keys.trusted_keys())),
+        ),
+    )
+    return folder
+
+
+def entrust(plant: Plant, trust: Trust) -> None:
+    """Have the root key sign another trust document."""
+    document = seal(trust, TRUST, [plant.keys.signer("root")])
+    (plant.home.workspace / "trust.dsse.json").write_bytes(document)

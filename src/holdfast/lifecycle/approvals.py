@@ -20,6 +20,7 @@ from holdfast.core.ports import Signer
 from holdfast.core.seal import AUTHORIZATION, Authorization, Verified, seal, unseal
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import check_reason, resolve_release
+from holdfast.lifecycle.proof import proved
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import case_of, current_project, rules_for
 
@@ -246,7 +247,7 @@ def _missing(plant: Plant, subject: Digest) -> tuple[str, ...]:
     """Return which approvals a release lacks under the policy that decides about it."""
     policy: Policy = rules_for(plant, current_project(plant), subject).policy
     try:
-        dossier = case_of(plant, subject).dossier
+        dossier = proved(plant, subject)[0].dossier
     except NotVerified as error:
         return (f"the evidence on it does not check out: {error.message}",)
     found = seated(policy, dossier, plant.clock.now())[subject]

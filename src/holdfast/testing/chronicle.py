@@ -134,7 +134,7 @@ class Chronicle:
     def wrote(self, model: Artifact, *authors: str, known: float = 1.0) -> Digest:
         """Put on record who wrote the code that made a model."""
         facts = {AUTHORS: canonical(list(authors)).decode()}
-        return self.file(measured(AUTHORSHIP, model, exactly(KNOWN, known), facts=facts))
+        return self.file(measured(AUTHORSHIP, model, exactly(KNOWN, known), exactly("uncommitted", 0), facts=facts))
 
     def revoke(self, artifact: Artifact, reason: str = "it was poisoned") -> None:
         """Put on record that an artifact may no longer be used."""
@@ -157,11 +157,17 @@ class Chronicle:
         return open_passport(self.passport(subject), self.trust, origin=ORIGIN)
 
     def decide(
-        self, policy: bytes, subject: Artifact, *, action: Action = Action.PROMOTE, now: datetime | None = None
+        self,
+        policy: bytes,
+        subject: Artifact,
+        *,
+        action: Action = Action.PROMOTE,
+        now: datetime | None = None,
+        environment: str = "production",
     ) -> Permit | Denial:
         """Decide about an artifact over everything on record."""
         rules, digest = parse_policy(policy)
-        request = Request(action=action, environment="production", now=now or self.clock.now(), nonce="nonce")
+        request = Request(action=action, environment=environment, now=now or self.clock.now(), nonce="nonce")
         return decide(rules, digest, self.dossier(subject), request)
 
     def distrust(self, *keyids: str) -> None:
@@ -169,28 +175,31 @@ class Chronicle:
         self.trust = msgspec.structs.replace(self.trust, revoked=(*self.trust.revoked, *keyids))
 
 
-def fulfil(chronicle: Chronicle, policy: bytes, *, but: Iterable[str] = ()) -> dict[Kind, Artifact]:
+def fulfil(
+    chronicle: Chronicle, policy: bytes, *, but: Iterable[str] = (), approved: bool = True
+) -> dict[Kind, Artifact]:
     """Put on record a release, all it derives from, and the least evidence that meets every rule; return the artifacts.
 
     Args:
         chronicle: Where to write; its persons approve.
         policy: The policy's document.
         but: Controls that leave nothing.
+        approved: Whether the persons approve.
     """
     rules, _ = parse_policy(policy)
     made: dict[Kind, Artifact] = {}
     _derive(chronicle, rules, Kind.RELEASE, made)
     controls = dict.fromkeys((rule.on, rule.control) for rule in rules.rule if rule.control is not None)
     for kind, control in controls:
-        if control in set(but):
+        if control in {*but, AUTHORSHIP}:  # that one names persons, below
             continue
         asked = [rule for rule in rules.rule if (rule.on, rule.control) == (kind, control)]
         chronicle.file(measured(control, made[kind], *_least(asked)))
-    if {AUTHORSHIP} - set(but) and Kind.MODEL in made:
+    if AUTHORSHIP not in but and Kind.MODEL in made:
         chronicle.wrote(made[Kind.MODEL], AUTHOR)
     persons = iter([name for name, signer in chronicle.signers.items() if signer.role == "person"])
     for rule in rules.rule:
-        if rule.approved_by is not None:
+        if rule.approved_by is not None and approved:
             for _, person in zip(range(rule.approved_by.count), persons, strict=False):  # a person takes one seat
                 chronicle.authorize(person, made[rule.on], role=rule.approved_by.roles[0])
     return made
