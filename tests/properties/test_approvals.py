@@ -81,8 +81,8 @@ class Gate:
 
     def waive(self, person: str, rule: str = "quality", **how: Any) -> None:
         """A person's waiver."""
-        how = {"role": "risk", "lasts": timedelta(days=5)} | how
-        self.chronicle.authorize(person, self.release, "waive", rule=rule, **how)
+        said: dict[str, Any] = {"role": "risk", "lasts": timedelta(days=5)} | how
+        self.chronicle.authorize(person, self.release, "waive", rule=rule, **said)
 
     def spoil(self) -> None:
         """A measurement below the bound."""
@@ -340,7 +340,8 @@ WORDS: dict[str, Callable[[Gate], Any]] = {
     "second approval": lambda made: made.says("bob", "reviewer"),
     "waiver": lambda made: made.waive("alice"),
     "second waiver": lambda made: made.waive("carol"),
-    "waiver of the scan": lambda made: [made.waive(person, "scan") for person in PERSONS],
+    "waiver of the scan": lambda made: made.waive("alice", "scan"),
+    "second waiver of the scan": lambda made: made.waive("carol", "scan"),
     "good": lambda made: made.chronicle.file(measured("assess.quality/1", made.model, exactly("accuracy", 0.95))),
 }
 NEWS: dict[str, Callable[[Gate], Any]] = {

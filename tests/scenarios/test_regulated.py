@@ -16,23 +16,33 @@ import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.scenarios.stand import MADE_WITH, blob, entrust, file_evidence, model_file, parent, person, releases
+from tests.scenarios.stand import (
+    MADE_WITH,
+    blob,
+    entrust,
+    evidence,
+    file_evidence,
+    model_file,
+    parent,
+    person,
+    releases,
+)
 
 from holdfast import app
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, PolicyDenied, Refused
 from holdfast.core.evidence import failed
-from holdfast.core.policy import Action, Denial
+from holdfast.core.policy import Action, Denial, Request, decide
 from holdfast.core.seal import AUTHORIZATION, Authorization, seal
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import copy_project, example
-from holdfast.lifecycle import premises, probes, rehearsal
+from holdfast.lifecycle import premises, probes
 from holdfast.lifecycle.approvals import approvals, approve, file_authorization, reject, waive
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.readiness import READINESS, drill_rollback, ready
-from holdfast.lifecycle.routing import case_of, current_project, judge, rules_of
+from holdfast.lifecycle.routing import case_of, current_project, guards_of, judge, rules_of
 from holdfast.lifecycle.runner import run
 from holdfast.serve import Gateway
 
@@ -148,8 +158,20 @@ def test_two_others_approve_and_the_release_goes_into_production(town: Town) -> 
     assert "reviewer or security" in "; ".join(approvals(town.plant).document["missing"])
     town.approve(REVIEWER, "reviewer")
     assert approvals(town.plant).document["missing"] == []
+    assert tier_of_policy(town, "baseline", tier=4) == {"tier"}  # the full tier demands this manual review
+    assert tier_of_policy(town, "regulated", tier=4) == set()
     promote(town.plant, reason="Two have looked at it.", no_approve=True)
     assert standing(town.plant, current_project(town.plant)).baseline == town.release
+
+
+def tier_of_policy(town: Town, policy: str, *, tier: int) -> set[str]:
+    """The rules of another policy that would deny, were the project of this tier and its owner content."""
+    project = parent(town.plant, town.release, Kind.PROJECT)
+    file_evidence(town.plant, evidence(project, "plan.tier/1", Kind.PROJECT, tier=tier))
+    named, digest, _ = town.plant.load_policy(policy)
+    request = Request(action=Action.PROMOTE, environment="production", now=town.plant.clock.now(), nonce="n")
+    found = decide(named, digest, case_of(town.plant, town.release).dossier, request)
+    return {reason.rule for reason in found.reasons} if isinstance(found, Denial) else set()
 
 
 @pytest.mark.guarantee("G33")
@@ -267,10 +289,9 @@ class MuteRuntime:
 
 def open_guards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take authentication out of the guards, as a careless change would."""
-    every = rehearsal.guards_of
+    every = guards_of
     monkeypatch.setattr(
-        rehearsal,
-        "guards_of",
+        "holdfast.lifecycle.rehearsal.guards_of",
         lambda project: tuple(spec for spec in every(project) if spec.name not in {"authenticated", "within-rate"}),
     )
 
@@ -383,7 +404,8 @@ def test_a_gateway_that_tells_nothing_denies(town: Town, monkeypatch: pytest.Mon
 def test_a_rollback_that_does_not_work_denies(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ready A: after the drill's rollback the release still answers, so there is no way back."""
     town.approved()
-    swap, swaps = Gateway.swap, []
+    swap = Gateway.swap
+    swaps: list[Any] = []
 
     def once(gateway: Gateway, state: Any) -> None:
         if not swaps:

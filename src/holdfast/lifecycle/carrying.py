@@ -4,11 +4,15 @@ The runner carries out what belongs to making a release. What is looked at later
 way, under the same promise: a control that was started and left nothing counts as failed.
 """
 
-from typing import TypeVar
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final, TypeVar
 
 from holdfast.core.artifact import Artifact
 from holdfast.core.control import Control
 from holdfast.core.control import run as run_control
+from holdfast.core.errors import Conflict
 from holdfast.core.evidence import Evidence, MadeWith
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import FILED, STARTED
@@ -16,6 +20,9 @@ from holdfast.core.seal import EVIDENCE
 from holdfast.lifecycle.plant import Plant
 
 Context = TypeVar("Context")
+
+ATTEMPTS: Final = 40  # to get the lease: ten seconds, a hundred times what a look at the traffic takes
+WAIT_S: Final = 0.25  # between two of them
 
 
 def carry_out(
@@ -32,11 +39,32 @@ def carry_out(
     """
     stage, run = control.name.partition(".")[0], plant.entropy.token(8).hex()
     begun = {"control": control.name, "run": f"{run}/{control.name}"}
-    with plant.ledger.lease("route"):  # who renews a lease meanwhile would find a control without a result, and deny
+    with _undisturbed(plant):
         plant.ledger.append([Draft(kind=STARTED, actor=stage, stream=subject.digest, body=begun)])
         evidence = run_control(control, context, subject, MadeWith(code=plant.code, configuration=configuration))
         plant.ledger.append([filed(plant, evidence, run)])
     return evidence
+
+
+@contextmanager
+def _undisturbed(plant: Plant) -> Iterator[None]:
+    """Hold the lease of those who route: whoever renewed meanwhile would find a control without a result, and deny.
+
+    They hold it for moments only, so it is tried again for a while.
+
+    Raises:
+        Conflict: Somebody holds it for longer.
+    """
+    with ExitStack() as held:
+        for left in range(ATTEMPTS - 1, -1, -1):
+            try:
+                held.enter_context(plant.ledger.lease("route"))
+                break
+            except Conflict:
+                if not left:
+                    raise
+                time.sleep(WAIT_S)
+        yield
 
 
 def filed(plant: Plant, item: Evidence, run: str) -> Draft:

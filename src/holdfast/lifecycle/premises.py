@@ -25,8 +25,8 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.routing import project_of
 from holdfast.lifecycle.runner import project_stream
 from holdfast.release import model_signing
-from holdfast.release.suite import SORTS
 from holdfast.release.tests import TESTS, Suite
+from holdfast.release.worker import SORTS
 
 NEEDED: Final = ("release", "registry", "ledger", "watch", "respond", "person")
 """Roles without whose keys a release can be neither let out, nor watched, nor taken back."""

@@ -17,9 +17,9 @@ from holdfast.core.errors import StageFailed
 from holdfast.core.evidence import Finding, Severity, exactly
 from holdfast.core.ports import Workspace
 from holdfast.engines.jobs import MAX_DOCUMENT, Room, collect, demand_finished, make_room, printable
-from holdfast.release.suite import PROJECT, RELEASE, RESULTS, SORTS, Ran
+from holdfast.release.worker import PROJECT, RELEASE, RESULTS, SORTS, Ran
 
-JOB: Final = "holdfast.release.suite"
+JOB: Final = "holdfast.release.worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
