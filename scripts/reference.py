@@ -12,9 +12,13 @@ from pathlib import Path
 import click
 
 from holdfast.core import errors
+from holdfast.core.authorship import AUTHORSHIP
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.lifecycle import COMMANDS, STAGES
+from holdfast.lifecycle.lineage import LINEAGE
+from holdfast.lifecycle.probes import DRILL
+from holdfast.lifecycle.readiness import READINESS
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
@@ -80,6 +84,9 @@ def controls() -> Iterator[str]:
     for name, (stage, subject) in about.items():
         yield f"| {stage} | `{name}` | {subject} |"
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
+    yield f"| run | `{AUTHORSHIP}` | model |"
+    yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)
+    yield f"| drill | `{DRILL.name}` | release |"
     yield from ("", "Guards stand before the model, in the order of the signed route table:", "")
     yield from (f"- `{kind.name}`" for kind in GUARDS)
 

@@ -26,7 +26,7 @@ from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_dire
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store
-from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal
+from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal, unlock_name
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.scratch import in_memory, leave, scratch_folder
@@ -53,6 +53,7 @@ from holdfast.lifecycle.restoring import note_restoration
 from holdfast.lifecycle.starter import write_starter
 from holdfast.lifecycle.trusting import accept, settle_trust
 from holdfast.lifecycle.verification import opened_checkpoint, outside_checkpoints
+from holdfast.serve.state import Runtime
 
 CARD_FILE: Final = "workspace.json"
 TRUST_FILE: Final = "trust.dsse.json"
@@ -340,6 +341,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
             person=card.owner,
+            runtime=_runtime,
+            open_person=lambda folder: open_person(folder, person_secret(folder, None)).signer("person"),
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
@@ -395,6 +398,13 @@ def _rewrap(
 def _unbound(digest: Digest) -> None:
     """Accept no policy: the control plane is not whole yet."""
     raise Unavailable("the control plane is not open yet", place=digest)
+
+
+def _runtime() -> Runtime:
+    """Return the engine that loads models; imported here, because most commands need none."""
+    from holdfast.adapters.runtime import OnnxRuntime
+
+    return OnnxRuntime()
 
 
 def _unlock(keys: ChosenKeys) -> None:
@@ -564,10 +574,8 @@ def person_new(
 def person_secret(folder: Path, passphrase: Path | None) -> Secret:
     """Return what opens the keys in a person's folder: the passphrase named, or the unlock file made for it."""
     settings = read_settings()
-    slug = digest_bytes(str(folder.resolve()).encode()).removeprefix("sha256:")[:16]
-    return Secret(
-        passphrase=passphrase or settings.passphrase_file, unlock=settings.unlock_dir / f"person-{slug}.unlock"
-    )
+    unlock = settings.unlock_dir / f"{unlock_name(folder)}.unlock"
+    return Secret(passphrase=passphrase or settings.passphrase_file, unlock=unlock)
 
 
 def trust_sign(

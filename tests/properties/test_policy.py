@@ -16,7 +16,8 @@ from holdfast.core import policy as policies
 from holdfast.core.artifact import Artifact, Kind, digest_bytes
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, Finding, Measure, Outcome, Severity, exactly, failed
-from holdfast.core.policy import Action, Denial, Permit, Policy, Request, current, decide, parse_policy, seconds
+from holdfast.core.passport import current
+from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy, seconds
 from holdfast.core.prohibition import MAX_CEL
 from holdfast.testing.chronicle import MADE_WITH, Chronicle, fulfil, measured
 
@@ -24,6 +25,7 @@ BASELINE = (Path(__file__).parents[2] / "policies" / "baseline.toml").read_bytes
 SMALL = b"""
 name = "small"
 version = 1
+covers = 4
 permit_lasts = "24h"
 
 [derivation]

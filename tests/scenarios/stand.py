@@ -12,11 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast import app
+from holdfast.adapters.person_folder import open_person
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.evidence import Evidence, MadeWith, Outcome, exactly
 from holdfast.core.ledger import Draft, Entry
-from holdfast.core.seal import EVIDENCE, TELEMETRY, Telemetry, seal
+from holdfast.core.seal import EVIDENCE, TELEMETRY, TRUST, Telemetry, seal
 from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
+from holdfast.core.trust import Grant, Trust
 from holdfast.edge import assemble, config_of
 from holdfast.lifecycle.intake import SPOOL, profiles_of
 from holdfast.lifecycle.plant import Plant
@@ -257,3 +260,28 @@ def blob(plant: Plant, digest: str) -> list[Path]:
 def model_file(plant: Plant, release: str) -> Digest:
     """The digest of a release's model.onnx."""
     return Digest(parse_manifest(plant.blobs.get(Digest(release))).file("model.onnx").digest)
+
+
+def person(plant: Plant, folder: Path, name: str, *roles: str) -> Path:
+    """Give a person a key of their own in a folder, and have the root keys name it and grant these roles."""
+    app.person_new(name=name, out=folder)
+    keys = open_person(folder, app.person_secret(folder, None))
+    trust = plant.trust
+    grants = tuple(Grant(person=name, role=role, not_after=trust.expires) for role in roles)
+    entrust(
+        plant,
+        msgspec.structs.replace(
+            trust,
+            version=trust.version + 1,
+            keys=(*trust.keys, *keys.trusted_keys()),
+            grants=(*trust.grants, *grants),
+            expires=min(trust.expires, *(key.not_after for key in keys.trusted_keys())),
+        ),
+    )
+    return folder
+
+
+def entrust(plant: Plant, trust: Trust) -> None:
+    """Have the root key sign another trust document."""
+    document = seal(trust, TRUST, [plant.keys.signer("root")])
+    (plant.home.workspace / "trust.dsse.json").write_bytes(document)

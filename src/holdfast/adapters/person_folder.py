@@ -3,6 +3,8 @@
 Making keys and signing a proposal need neither a workspace nor a network. What a person signs is shown before.
 """
 
+import re
+import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ from holdfast.adapters.durable import PRIVATE_DIRECTORY, write_new
 from holdfast.adapters.keys import VALID_FOR, FileKeys, create_keys, open_keys
 from holdfast.adapters.published import read_bounded, replace_durably
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
-from holdfast.core.errors import Conflict, InvalidInput, Refused, Unavailable
+from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Refused, Unavailable
 from holdfast.core.ports import Clock
 from holdfast.core.possession import check_name, public_file
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, claimed, open_envelope, seal_payload
@@ -21,6 +23,8 @@ from holdfast.core.trust import Trust, TrustedKey
 
 KEYS: Final = "keys"
 PUBLIC: Final = "public.json"
+UNLOCKED_BY: Final = "unlocked-by"  # the name of the unlock file, which lies elsewhere: a folder may be moved
+_NAME: Final = re.compile(r"person-[0-9a-f]{16}")
 MAX_VALID: Final = timedelta(days=3 * 366)  # NIST SP 800-57 part 1, 5.3.6
 
 
@@ -47,6 +51,21 @@ class Secret:
         return create_unlock_file(self.unlock, outside=folder)
 
 
+def unlock_name(folder: Path) -> str:
+    """Return the name of the unlock file of a person's folder; a new one where no keys were made yet.
+
+    Raises:
+        NotVerified: The folder names something that is no such file.
+    """
+    try:
+        name = read_bounded(folder / UNLOCKED_BY, 64, "the name of the unlock file").decode(errors="replace")
+    except NotFound:
+        return f"person-{secrets.token_hex(8)}"
+    if not _NAME.fullmatch(name):
+        raise NotVerified("the folder names no unlock file", place=str(folder / UNLOCKED_BY))
+    return name
+
+
 def new_person(
     folder: Path, name: str, secret: Secret, *, root: bool, clock: Clock, valid_for: timedelta = VALID_FOR
 ) -> tuple[Path, tuple[TrustedKey, ...]]:
@@ -69,6 +88,7 @@ def new_person(
         keys = create_keys(folder / KEYS, roles, owner=name, clock=clock, unlock=unlock, valid_for=valid_for)
         held = keys.held()
         public = public_file(name, held, {key.keyid: keys.signer_of(key.keyid) for key in held})
+        write_new(folder / UNLOCKED_BY, secret.unlock.stem.encode())
         write_new(folder / PUBLIC, public)
     except OSError as error:
         raise Unavailable(f"the keys cannot be written: {error.strerror}", place=str(folder)) from error

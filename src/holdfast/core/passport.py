@@ -16,7 +16,7 @@ import msgspec
 
 from holdfast.core.artifact import Digest, Kind, digest_bytes, from_base64, parse_digest
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.evidence import Evidence
+from holdfast.core.evidence import Evidence, Outcome
 from holdfast.core.ledger import (
     GENESIS,
     Checkpoint,
@@ -85,6 +85,13 @@ class Node:
     unfinished: tuple[str, ...]  # controls that were started and never filed anything
     authorizations: tuple[Verified[Authorization], ...]
     revoked: str  # the reason, empty when not revoked
+
+
+def current(node: Node, control: str) -> tuple[Filed, ...]:
+    """Return what counts of a control's evidence: all but failures that a later result has superseded."""
+    filed = [item for item in node.filed if item.evidence.control == control]
+    last_good = max((i for i, item in enumerate(filed) if item.evidence.outcome is not Outcome.FAILED), default=-1)
+    return tuple(item for i, item in enumerate(filed) if item.evidence.outcome is not Outcome.FAILED or i > last_good)
 
 
 _MAKER: Final = object()

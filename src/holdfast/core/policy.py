@@ -1,32 +1,46 @@
 """Policies: versioned rules that turn all verified evidence into a permit, or into a denial with reasons in words.
 
 Pure, and monotone by construction: a rule can only ask for evidence and bound it, a CEL expression can only forbid, so
-adding bad news never turns a denial into a permit. An empty policy, a missing, stale, failed or unreadable condition
-denies. Bounds of intervals are compared, so that a small sample cannot pass by luck.
+adding bad news never turns a denial into a permit. A waiver is not news: it is persons' word that covers one rule for
+one release until a date, and under the same waivers bad news still only denies. An empty policy, a missing, stale,
+failed or unreadable condition denies. Bounds of intervals are compared, so that a small sample cannot pass by luck.
 """
 
-import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
-from holdfast.core.artifact import Digest, Kind, digest_bytes
-from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.evidence import SEVERITIES, Evidence, Measure, Outcome, Severity
+from holdfast.core.approval import Approvals, Seated, Waivers, seat, seconds, waived
+from holdfast.core.artifact import Digest, Kind
+from holdfast.core.errors import NotVerified
+from holdfast.core.evidence import SEVERITIES, Evidence, Measure, Outcome
 from holdfast.core.ledger import Heads
-from holdfast.core.passport import Dossier, Filed, Node
-from holdfast.core.prohibition import Forbid, check_forbid, objections
-from holdfast.core.trust import Trust
+from holdfast.core.passport import Dossier, Filed, Node, current
+from holdfast.core.prohibition import objections
+from holdfast.core.rules import MAX_POLICY, STRICTEST, TIER, Policy, Rule, parse_policy
 
-MAX_POLICY: Final = 256 * 1024  # bytes
+__all__ = [
+    "MAX_POLICY",
+    "MAX_SKEW",
+    "Action",
+    "Approvals",
+    "Denial",
+    "Permit",
+    "Policy",
+    "Reason",
+    "Request",
+    "Rule",
+    "Waivers",
+    "current",
+    "decide",
+    "parse_policy",
+    "seated",
+    "seconds",
+]
+
 MAX_SKEW: Final = timedelta(minutes=1)  # how far the ledger's clock may be ahead of the one that decides
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Action(StrEnum):
@@ -35,41 +49,6 @@ class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     SERVE = "serve"
-
-
-class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many distinct persons must have approved, in which role."""
-
-    role: str
-    count: int = 1
-
-
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One condition on every artifact of one kind in the closure."""
-
-    id: str
-    because: str
-    on: Kind = Kind.RELEASE
-    control: str | None = None
-    measure: str | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    none_of: tuple[Severity, ...] = ()
-    fresh_within: str | None = None
-    signed_by: str | None = None
-    approved_by: Approvals | None = None
-    not_applicable_if: str | None = None  # "key=value" of the signed project's facts that justifies not-applicable
-
-
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A versioned set of rules; see `docs/reference/policy.md`."""
-
-    name: str
-    version: int
-    permit_lasts: str
-    derivation: dict[Kind, tuple[Kind, ...]]
-    rule: tuple[Rule, ...]
-    forbid: tuple[Forbid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +77,7 @@ class Permit:
     issued: datetime
     expires: datetime
     nonce: str
+    waived: tuple[str, ...] = ()  # the rules that did not hold, and that persons have waived for this subject
     maker: InitVar[object]
 
     def __post_init__(self, maker: object) -> None:
@@ -142,68 +122,6 @@ class Denial:
     reasons: tuple[Reason, ...]
 
 
-def parse_policy(text: bytes) -> tuple[Policy, Digest]:
-    """Return the policy in a TOML document, and the document's digest.
-
-    Raises:
-        InvalidInput: Unknown keys, a rule without a condition, a duplicate id, a malformed duration or expression.
-    """
-    digest = digest_bytes(text)
-    if len(text) > MAX_POLICY:
-        raise InvalidInput(f"a policy of {len(text)} bytes", expected=f"at most {MAX_POLICY}")
-    try:
-        policy = msgspec.toml.decode(text, type=Policy)
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML, not a policy
-        raise InvalidInput(f"the policy cannot be read: {error}", place="policy") from error
-    seconds(policy.permit_lasts)
-    ids = [rule.id for rule in policy.rule] + [forbid.id for forbid in policy.forbid]
-    if len(set(ids)) != len(ids):
-        raise InvalidInput("two rules share an id", place=f"policy {policy.name}", expected="distinct ids")
-    for rule in policy.rule:
-        _check_rule(rule)
-    for forbid in policy.forbid:
-        check_forbid(forbid)
-    return policy, digest
-
-
-def seconds(text: str) -> int:
-    """Return a duration such as `30d` in seconds.
-
-    >>> seconds("15m")
-    900
-
-    Raises:
-        InvalidInput: It is not a positive whole number and one of s, m, h, d.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise InvalidInput(f"{text!r} is not a duration", expected="for example 90s, 15m, 12h or 30d")
-    return int(found[1]) * _UNITS[found[2]]
-
-
-def _check_rule(rule: Rule) -> None:
-    place = f"rule {rule.id}"
-    bounds = rule.at_least is not None or rule.at_most is not None
-    if bounds != (rule.measure is not None):
-        raise InvalidInput("a bound needs a measure and a measure a bound", place=place)
-    if not all(math.isfinite(bound) for bound in (rule.at_least, rule.at_most) if bound is not None):
-        raise InvalidInput("a bound that is no number", place=place, expected="not inf or nan, which bound nothing")
-    if rule.control is None and (bounds or rule.none_of or rule.fresh_within or rule.signed_by):
-        raise InvalidInput("a condition on evidence names no control", place=place, expected="control = …")
-    if rule.control is None and rule.approved_by is None:  # empty means no
-        raise InvalidInput("the rule demands nothing", place=place, expected="a control or approved_by")
-    if rule.control is not None and not (bounds or rule.none_of or rule.fresh_within or rule.signed_by):
-        raise InvalidInput(
-            "the rule bounds nothing", place=place, expected="at_least, at_most, none_of, fresh_within or signed_by"
-        )
-    if rule.fresh_within is not None:
-        seconds(rule.fresh_within)
-    if rule.not_applicable_if is not None and "=" not in rule.not_applicable_if:
-        raise InvalidInput("not_applicable_if is not key=value", place=place)
-    if rule.approved_by is not None and rule.approved_by.count < 1:
-        raise InvalidInput("an approval by nobody", place=place, expected="count of at least 1")
-
-
 def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -> Permit | Denial:
     """Decide whether an action on the dossier's subject is allowed.
 
@@ -211,7 +129,7 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
     2. The policy is not empty, and the subject is a release.
     3. No node of the closure is revoked.
     4. Each node has the parents its kind must have, and no unfinished run.
-    5. Each rule holds on every node of its kind, of which there is at least one.
+    5. Each rule holds on every node of its kind, of which there is at least one, or persons have waived it.
     6. No prohibition applies.
 
     Only then a permit, which expires with the first thing it rests on.
@@ -224,13 +142,25 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
     """
     reasons = [*_preconditions(policy, digest, dossier, request), *_closure(policy, dossier)]
     expires = [request.now + timedelta(seconds=seconds(policy.permit_lasts)), dossier.trust.expires]
+    seats = seated(policy, dossier, request.now)
+    covered: list[str] = []
     for rule in policy.rule:  # 5.
         nodes = [node for node in dossier.nodes.values() if node.kind is rule.on]
         if not nodes:
             reasons.append(_because(rule, dossier.subject, f"nothing of kind {rule.on} is in the closure"))
-        for node in nodes:
-            reasons += (_because(rule, node.digest, words) for words in _broken(rule, node, dossier, request))
-            expires += _deadlines(rule, node, dossier.trust, request)
+        broken = [
+            _because(rule, node.digest, words)
+            for node in nodes
+            for words in (*_broken(rule, node, dossier, request), *seats[node.digest].lacking.get(rule.id, ()))
+        ]
+        until = waived(policy.waivers, rule.id, dossier, request.now) if broken and rule.waivable else None
+        if until is not None:
+            covered.append(rule.id)
+            expires.append(until)
+            continue
+        reasons += broken
+        expires += [end for node in nodes for end in _deadlines(rule, node, request)]
+    expires += [found.until for found in seats.values() if found.until is not None]
     reasons += (  # 6.
         Reason(rule=rule, subject=dossier.subject, words=words) for rule, words in objections(policy.forbid, dossier)
     )
@@ -250,6 +180,7 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
         issued=request.now,
         expires=min(expires),
         nonce=request.nonce,
+        waived=tuple(covered),
         maker=_MAKER,
     )
 
@@ -269,9 +200,35 @@ def _preconditions(policy: Policy, digest: Digest, dossier: Dossier, request: Re
         yield Reason(
             rule="empty", subject=digest, words="the policy holds no rule, or no derivation, and so allows nothing"
         )
+    if policy.environments and request.environment not in policy.environments:
+        words = f"the policy {policy.name} decides about {' and '.join(policy.environments)}, not {request.environment}"
+        yield Reason(rule="environment", subject=digest, words=words)
+    yield from _too_lax(policy, dossier)
     kind = dossier.nodes[dossier.subject].kind
     if kind is not Kind.RELEASE:  # else a model could borrow the approvals of a release that it derives from
         yield Reason(rule="subject", subject=dossier.subject, words=f"only a release can be permitted, not a {kind}")
+
+
+def _too_lax(policy: Policy, dossier: Dossier) -> Iterator[Reason]:
+    """Yield each project that must be controlled more strictly than this policy does, or whose tier nobody stated."""
+    if policy.covers >= STRICTEST:
+        return
+    asked = any(rule.control == TIER for rule in policy.rule)  # then the rule says so, where none was decided
+    for node in dossier.nodes.values():
+        if node.kind is not Kind.PROJECT:
+            continue
+        tiers = [
+            measure.high for item in current(node, TIER) for measure in item.evidence.measures if measure.name == "tier"
+        ]
+        if not tiers and not asked:
+            words = "no control tier is on record, so the strictest policy must decide"
+            yield Reason(rule="tier", subject=node.digest, words=words)
+        if max(tiers, default=0) > policy.covers:
+            words = (
+                f"the project's control tier is {max(tiers):g}, and the policy {policy.name} is strict enough for tier "
+                f"{policy.covers} at most; name a stricter one under [gates]"
+            )
+            yield Reason(rule="tier", subject=node.digest, words=words)
 
 
 def _closure(policy: Policy, dossier: Dossier) -> Iterator[Reason]:
@@ -290,16 +247,7 @@ def _closure(policy: Policy, dossier: Dossier) -> Iterator[Reason]:
             yield Reason(rule="completeness", subject=node.digest, words=words)
 
 
-def current(node: Node, control: str) -> tuple[Filed, ...]:
-    """Return what counts of a control's evidence: all but failures that a later result has superseded."""
-    filed = [item for item in node.filed if item.evidence.control == control]
-    last_good = max((i for i, item in enumerate(filed) if item.evidence.outcome is not Outcome.FAILED), default=-1)
-    return tuple(item for i, item in enumerate(filed) if item.evidence.outcome is not Outcome.FAILED or i > last_good)
-
-
 def _broken(rule: Rule, node: Node, dossier: Dossier, request: Request) -> Iterator[str]:
-    if rule.approved_by is not None:
-        yield from _unapproved(rule.approved_by, node, dossier.trust, request.now)
     if rule.control is None:
         return
     filed = current(node, rule.control)
@@ -387,35 +335,18 @@ def _stated(project: Node, key: str) -> set[str]:
     }
 
 
-def _unapproved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> Iterator[str]:
-    rejected = {word.value.person for word in node.authorizations if word.value.action == "reject"}  # in any role
-    approved = _approved(wanted, node, trust, now)
-    if rejected:  # bad news counts, whoever else approved
-        yield f"{', '.join(sorted(rejected))} rejected it"
-    if len(approved) < wanted.count:
-        yield f"{len(approved)} of {wanted.count} approvals by {wanted.role}"
-
-
-def _approved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> list[datetime]:
-    """Return until when each person's approval in the wanted role lasts, longest first; a person counts once.
-
-    The role is one that the root keys have granted, never one that the person claims.
-    """
-    until: dict[str, datetime] = {}
-    for word in (verified.value for verified in node.authorizations):
-        if word.action == "approve" and word.role == wanted.role and now < word.until:
-            granted = trust.granted(word.person, word.role, now)
-            if granted is not None:
-                until[word.person] = max(min(word.until, granted), until.get(word.person, now))
-    return sorted(until.values(), reverse=True)
-
-
-def _deadlines(rule: Rule, node: Node, trust: Trust, request: Request) -> list[datetime]:
-    """Return when what the rule rests on ends: the last approval that is needed, and the age of the newest result."""
-    found: list[datetime] = []
-    if rule.approved_by is not None:
-        found += _approved(rule.approved_by, node, trust, request.now)[: rule.approved_by.count][-1:]
-    if rule.fresh_within is not None and rule.control is not None and request.action is not Action.ROLLBACK:
-        filed = current(node, rule.control)
-        found += [_renewed(filed) + timedelta(seconds=seconds(rule.fresh_within))] if filed else []
+def seated(policy: Policy, dossier: Dossier, now: datetime) -> dict[Digest, Seated]:
+    """Return whose approvals count on each artifact, over all rules at once: a person takes one seat."""
+    found = {}
+    for node in dossier.nodes.values():
+        asked = [(rule.id, rule.approved_by) for rule in policy.rule if rule.on is node.kind and rule.approved_by]
+        found[node.digest] = seat(asked, node, dossier, now)
     return found
+
+
+def _deadlines(rule: Rule, node: Node, request: Request) -> list[datetime]:
+    """Return when what the rule measures is too old: counted from the newest result."""
+    if rule.fresh_within is None or rule.control is None or request.action is Action.ROLLBACK:
+        return []
+    filed = current(node, rule.control)
+    return [_renewed(filed) + timedelta(seconds=seconds(rule.fresh_within))] if filed else []

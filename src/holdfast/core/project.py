@@ -78,6 +78,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How the model is made."""
 
     recipe: str  # file.py:function
+    authors: tuple[Text, ...] = ()  # who wrote it, where no history of the folder says so: "Name <address>"
     positive: Text  # the label value whose probability is the score
     seed: Seed = 0
     test_share: Part = 0.25
@@ -119,6 +120,19 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     alpha: Part = 0.02  # chance of a false rollback under continuous checking
 
 
+class Tests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The project's own tests: files of plain `test_…` functions, run confined before a release is let out."""
+
+    unit: tuple[Text, ...] = ()
+    integration: tuple[Text, ...] = ()  # each may take the folder of the release
+
+
+class Respond(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What people read when something is wrong."""
+
+    runbooks: tuple[Text, ...] = ()  # files of the project, in Markdown
+
+
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of `holdfast.toml`."""
 
@@ -131,6 +145,8 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     serving: Serving = Serving()
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
+    tests: Tests = Tests()
+    respond: Respond = Respond()
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
         """Return the declared columns of one use, in order."""

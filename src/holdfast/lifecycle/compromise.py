@@ -21,7 +21,7 @@ from holdfast.core.restatement import RESTATED, signed_by, void
 from holdfast.core.seal import EVIDENCE, open_envelope, seal_payload, unseal
 from holdfast.core.succession import successor
 from holdfast.core.trust import Trust, TrustedKey, raw_ed25519
-from holdfast.lifecycle.inputs import read_given
+from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
@@ -38,7 +38,6 @@ NAMES_ENVELOPES: Final = {FILED: "envelope", AUTHORIZED: "envelope", DRAINED: "e
 
 LISTED: Final = 200  # entries named in the record of a compromise; all of them are counted
 VALID_FOR: Final = timedelta(days=365)  # of the successor
-MAX_REASON: Final = 500  # characters
 
 
 def envelopes_of(entry: Entry) -> tuple[str, ...]:
@@ -148,7 +147,7 @@ def compromise(
         Conflict: It is revoked already.
         Refused: More root holders must sign; see `trusting.change`.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     moment = _moment(since, plant.clock.now())
     with plant.ledger.lease("trust"):
@@ -253,7 +252,7 @@ def resign(plant: Plant, *, keyid: str, reason: str, checkpoint: Path | None = N
         Refused: No checkpoint from before the compromise is known.
         NotFound: The role has no key here that could state anything.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     trust = plant.trust
     key = next(each for each in trust.keys if each.keyid == known_key(trust, keyid))
@@ -375,9 +374,3 @@ def _moment(text: str | None, now: datetime) -> datetime:
     if moment.tzinfo is None or moment > now:
         raise InvalidInput("the moment has no zone, or is to come", place="--since", expected="a moment with its zone")
     return moment
-
-
-def _check_reason(reason: str) -> None:
-    if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
-        expected = f"a sentence of up to {MAX_REASON} printable characters"
-        raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)

@@ -11,11 +11,12 @@ from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Tier
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Signer, Tier
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
+from holdfast.serve.state import Runtime
 
 T = TypeVar("T")
 
@@ -81,6 +82,8 @@ class Plant:
     rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
+    runtime: Callable[[], Runtime]  # loads verified model bytes for a rehearsal, as a gateway does
+    open_person: Callable[[Path], Signer]  # a person's own key, in a folder that the person brings along
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]

@@ -37,8 +37,12 @@ MAX_DAYS: Final = 366  # of an API key: one that never expires is never looked a
 KEY_BYTES: Final = 32  # of entropy in an API key: guessing is hopeless, so a fast keyed hash may store it
 
 
-def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bool = False) -> Reply:
+def promote(
+    plant: Plant, *, release: str | None = None, reason: str, canary: bool = False, no_approve: bool = False
+) -> Reply:
     """Approve a release with the owner's key and, if the policy permits, put it into production.
+
+    With `no_approve` it only decides: by the approvals that are on record.
 
     Raises:
         PolicyDenied: With every reason in words; the denial is on record.
@@ -47,11 +51,12 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
     check_reason(reason)
     plant.unlock()
     project = current_project(plant)
-    subject = _resolve(plant, project, release)
+    subject = resolve_release(plant, project, release)
     with plant.ledger.lease("route"):
         now = standing(plant, project)
         after = _entering(plant, now, subject) if canary else promoted(now, subject)
-        _authorize(plant, project, subject, "approve", reason)
+        if not no_approve:
+            _authorize(plant, project, subject, "approve", reason)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
@@ -228,8 +233,12 @@ def newest_release(plant: Plant, project: Project) -> str | None:
     return None
 
 
-def _resolve(plant: Plant, project: Project, release: str | None) -> Digest:
-    """Return the release that was meant: the newest, or the only one whose digest begins as given."""
+def resolve_release(plant: Plant, project: Project, release: str | None) -> Digest:
+    """Return the release that was meant: the newest, or the only one whose digest begins as given.
+
+    Raises:
+        NotFound: None has been made yet, or none or several begin so.
+    """
     if release is None:
         newest = newest_release(plant, project)
         if newest is None:

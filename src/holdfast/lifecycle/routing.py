@@ -19,6 +19,7 @@ from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide
 from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
+from holdfast.lifecycle.decisions import denial_drafts, recorded_permit
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import (
@@ -134,9 +135,12 @@ def rules_of(plant: Plant, release: str) -> Rules:
 
 def judge(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> Permit | Denial:
     """Decide about an action on a release; nothing is recorded."""
+    return decide(rules.policy, rules.digest, dossier, _request(plant, action))
+
+
+def _request(plant: Plant, action: Action) -> Request:
     nonce = plant.entropy.token(16).hex()
-    request = Request(action=action, environment=ENVIRONMENT, now=plant.clock.now(), nonce=nonce)
-    return decide(rules.policy, rules.digest, dossier, request)
+    return Request(action=action, environment=ENVIRONMENT, now=plant.clock.now(), nonce=nonce)
 
 
 def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> Permit:
@@ -145,14 +149,13 @@ def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> 
     Raises:
         PolicyDenied: With every reason; the denial is on record.
     """
-    match judge(plant, rules, dossier, action):
+    request = _request(plant, action)
+    match decide(rules.policy, rules.digest, dossier, request):
         case Permit() as permit:
             return permit
         case Denial() as denial:
             subject = denial.subject
-            reasons = [{"rule": each.rule, "subject": each.subject, "words": each.words} for each in denial.reasons]
-            body = {"action": action, "policy": denial.policy, "reasons": reasons}
-            plant.ledger.append([Draft(kind="decision.denied", actor="registry", stream=subject, body=body)])
+            plant.ledger.append(denial_drafts(plant, denial, dossier, request, rules.text))
             words = tuple(str(reason) for reason in denial.reasons)
             said = f"policy {rules.policy.name} does not let release {short(subject)} into {ENVIRONMENT}"
             raise PolicyDenied(said, reasons=words, place=subject)
@@ -166,6 +169,7 @@ class Drawn:
     table: RouteTable
     rules: Rules
     permit: Permit | None  # for the one release that did not answer before
+    permits: tuple[Permit, ...]  # every one that the table rests on
     heads: Heads
     passports: tuple[bytes, ...]
 
@@ -204,13 +208,22 @@ def draw(
     if subject:  # 1.
         entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
         permit = permit_for(plant, entering, cases[subject].dossier, action)
-    expires = []
+    serving = []
     for case in cases.values():  # 2.
-        expires.append(permit_for(plant, rules, case.dossier, Action.SERVE).expires)
+        serving.append(permit_for(plant, rules, case.dossier, Action.SERVE))
         heads |= case.heads
+    expires = [each.expires for each in serving]
     passports = {release: case.passport for release, case in cases.items()}
     table = _table(plant, project, after, rules, passports, expires)  # 3.
-    return Drawn(after=after, table=table, rules=rules, permit=permit, heads=heads, passports=tuple(passports.values()))
+    return Drawn(
+        after=after,
+        table=table,
+        rules=rules,
+        permit=permit,
+        permits=(*([permit] if permit else []), *serving),
+        heads=heads,
+        passports=tuple(passports.values()),
+    )
 
 
 def _checked_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
@@ -314,13 +327,18 @@ def commit(plant: Plant, project: Project, drawn: Drawn, *, because: tuple[Draft
     body: dict[str, Any] = {
         "standing": msgspec.to_builtins(after),
         "table": plant.seal(drawn.table, ROUTES, "registry"),
-        "permit": {"nonce": permit.nonce, "expires": permit.expires.isoformat()} if permit else None,
+        "permit": _permitted(permit) if permit else None,
+        "decisions": [recorded_permit(plant, each) for each in drawn.permits],
         "pointer": {"name": stream, "digest": after.baseline},
     }
     routed = Draft(kind=ROUTED, actor="registry", stream=stream, body=body)
     plant.ledger.append([*because, routed], expect=drawn.heads, consume_nonce=permit.nonce if permit else None)
     settle(plant, project)
     return drawn.table
+
+
+def _permitted(permit: Permit) -> dict[str, Any]:
+    return {"nonce": permit.nonce, "expires": permit.expires.isoformat(), "waived": list(permit.waived)}
 
 
 def renew(plant: Plant, project: Project) -> RouteTable | None:

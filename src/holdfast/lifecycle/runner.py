@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_json, parse_manifest
+from holdfast.core.authorship import AUTHORS
 from holdfast.core.control import Result
 from holdfast.core.errors import HoldfastError, NotFound, StageFailed, UsageError, in_words
 from holdfast.core.evidence import MAX_REASON, Evidence, MadeWith, Outcome, failed
@@ -22,6 +23,8 @@ from holdfast.core.ports import Sandbox, Workspace
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, claimed
 from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
+from holdfast.lifecycle.authorship import record_authorship
+from holdfast.lifecycle.carrying import filed
 from holdfast.lifecycle.inputs import ARTIFACTS_KEY, rows_key, take_in
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
@@ -69,6 +72,8 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
         for stage in STAGES[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
+        written = record_authorship(plant, project, held)
+        rows += [("train", written.control, written.outcome, _authors(written), "0")] if written else []
         shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
 
@@ -201,24 +206,17 @@ def _drafts(
         parents = tuple(known[kind] for kind in DERIVES[artifact.kind])
         recording = plant.recording(artifact, parents, stage.name)
         drafts += [recording] if recording else []
-    filed = [_filed(plant, item, begun["run"]) for item in evidence]
+    left = [filed(plant, item, begun["run"]) for item in evidence]
     made = [{"kind": item.kind, "digest": item.digest, "size": item.size} for item in done.result.artifacts]
     end = {
         "stage": stage.name,
         "run": begun["run"],
         "key": begun["key"],
         "artifacts": made,
-        "evidence": [draft.body["envelope"] for draft in filed],
+        "evidence": [draft.body["envelope"] for draft in left],
         "clean": not any(item.outcome is Outcome.FAILED for item in evidence),
     }
-    return [*drafts, *filed, *done.drafts, _draft("stage.finished", stage.name, stream, end)]
-
-
-def _filed(plant: Plant, item: Evidence, run: str) -> Draft:
-    """Seal evidence with its stage's key, and return the entry that files it."""
-    envelope = plant.seal(item, EVIDENCE, item.stage)
-    body = {"control": item.control, "run": f"{run}/{item.control}", "envelope": envelope, "outcome": item.outcome}
-    return Draft(kind=FILED, actor=item.stage, stream=item.subject, body=body)
+    return [*drafts, *left, *done.drafts, _draft("stage.finished", stage.name, stream, end)]
 
 
 def _draft(kind: str, stage: str, stream: str, body: dict[str, Any]) -> Draft:
@@ -250,7 +248,7 @@ def _failure(plant: Plant, stream: str, begun: dict[str, Any], reason: str) -> l
         return drafts
     made_with = MadeWith(code=plant.code, configuration="")
     items = [failed(control, begun["subject"], Kind(begun["kind"]), made_with, words) for control in begun["controls"]]
-    return [*drafts, *(_filed(plant, item, begun["run"]) for item in items)]
+    return [*drafts, *(filed(plant, item, begun["run"]) for item in items)]
 
 
 def _finished(plant: Plant, stage: Stage, stream: str, key: Digest, held: dict[Kind, Artifact]) -> Entry | None:
@@ -312,6 +310,10 @@ def _summary(evidence: tuple[Evidence, ...]) -> str:
 def _row(stage: Stage, item: Evidence) -> tuple[str, ...]:
     shown = [str(measure) for measure in (*item.measures, *item.timings)[:3]]
     return (stage.name, item.control, item.outcome, "; ".join(shown) or item.reason[:80], str(len(item.findings)))
+
+
+def _authors(written: Evidence) -> str:
+    return f"{written.facts['source']}: {written.facts[AUTHORS]}" if AUTHORS in written.facts else written.reason
 
 
 def _reply(project: Project, held: dict[Kind, Artifact], rows: list[tuple[str, ...]]) -> Reply:

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes
+from holdfast.core.artifact import Artifact, Digest, Kind, canonical, digest_bytes
+from holdfast.core.authorship import AUTHORS, AUTHORSHIP, KNOWN
 from holdfast.core.evidence import Evidence, Finding, MadeWith, Measure, Outcome, exactly
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import (
@@ -33,6 +34,7 @@ from holdfast.testing.clock import SettableClock
 from holdfast.testing.memory import MemoryBlobs, MemoryLedger, MemorySigner
 
 ORIGIN: Final = "chronicle.example"
+AUTHOR: Final = "Mallory Maker <mallory@example.org>"  # who wrote the training code of a fulfilled release
 MADE_WITH: Final = MadeWith(code=digest_bytes(b"code"), configuration=digest_bytes(b"configuration"))
 
 
@@ -112,19 +114,27 @@ class Chronicle:
         *,
         role: str = "owner",
         lasts: timedelta = timedelta(days=30),
+        rule: str = "",
+        signer: str | None = None,
     ) -> Digest:
-        """Put a person's signed word on record and return its envelope's digest."""
+        """Put a person's signed word on record, return its envelope's digest; `signer` names another of their keys."""
         word = Authorization(
             person=person,
             role=role,
             action=action,
             subject=subject.digest,
+            rule=rule,
             until=self.clock.now() + lasts,
             reason="it was looked at",
         )
-        envelope = self.blobs.put(seal(word, AUTHORIZATION, [self.signers[person]]))
+        envelope = self.blobs.put(seal(word, AUTHORIZATION, [self.signers[signer or person]]))
         self.write(AUTHORIZED, subject.digest, {"envelope": envelope})
         return envelope
+
+    def wrote(self, model: Artifact, *authors: str, known: float = 1.0) -> Digest:
+        """Put on record who wrote the code that made a model."""
+        facts = {AUTHORS: canonical(list(authors)).decode()}
+        return self.file(measured(AUTHORSHIP, model, exactly(KNOWN, known), exactly("uncommitted", 0), facts=facts))
 
     def revoke(self, artifact: Artifact, reason: str = "it was poisoned") -> None:
         """Put on record that an artifact may no longer be used."""
@@ -147,11 +157,17 @@ class Chronicle:
         return open_passport(self.passport(subject), self.trust, origin=ORIGIN)
 
     def decide(
-        self, policy: bytes, subject: Artifact, *, action: Action = Action.PROMOTE, now: datetime | None = None
+        self,
+        policy: bytes,
+        subject: Artifact,
+        *,
+        action: Action = Action.PROMOTE,
+        now: datetime | None = None,
+        environment: str = "production",
     ) -> Permit | Denial:
         """Decide about an artifact over everything on record."""
         rules, digest = parse_policy(policy)
-        request = Request(action=action, environment="production", now=now or self.clock.now(), nonce="nonce")
+        request = Request(action=action, environment=environment, now=now or self.clock.now(), nonce="nonce")
         return decide(rules, digest, self.dossier(subject), request)
 
     def distrust(self, *keyids: str) -> None:
@@ -159,28 +175,33 @@ class Chronicle:
         self.trust = msgspec.structs.replace(self.trust, revoked=(*self.trust.revoked, *keyids))
 
 
-def fulfil(chronicle: Chronicle, policy: bytes, *, but: Iterable[str] = ()) -> dict[Kind, Artifact]:
+def fulfil(
+    chronicle: Chronicle, policy: bytes, *, but: Iterable[str] = (), approved: bool = True
+) -> dict[Kind, Artifact]:
     """Put on record a release, all it derives from, and the least evidence that meets every rule; return the artifacts.
 
     Args:
         chronicle: Where to write; its persons approve.
         policy: The policy's document.
         but: Controls that leave nothing.
+        approved: Whether the persons approve.
     """
     rules, _ = parse_policy(policy)
     made: dict[Kind, Artifact] = {}
     _derive(chronicle, rules, Kind.RELEASE, made)
     controls = dict.fromkeys((rule.on, rule.control) for rule in rules.rule if rule.control is not None)
     for kind, control in controls:
-        if control in set(but):
+        if control in {*but, AUTHORSHIP}:  # that one names persons, below
             continue
         asked = [rule for rule in rules.rule if (rule.on, rule.control) == (kind, control)]
         chronicle.file(measured(control, made[kind], *_least(asked)))
-    persons = [name for name, signer in chronicle.signers.items() if signer.role == "person"]
+    if AUTHORSHIP not in but and Kind.MODEL in made:
+        chronicle.wrote(made[Kind.MODEL], AUTHOR)
+    persons = iter([name for name, signer in chronicle.signers.items() if signer.role == "person"])
     for rule in rules.rule:
-        if rule.approved_by is not None:
-            for person in persons[: rule.approved_by.count]:
-                chronicle.authorize(person, made[rule.on], role=rule.approved_by.role)
+        if rule.approved_by is not None and approved:
+            for _, person in zip(range(rule.approved_by.count), persons, strict=False):  # a person takes one seat
+                chronicle.authorize(person, made[rule.on], role=rule.approved_by.roles[0])
     return made
 
 

@@ -38,6 +38,7 @@ COMMANDS: Final = (
             Option(name="release", says="digest of the release; the newest if left out", argument=True),
             Option(name="reason", says="why, in a sentence that stays on record", required=True),
             Option(name="canary", says="begin with a share of the traffic, and watch", kind="flag", default=False),
+            Option(name="no-approve", says="only decide, by the approvals on record", kind="flag", default=False),
         ),
     ),
     Command(
