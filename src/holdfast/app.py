@@ -221,12 +221,13 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     trusting = _Trusting(home, clock)
     trusting()
     published = PublishedFolder(home.published)
+    blobs = DiskBlobs(home.workspace / "blobs")
     ledger = _open_ledger(home, keys, card, clock)
     try:
         yield Plant(
             home=home,
             origin=card.name,
-            blobs=DiskBlobs(home.workspace / "blobs"),
+            blobs=blobs,
             ledger=ledger,
             keys=keys,
             unlock=lambda: _unlock(keys),
@@ -248,6 +249,10 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
+            storage=blobs,
+            archive=DiskBlobs(home.archive),
+            staged_blobs=DiskBlobs(home.staging / "blobs"),
+            stage=lambda files: _publish(home.staging, files),
         )
     finally:
         ledger.close()

@@ -9,7 +9,7 @@ from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Storage, Tier
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
@@ -37,6 +37,16 @@ class Home:
     def published(self) -> Path:
         """What the gateway reads."""
         return self.workspace / "published"
+
+    @property
+    def staging(self) -> Path:
+        """What a gateway of the staging environment reads."""
+        return self.workspace / "staging"
+
+    @property
+    def archive(self) -> Path:
+        """Blobs of releases that were archived."""
+        return self.workspace / "archive"
 
     @property
     def gateway(self) -> Path:
@@ -75,6 +85,10 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
+    storage: Storage  # the same blobs, for whoever collects garbage
+    archive: Blobs  # where blobs of archived releases lie
+    staged_blobs: Blobs  # the staging gateway's copies
+    stage: Callable[[Mapping[str, bytes]], None]  # as `publish`, into the staging gateway's folder
 
     @property
     def trust(self) -> Trust:

@@ -22,6 +22,7 @@ from holdfast.lifecycle.incidents import resolution
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
+from holdfast.lifecycle.registry_gates import file_gates
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import CREDENTIALS, Drawn, commit, current_project, draw, project_of, renew
 from holdfast.lifecycle.runner import project_stream
@@ -45,14 +46,15 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
         PolicyDenied: With every reason in words; the denial is on record.
         Conflict: A canary is going on already, or there is no release that one could return to.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     project = current_project(plant)
-    subject = _resolve(plant, project, release)
+    subject = resolve_release(plant, project, release)
     with plant.ledger.lease("route"):
         now = standing(plant, project)
         after = _entering(plant, now, subject) if canary else promoted(now, subject)
-        _authorize(plant, project, subject, "approve", reason)
+        authorize(plant, project, subject, "approve", reason)
+        file_gates(plant, project, subject)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
@@ -101,7 +103,7 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
     Raises:
         Conflict: Nothing is in production.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     project = current_project(plant)
     if model not in {None, project.project.name}:
@@ -110,7 +112,7 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
         now = standing(plant, project)
         if not now.baseline:
             raise Conflict("nothing is in production", remedy="Promote a release first.")
-        _authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
+        authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
         withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture=now.posture)
     says = f"Release {short(withdrawn)} is out of production; " + (
         f"{short(target)} answers again." if target else "nothing answers: there is no earlier release that may serve."
@@ -126,13 +128,14 @@ def withdraw(
     reason: str,
     posture: str,
     release: str = "",
+    because: tuple[Draft, ...] = (),
     attempts: int = ATTEMPTS,
 ) -> tuple[str, str]:
     """Take a release out of production; return the withdrawn release and the one that answers instead.
 
     The one that answers instead is decided upon anew, under the rollback's rules. One that may not serve any more is
     passed over for the one before it; where none is left, nothing answers. So a rollback never fails because of what it
-    would go back to.
+    would go back to. What it is `because` of is appended with it, all or nothing.
 
     Raises:
         Conflict: The release is not in production, or others wrote about it all the time.
@@ -144,12 +147,20 @@ def withdraw(
     gone = [digest for digest in now.releases if digest not in drawn.after.releases]
     why = [Draft(kind="release.returned", actor=actor, stream=digest, body={"reason": reason}) for digest in gone]
     try:
-        commit(plant, project, drawn, because=tuple(why))
+        commit(plant, project, drawn, because=(*because, *why))
     except Conflict:  # a run files evidence just now; what is wrong must go all the same
         if attempts == 1:
             raise
+        again = attempts - 1
         return withdraw(
-            plant, project, actor=actor, reason=reason, posture=posture, release=withdrawn, attempts=attempts - 1
+            plant,
+            project,
+            actor=actor,
+            reason=reason,
+            posture=posture,
+            release=withdrawn,
+            because=because,
+            attempts=again,
         )
     return withdrawn, drawn.after.baseline
 
@@ -229,8 +240,12 @@ def newest_release(plant: Plant, project: Project) -> str | None:
     return None
 
 
-def _resolve(plant: Plant, project: Project, release: str | None) -> Digest:
-    """Return the release that was meant: the newest, or the only one whose digest begins as given."""
+def resolve_release(plant: Plant, project: Project, release: str | None) -> Digest:
+    """Return the release that was meant: the newest, or the only one whose digest begins as given.
+
+    Raises:
+        NotFound: There is none, or more than one begins so.
+    """
     if release is None:
         newest = newest_release(plant, project)
         if newest is None:
@@ -249,13 +264,18 @@ def _resolve(plant: Plant, project: Project, release: str | None) -> Digest:
     return Digest(made.pop())
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Check that a reason can stay on record.
+
+    Raises:
+        InvalidInput: It is empty, too long, or more than one line.
+    """
     if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
         expected = f"a sentence of up to {MAX_REASON} printable characters"
         raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)
 
 
-def _authorize(
+def authorize(
     plant: Plant, project: Project, subject: Digest, action: Literal["approve", "rollback"], reason: str
 ) -> None:
     """Put the owner's signed word on record."""

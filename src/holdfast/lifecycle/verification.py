@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Kind, parse_manifest
-from holdfast.core.errors import HoldfastError, NotVerified, Unavailable
+from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, TELEMETRY, Predicate, unseal
@@ -26,15 +26,18 @@ from holdfast.lifecycle.publishing import (
     standing,
     table_of,
 )
+from holdfast.lifecycle.registry_retention import absent
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.traffic import MEASURED
+from holdfast.registry.record import STAGED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {
     FILED: EVIDENCE,
     MEASURED: EVIDENCE,
     AUTHORIZED: AUTHORIZATION,
     ROUTED: ROUTES,
+    STAGED: ROUTES,
     DRAINED: TELEMETRY,
 }
 """Kinds of entries that name sealed statements, and what those say."""
@@ -120,15 +123,28 @@ def _ledger_words(plant: Plant, outside: tuple[Checkpoint, ...]) -> str:
 def _artifact_words(plant: Plant) -> str:
     """Read every artifact that is on record, and each file of those that are folders."""
     count = 0
+    purged, archived = absent(plant)
     for entry in plant.ledger.entries():
-        if entry.kind == RECORDED:
-            document = plant.blobs.get(Digest(entry.stream))
+        if entry.kind != RECORDED or entry.stream in purged:
+            continue
+        document = (plant.archive if entry.stream in archived else plant.blobs).get(Digest(entry.stream))
+        count += 1
+        for file in parse_manifest(document).files if Kind(entry.body["kind"]) in FOLDERS else ():
+            _either(plant, Digest(file.digest), archived=entry.stream in archived)
             count += 1
-            if Kind(entry.body["kind"]) in FOLDERS:
-                for file in parse_manifest(document).files:
-                    plant.blobs.path(Digest(file.digest))
-                    count += 1
-    return f"{count} blobs have the bytes they were recorded with"
+    told = f", {len(archived)} artifacts lie in the archive" if archived else ""
+    told += f", {len(purged)} were purged and left a tombstone" if purged else ""
+    return f"{count} blobs have the bytes they were recorded with{told}"
+
+
+def _either(plant: Plant, digest: Digest, *, archived: bool) -> None:
+    """Verify a file of a folder; one of an archived folder may be here too, where another release shares it."""
+    try:
+        plant.blobs.path(digest)
+    except NotFound:
+        if not archived:
+            raise
+        plant.archive.path(digest)
 
 
 def _signature_words(plant: Plant) -> str:
@@ -148,7 +164,7 @@ def _signature_words(plant: Plant) -> str:
 def _envelopes(entry: Entry) -> list[str]:
     if entry.kind == MEASURED:
         return [item["envelope"] for item in entry.body["evidence"]]
-    return [entry.body["table" if entry.kind == ROUTED else "envelope"]]
+    return [entry.body["table" if entry.kind in {ROUTED, STAGED} else "envelope"]]
 
 
 def _published_words(plant: Plant) -> str:
