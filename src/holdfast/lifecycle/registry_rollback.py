@@ -114,7 +114,7 @@ def _files(plant: Plant, release: Digest, project: Project, kind: str) -> dict[s
     if kind == "data":
         return {project.data.source: Digest(exact["source"])}
     if kind == "configuration":
-        return {"holdfast.toml": Digest(exact["project"])}
+        return {"holdfast.toml": Digest(exact["document"])}
     environment = Digest(exact["environment"])
     packages = json.loads(plant.blobs.get(environment))["packages"]
     pins = "".join(f"{name}=={version}\n" for name, version in sorted(packages.items()))

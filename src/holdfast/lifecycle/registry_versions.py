@@ -91,7 +91,7 @@ def _model(plant: Plant, exact: Evidence) -> dict[str, Any]:
 def _configuration(project: Project, exact: Evidence) -> dict[str, Any]:
     """Return the project but its data, which is a kind of its own."""
     said = msgspec.to_builtins(project)
-    return {"project": exact.facts["project"]} | {key: value for key, value in said.items() if key != "data"}
+    return {"document": exact.facts["project"]} | {key: value for key, value in said.items() if key != "data"}
 
 
 def _infrastructure(plant: Plant, exact: Evidence) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Record:
 
 
 class Opener:
-    """Opens the envelopes that entries name; each once, since neither they nor an entry's time ever change."""
+    """Opens the envelopes that entries name; what has verified once is remembered, since it can never change."""
 
     def __init__(self, blobs: Blobs, trust: Trust) -> None:
         """Read from these blobs, and believe this trust."""
@@ -106,10 +106,10 @@ class Opener:
         if place not in self._known:
             try:
                 found = unseal(self._blobs.get(Digest(named)), predicate, self._trust, at=entry.moment)
-                self._known[place] = found.value
             except (NotVerified, NotFound, InvalidInput):  # what does not verify proves nothing: it moves no state
-                self._known[place] = None
-        value: T | None = self._known[place]
+                return None
+            self._known[place] = found.value
+        value: T = self._known[place]
         return value
 
 

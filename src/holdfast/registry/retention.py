@@ -101,6 +101,8 @@ def kept(entries: Iterable[Entry], dead: Collection[str], read: Callable[[str], 
         waiting |= mentions(entry.document)
         if entry.kind in _LISTS:
             lists.add(str(entry.body[_LISTS[entry.kind]]))
+        if entry.stream in dead:  # what was said of it stays; what that names goes with it
+            lists |= {str(entry.body[key]) for key in ("envelope", "bundle") if key in entry.body}
     found = set[str]()
     while waiting:
         digest = waiting.pop()

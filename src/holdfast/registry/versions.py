@@ -15,7 +15,7 @@ PINNED: Final[Mapping[str, tuple[str, ...]]] = {
     "code": ("recipe",),
     "data": ("source", "dataset", "features", "split"),
     "model": ("model", "files"),
-    "configuration": ("project",),
+    "configuration": ("document",),
     "infrastructure": ("environment", "holdfast", "python"),
 }
 """What each kind must at least hold to be exact."""
