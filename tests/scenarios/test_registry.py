@@ -151,7 +151,9 @@ class TestStates:
         authorize(producing, project, second, "approve", "Race.")
         file_gates(producing, project, second)
         before = now(producing)
-        drawn = [draw(producing, project, promoted(before, second), subject=second, action=Action.PROMOTE) for _ in "ab"]
+        drawn = [
+            draw(producing, project, promoted(before, second), subject=second, action=Action.PROMOTE) for _ in "ab"
+        ]
         start, won, lost = threading.Barrier(2), list[int](), list[HoldfastError]()
 
         def race(number: int) -> None:
@@ -265,7 +267,7 @@ class TestImmutable:
             resolve(again, name="champion")
 
     def test_a_move_of_the_alias_that_nobody_signed_moves_nothing(self, aliased: tuple[Plant, Digest, Digest]) -> None:
-        """An entry written past the verbs, unsigned or with the word for another release, leaves the alias where it is."""
+        """An entry written past the verbs, unsigned or with the word for another release, leaves the alias alone."""
         plant, first, second = aliased
         signed = plant.ledger.stream("alias/champion")[-1].body["envelope"]
         for envelope in ("", signed):
@@ -346,7 +348,7 @@ class TestVersions:
     @pytest.mark.requirement("PROV-08", by="holdfast.lifecycle.registry_rollback:rollback")
     def test_each_kind_goes_back_to_a_named_release(self, producing: Plant, tmp_path: Path) -> None:
         """The model by a route, the other four as files from which a run makes the same model again."""
-        first, second = releases(producing)
+        first, _ = releases(producing)
         twin = tmp_path / "twin"
         for kind in ("code", "data", "configuration", "infrastructure"):
             rollback_to(producing, to=first, kind=kind, into=twin, reason="Back to what we knew.")
@@ -451,7 +453,7 @@ class TestRetention:
                 archive(plant, release=used, reason="It answers, or may be gone back to.")
 
     def test_a_purged_release_leaves_a_tombstone_and_nothing_of_its_own(self, third: tuple[Plant, Digest]) -> None:
-        """Retired, purged, collected: its bytes are gone, what others share is not, and the workspace still verifies."""
+        """Retired, purged, collected: its bytes are gone, what others share is not, and what is left verifies."""
         plant, release = third
         model, shared = model_file(plant, release), model_file(plant, releases(plant)[1])
         with pytest.raises(Conflict):

@@ -103,8 +103,8 @@ def check(plant: Plant, before: list[Entry], acknowledged: int, told: str) -> li
         whole(plant, record, told)
     settle(plant, project)
     now = standing(plant, project)
-    for release in now.releases:
-        assert record_of(plant, project.project.name, Digest(release)).state in {"production", "canary"}, told
+    for answering in now.releases:
+        assert record_of(plant, project.project.name, Digest(answering)).state in {"production", "canary"}, told
     return after
 
 

@@ -1,12 +1,13 @@
 """Aliases: names for releases, moved by a person's signed word and never by an edit.
 
-Decides which release a name means. `resolve` is what callers ask all day: as long as no stream that its answer rests on
-has moved, one indexed query says so; as soon as one has, everything is verified again before anything is answered.
+Decides which release a name means. `resolve` is what callers ask all day: as long as nothing was appended to a stream
+that its answer rests on, one or two indexed queries say so; as soon as something was, everything is verified again
+before anything is answered.
 """
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from holdfast.core.artifact import Digest, parse_digest
@@ -60,6 +61,7 @@ def pointed(name: str, entries: Iterable[Entry], opener: Opener) -> Digest | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
+    size: int  # of the ledger before the answer was verified
     heads: Heads
     trust: int
     answer: Digest
@@ -81,12 +83,16 @@ class Resolver:
             Refused: The release it means is quarantined, revoked, retired or purged.
             LedgerBroken: History does not fit its hashes.
         """
-        known, trust = self._known.get(name), self._trust()
-        if known is None or known.trust != trust.version or self._ledger.heads(list(known.heads)) != known.heads:
-            return self._anew(name, trust)
+        known, trust, size = self._known.get(name), self._trust(), self._ledger.size()
+        if known is None or known.trust != trust.version:
+            return self._anew(name, trust, size)
+        if known.size != size:  # something was said; was it about this?
+            if self._ledger.heads(list(known.heads)) != known.heads:
+                return self._anew(name, trust, size)
+            self._known[name] = replace(known, size=size)
         return known.answer
 
-    def _anew(self, name: str, trust: Trust) -> Digest:
+    def _anew(self, name: str, trust: Trust, size: int) -> Digest:
         """Verify everything that the answer rests on, and remember the heads of it as they were before."""
         self._known.pop(name, None)
         stream = alias_stream(name)
@@ -104,5 +110,5 @@ class Resolver:
             raise Refused(words, place=release, remedy="Point it to another release.")
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        self._known[name] = _Known(heads=heads, trust=trust.version, answer=release)
+        self._known[name] = _Known(size=size, heads=heads, trust=trust.version, answer=release)
         return release

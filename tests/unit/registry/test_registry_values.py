@@ -51,7 +51,9 @@ class TestLifecycle:
     def test_a_state_that_bars_is_left_by_a_word_only(self) -> None:
         """From quarantine one is cleared or ended; what is revoked or retired only ends; a tombstone stays."""
         exits = {
-            state: {signal for at, signal in LIFECYCLE.table if at is state and LIFECYCLE.step(at, signal)[0] is not state}
+            state: {
+                signal for at, signal in LIFECYCLE.table if at is state and LIFECYCLE.step(at, signal)[0] is not state
+            }
             for state in BARRED
         }
         assert exits == {
