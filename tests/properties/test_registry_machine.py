@@ -272,6 +272,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if record.state in BARRED - {State.REVOKED}:
             assert record.reason
         assert self._never_left(record)
+        self._unheld_when_purged(record, entries)
         if COUNTED["transitions"] % 10 == 0:  # a function of the history and of nothing remembered
             assert fold(self.release.digest, entries, Opener(self.world.blobs, self.world.trust)) == record
         self.before = record
@@ -280,6 +281,15 @@ class RegistryMachine(RuleBasedStateMachine):
         """A purged or revoked release stays so, whatever is written after."""
         ends = {State.PURGED: {State.PURGED}, State.REVOKED: {State.REVOKED, State.RETIRED, State.PURGED}}
         return self.before is None or record.state in ends.get(self.before.state, set(State))
+
+    def _unheld_when_purged(self, record: Record, entries: list[Entry]) -> None:
+        """What is under legal hold is not purged: every hold before the tombstone was lifted by a signed word."""
+        for moved in record.trail:
+            if moved.state is State.PURGED:
+                before = [entry for entry in entries if entry.position < moved.position]
+                held = max((entry.position for entry in before if entry.kind == HELD), default=-1)
+                lifted = max((e.position for e in before if e.kind == UNHELD and self._good_word(e)), default=-1)
+                assert held <= lifted
 
     def _proved_at(self, position: int) -> None:
         """The oracle: look at the raw history before an entry into traffic, and find each proof with its signature."""
