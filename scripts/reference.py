@@ -19,10 +19,13 @@ from holdfast.lifecycle import COMMANDS, STAGES
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
 from holdfast.lifecycle.readiness import READINESS
+from holdfast.registry import LIFECYCLE
+from holdfast.registry.record import GATES
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
+STATES = ("<!-- states: made by scripts/reference.py -->", "<!-- /states -->")
 MADE = "<!-- made by scripts/reference.py; change the code, then run `make docs` -->"
 
 
@@ -83,6 +86,7 @@ def controls() -> Iterator[str]:
     about = {control: (stage.name, stage.about) for stage in STAGES for control in stage.leaves}
     for name, (stage, subject) in about.items():
         yield f"| {stage} | `{name}` | {subject} |"
+    yield f"| registry | `{GATES}` | release |"
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
     yield f"| run | `{AUTHORSHIP}` | model |"
     yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)
@@ -91,10 +95,19 @@ def controls() -> Iterator[str]:
     yield from (f"- `{kind.name}`" for kind in GUARDS)
 
 
+def registry() -> str:
+    """The page of the registry, with the diagram of its states as the table says it."""
+    text = (PAGES / "registry.md").read_text(encoding="utf-8")
+    head, opening, rest = text.partition(STATES[0])
+    _, closing, tail = rest.partition(STATES[1])
+    diagram = f"\n\n```mermaid\n{LIFECYCLE.diagram()}\n```\n\n"
+    return head + opening + diagram + closing + tail
+
+
 def pages() -> dict[str, str]:
     """Every page by name."""
     made = {"commands.md": commands(), "errors.md": error_codes(), "controls.md": controls()}
-    return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
+    return {name: "\n".join(lines) + "\n" for name, lines in made.items()} | {"registry.md": registry()}
 
 
 def main() -> int:

@@ -32,6 +32,7 @@ from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.scratch import in_memory, leave, scratch_folder
 from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
 from holdfast.adapters.sealed_index import DiskIndex, ObjectIndex
+from holdfast.adapters.sealed_storage import SealedStorage
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
@@ -299,7 +300,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
     vault = Vault(home.workspace / STORAGE, unlock)
-    blobs = SealedBlobs(_place(home, card, windows), vault, windows, clock)
+    storage = SealedStorage(_place(home, card, windows))
+    archive = SealedStorage(_on_disk(home.archive, home.archive / SEALED))
+    blobs = SealedBlobs(storage.place, vault, windows, clock)
     trusting = _Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
@@ -346,6 +349,12 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
+            storage=storage,
+            archive=SealedBlobs(archive.place, vault, windows, clock),
+            put_away=lambda digest: storage.copy(digest, archive),
+            bring_back=lambda digest: archive.copy(digest, storage),
+            staged_blobs=DiskBlobs(home.staging / "blobs"),
+            stage=lambda files: _publish(home.staging, files),
         )
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
         yield replace(plant, accept_policy=partial(accept, plant))
@@ -358,18 +367,17 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
 def _place(home: Home, card: Card, windows: Windows) -> Place:
     """Return where a workspace's blobs lie: in its folder, or in the object store that its card names."""
     if not card.blobs:
-        sealed = home.workspace / SEALED
-        return Place(
-            documents=DiskBlobs(home.workspace / "blobs"),
-            sealed=DiskBlobs(sealed / "bytes"),
-            index=DiskIndex(sealed / "index"),
-        )
+        return _on_disk(home.workspace / "blobs", home.workspace / SEALED)
     store, prefix = open_store(card.blobs)
     return Place(
         documents=ObjectBlobs(store, f"{prefix}/documents", windows.opened),
         sealed=ObjectBlobs(store, f"{prefix}/sealed", windows.opened),
         index=ObjectIndex(store, f"{prefix}/index".lstrip("/")),
     )
+
+
+def _on_disk(documents: Path, sealed: Path) -> Place:
+    return Place(documents=DiskBlobs(documents), sealed=DiskBlobs(sealed / "bytes"), index=DiskIndex(sealed / "index"))
 
 
 def _rewrap(

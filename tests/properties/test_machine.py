@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import Conflict
 from holdfast.core.machine import Machine
+from holdfast.registry import LIFECYCLE
 from holdfast.respond import PLAYBOOK
 from holdfast.rollout import canary
 
@@ -36,7 +37,7 @@ TABLE: dict[tuple[Light, Turn], tuple[Light, tuple[str, ...]]] = {
     (Light.RED, Turn.BREAK): (Light.DEAD, ()),
 }
 LIGHT: Machine[Light, Turn, str] = Machine("light", Light.RED, TABLE)
-MACHINES: list[Machine[Any, Any, Any]] = [LIGHT, PLAYBOOK, canary((0.1, 0.5, 1.0)), canary((1.0,))]
+MACHINES: list[Machine[Any, Any, Any]] = [LIGHT, LIFECYCLE, PLAYBOOK, canary((0.1, 0.5, 1.0)), canary((1.0,))]
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)

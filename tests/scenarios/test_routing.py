@@ -162,9 +162,9 @@ def test_evidence_filed_between_decision_and_append_stops_the_promotion(plant: P
 
 def promote_word(plant: Plant, release: Digest) -> None:
     """Put the owner's approval on record, as `promote` does first."""
-    from holdfast.lifecycle.promotion import _authorize
+    from holdfast.lifecycle.promotion import authorize
 
-    _authorize(plant, current_project(plant), release, "approve", "It was looked at.")
+    authorize(plant, current_project(plant), release, "approve", "It was looked at.")
 
 
 def test_a_permit_is_used_once(plant: Plant) -> None:

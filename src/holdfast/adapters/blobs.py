@@ -6,9 +6,10 @@ Decides how bytes become durable and when a stored file is believed. A blob appe
 3. it gets its name by a hard link, which cannot overwrite; 4. the directory is synced. A crash before 3 leaves a file
 in `incoming/` that a later opening sweeps away; a crash after 3 leaves a whole blob.
 
-Layout: `<root>/sha256/ab/cdef…`. What is promised holds against crashes, bit rot and whoever can plant files. It does
-not hold against a process of the same user that rewrites a file between its verification and its use: `get` hands out
-the very bytes it verified, `open_verified` and `path` can only say what held a moment ago.
+Layout: `<root>/sha256/ab/cdef…`, and `<root>/aside/ab/cdef…` for what waits to be collected. What is promised holds
+against crashes, bit rot and whoever can plant files. It does not hold against a process of the same user that rewrites
+a file between its verification and its use: `get` hands out the very bytes it verified, `open_verified` and `path` can
+only say what held a moment ago.
 """
 
 import errno
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -30,6 +32,7 @@ from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerif
 BUFFER: Final = 1 << 20  # bytes copied and hashed at once: large enough that hashing, not calling, takes the time
 READ_ONLY: Final = 0o444
 SWEEP_AFTER_S: Final = 24 * 3600.0  # nobody writes one blob for a day without the file's time moving
+ASIDE: Final = "aside"  # the folder of blobs that nothing named when garbage was last looked for
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -128,7 +131,10 @@ class DiskBlobs:
             NotVerified: The stored bytes no longer have this digest, or something else stands in their place.
         """
         self.open_verified(digest).close()
-        return self._target(digest)
+        target = self._target(digest)
+        if not target.exists():  # it was set aside; who asks for a file is going to use it
+            self.put_back(digest)
+        return target
 
     def has(self, digest: Digest) -> bool:
         """Say whether the blob exists (unverified); a link or a folder in its place does not count."""
@@ -144,7 +150,7 @@ class DiskBlobs:
 
     def _open(self, digest: Digest) -> BufferedReader:
         try:
-            descriptor = os.open(self._target(digest), READ_SAFELY)
+            descriptor = self._descriptor(digest)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound("there is no such blob", place=digest) from None
         except OSError as error:
@@ -155,6 +161,70 @@ class DiskBlobs:
             os.close(descriptor)
             raise NotVerified("something that is no file stands in place of the blob", place=digest)
         return BufferedReader(FileIO(descriptor))
+
+    def _descriptor(self, digest: Digest) -> int:
+        try:
+            return os.open(self._target(digest), READ_SAFELY)
+        except FileNotFoundError:  # set aside, perhaps in this very moment: whoever needs it still finds it there
+            return os.open(self._aside(digest), READ_SAFELY)
+
+    def held(self) -> Iterator[tuple[Digest, int]]:
+        """Yield each blob and its size in bytes; what is no blob of ours in the folder is passed over."""
+        yield from ((digest, found.st_size) for digest, found in self._listed(self._root / "sha256"))
+
+    def aside(self) -> Iterator[tuple[Digest, datetime]]:
+        """Yield each blob that was set aside, and when."""
+        for digest, found in self._listed(self._root / ASIDE):
+            yield digest, datetime.fromtimestamp(found.st_mtime, UTC)
+
+    def set_aside(self, digest: Digest, at: datetime) -> None:
+        """Take a blob out of the way by one rename: it is still read, and stored anew by whoever puts it.
+
+        Raises:
+            NotFound: No such blob.
+            Unavailable: The file system is read-only or failing.
+        """
+        target = self._target(digest)
+        with _moving(digest):
+            os.utime(target, (at.timestamp(), at.timestamp()), follow_symlinks=False)
+            self._rename(target, self._aside(digest))
+
+    def put_back(self, digest: Digest) -> None:
+        """Give a blob that was set aside its place again.
+
+        Raises:
+            NotFound: It was not set aside.
+            Unavailable: The file system is read-only or failing.
+        """
+        with _moving(digest):
+            self._rename(self._aside(digest), self._target(digest))
+
+    def drop(self, digest: Digest) -> None:
+        """Delete a blob that was set aside; one that was stored again meanwhile stays.
+
+        Raises:
+            NotFound: It was not set aside.
+            Unavailable: The file system is read-only or failing.
+        """
+        with _moving(digest):
+            self._aside(digest).unlink()
+
+    def _rename(self, source: Path, target: Path) -> None:
+        target.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        source.rename(target)  # atomic: a crash leaves it in one of the two places, and it is read from both
+        sync_directory(target.parent)
+        sync_directory(source.parent)
+
+    def _aside(self, digest: Digest) -> Path:
+        name = parse_digest(digest).removeprefix("sha256:")
+        return self._root / ASIDE / name[:2] / name[2:]
+
+    def _listed(self, folder: Path) -> Iterator[tuple[Digest, os.stat_result]]:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for shard in sorted(folder.iterdir()):
+                for path in sorted(shard.iterdir()) if shard.is_dir() else ():
+                    with suppress(InvalidInput, FileNotFoundError):
+                        yield parse_digest(f"sha256:{shard.name}{path.name}"), path.lstat()
 
     @contextmanager
     def incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
@@ -220,6 +290,16 @@ class DiskBlobs:
             for entry in entries:
                 if entry.stat(follow_symlinks=False).st_mtime < oldest:
                     Path(entry.path).unlink()
+
+
+@contextmanager
+def _moving(digest: Digest) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound("there is no such blob", place=digest) from None
+    except OSError as error:
+        raise Unavailable(f"the blob cannot be moved: {error.strerror}", place=digest) from error
 
 
 def open_source(path: Path) -> FileIO:

@@ -195,7 +195,7 @@ class SealedBlobs:
 
     def _stored(self, digest: Digest) -> bool:
         encrypted = self._index.copies(digest).get(self._vault.current(self._key, self._clock.now()))
-        return encrypted is not None and self._sealed.check(encrypted)
+        return encrypted is not None and self._sealed.has(encrypted) and self._sealed.check(encrypted)
 
     def _name(self, digest: Digest, encrypted: Digest) -> None:
         self._index.name(digest, self._vault.current(self._key, self._clock.now()), encrypted)

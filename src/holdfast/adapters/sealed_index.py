@@ -5,13 +5,15 @@ file or an object.
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from holdfast.adapters.durable import PRIVATE_DIRECTORY, READ_SAFELY, link_new, sync_directory
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, READ_SAFELY, sync_directory
 from holdfast.adapters.object_blobs import translated
+from holdfast.adapters.published import replace_durably
 from holdfast.core.artifact import Digest, parse_digest
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable
 
@@ -50,7 +52,7 @@ class DiskIndex:
         return {name: _parsed(_read(folder / name), digest) for name in names}
 
     def name(self, digest: Digest, keyid: str, encrypted: Digest) -> None:
-        """Write down a copy, durably; one that is there already stays.
+        """Write down a copy, durably; what it takes the place of was set aside, or came from another process.
 
         Raises:
             Unavailable: It cannot be written.
@@ -60,10 +62,25 @@ class DiskIndex:
             for each in (self.root, folder.parent, folder):
                 each.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
                 sync_directory(each.parent)
-            with suppress(FileExistsError):  # the same bytes came in from another process
-                link_new(folder / keyid, encrypted.encode())
+            replace_durably(folder / keyid, encrypted.encode())  # the same bytes, whoever was faster
         except OSError as error:
             raise Unavailable(f"the blob cannot be written: {error.strerror}", place=str(self.root)) from error
+
+    def every(self) -> Iterator[tuple[Digest, dict[str, Digest]]]:
+        """Yield each blob with its copies; what is no entry of ours in the folder is passed over."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for shard in sorted(self.root.iterdir()):
+                for folder in sorted(shard.iterdir()) if shard.is_dir() else ():
+                    with suppress(InvalidInput, NotFound, NotVerified):
+                        digest = parse_digest(f"sha256:{shard.name}{folder.name}")
+                        yield digest, self.copies(digest)
+
+    def forget(self, digest: Digest, keyid: str) -> None:
+        """Delete an entry, and the folder with the last one."""
+        folder = self.root / _place(digest)
+        (folder / keyid).unlink(missing_ok=True)
+        with suppress(OSError):  # another entry is in it
+            folder.rmdir()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,30 @@ class Blobs(Protocol):
         ...
 
 
+class Storage(Protocol):
+    """What collecting garbage needs of the blobs: to see them all, and to let go of one in two steps."""
+
+    def held(self) -> Iterator[tuple[Digest, int]]:
+        """Yield each blob and its size in bytes, those set aside left out."""
+        ...
+
+    def set_aside(self, digest: Digest, at: datetime) -> None:
+        """Take a blob out of the way, so that it is still read but counts as stored no more."""
+        ...
+
+    def aside(self) -> Iterator[tuple[Digest, datetime]]:
+        """Yield each blob that was set aside, and when."""
+        ...
+
+    def put_back(self, digest: Digest) -> None:
+        """Undo `set_aside`."""
+        ...
+
+    def drop(self, digest: Digest) -> None:
+        """Delete a blob that was set aside; one that was stored again meanwhile stays."""
+        ...
+
+
 class Ledger(Protocol):
     """The append-only history."""
 

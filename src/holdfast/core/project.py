@@ -133,6 +133,13 @@ class Respond(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     runbooks: tuple[Text, ...] = ()  # files of the project, in Markdown
 
 
+class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long releases are kept that nobody uses; an empty term never ends."""
+
+    stale_after: str = "90d"
+    archive_after: str = ""
+
+
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of `holdfast.toml`."""
 
@@ -147,6 +154,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     rollout: Rollout = Rollout()
     tests: Tests = Tests()
     respond: Respond = Respond()
+    registry: Registry = Registry()
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
         """Return the declared columns of one use, in order."""
@@ -200,10 +208,18 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "train.recipe", f"recipe {project.train.recipe[:80]!r}", "file.py:function, inside the project"
     if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
         yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
-    try:
-        seconds(project.serving.lease)
-    except InvalidInput as error:
-        yield "serving.lease", error.message, error.expected
+    terms = (("serving.lease", project.serving.lease), *_terms(project.registry))
+    for key, term in terms:
+        try:
+            seconds(term)
+        except InvalidInput as error:
+            yield key, error.message, error.expected
+
+
+def _terms(kept: Registry) -> Iterator[tuple[str, str]]:
+    """Yield the terms that are set; an empty one never ends."""
+    named = (("registry.stale_after", kept.stale_after), ("registry.archive_after", kept.archive_after))
+    yield from ((key, term) for key, term in named if term)
 
 
 def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ class Signal(StrEnum):
     DRIFT = "drift"
     ERRORS = "error-rate"
     LATENCY = "latency"
+    UNAUTHORISED = "unauthorised-fetch"
     RESOLVED = "resolved"
 
 

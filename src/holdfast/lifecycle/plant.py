@@ -11,7 +11,7 @@ from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Signer, Tier
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Signer, Storage, Tier
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust
@@ -41,6 +41,16 @@ class Home:
     def published(self) -> Path:
         """What the gateway reads."""
         return self.workspace / "published"
+
+    @property
+    def staging(self) -> Path:
+        """What a gateway of the staging environment reads."""
+        return self.workspace / "staging"
+
+    @property
+    def archive(self) -> Path:
+        """Blobs of releases that were archived."""
+        return self.workspace / "archive"
 
     @property
     def gateway(self) -> Path:
@@ -87,6 +97,12 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
+    storage: Storage  # the same blobs, for whoever collects garbage
+    archive: Blobs  # where blobs of archived releases lie
+    put_away: Callable[[Digest], None]  # copies a blob into the archive just as it lies here, verified
+    bring_back: Callable[[Digest], None]  # and back
+    staged_blobs: Blobs  # the staging gateway's copies
+    stage: Callable[[Mapping[str, bytes]], None]  # as `publish`, into the staging gateway's folder
 
     @property
     def trust(self) -> Trust:

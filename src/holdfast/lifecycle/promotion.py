@@ -22,6 +22,7 @@ from holdfast.lifecycle.incidents import resolution
 from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
+from holdfast.lifecycle.registry_gates import file_gates
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import CREDENTIALS, Drawn, commit, current_project, draw, project_of, renew
 from holdfast.lifecycle.runner import project_stream
@@ -56,7 +57,8 @@ def promote(
         now = standing(plant, project)
         after = _entering(plant, now, subject) if canary else promoted(now, subject)
         if not no_approve:
-            _authorize(plant, project, subject, "approve", reason)
+            authorize(plant, project, subject, "approve", reason)
+        file_gates(plant, project, subject)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
@@ -114,7 +116,7 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
         now = standing(plant, project)
         if not now.baseline:
             raise Conflict("nothing is in production", remedy="Promote a release first.")
-        _authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
+        authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
         withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture=now.posture)
     says = f"Release {short(withdrawn)} is out of production; " + (
         f"{short(target)} answers again." if target else "nothing answers: there is no earlier release that may serve."
@@ -130,13 +132,14 @@ def withdraw(
     reason: str,
     posture: str,
     release: str = "",
+    because: tuple[Draft, ...] = (),
     attempts: int = ATTEMPTS,
 ) -> tuple[str, str]:
     """Take a release out of production; return the withdrawn release and the one that answers instead.
 
     The one that answers instead is decided upon anew, under the rollback's rules. One that may not serve any more is
     passed over for the one before it; where none is left, nothing answers. So a rollback never fails because of what it
-    would go back to.
+    would go back to. What it is `because` of is appended with it, all or nothing.
 
     Raises:
         Conflict: The release is not in production, or others wrote about it all the time.
@@ -148,12 +151,20 @@ def withdraw(
     gone = [digest for digest in now.releases if digest not in drawn.after.releases]
     why = [Draft(kind="release.returned", actor=actor, stream=digest, body={"reason": reason}) for digest in gone]
     try:
-        commit(plant, project, drawn, because=tuple(why))
+        commit(plant, project, drawn, because=(*because, *why))
     except Conflict:  # a run files evidence just now; what is wrong must go all the same
         if attempts == 1:
             raise
+        again = attempts - 1
         return withdraw(
-            plant, project, actor=actor, reason=reason, posture=posture, release=withdrawn, attempts=attempts - 1
+            plant,
+            project,
+            actor=actor,
+            reason=reason,
+            posture=posture,
+            release=withdrawn,
+            because=because,
+            attempts=again,
         )
     return withdrawn, drawn.after.baseline
 
@@ -257,7 +268,7 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
     return Digest(made.pop())
 
 
-def _authorize(
+def authorize(
     plant: Plant, project: Project, subject: Digest, action: Literal["approve", "rollback"], reason: str
 ) -> None:
     """Put the owner's signed word on record."""

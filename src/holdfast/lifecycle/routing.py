@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, Kind, digest_bytes
+from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
-from holdfast.core.passport import RECORDED, Dossier, open_passport, parse_passport
+from holdfast.core.passport import REVOKED, Dossier, open_passport, parse_passport
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy, seconds
 from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
@@ -30,10 +30,12 @@ from holdfast.lifecycle.publishing import (
     settle,
     standing,
 )
+from holdfast.lifecycle.registry_record import project_of, refusal
 from holdfast.lifecycle.reply import short
-from holdfast.registry import Standing, build_passport, news_of, renewed
+from holdfast.registry import Signal, Standing, build_passport, news_of, renewed
+from holdfast.registry.record import CLEARED, QUARANTINED
 
-__all__ = ["commit", "current_project", "draw", "permit_for", "renew", "standing"]
+__all__ = ["commit", "current_project", "draw", "permit_for", "project_of", "renew", "standing"]
 
 CREDENTIALS: Final = "credentials"  # the stream of API keys
 MAX_BODY: Final = 1 << 20  # bytes of one request; 256 rows of a few hundred features fit
@@ -46,21 +48,6 @@ def current_project(plant: Plant) -> Project:
         InvalidProject: There is none, or something in it is wrong.
     """
     return parse_project(read_project_file(plant.home.project_file))[0]
-
-
-def project_of(plant: Plant, release: str) -> Project:
-    """Return the project that a release was made from: what was decided upon, not the file as it lies there now.
-
-    Raises:
-        NotFound: The ledger knows no such release.
-        NotVerified: The stored project was changed.
-    """
-    recorded = plant.last(release, RECORDED)
-    parents = recorded.body["parents"] if recorded else ()
-    digest = next((parent["digest"] for parent in parents if parent["kind"] == Kind.PROJECT), None)
-    if digest is None:
-        raise NotFound("the ledger knows no project that this was made from", place=release)
-    return parse_project(plant.blobs.get(Digest(digest)))[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,23 +120,25 @@ def rules_of(plant: Plant, release: str) -> Rules:
     return Rules(policy=policy, digest=digest, text=text)
 
 
-def judge(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> Permit | Denial:
+def judge(
+    plant: Plant, rules: Rules, dossier: Dossier, action: Action, environment: str = ENVIRONMENT
+) -> Permit | Denial:
     """Decide about an action on a release; nothing is recorded."""
-    return decide(rules.policy, rules.digest, dossier, _request(plant, action))
+    return decide(rules.policy, rules.digest, dossier, _request(plant, action, environment))
 
 
-def _request(plant: Plant, action: Action) -> Request:
+def _request(plant: Plant, action: Action, environment: str) -> Request:
     nonce = plant.entropy.token(16).hex()
-    return Request(action=action, environment=ENVIRONMENT, now=plant.clock.now(), nonce=nonce)
+    return Request(action=action, environment=environment, now=plant.clock.now(), nonce=nonce)
 
 
-def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> Permit:
+def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action, environment: str = ENVIRONMENT) -> Permit:
     """Return the permit for an action on a release.
 
     Raises:
         PolicyDenied: With every reason; the denial is on record.
     """
-    request = _request(plant, action)
+    request = _request(plant, action, environment)
     match decide(rules.policy, rules.digest, dossier, request):
         case Permit() as permit:
             return permit
@@ -157,7 +146,7 @@ def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action) -> 
             subject = denial.subject
             plant.ledger.append(denial_drafts(plant, denial, dossier, request, rules.text))
             words = tuple(str(reason) for reason in denial.reasons)
-            said = f"policy {rules.policy.name} does not let release {short(subject)} into {ENVIRONMENT}"
+            said = f"policy {rules.policy.name} does not let release {short(subject)} into {environment}"
             raise PolicyDenied(said, reasons=words, place=subject)
 
 
@@ -209,8 +198,9 @@ def draw(
         entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
         permit = permit_for(plant, entering, cases[subject].dossier, action)
     serving = []
-    for case in cases.values():  # 2.
+    for release, case in cases.items():  # 2.
         serving.append(permit_for(plant, rules, case.dossier, Action.SERVE))
+        _check_state(plant, project, after, Digest(release), entering=release == subject)
         heads |= case.heads
     expires = [each.expires for each in serving]
     passports = {release: case.passport for release, case in cases.items()}
@@ -224,6 +214,23 @@ def draw(
         heads=heads,
         passports=tuple(passports.values()),
     )
+
+
+def _check_state(plant: Plant, project: Project, after: Standing, release: Digest, *, entering: bool) -> None:
+    """Check that a release's state lets it answer: what is on record of it must have led there.
+
+    Raises:
+        PolicyDenied: It does not; the denial is on record.
+    """
+    signal = (Signal.ROUTED if after.baseline == release else Signal.SHARED) if entering else None
+    words = refusal(plant, project, release, signal)
+    if not words:
+        return
+    reasons = [{"rule": "state", "subject": release, "words": words}]
+    body = {"action": signal or Action.SERVE, "policy": "", "reasons": reasons}
+    plant.ledger.append([Draft(kind="decision.denied", actor="registry", stream=release, body=body)])
+    said = f"its state does not let release {short(release)} into {ENVIRONMENT}"
+    raise PolicyDenied(said, reasons=(f"[state] {words}",), place=release)
 
 
 def _checked_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
@@ -380,5 +387,13 @@ def credentials(plant: Plant, now: datetime) -> tuple[Credential, ...]:
 
 
 def revoked(plant: Plant) -> tuple[str, ...]:
-    """Return the digests that may not answer, whatever else says so."""
-    return tuple(sorted({entry.stream for entry in plant.ledger.entries() if entry.kind == "artifact.revoked"}))
+    """Return the digests that may not answer, whatever else says so: revoked for ever, or quarantined for now."""
+    gone, aside = set[str](), set[str]()
+    for entry in plant.ledger.entries():
+        if entry.kind == REVOKED:
+            gone.add(entry.stream)
+        elif entry.kind == QUARANTINED:
+            aside.add(entry.stream)
+        elif entry.kind == CLEARED:  # whether somebody entitled said so, the release's state tells
+            aside.discard(entry.stream)
+    return tuple(sorted(gone | aside))

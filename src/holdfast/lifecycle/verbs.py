@@ -8,10 +8,11 @@ from holdfast.core.ledger import Draft
 from holdfast.core.seal import EVIDENCE
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
+from holdfast.lifecycle.commit import commit_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.runner import At, Done, project_stream
 from holdfast.plan import plan as plan_project
-from holdfast.release import Build, check_signature, model_signing, package
+from holdfast.release import Build, Derived, check_signature, check_version, model_signing, package
 from holdfast.release import scan as scan_model
 from holdfast.train import train as train_model
 
@@ -79,7 +80,16 @@ def release(at: At) -> Done:
     bundle = model_signing.sign(manifest, at.project.project.name, plant.keys.signer("release"), keys)
     checked = check_signature(at.ws, made, bundle, keys, at.made_with)
     signed = Draft(kind="release.signed", actor="release", stream=made.digest, body={"bundle": plant.blobs.put(bundle)})
-    return Done(result=Result(artifacts=packaged.artifacts, evidence=(*packaged.evidence, checked)), drafts=(signed,))
+    derived = Derived(
+        blobs=plant.blobs,
+        derivation=derivation,
+        code=plant.code,
+        commit=commit_of(plant.home.root),
+        tier=at.project.train.tier,
+    )
+    exact = check_version(derived, made, at.made_with)
+    left = (*packaged.evidence, checked, exact)
+    return Done(result=Result(artifacts=packaged.artifacts, evidence=left), drafts=(signed,))
 
 
 def evidence_on(plant: Plant, digest: str) -> tuple[Evidence, ...]:

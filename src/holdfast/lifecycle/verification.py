@@ -28,16 +28,19 @@ from holdfast.lifecycle.publishing import (
     standing,
     table_of,
 )
+from holdfast.lifecycle.registry_retention import absent
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.traffic import MEASURED
+from holdfast.registry.record import STAGED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {
     FILED: EVIDENCE,
     MEASURED: EVIDENCE,
     AUTHORIZED: AUTHORIZATION,
     ROUTED: ROUTES,
+    STAGED: ROUTES,
     DRAINED: TELEMETRY,
     RESTORED: RESTORATION,
 }
@@ -143,28 +146,45 @@ def _ledger_words(plant: Plant, outside: tuple[Checkpoint, ...]) -> str:
 
 
 def _artifact_words(plant: Plant) -> str:
-    """Read every artifact that is on record, and each file of those that are folders."""
-    count, closed, gone = 0, 0, 0
-    for digest in recorded_blobs(plant):
-        count += 1
-        try:
-            closed += not plant.blobs.check(digest)
-        except NotFound:
-            if not erased(plant, digest):
-                raise
-            gone += 1
-    words = f"{count} blobs have the bytes they were recorded with"
-    words += f"; {gone} of them were erased, which is on record" if gone else ""
-    return words + (f"; {closed} of them in encrypted form only, since the keys are locked" if closed else "")
-
-
-def recorded_blobs(plant: Plant) -> Iterator[Digest]:
-    """Yield each blob that an artifact on record consists of."""
+    """Read every artifact that is on record, and each file of those that are folders, here or in the archive."""
+    count, closed, lost = 0, 0, 0
+    purged, archived = absent(plant)
     for entry in plant.ledger.entries():
-        if entry.kind == RECORDED:
-            yield Digest(entry.stream)
-            if Kind(entry.body["kind"]) in FOLDERS:
-                yield from (Digest(file.digest) for file in parse_manifest(plant.blobs.get(Digest(entry.stream))).files)
+        if entry.kind != RECORDED or entry.stream in purged:
+            continue
+        away = entry.stream in archived
+        for digest in _blobs_of(plant, entry, archived=away):
+            count += 1
+            try:
+                closed += not _checked(plant, digest, archived=away)
+            except NotFound:
+                if not erased(plant, digest):
+                    raise
+                lost += 1
+    told = f", {len(archived)} artifacts lie in the archive" if archived else ""
+    told += f", {len(purged)} were purged and left a tombstone" if purged else ""
+    told += f"; {lost} of them were erased, which is on record" if lost else ""
+    told += f"; {closed} of them in encrypted form only, since the keys are locked" if closed else ""
+    return f"{count} blobs have the bytes they were recorded with{told}"
+
+
+def _blobs_of(plant: Plant, entry: Entry, *, archived: bool) -> Iterator[Digest]:
+    """Yield each blob that an artifact on record consists of."""
+    digest = Digest(entry.stream)
+    yield digest
+    if Kind(entry.body["kind"]) in FOLDERS:
+        document = (plant.archive if archived else plant.blobs).get(digest)
+        yield from (Digest(file.digest) for file in parse_manifest(document).files)
+
+
+def _checked(plant: Plant, digest: Digest, *, archived: bool) -> bool:
+    """Verify a blob; one of an archived folder may be here too, where another release shares it."""
+    try:
+        return plant.blobs.check(digest)
+    except NotFound:
+        if not archived:
+            raise
+        return plant.archive.check(digest)
 
 
 def _signature_words(plant: Plant) -> str:
@@ -191,7 +211,7 @@ def _signature_words(plant: Plant) -> str:
 def _envelopes(entry: Entry) -> list[str]:
     if entry.kind == MEASURED:
         return [item["envelope"] for item in entry.body["evidence"]]
-    return [entry.body["table" if entry.kind == ROUTED else "envelope"]]
+    return [entry.body["table" if entry.kind in {ROUTED, STAGED} else "envelope"]]
 
 
 def _published_words(plant: Plant) -> str:

@@ -81,6 +81,21 @@ def rolled_back(now: Standing, posture: str, release: str = "") -> tuple[Standin
     return after, now.baseline
 
 
+def returned_to(now: Standing, release: str) -> Standing:
+    """Return the standing with an earlier baseline back in place; what came after it is not gone back to any more.
+
+    Raises:
+        Conflict: The release is in production now, or never was.
+    """
+    if release == now.baseline:
+        raise Conflict("this release is in production", place=release, remedy="Nothing needs to be done.")
+    if release not in now.previous:
+        expected = ", ".join(now.previous) or "none: there is no earlier release"
+        raise Conflict("this release was not in production before", place=release, expected=expected)
+    previous = now.previous[: now.previous.index(release)]
+    return Standing(epoch=now.epoch + 1, baseline=release, previous=previous, posture=now.posture)
+
+
 def renewed(now: Standing) -> Standing:
     """Return the same standing for a newer route table."""
     return msgspec.structs.replace(now, epoch=now.epoch + 1)

@@ -2,7 +2,7 @@
 
 Decides what goes into a release and what its signature covers; leaves to policies whether findings are acceptable, and
 to the lifecycle whose key signs. Three verbs in the order they are used: `scan` (before anything outside the sandbox
-opens the model), `package`, and, once signed, `check_signature`.
+opens the model), `package`, and, once signed, `check_signature`; `check_version` says what it is exactly.
 """
 
 from typing import Any, Final
@@ -19,10 +19,21 @@ from holdfast.release.material import Build, gather
 from holdfast.release.packaging import PACKAGE, build_package, check_package
 from holdfast.release.scanning import SCAN, scan_model
 from holdfast.release.signature import SIGNATURE, check_signature
+from holdfast.release.version import VERSION, Derived, check_version
 
-CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE)
+CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE, VERSION)
 
-__all__ = ["CONTROLS", "Build", "Library", "check_signature", "installed", "package", "scan"]
+__all__ = [
+    "CONTROLS",
+    "Build",
+    "Derived",
+    "Library",
+    "check_signature",
+    "check_version",
+    "installed",
+    "package",
+    "scan",
+]
 
 
 def scan(ws: Workspace, model: Artifact, made_with: MadeWith) -> Result:

@@ -38,6 +38,8 @@ PLAYBOOK: Final = Machine(
         (Posture.STEADY, Signal.DRIFT): (Posture.CONTAINED, _CONTAIN),
         (Posture.STEADY, Signal.ERRORS): (Posture.CONTAINED, _CONTAIN),
         (Posture.STEADY, Signal.LATENCY): (Posture.CONTAINED, _CONTAIN),
+        (Posture.STEADY, Signal.UNAUTHORISED): (Posture.STEADY, (Command.OPEN_INCIDENT,)),  # it was refused
+        (Posture.CONTAINED, Signal.UNAUTHORISED): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.INTEGRITY_FAILURE): (Posture.CONTAINED, _CONTAIN_FURTHER),
         (Posture.CONTAINED, Signal.DRIFT): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.ERRORS): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
@@ -51,5 +53,6 @@ SEVERITY: Final = {
     Signal.DRIFT: Severity.HIGH,
     Signal.ERRORS: Severity.HIGH,
     Signal.LATENCY: Severity.MEDIUM,
+    Signal.UNAUTHORISED: Severity.HIGH,
     Signal.RESOLVED: Severity.INFO,
 }

@@ -21,10 +21,16 @@ def test_every_signal_has_a_row_in_every_posture(posture: Posture, signal: Signa
         return
     after, commands = PLAYBOOK.step(posture, signal)
     assert commands
-    assert (after is Posture.STEADY) == (signal is Signal.RESOLVED)
+    calm = signal is Signal.RESOLVED or (signal is Signal.UNAUTHORISED and posture is Posture.STEADY)
+    assert (after is Posture.STEADY) == calm
 
 
-@pytest.mark.parametrize("signal", [each for each in Signal if each is not Signal.RESOLVED])
+def test_a_refused_fetch_opens_an_incident_and_changes_nothing_that_answers() -> None:
+    """It was refused: the release it was about has done nothing wrong."""
+    assert PLAYBOOK.step(Posture.STEADY, Signal.UNAUTHORISED) == (Posture.STEADY, (Command.OPEN_INCIDENT,))
+
+
+@pytest.mark.parametrize("signal", [each for each in Signal if each not in {Signal.RESOLVED, Signal.UNAUTHORISED}])
 def test_the_first_breach_rolls_back_and_opens_an_incident(signal: Signal) -> None:
     """In that order: the incident then tells what was done."""
     assert PLAYBOOK.step(Posture.STEADY, signal)[1] == (Command.ROLL_BACK, Command.OPEN_INCIDENT)

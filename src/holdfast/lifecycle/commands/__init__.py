@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import custody, persons, records, rules, storage, way
+from holdfast.lifecycle.commands import custody, persons, records, registry, rules, storage, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -14,4 +14,5 @@ COMMANDS: Final = (
     *persons.COMMANDS,
     *rules.COMMANDS,
     *storage.COMMANDS,
+    *registry.COMMANDS,
 )

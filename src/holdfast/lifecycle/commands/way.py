@@ -42,12 +42,34 @@ COMMANDS: Final = (
         ),
     ),
     Command(
-        words=("rollback",),
-        does="put the release before this one back into production",
-        verb="holdfast.lifecycle.promotion:rollback",
+        words=("stage",),
+        does="approve a release and, if the policy permits, publish it for the staging gateway",
+        verb="holdfast.lifecycle.registry_staging:stage",
         authority="the owner's key",
         action="registry.promote",
-        options=(WHICH, Option(name="reason", says="why, in a sentence that stays on record", required=True)),
+        options=(
+            Option(name="release", says="digest of the release; the newest if left out", argument=True),
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+        ),
+    ),
+    Command(
+        words=("rollback",),
+        does="put the release before this one, or a named earlier one, back into production",
+        verb="holdfast.lifecycle.registry_rollback:rollback",
+        authority="the owner's key",
+        action="registry.promote",
+        options=(
+            WHICH,
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            Option(name="to", says="the earlier release; the one before if left out"),
+            Option(
+                name="kind",
+                says="what goes back to it: model, code, data, configuration or infrastructure",
+                default="model",
+            ),
+            Option(name="into", says="new folder for the files of any kind but model", kind="path"),
+            Option(name="force", says="write the files into the project's folder instead", kind="flag", default=False),
+        ),
     ),
     Command(
         words=("serve",),

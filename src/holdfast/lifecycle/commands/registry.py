@@ -1,0 +1,166 @@
+"""The registry: what there is, what has become of it, and what is kept."""
+
+from typing import Final
+
+from holdfast.lifecycle.commands.command import Command, Option
+
+_RELEASE: Final = Option(name="release", says="digest or alias of the release; the newest if left out", argument=True)
+_NAMED: Final = Option(name="release", says="digest or alias of the release", argument=True, required=True)
+_REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
+
+COMMANDS: Final = (
+    Command(
+        words=("registry", "list"),
+        does="list every release: state, owner, age, names, and whether it answers",
+        verb="holdfast.lifecycle.registry_catalogue:catalogue",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+    ),
+    Command(
+        words=("registry", "show"),
+        does="show the one record of a release, all of it or as one of three roles reads it",
+        verb="holdfast.lifecycle.registry_catalogue:show",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(
+            _RELEASE,
+            Option(name="view", says="data-science, engineering or operations: the same record, what they read first"),
+        ),
+    ),
+    Command(
+        words=("registry", "versions"),
+        does="say which code, data, model, configuration and infrastructure a release is exactly",
+        verb="holdfast.lifecycle.registry_versions:versions",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(_RELEASE,),
+    ),
+    Command(
+        words=("registry", "diff"),
+        does="show every difference between two releases: code, data, model, configuration, infrastructure",
+        verb="holdfast.lifecycle.registry_versions:diff",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(
+            Option(name="before", says="digest or alias of one release", argument=True, required=True),
+            Option(name="after", says="digest or alias of the other", argument=True, required=True),
+        ),
+    ),
+    Command(
+        words=("registry", "alias"),
+        does="point a name to a release, by a person's signed word",
+        verb="holdfast.lifecycle.registry_states:alias",
+        authority="a person's own key",
+        action="registry.write",
+        options=(Option(name="name", says="the name", argument=True, required=True), _NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "resolve"),
+        does="say which release a name means, verified",
+        verb="holdfast.lifecycle.registry_states:resolve",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(Option(name="name", says="the name", argument=True, required=True),),
+    ),
+    Command(
+        words=("registry", "download"),
+        does="write the verified files of a release into a new folder; every attempt is on record",
+        verb="holdfast.lifecycle.registry_download:download",
+        authority="a person's own key",
+        action="registry.download",
+        options=(_RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
+    ),
+    Command(
+        words=("registry", "quarantine"),
+        does="take a release out of use until somebody has looked at it",
+        verb="holdfast.lifecycle.registry_states:quarantine",
+        authority="the stage keys",
+        action="registry.quarantine",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "clear"),
+        does="lift a quarantine; gates and approvals are to be given anew",
+        verb="holdfast.lifecycle.registry_states:clear",
+        authority="a person's own key",
+        action="registry.promote",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "retire"),
+        does="end the use of a release for good",
+        verb="holdfast.lifecycle.registry_states:retire",
+        authority="a person's own key",
+        action="registry.retire",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "purge"),
+        does="let the bytes of a retired release be collected, and leave a tombstone",
+        verb="holdfast.lifecycle.registry_states:purge",
+        authority="a person's own key",
+        action="registry.retire",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "hold"),
+        does="put a release under legal hold: nothing of it is archived, purged or collected",
+        verb="holdfast.lifecycle.registry_states:hold",
+        authority="anyone who can read the workspace",
+        action="registry.hold",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "unhold"),
+        does="lift the legal holds on a release",
+        verb="holdfast.lifecycle.registry_states:unhold",
+        authority="a person's own key",
+        action="registry.hold",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "archive"),
+        does="move the bytes that belong to a release alone into the archive, verified",
+        verb="holdfast.lifecycle.registry_retention:archive",
+        authority="the stage keys",
+        action="registry.retire",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "restore"),
+        does="bring the bytes of an archived release back, verified",
+        verb="holdfast.lifecycle.registry_retention:restore",
+        authority="the stage keys",
+        action="registry.write",
+        options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "expire"),
+        does="archive what nobody has used for as long as the project says, and flag what grows stale",
+        verb="holdfast.lifecycle.registry_retention:expire",
+        authority="the stage keys",
+        action="registry.retire",
+    ),
+    Command(
+        words=("registry", "collect"),
+        does="set aside the blobs that nothing names, and delete those set aside a grace period ago",
+        verb="holdfast.lifecycle.registry_retention:collect",
+        authority="the stage keys",
+        action="platform.operate",
+        options=(Option(name="grace", says="how long a blob waits, as 90s, 15m, 12h or 30d", default="24h"),),
+    ),
+    Command(
+        words=("registry", "sprawl"),
+        does="report other registries in a tree, and model files that no release knows",
+        verb="holdfast.lifecycle.registry_retention:sprawl",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(Option(name="under", says="the tree to search; the project's folder if left out", kind="path"),),
+    ),
+)

@@ -1,0 +1,421 @@
+"""Records: what a release has become, as the fold of all that the ledger holds on it.
+
+Decides what an entry is worth. Evidence, approvals and routings count only if the envelope that the entry names unseals
+by the trust, at the time the ledger witnessed; a person's word is needed to lift a quarantine and to end a release. So
+an entry that somebody forged stands in the history, and changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from holdfast.core.artifact import Digest, Kind
+from holdfast.core.errors import InvalidInput, NotFound, NotVerified
+from holdfast.core.evidence import Evidence, Outcome, Severity
+from holdfast.core.ledger import Entry
+from holdfast.core.passport import AUTHORIZED, FILED, RECORDED, REVOKED, STARTED
+from holdfast.core.ports import Blobs
+from holdfast.core.routes import RouteTable
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, Authorization, Predicate, unseal
+from holdfast.core.trust import Trust
+from holdfast.registry.states import ANSWERING, LADDER, LIFECYCLE, Signal, State
+
+T = TypeVar("T")
+
+ROUTED: Final = "endpoint.routed"  # body: table, an envelope
+STAGED: Final = "endpoint.staged"  # the same, of the staging environment
+QUARANTINED: Final = "release.quarantined"  # body: reason; anybody may ask for a second look
+CLEARED: Final = "release.cleared"  # body: reason, envelope
+RETIRED: Final = "release.retired"  # body: reason, envelope
+PURGED: Final = "release.purged"  # body: reason, envelope, tombstone
+HELD: Final = "release.held"  # body: reason
+UNHELD: Final = "release.unheld"  # body: reason, envelope
+ARCHIVED: Final = "release.archived"  # body: reason, bundle
+RESTORED: Final = "release.restored"  # body: reason
+
+GATES: Final = "registry.gates/1"
+PACKAGE: Final = "release.package/1"
+SCAN: Final = "release.scan/1"
+SIGNATURE: Final = "release.signature/1"
+ASSESS: Final = "assess."
+GRAVE: Final = frozenset({Severity.HIGH, Severity.CRITICAL})
+
+PLACES: Final = {ROUTED: "production", STAGED: "staging"}
+"""Which environment a routing entry must be about."""
+
+RULES: Final = {
+    CLEARED: "registry.clear",
+    RETIRED: "registry.retire",
+    PURGED: "registry.purge",
+    UNHELD: "registry.unhold",
+}
+"""What a person must have signed for an entry of this kind to count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """One transition: which entry led where."""
+
+    position: int
+    time: str
+    actor: str
+    signal: Signal
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What one release has become."""
+
+    release: Digest
+    state: State
+    trail: tuple[Moved, ...]
+    ignored: tuple[int, ...]  # positions of entries that claim more than is proved
+    held: tuple[str, ...]  # reasons of the legal holds in force
+    archived: str  # digest of the bundle's list; empty while its bytes are here
+    measured: Mapping[str, Evidence]  # the newest verified evidence of each control, of the whole closure
+    approvals: Mapping[str, tuple[str, ...]]  # role to the persons who approved in it
+    reason: str  # of a quarantine, revocation, retirement or purge
+
+    @property
+    def since(self) -> str:
+        """When it came into its present state; empty where no entry moved it."""
+        return self.trail[-1].time if self.trail else ""
+
+
+class Opener:
+    """Opens the envelopes that entries name; what has verified once is remembered, since it can never change."""
+
+    def __init__(self, blobs: Blobs, trust: Trust) -> None:
+        """Read from these blobs, and believe this trust."""
+        self._blobs, self._trust = blobs, trust
+        self._known: dict[tuple[str, str, str], Any] = {}
+
+    @property
+    def trust(self) -> Trust:
+        """Whom it believes."""
+        return self._trust
+
+    def open(self, entry: Entry, predicate: Predicate[T], key: str = "envelope") -> T | None:
+        """Return what the envelope that an entry names says, or None if it proves nothing."""
+        named = entry.body.get(key)
+        if not isinstance(named, str):
+            return None
+        place = (named, predicate.uri, entry.time)
+        if place not in self._known:
+            try:
+                found = unseal(self._blobs.get(Digest(named)), predicate, self._trust, at=entry.moment)
+            except (NotVerified, NotFound, InvalidInput):  # what does not verify proves nothing: it moves no state
+                return None
+            self._known[place] = found.value
+        value: T = self._known[place]
+        return value
+
+
+@dataclass(slots=True, kw_only=True)
+class _Account:
+    """All that is proved while the history is read, entry by entry."""
+
+    release: Digest
+    opener: Opener
+    state: State | None = None
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    filed: dict[tuple[str, str], list[Evidence]] = field(default_factory=lambda: defaultdict(list))
+    open_runs: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    approvals: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    rejected: set[str] = field(default_factory=set)
+    gates: Evidence | None = None
+    epochs: dict[str, int] = field(default_factory=dict)
+    holds: dict[str, None] = field(default_factory=dict)
+    archived: str = ""
+    reason: str = ""
+    trail: list[Moved] = field(default_factory=list)
+    ignored: list[int] = field(default_factory=list)
+    measured: dict[str, Evidence] = field(default_factory=dict)
+
+    def take(self, entry: Entry) -> None:
+        """Take in one entry: note what it proves, then see how far that leads."""
+        read = _READERS.get(entry.kind)
+        if read is None:
+            return
+        if read(self, entry):
+            self._settle(entry)
+        else:
+            self.ignored.append(entry.position)
+
+    def step(self, entry: Entry, signal: Signal) -> bool:
+        """Take the transition of a signal, if the table has one."""
+        if self.state is None or (self.state, signal) not in LIFECYCLE.table:
+            return False
+        self.state, _ = LIFECYCLE.step(self.state, signal)
+        moved = Moved(position=entry.position, time=entry.time, actor=entry.actor, signal=signal, state=self.state)
+        self.trail.append(moved)
+        return True
+
+    def _settle(self, entry: Entry) -> None:
+        """Fall where what it stood on does not hold, then climb as far as the evidence proves."""
+        facts = self._facts()
+        rungs = [state for state, _ in LADDER]
+        if self.state in rungs or self.state is State.STAGING:
+            height = rungs.index(self.state) if self.state in rungs else len(facts)
+            if not all(facts[:height]):
+                self.step(entry, Signal.SPOILED)
+        for holds, (state, signal) in zip(facts, LADDER, strict=False):
+            if self.state is state and holds:
+                self.step(entry, signal)
+
+    def _facts(self) -> tuple[bool, ...]:
+        """Return which of the ladder's proofs hold, in its order."""
+        return (self._packaged(), self._scanned(), self._signed(), self._assessed(), self._gated(), self._approved())
+
+    def _current(self, subject: str, control: str) -> list[Evidence]:
+        """Return what counts of a control: all but failures that a later result has superseded."""
+        filed = self.filed.get((subject, control), [])
+        last = max((i for i, item in enumerate(filed) if item.outcome is not Outcome.FAILED), default=-1)
+        return [item for i, item in enumerate(filed) if item.outcome is not Outcome.FAILED or i > last]
+
+    def _bounded(self, control: str, measure: str) -> bool:
+        current = self._current(self.release, control)
+        return bool(current) and all(_low(item, measure) >= 1 for item in current)  # empty means no
+
+    def _packaged(self) -> bool:
+        return self._bounded(PACKAGE, "bom_complete")
+
+    def _signed(self) -> bool:
+        return self._bounded(SIGNATURE, "verified")
+
+    def _models(self) -> list[str]:
+        return [digest for digest, kind in self.kinds.items() if kind is Kind.MODEL]
+
+    def _scanned(self) -> bool:
+        scans = [self._current(model, SCAN) for model in self._models()]
+        return bool(scans) and all(scan and all(_clean(item) for item in scan) for scan in scans)
+
+    def _assessed(self) -> bool:
+        models = self._models()
+        controls = {(subject, name) for subject, name in self.filed if name.startswith(ASSESS)}
+        measured = all(any(subject == model for subject, _ in controls) for model in models)
+        failed = any(item.outcome is Outcome.FAILED for each in controls for item in self._current(*each))
+        return bool(models) and measured and not failed and not self.open_runs
+
+    def _gated(self) -> bool:
+        gates = self.gates
+        if gates is None or gates.outcome is not Outcome.MEASURED:
+            return False
+        return _low(gates, "unmet") == 0 and gates.facts.get("policy") in self.opener.trust.policies
+
+    def _approved(self) -> bool:
+        wanted = wanted_approvals(self.gates) if self.gates else {}
+        enough = all(len(self.approvals.get(role, ())) >= count for role, count in wanted.items())
+        somebody = any(self.approvals.values())  # also where a policy asks for nobody's word
+        return self.gates is not None and enough and somebody and not self.rejected
+
+    # How each kind of entry is read. Each returns whether the entry proved what it claims.
+
+    def recorded(self, entry: Entry) -> bool:
+        try:
+            kind = Kind(str(entry.body.get("kind")))
+        except ValueError:
+            return False
+        if self.kinds.setdefault(entry.stream, kind) is not kind:
+            return False
+        if entry.stream == self.release and self.state is None and kind is Kind.RELEASE:
+            self.state = LIFECYCLE.initial
+            if self.reason:  # something that it derives from was revoked before
+                self.step(entry, Signal.REVOKED)
+        return True
+
+    def started(self, entry: Entry) -> bool:
+        self.open_runs[_run(entry)] = entry.position
+        return True
+
+    def evidence(self, entry: Entry) -> bool:
+        found = self.opener.open(entry, EVIDENCE)
+        if found is None or found.subject != entry.stream or found.control != entry.body.get("control"):
+            return False
+        if found.kind is not self.kinds.get(entry.stream):
+            return False
+        self.open_runs.pop(_run(entry), None)
+        self.filed[entry.stream, found.control].append(found)
+        self.measured[found.control] = found
+        if found.control == GATES and entry.stream == self.release:
+            self.gates = found
+        return True
+
+    def authorized(self, entry: Entry) -> bool:
+        word = self.opener.open(entry, AUTHORIZATION)
+        if word is None or word.subject != self.release or entry.stream != self.release:
+            return False
+        if word.action == "reject":
+            self.rejected.add(word.person)
+        elif word.action == "approve":
+            if self.opener.trust.granted(word.person, word.role, entry.moment) is None or entry.moment >= word.until:
+                return False
+            self.approvals[word.role][word.person] = None
+        return True
+
+    def revoked(self, entry: Entry) -> bool:
+        self.reason = str(entry.body.get("reason") or "revoked")
+        self.step(entry, Signal.REVOKED)
+        return True
+
+    def routed(self, entry: Entry) -> bool:
+        table = self.opener.open(entry, ROUTES, "table")
+        place = PLACES[entry.kind]
+        if table is None or table.environment != place or table.epoch <= self.epochs.get(place, -1):  # fenced off
+            return False
+        self.epochs[place] = table.epoch
+        signal = _routing(table, self.release, entry.kind)
+        if signal is None:
+            here = (State.STAGING,) if entry.kind == STAGED else ANSWERING
+            if self.state in here:
+                self.step(entry, Signal.RETURNED)
+            return True
+        return self.step(entry, signal)
+
+    def quarantined(self, entry: Entry) -> bool:
+        self.reason = str(entry.body.get("reason") or "quarantined")
+        return self.step(entry, Signal.QUARANTINED)
+
+    def cleared(self, entry: Entry) -> bool:
+        if self._word(entry) is None or not self.step(entry, Signal.CLEARED):
+            return False
+        self.gates, self.reason = None, ""
+        self.approvals.clear()
+        return True
+
+    def retired(self, entry: Entry) -> bool:
+        return self._ended(entry, Signal.RETIRED)
+
+    def purged(self, entry: Entry) -> bool:
+        return not self.holds and self._ended(entry, Signal.PURGED)
+
+    def held(self, entry: Entry) -> bool:
+        self.holds[str(entry.body.get("reason") or "held")] = None
+        return True
+
+    def unheld(self, entry: Entry) -> bool:
+        if self._word(entry) is None:
+            return False
+        self.holds.clear()
+        return True
+
+    def archived_at(self, entry: Entry) -> bool:
+        self.archived = str(entry.body.get("bundle") or "")
+        return True
+
+    def restored(self, _: Entry) -> bool:
+        self.archived = ""
+        return True
+
+    def _ended(self, entry: Entry, signal: Signal) -> bool:
+        if self._word(entry) is None or not self.step(entry, signal):
+            return False
+        self.reason = str(entry.body.get("reason") or signal)
+        return True
+
+    def _word(self, entry: Entry) -> Authorization | None:
+        """Return the signed word of a person that an entry rests on, if it is about just this."""
+        word = self.opener.open(entry, AUTHORIZATION)
+        wanted = ("grant", RULES[entry.kind], self.release)
+        about = word is not None and (word.action, word.rule, word.subject) == wanted
+        return word if about and entry.stream == self.release else None
+
+
+_READERS: Final[Mapping[str, Callable[[_Account, Entry], bool]]] = {
+    RECORDED: _Account.recorded,
+    STARTED: _Account.started,
+    FILED: _Account.evidence,
+    AUTHORIZED: _Account.authorized,
+    REVOKED: _Account.revoked,
+    ROUTED: _Account.routed,
+    STAGED: _Account.routed,
+    QUARANTINED: _Account.quarantined,
+    CLEARED: _Account.cleared,
+    RETIRED: _Account.retired,
+    PURGED: _Account.purged,
+    HELD: _Account.held,
+    UNHELD: _Account.unheld,
+    ARCHIVED: _Account.archived_at,
+    RESTORED: _Account.restored,
+}
+"""How each kind of entry is read; what is not here moves no state."""
+
+OWN: Final = frozenset({QUARANTINED, CLEARED, RETIRED, PURGED, HELD, UNHELD, ARCHIVED, RESTORED})
+"""Kinds that count only in the release's own stream."""
+
+
+def fold(release: Digest, entries: Iterable[Entry], opener: Opener) -> Record:
+    """Return what a release has become.
+
+    Args:
+        release: Its digest.
+        entries: Every entry of its closure and of the endpoints it may have been routed to, in ledger order.
+        opener: Opens what they name.
+
+    Raises:
+        NotFound: No entry records such a release.
+    """
+    account = _Account(release=release, opener=opener)
+    for entry in entries:
+        if entry.kind in OWN and entry.stream != release:
+            continue  # about another release
+        account.take(entry)
+    if account.state is None:
+        raise NotFound("the ledger knows no such release", place=release)
+    return Record(
+        release=release,
+        state=account.state,
+        trail=tuple(account.trail),
+        ignored=tuple(account.ignored),
+        held=tuple(account.holds),
+        archived=account.archived,
+        measured=dict(account.measured),
+        approvals={role: tuple(persons) for role, persons in account.approvals.items()},
+        reason=account.reason,
+    )
+
+
+def gated_under(record: Record, policy: str) -> bool:
+    """Say whether the newest gate on record was passed under this policy, and still carries the release's state."""
+    gates = record.measured.get(GATES)
+    past = record.state not in {State.DRAFT, State.FINALISED, State.SCANNED, State.SIGNED, State.ASSESSED}
+    return gates is not None and past and gates.facts.get("policy") == policy and _low(gates, "unmet") == 0
+
+
+def wanted_approvals(gates: Evidence) -> dict[str, int]:
+    """Return how many persons of which role the policy of a gate asks for, as `owner=1,auditor=2` says it.
+
+    An unreadable statement asks for nobody, and so approves nothing.
+    """
+    wanted: dict[str, int] = {}
+    for part in gates.facts.get("approvals", "").split(","):
+        role, _, count = part.partition("=")
+        if role and count.isdigit() and int(count) > 0:
+            wanted[role] = max(wanted.get(role, 0), int(count))
+    return wanted
+
+
+def _routing(table: RouteTable, release: str, kind: str) -> Signal | None:
+    """Return what a route table says of a release, None where it does not name it."""
+    for model in table.models:
+        if model.baseline == release:
+            return Signal.STAGED if kind == STAGED else Signal.ROUTED
+        if model.candidate == release:
+            return Signal.SHARED
+    return None
+
+
+def _run(entry: Entry) -> tuple[str, str, str]:
+    return entry.stream, str(entry.body.get("control")), str(entry.body.get("run"))
+
+
+def _low(evidence: Evidence, name: str) -> float:
+    """Return the lower bound of a measure; one that is missing bounds nothing from below."""
+    return next((measure.low for measure in evidence.measures if measure.name == name), float("-inf"))
+
+
+def _clean(evidence: Evidence) -> bool:
+    measured = evidence.outcome is Outcome.MEASURED
+    return measured and not any(finding.severity in GRAVE for finding in evidence.findings)
