@@ -129,7 +129,7 @@ class SealedBlobs:
             NotVerified: The stored bytes no longer have this digest.
             Unavailable: It is sealed, and the keys are locked.
         """
-        if self._documents.has(digest):
+        if self._in_clear(digest):
             return self._documents.get(digest)
         keyid, encrypted = self._find(digest)
         with _of(digest):
@@ -145,7 +145,7 @@ class SealedBlobs:
             NotFound: No such blob, or its data key was destroyed.
             NotVerified: The stored bytes no longer have this digest.
         """
-        if self._documents.has(digest):
+        if self._in_clear(digest):
             return self._documents.check(digest)
         copies = self._copies(digest)
         with _of(digest):
@@ -171,7 +171,7 @@ class SealedBlobs:
             NotVerified: The stored bytes no longer have this digest.
             Unavailable: It is sealed, and the keys are locked; or there is no room for it.
         """
-        if self._documents.has(digest):
+        if self._in_clear(digest):
             return self._documents.path(digest)
         keyid, encrypted = self._find(digest)
         target = self._windows.place(digest)
@@ -192,6 +192,10 @@ class SealedBlobs:
             return self._documents.has(digest) or bool(self._find(digest))
         except NotFound:
             return False
+
+    def _in_clear(self, digest: Digest) -> bool:
+        """Say whether to look for a blob among the documents, one that was set aside there included."""
+        return self._documents.has(digest) or not self._index.copies(digest)
 
     def _stored(self, digest: Digest) -> bool:
         encrypted = self._index.copies(digest).get(self._vault.current(self._key, self._clock.now()))
