@@ -22,8 +22,10 @@ from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
+from holdfast.adapters.secrets import DiskSecrets
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
+from holdfast.adapters.web import BoundedWeb
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
@@ -222,8 +224,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     trusting()
     published = PublishedFolder(home.published)
     ledger = _open_ledger(home, keys, card, clock)
+    plant = None
     try:
-        yield Plant(
+        plant = Plant(
             home=home,
             origin=card.name,
             blobs=DiskBlobs(home.workspace / "blobs"),
@@ -248,9 +251,16 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
+            secrets=DiskSecrets(home.workspace / "secrets", unlock),
+            web=BoundedWeb(),
         )
+        yield plant
     finally:
-        ledger.close()
+        try:
+            if plant is not None:
+                plant.memory.close(ledger, clock)  # what was counted goes on record before the ledger closes
+        finally:
+            ledger.close()
 
 
 def _unlock(keys: FileKeys) -> None:

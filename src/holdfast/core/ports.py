@@ -245,6 +245,54 @@ class Sandbox(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Secrets for jobs, encrypted at rest: which job may have which is decided elsewhere."""
+
+    def put(self, name: str, value: bytes) -> int:
+        """Keep a secret, instead of its earlier value; return its version."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return a secret.
+
+        Raises:
+            NotFound: There is none of this name.
+            NotVerified: The stored bytes were changed.
+            Unavailable: The store is locked.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Destroy a secret.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        ...
+
+
+class Web(Protocol):
+    """Other services over HTTPS, each answer bounded in size and time, no redirect followed."""
+
+    def get(self, url: str) -> tuple[int, bytes]:
+        """Return status and body of a GET.
+
+        Raises:
+            InvalidInput: The address is not one that may be asked: neither HTTPS nor this machine.
+            Unavailable: Nobody answers, too late, or too much.
+        """
+        ...
+
+    def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return status and body of a POST of form fields.
+
+        Raises:
+            InvalidInput: The address is not one that may be asked: neither HTTPS nor this machine.
+            Unavailable: Nobody answers, too late, or too much.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierReport:
     """Whether a tier can be had here, and if not, why not and what still works."""

@@ -33,6 +33,7 @@ ROLES: Final[dict[str, tuple[Kind, ...]]] = {
     "respond": (Kind.RELEASE, Kind.INCIDENT),
     "gateway": (Kind.TELEMETRY,),
     "person": (Kind.RELEASE,),
+    "tokens": (),
 }
 """Each role and the kinds of artifact it may sign statements about; a role that is not here signs nothing."""
 

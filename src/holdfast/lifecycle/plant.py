@@ -1,17 +1,19 @@
 """The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from holdfast.core.access import Principal
 from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Secrets, Tier, Web
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
+from holdfast.lifecycle.access_memory import Memory
 from holdfast.lifecycle.reply import Progress
 
 T = TypeVar("T")
@@ -75,6 +77,15 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
+    secrets: Secrets  # what jobs may be given, encrypted at rest
+    web: Web  # other services, asked within limits
+    memory: Memory = field(default_factory=Memory)  # of the door, between two requests
+    principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files
+
+    @property
+    def actor(self) -> str:
+        """In whose name entries are made: of who asks over the network, or else of the owner."""
+        return self.principal.name if self.principal is not None else self.person
 
     @property
     def trust(self) -> Trust:

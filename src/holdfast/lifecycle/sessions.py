@@ -1,0 +1,158 @@
+"""Tokens and sessions: fifteen minutes of access, made from an API key, from a session, or from a proof made elsewhere.
+
+A session's secret works once: each renewal gives the next one, and one that comes back a second time was copied, so it
+ends the session for whoever holds either.
+"""
+
+import hmac
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.core import tokens
+from holdfast.core.access import Presented, Principal
+from holdfast.core.errors import HoldfastError, Refused, Unauthenticated
+from holdfast.core.identity import Account
+from holdfast.core.ledger import Draft
+from holdfast.lifecycle.access import MAX_CREDENTIAL, authenticate
+from holdfast.lifecycle.identity import MAX_SECRET, change, directory, new_secret, seen
+from holdfast.lifecycle.inputs import read_given
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.reply import Reply
+from holdfast.serve.credentials import hash_api_key
+
+SESSION_LASTS: Final = timedelta(hours=12)  # one day's work; after it one signs on again
+SESSION_PREFIX: Final = "hfs_"
+STREAM: Final = "tokens"
+ISSUED: Final = "token.issued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What whoever has signed on is given: a token now, and the secret that renews it once."""
+
+    name: str
+    token: str
+    expires: int  # seconds since 1970
+    renewal: str
+
+
+def token(plant: Plant, *, key_file: Path) -> Reply:
+    """Make a token of fifteen minutes from the API key in a file.
+
+    Raises:
+        Unauthenticated: The key is not valid.
+    """
+    text = read_given(key_file, limit=MAX_CREDENTIAL, what="the API key").decode("ascii", "replace").strip()
+    principal = authenticate(plant, Presented(authorization=f"Bearer {text}", peer="this machine"))
+    made, claims = token_for(plant, principal)
+    document = {"token": made, "expires": claims.exp, "name": principal.name}
+    return Reply(says=f"A token for {principal.name}; it lasts 15 minutes.", document=document)
+
+
+def token_for(plant: Plant, principal: Principal) -> tuple[str, tokens.Claims]:
+    """Return a token for a principal that has shown an API key, and what it says; that it was made is on record.
+
+    Raises:
+        Refused: It has shown a token or a certificate: these do not make further tokens.
+    """
+    if not principal.session.startswith("key:"):
+        raise Refused("a token is made from an API key or a session", place=principal.name)
+    return mint(plant, tokens.Subject(name=principal.name, session=principal.session, scope=principal.scope))
+
+
+def mint(plant: Plant, subject: tokens.Subject, *, nonce: str | None = None) -> tuple[str, tokens.Claims]:
+    """Return a token, and what it says; that it was made is on record before.
+
+    Raises:
+        Refused: The nonce was used before.
+        NotFound: The workspace has no key of role `tokens`.
+        Unavailable: The keys stay locked.
+    """
+    signer, jti = plant.keys.signer(tokens.ROLE), plant.entropy.token(16).hex()
+    made, claims = tokens.mint(subject, signer, issuer=plant.origin, jti=jti, now=plant.clock.now())
+    body = {"name": subject.name, "session": subject.session, "jti": jti, "exp": claims.exp}
+    plant.ledger.append([Draft(kind=ISSUED, actor=subject.name, stream=STREAM, body=body)], consume_nonce=nonce)
+    return made, claims
+
+
+def open_session(plant: Plant, account: Account, how: str, *, nonce: str) -> Session:
+    """Open a session for somebody who has signed on elsewhere, by a proof that counts once.
+
+    Raises:
+        Refused: The proof was used before.
+    """
+    number, expires = plant.entropy.token(12).hex(), plant.clock.now() + SESSION_LASTS
+    renewal, hashed = new_secret(plant, f"{SESSION_PREFIX}{number}_")
+    body: dict[str, Any] = {"id": number, "name": account.name, "how": how, "hash": hashed}
+    body |= {"expires": expires.isoformat()}
+    change(plant, seen(plant), "identity.session-opened", body, nonce=nonce, actor=account.name)
+    return _session(plant, account.name, number, renewal)
+
+
+def renew(plant: Plant, secret: str) -> Session:
+    """Return a new token, and the next secret, for a session's present secret.
+
+    Raises:
+        Unauthenticated: The secret is not the session's present one. If it was an earlier one, the session is closed.
+    """
+    expect, known, now = seen(plant), directory(plant), plant.clock.now()
+    number = secret.removeprefix(SESSION_PREFIX).partition("_")[0]
+    session = known.session(number, now)
+    if session is None or len(secret) > MAX_SECRET or not secret.isascii():
+        raise Unauthenticated("nobody valid has asked")
+    hashed = hash_api_key(plant.credential_key(), secret)
+    if not hmac.compare_digest(hashed, session.hash):
+        if _was_once(plant, number, hashed):
+            end(plant, number, "an earlier secret came back: it was copied")
+        raise Unauthenticated("nobody valid has asked")
+    renewal, following = new_secret(plant, f"{SESSION_PREFIX}{number}_")
+    try:
+        change(
+            plant,
+            expect,
+            "identity.session-renewed",
+            {"id": number, "hash": following},
+            nonce=f"session:{hashed}",
+            actor=session.name,
+        )
+    except Refused:  # two at once with one secret: one of them copied it
+        end(plant, number, "one secret was used twice: it was copied")
+        raise Unauthenticated("nobody valid has asked") from None
+    return _session(plant, session.name, number, renewal)
+
+
+def end(plant: Plant, number: str, why: str) -> None:
+    """Close a session; its token stops working at once."""
+    name = next((each.name for each in directory(plant).sessions.values() if each.id == number), "nobody")
+    change(plant, seen(plant), "identity.session-closed", {"id": number, "why": why}, actor=name)
+
+
+def logout(plant: Plant, *, session_file: Path) -> Reply:
+    """End the session whose secret is in a file, and remove the file.
+
+    Raises:
+        InvalidInput: The file cannot be read.
+    """
+    text = read_given(session_file, limit=MAX_SECRET + 1, what="the session").decode("ascii", "replace").strip()
+    with suppress(HoldfastError):  # one that has ended already is what is wanted
+        opened = renew(plant, text)
+        end(plant, opened.renewal.removeprefix(SESSION_PREFIX).partition("_")[0], "signed off")
+    session_file.unlink(missing_ok=True)
+    return Reply(says="Signed off.", document={"session": ""})
+
+
+def _was_once(plant: Plant, number: str, hashed: str) -> bool:
+    """Say whether a session ever had this secret."""
+    from holdfast.core.identity import STREAM as IDENTITY
+
+    kinds = {"identity.session-opened", "identity.session-renewed"}
+    entries = (entry for entry in plant.ledger.stream(IDENTITY) if entry.kind in kinds)
+    return any(entry.body["id"] == number and hmac.compare_digest(entry.body["hash"], hashed) for entry in entries)
+
+
+def _session(plant: Plant, name: str, number: str, renewal: str) -> Session:
+    made, claims = mint(plant, tokens.Subject(name=name, session=f"session:{number}"))
+    return Session(name=name, token=made, expires=claims.exp, renewal=renewal)
