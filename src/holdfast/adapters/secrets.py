@@ -60,8 +60,8 @@ class DiskSecrets:
                 raise Unavailable(f"the secret cannot be written: {error.strerror}", place=str(self._root)) from error
         return version
 
-    def get(self, name: str) -> bytes:
-        """Return a secret.
+    def get(self, name: str) -> tuple[int, bytes]:
+        """Return a secret's version and the secret.
 
         Raises:
             NotFound: There is none of this name.
@@ -75,7 +75,7 @@ class DiskSecrets:
                 raise NotVerified("the secret's file is another secret's", place=f"secret {name}")
             purpose, said = _purpose(name, file.version), _said(name, file.version)
             try:
-                return unwrap(self._opened(make=False), purpose=purpose, box=file.box, said=said)
+                return file.version, unwrap(self._opened(make=False), purpose=purpose, box=file.box, said=said)
             except NotVerified as error:
                 raise NotVerified(
                     "the secret's file was changed after it was written", place=f"secret {name}"

@@ -3,7 +3,7 @@
 A port says what a thing does, never how. Only `app` and `edge` choose an implementation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
+from holdfast.core.errors import Refused
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 
 MIB: Final = 1 << 20
@@ -252,8 +253,8 @@ class Secrets(Protocol):
         """Keep a secret, instead of its earlier value; return its version."""
         ...
 
-    def get(self, name: str) -> bytes:
-        """Return a secret.
+    def get(self, name: str) -> tuple[int, bytes]:
+        """Return a secret's version and the secret.
 
         Raises:
             NotFound: There is none of this name.
@@ -312,6 +313,15 @@ class Predict(Protocol):
         ...
 
 
+def no_secret(name: str) -> bytes:
+    """Refuse: a stage has no secrets unless the lifecycle lets it have some.
+
+    Raises:
+        Refused: Always.
+    """
+    raise Refused("this stage may have no secret", place=f"secret {name[:80]}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """Everything a stage may use: nothing else is reachable from it."""
@@ -320,6 +330,7 @@ class Workspace:
     sandbox: Sandbox
     clock: Clock
     scratch: Path  # an empty folder of this run's own, removed afterwards
+    secret: Callable[[str], bytes] = no_secret  # what this stage declared and was granted; every read is on record
 
     def store(self, kind: Kind, data: bytes) -> Artifact:
         """Store bytes as an artifact of a kind."""

@@ -29,16 +29,27 @@ class Vault:
     versions: Mapping[str, int]
     grants: frozenset[tuple[str, str]]  # (secret, job)
 
-    def reasons_against(self, name: str, job: str, declared: Sequence[str]) -> tuple[str, ...]:
-        """Return why a job may not have a secret; nothing where it may."""
+    def reasons_against(self, name: str, jobs: Sequence[str], declared: Sequence[str]) -> tuple[str, ...]:
+        """Return why a job may not have a secret; nothing where it may.
+
+        Args:
+            name: The secret.
+            jobs: The names under which the job can have been granted it.
+            declared: The secrets it declared.
+        """
         reasons = []
         if name not in declared:
             reasons.append("the job did not declare it")
-        if (name, job) not in self.grants:
+        if not any((name, job) in self.grants for job in jobs):
             reasons.append("the job was not granted it")
         if name not in self.versions:
             reasons.append("there is no such secret")
         return tuple(reasons)
+
+
+def is_name(name: str) -> bool:
+    """Say whether a secret can be called so."""
+    return _NAME.fullmatch(name) is not None
 
 
 def check_name(name: str) -> str:
@@ -47,7 +58,7 @@ def check_name(name: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         expected = "a-z, 0-9, _ and -, beginning with a letter, up to 63"
         raise InvalidInput(f"the secret {name[:80]!r}", expected=expected)
     return name

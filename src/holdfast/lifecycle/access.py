@@ -59,17 +59,22 @@ def authenticate(plant: Plant, presented: Presented) -> Principal:
     try:
         return _known(plant, presented)
     except NotVerified as error:
-        asked = Asked(
-            outcome="unauthenticated",
-            principal="",
-            sort="",
-            session="",
-            action="",
-            resource=presented.peer[:64],
-            why=error.message[:200],
-        )
-        plant.memory.note(plant.ledger, plant.clock, asked, at_once=False)
-        raise Unauthenticated("nobody valid has asked") from None  # the cause would tell which part was wrong
+        raise nobody(plant, presented.peer, error) from None  # the cause would tell which part was wrong
+
+
+def nobody(plant: Plant, peer: str, error: HoldfastError) -> Unauthenticated:
+    """Return the one answer to everybody who is not known, after putting on record what was wrong."""
+    asked = Asked(
+        outcome="unauthenticated",
+        principal="",
+        sort="",
+        session="",
+        action="",
+        resource=peer[:64],
+        why=error.message[:200],
+    )
+    plant.memory.note(plant.ledger, plant.clock, asked, at_once=False)
+    return Unauthenticated("nobody valid has asked")
 
 
 def _known(plant: Plant, presented: Presented) -> Principal:

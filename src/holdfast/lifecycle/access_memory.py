@@ -85,6 +85,14 @@ class Memory:
             self._kept[name] = held
         return held[1]
 
+    def recall(self, name: str) -> Any:
+        """Return what was held under a name, or None."""
+        return self._kept.get(name, (None, None))[1]
+
+    def hold(self, name: str, value: Any) -> None:
+        """Hold something under a name, instead of what was held before."""
+        self._kept[name] = (None, value)
+
     def note(self, ledger: Ledger, clock: Clock, asked: Asked, *, at_once: bool) -> None:
         """Put a request on record: at once, or as one of those that are counted until the second is over.
 

@@ -15,6 +15,7 @@ from holdfast.core.errors import Conflict, InvalidInput, NotFound, Refused
 from holdfast.core.identity import ADMINISTRATORS, STREAM, Account, Directory, LinkSort, check_account, fold
 from holdfast.core.ledger import Draft, Heads
 from holdfast.core.spiffe import check_id
+from holdfast.lifecycle.access_compiled import tell_gateways
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
@@ -155,7 +156,8 @@ def regroup(plant: Plant, *, name: str, groups: str) -> Reply:
     wanted = check_account(name, _words(groups))
     _keep_administered(plant, account, stays=ADMINISTRATORS in wanted)
     change(plant, expect, "identity.regrouped", {"name": name, "groups": list(wanted)})
-    return Reply(says=f"{name} is in {', '.join(wanted) or 'no group'}.", document={"name": name, "groups": wanted})
+    says = f"{name} is in {', '.join(wanted) or 'no group'}.{tell_gateways(plant)}"
+    return Reply(says=says, document={"name": name, "groups": wanted})
 
 
 def disable(plant: Plant, *, name: str) -> Reply:
@@ -168,7 +170,8 @@ def disable(plant: Plant, *, name: str) -> Reply:
     expect = seen(plant)
     _keep_administered(plant, _account(plant, name), stays=False)
     change(plant, expect, "identity.disabled", {"name": name})
-    return Reply(says=f"{name} may not sign on any more.", document={"name": name, "enabled": False})
+    says = f"{name} may not sign on any more.{tell_gateways(plant)}"
+    return Reply(says=says, document={"name": name, "enabled": False})
 
 
 def enable(plant: Plant, *, name: str) -> Reply:
@@ -253,7 +256,7 @@ def revoke(plant: Plant, *, key: str) -> Reply:
     if all(each.id != key for each in directory(plant).keys.values()):
         raise NotFound(f"there is no API key {key[:80]!r}", remedy="List them with `holdfast access users`.")
     change(plant, expect, "identity.key-revoked", {"id": key})
-    return Reply(says=f"API key {key} is revoked.", document={"id": key})
+    return Reply(says=f"API key {key} is revoked.{tell_gateways(plant)}", document={"id": key})
 
 
 def users(plant: Plant) -> Reply:

@@ -40,16 +40,32 @@ class Session:
 
 
 def token(plant: Plant, *, key_file: Path) -> Reply:
-    """Make a token of fifteen minutes from the API key in a file.
+    """Make a token of fifteen minutes from the API key, or the session, in a file.
+
+    A session's secret works once, so that the file then holds the next one.
 
     Raises:
-        Unauthenticated: The key is not valid.
+        Unauthenticated: The key or session is not valid.
     """
     text = read_given(key_file, limit=MAX_CREDENTIAL, what="the API key").decode("ascii", "replace").strip()
+    if text.startswith(SESSION_PREFIX):
+        session = renew(plant, text)
+        keep(session_file=key_file, secret=session.renewal)
+        document = {"token": session.token, "expires": session.expires, "name": session.name}
+        return Reply(says=f"A token for {session.name}; it lasts 15 minutes.", document=document)
     principal = authenticate(plant, Presented(authorization=f"Bearer {text}", peer="this machine"))
     made, claims = token_for(plant, principal)
     document = {"token": made, "expires": claims.exp, "name": principal.name}
     return Reply(says=f"A token for {principal.name}; it lasts 15 minutes.", document=document)
+
+
+def keep(*, session_file: Path, secret: str) -> None:
+    """Write a session's secret to a file that only its owner may read, instead of what was there."""
+    beside = session_file.with_name(f".{session_file.name}.new")
+    beside.unlink(missing_ok=True)
+    beside.touch(mode=0o600, exist_ok=False)
+    beside.write_text(secret + "\n", encoding="ascii")
+    beside.replace(session_file)
 
 
 def token_for(plant: Plant, principal: Principal) -> tuple[str, tokens.Claims]:
