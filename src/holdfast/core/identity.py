@@ -6,7 +6,7 @@ hash, and keys and session secrets are known by keyed hashes only.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -93,10 +93,10 @@ class _Renewed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Directory:
     """Everybody who is known, at one moment of the history."""
 
-    accounts: Mapping[str, Account] = MappingProxyType({})
-    keys: Mapping[str, ApiKey] = MappingProxyType({})  # by hash
-    sessions: Mapping[str, Session] = MappingProxyType({})  # by id
-    links: Mapping[tuple[LinkSort, str], str] = MappingProxyType({})
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    keys: Mapping[str, ApiKey] = field(default_factory=dict)  # by hash
+    sessions: Mapping[str, Session] = field(default_factory=dict)  # by id
+    links: Mapping[tuple[LinkSort, str], str] = field(default_factory=dict)
     offer: Offer | None = None
 
     @property

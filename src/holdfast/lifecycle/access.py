@@ -16,14 +16,16 @@ from holdfast.core.access import STRICTEST, Denied, Presented, Principal, Resour
 from holdfast.core.actions import NAMES
 from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified, Refused, Unauthenticated
 from holdfast.core.identity import Directory
+from holdfast.core.ledger import Draft
 from holdfast.core.project import parse_project
 from holdfast.lifecycle import access_rules
-from holdfast.lifecycle.access_memory import Asked
+from holdfast.lifecycle.access_memory import STREAM, Asked
 from holdfast.lifecycle.inputs import read_given, read_project_file
 from holdfast.lifecycle.plant import Plant
 from holdfast.serve.credentials import MAX_API_KEY, PREFIX, hash_api_key
 
 MAX_CREDENTIAL: Final = tokens.MAX_TOKEN + 64  # characters of an Authorization header
+MAX_NONCE: Final = 128  # characters of a request's nonce
 COUNTED: Final = ("reading", "calling", "asking")  # sorts of action whose grants may be counted
 
 
@@ -57,9 +59,24 @@ def authenticate(plant: Plant, presented: Presented) -> Principal:
         Unauthenticated: Nothing valid is presented; what was wrong is on record, and not in the message.
     """
     try:
-        return _known(plant, presented)
+        principal = _known(plant, presented)
+        if presented.nonce:
+            _once(plant, principal, presented.nonce)
+        return principal
     except NotVerified as error:
         raise nobody(plant, presented.peer, error) from None  # the cause would tell which part was wrong
+
+
+def _once(plant: Plant, principal: Principal, nonce: str) -> None:
+    """Spend a request's nonce, for good: the same request a second time comes from somebody who has copied it."""
+    if len(nonce) > MAX_NONCE or not nonce.isprintable():
+        raise NotVerified("a nonce that is too long, or not printable")
+    body = {"principal": principal.name, "session": principal.session}
+    draft = Draft(kind="access.once", actor=principal.name, stream=STREAM, body=body)
+    try:
+        plant.ledger.append([draft], consume_nonce=f"request:{principal.name}:{nonce}")
+    except Refused as error:
+        raise NotVerified("the request was answered before") from error
 
 
 def nobody(plant: Plant, peer: str, error: HoldfastError) -> Unauthenticated:

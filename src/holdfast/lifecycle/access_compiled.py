@@ -43,7 +43,7 @@ def compiled(plant: Plant, models: tuple[str, ...]) -> tuple[Credential, ...]:
 def tell_gateways(plant: Plant) -> str:
     """Draw the route table anew, so that gateways learn who may call now; say what came of it, in words.
 
-    What was changed about identity stands whether or not this succeeds; the lease bounds how long a gateway can miss it.
+    What was changed about identity stands whether or not this succeeds; the lease bounds how long one can miss it.
     """
     from holdfast.lifecycle.routing import current_project, renew  # which asks this module for the credentials
 

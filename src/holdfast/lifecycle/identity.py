@@ -243,7 +243,8 @@ def issue(plant: Plant, *, name: str, scope: str = "", days: int = 30) -> Reply:
         rows=((name, number, key, expires[:10]),),
     )
     document = {"name": name, "id": number, "key": key, "expires": expires, "scope": body["scope"]}
-    return Reply(says="Keep the key now: only its keyed hash is stored.", document=document, tables=(table,))
+    says = f"Keep the key now: only its keyed hash is stored.{tell_gateways(plant)}"
+    return Reply(says=says, document=document, tables=(table,))
 
 
 def revoke(plant: Plant, *, key: str) -> Reply:

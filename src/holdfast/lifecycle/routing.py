@@ -346,7 +346,7 @@ def guards_of(project: Project) -> tuple[GuardSpec, ...]:
 
 
 def credentials(plant: Plant, now: datetime, name: str) -> tuple[Credential, ...]:
-    """Return the API keys in force for a model: the fold of their stream, and what the rules about access compile to."""
+    """Return the API keys in force for a model: the fold of their stream, and what rules about access compile to."""
     kept: dict[str, Credential] = {}
     for entry in plant.ledger.stream(CREDENTIALS):
         if entry.kind == "credential.issued":

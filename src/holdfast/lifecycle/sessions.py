@@ -20,7 +20,7 @@ from holdfast.lifecycle.access import MAX_CREDENTIAL, authenticate
 from holdfast.lifecycle.identity import MAX_SECRET, change, directory, new_secret, seen
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply
+from holdfast.lifecycle.reply import Reply, Table
 from holdfast.serve.credentials import hash_api_key
 
 SESSION_LASTS: Final = timedelta(hours=12)  # one day's work; after it one signs on again
@@ -52,11 +52,17 @@ def token(plant: Plant, *, key_file: Path) -> Reply:
         session = renew(plant, text)
         keep(session_file=key_file, secret=session.renewal)
         document = {"token": session.token, "expires": session.expires, "name": session.name}
-        return Reply(says=f"A token for {session.name}; it lasts 15 minutes.", document=document)
+        return _shown(document)
     principal = authenticate(plant, Presented(authorization=f"Bearer {text}", peer="this machine"))
     made, claims = token_for(plant, principal)
     document = {"token": made, "expires": claims.exp, "name": principal.name}
-    return Reply(says=f"A token for {principal.name}; it lasts 15 minutes.", document=document)
+    return _shown(document)
+
+
+def _shown(document: dict[str, Any]) -> Reply:
+    table = Table(title="Token", columns=("account", "token"), rows=((document["name"], document["token"]),))
+    says = f"A token for {document['name']}; it lasts 15 minutes."
+    return Reply(says=says, document=document, tables=(table,))
 
 
 def keep(*, session_file: Path, secret: str) -> None:
