@@ -62,9 +62,9 @@ def authenticate(plant: Plant, presented: Presented) -> Principal:
         principal = _known(plant, presented)
         if presented.nonce:
             _once(plant, principal, presented.nonce)
-        return principal
     except NotVerified as error:
         raise nobody(plant, presented.peer, error) from None  # the cause would tell which part was wrong
+    return principal
 
 
 def _once(plant: Plant, principal: Principal, nonce: str) -> None:
