@@ -28,14 +28,17 @@ GROUPS = ("administrators", "engineers", "reviewers", "operators", "auditors", "
 
 
 def somebody(*groups: str, name: str = "somebody") -> Principal:
+    """A user in these groups."""
     return Principal(name=name, sort="user", groups=groups)
 
 
 def asset(kind: str = "release", sensitivity: str = "internal") -> Resource:
+    """An asset of a kind."""
     return Resource(kind=kind, name="it", owner="alice", sensitivity=sensitivity, environment="production")
 
 
 def allowed(principal: Principal, action: str, about: Resource | None = None, *, boxed: bool = False) -> bool:
+    """Whether the shipped rules allow it."""
     return isinstance(may(RULES, principal, action, about or asset(), boxed=boxed), Allowed)
 
 
@@ -202,8 +205,10 @@ def test_a_resource_of_no_known_kind_is_none(text: str) -> None:
         'permit (principal, action, resource) unless { principal == User::"mallory" };',
         'permit (principal, action, resource) when { resource.sensitivity == "personal" };',
         'permit (principal is Service, action in [Action::"data"], resource is Dataset);',
-        'permit (principal in Group::"a", action in [Action::"reading", Action::"changing", Action::"deciding",'
-        ' Action::"administering", Action::"calling"], resource is Model);',
+        (
+            'permit (principal in Group::"a", action in [Action::"reading", Action::"changing", Action::"deciding",'
+            ' Action::"administering", Action::"calling"], resource is Model);'
+        ),
     ],
 )
 def test_a_wildcard_on_a_sensitive_asset_is_found_however_it_is_spelt(rule: str) -> None:

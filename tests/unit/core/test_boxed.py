@@ -18,16 +18,19 @@ ASKED = {"id": "1", "person": "bob", "action": "data.read", "resource": "dataset
 
 
 def entry(kind: str, body: dict[str, Any]) -> Entry:
+    """An entry of the stream."""
     draft = Draft(kind=kind, actor="x", stream="access-requests", body=body)
     return link(draft, position=0, previous="", head=(0, ""), now=NOW)[0]
 
 
 def answered(by: str = "rita", kind: str = APPROVED, **changes: Any) -> list[Entry]:
+    """A request, and what somebody said to it."""
     until = (NOW + timedelta(hours=1)).isoformat()
     return [entry(REQUESTED, ASKED), entry(kind, {"id": "1", "by": by, "until": until} | changes)]
 
 
 def covers(entries: list[Entry], principal: Principal = BOB, action: str = "data.read", about: Resource = IT) -> bool:
+    """Whether what is on record covers this now."""
     return boxed(fold(entries), principal, action, about, NOW) is not None
 
 

@@ -33,6 +33,7 @@ STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def jwk(key: Any, kid: str, **more: Any) -> dict[str, Any]:
+    """A public key as providers publish it."""
     algorithm: Any = {rsa.RSAPrivateKey: RSAAlgorithm, ec.EllipticCurvePrivateKey: ECAlgorithm}.get(
         next((base for base in (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey) if isinstance(key, base)), object),
         OKPAlgorithm,
@@ -68,16 +69,19 @@ claims = { sub = "repo:org/*:pull_request", event = "pull" }
 
 
 def claims(**changes: Any) -> dict[str, Any]:
+    """What a token of the provider says; `...` leaves a claim out."""
     said = {"iss": PROVIDER.issuer, "aud": "holdfast", "sub": "42", "exp": MOMENT + 300, "iat": MOMENT, "nonce": "n"}
     return {name: value for name, value in (said | changes).items() if value is not ...}
 
 
 def token(key: Any = RSA_KEY, alg: str = "RS256", kid: str | None = "r", said: Any = None, **header: Any) -> str:
+    """A signed token."""
     headers = ({} if kid is None else {"kid": kid}) | header
     return jwt.encode(said or claims(), key, algorithm=alg, headers=headers)
 
 
 def refused(id_token: str, keys: bytes = KEYS, **more: Any) -> None:
+    """See that a token proves nothing."""
     with pytest.raises(NotVerified):
         verify_id_token(id_token, keys, PROVIDER, now=NOW, **({"nonce": "n"} | more))
 

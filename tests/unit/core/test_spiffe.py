@@ -1,4 +1,4 @@
-"""Workload certificates: only a leaf of our own trust domain, inside its window, with one SPIFFE id, proves anything."""
+"""Workload certificates: only a leaf of our trust domain, inside its window, with one SPIFFE id, proves anything."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,10 +21,10 @@ ID = "spiffe://prod.example.com/ns/ml/gateway"
 class Authority:
     """A certificate authority of a test."""
 
-    def __init__(self, name: str = "authority") -> None:
+    def __init__(self, name: str = "authority", now: datetime = NOW) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self._built(self.name, self.key.public_key(), NOW - DAY, NOW + 30 * DAY, ca=True)
+        self.certificate = self._built(self.name, self.key.public_key(), now - DAY, now + 30 * DAY, ca=True)
 
     @property
     def der(self) -> bytes:
@@ -77,6 +77,7 @@ OURS, THEIRS = Authority(), Authority()
 
 
 def proved(certificate: bytes, bundle: tuple[bytes, ...] = (OURS.der,), now: datetime = NOW) -> str:
+    """What a certificate proves of our domain."""
     return spiffe_id(certificate, bundle, domain="prod.example.com", now=now)
 
 

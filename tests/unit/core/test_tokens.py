@@ -38,22 +38,26 @@ ISSUER = "holdfast/0123"
 
 
 def part(value: Any) -> str:
+    """A part of a token."""
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def claims(**changes: Any) -> dict[str, Any]:
+    """What a good token says; `...` leaves a claim out."""
     moment = int(NOW.timestamp())
     said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "sid": "key:1", "jti": "j", "iat": moment, "nbf": moment}
     return {name: value for name, value in (said | {"exp": moment + 900} | changes).items() if value is not ...}
 
 
 def header(**changes: Any) -> dict[str, Any]:
+    """The header of a good token; `...` leaves a part out."""
     said = {"alg": "EdDSA", "typ": "at+jwt", "kid": SIGNER.keyid}
     return {name: value for name, value in (said | changes).items() if value is not ...}
 
 
 def signed(head: Any, body: Any, signer: MemorySigner = SIGNER) -> str:
+    """A token with a signature that verifies."""
     message = f"{part(head)}.{part(body)}"
     return f"{message}.{part(signer.sign(message.encode()))}"
 
@@ -87,6 +91,7 @@ def test_another_library_verifies_what_we_sign() -> None:
 
 
 def refused(token: str, *, now: Any = NOW, trust: Trust = TRUST, issuer: str = ISSUER) -> None:
+    """See that a token is refused."""
     with pytest.raises(NotVerified):
         verify(token, trust, issuer=issuer, now=now)
 
