@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -487,7 +488,7 @@ def test_a_request_is_answered_once_and_in_time(office: Office) -> None:
     """A second answer, one that comes too late, and one to nothing change nothing."""
     office.employ("otto", "operators")
     plant = office.over_the_network("otto")
-    ask = {"action": "data.read", "resource": "dataset/rows", "lasts": "2h", "reason": "r"}
+    ask: dict[str, Any] = {"action": "data.read", "resource": "dataset/rows", "lasts": "2h", "reason": "r"}
     first, second = (str(requests.request(plant, **ask).document["id"]) for _ in range(2))
     requests.reject(office.plant, request=first, reason="No.")
     for late in (first, "nothing"):
@@ -546,8 +547,8 @@ def test_a_workload_is_who_its_certificate_says(office: Office) -> None:
     assert (found.name, found.sort, found.groups) == ("edge-1", "gateway", ("callers",))
     with pytest.raises(Unauthenticated):
         authenticate(office.plant, shown(ID + "-2"))
+    identity.add(office.plant, name="edge-2", sort="gateway")
     with pytest.raises(Conflict):
-        identity.add(office.plant, name="edge-2", sort="gateway")
         identity.link(office.plant, name="edge-2", spiffe=ID)
     office.later(days=2)
     with pytest.raises(Unauthenticated):
@@ -577,7 +578,7 @@ def test_coverage_asks_every_route_of_a_running_control_plane(office: Office) ->
         def get(self, url: str) -> tuple[int, bytes]:
             path = url.removeprefix("http://127.0.0.1:1")
             if path == "/openapi.json":
-                routes = {
+                routes: dict[str, Any] = {
                     "/healthz": {"get": {}},
                     "/v1/log": {"get": {}},
                     "/v1/release/{digest}": {"get": {}, "post": {}},
