@@ -23,6 +23,7 @@ from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.secrets import DiskSecrets
+from holdfast.adapters.sessions import SqlSessions
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.web import BoundedWeb
@@ -253,6 +254,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             tell=tell,
             secrets=DiskSecrets(home.workspace / "secrets", unlock),
             web=BoundedWeb(),
+            sessions=SqlSessions(ledger.engine),
         )
         yield plant
     finally:

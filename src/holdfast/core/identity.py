@@ -1,4 +1,4 @@
-"""Who is known: accounts, their groups, keys and sessions, as the fold of the stream `identity`.
+"""Who is known: accounts, their groups and keys, as the fold of the stream `identity`. Sessions are operational.
 
 No personal value is on record beyond the account name that somebody chose: who signs on elsewhere is linked by a keyed
 hash, and keys and session secrets are known by keyed hashes only.
@@ -6,7 +6,7 @@ hash, and keys and session secrets are known by keyed hashes only.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -48,7 +48,10 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A sign-on that can be renewed until it expires; its secret changes with every renewal."""
+    """A sign-on that can be renewed until it expires; its secret changes with every renewal.
+
+    Sessions are no history: they lie in an operational table, and losing it makes people sign on again.
+    """
 
     id: str
     name: str
@@ -84,18 +87,12 @@ class _Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     why: str = ""
 
 
-class _Renewed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    id: str
-    hash: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """Everybody who is known, at one moment of the history."""
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
     keys: Mapping[str, ApiKey] = field(default_factory=dict)  # by hash
-    sessions: Mapping[str, Session] = field(default_factory=dict)  # by id
     links: Mapping[tuple[LinkSort, str], str] = field(default_factory=dict)
     offer: Offer | None = None
 
@@ -119,11 +116,6 @@ class Directory:
         """Return the unexpired key of this hash whose account may sign on."""
         key = self.keys.get(hashed)
         return key if key is not None and now < key.expires and self.known(key.name) else None
-
-    def session(self, session: str, now: datetime) -> Session | None:
-        """Return a session that is neither closed nor expired, of an account that may sign on."""
-        found = self.sessions.get(session)
-        return found if found is not None and now < found.expires and self.known(found.name) else None
 
 
 def principal(account: Account, session: str, scope: tuple[str, ...] | None = None) -> Principal:
@@ -153,12 +145,27 @@ def fold(entries: Iterable[Entry]) -> Directory:
     Raises:
         NotVerified: An entry cannot be read: then nobody is known, rather than somebody by mistake.
     """
-    found = Directory()
+    found = _Found()
     for entry in entries:
         step = FOLDS.get(entry.kind)
         if step is not None:
-            found = step(found, entry)
-    return found
+            step(found, entry)
+    return Directory(
+        accounts=MappingProxyType(found.accounts),
+        keys=MappingProxyType(found.keys),
+        links=MappingProxyType(found.links),
+        offer=found.offer,
+    )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a fold has found so far."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    keys: dict[str, ApiKey] = field(default_factory=dict)
+    links: dict[tuple[LinkSort, str], str] = field(default_factory=dict)
+    offer: Offer | None = None
 
 
 def _read(entry: Entry, of: type[T]) -> T:
@@ -170,87 +177,55 @@ def _read(entry: Entry, of: type[T]) -> T:
         ) from error
 
 
-def _with(found: Mapping[Any, Any], key: object, value: object) -> Mapping[Any, Any]:
-    return MappingProxyType({**found, key: value})
-
-
-def _without(found: Mapping[Any, Any], keep: Callable[[Any], bool]) -> Mapping[Any, Any]:
-    return MappingProxyType({key: value for key, value in found.items() if keep(value)})
-
-
-def _added(found: Directory, entry: Entry) -> Directory:
+def _added(found: _Found, entry: Entry) -> None:
     account = _read(entry, Account)
-    return replace(found, accounts=_with(found.accounts, account.name, account))
+    found.accounts[account.name] = account
 
 
-def _regrouped(found: Directory, entry: Entry) -> Directory:
+def _regrouped(found: _Found, entry: Entry) -> None:
     change = _read(entry, _Groups)
-    return _changed(found, change.name, entry, groups=change.groups)
+    _change(found, change.name, entry, groups=change.groups)
 
 
-def _disabled(found: Directory, entry: Entry) -> Directory:
-    """Fold the end of an account: its sessions end too, so that enabling it again opens none of them."""
-    name = _read(entry, _Named).name
-    sessions = _without(found.sessions, lambda session: session.name != name)
-    return _changed(replace(found, sessions=sessions), name, entry, enabled=False)
+def _disabled(found: _Found, entry: Entry) -> None:
+    _change(found, _read(entry, _Named).name, entry, enabled=False)
 
 
-def _enabled(found: Directory, entry: Entry) -> Directory:
-    return _changed(found, _read(entry, _Named).name, entry, enabled=True)
+def _enabled(found: _Found, entry: Entry) -> None:
+    _change(found, _read(entry, _Named).name, entry, enabled=True)
 
 
-def _changed(found: Directory, name: str, entry: Entry, **changes: Any) -> Directory:
+def _change(found: _Found, name: str, entry: Entry, **changes: Any) -> None:
     if name not in found.accounts:
         raise NotVerified(f"nobody is called {name[:80]!r}", place=f"entry {entry.position}")
-    account = msgspec.structs.replace(found.accounts[name], **changes)
-    return replace(found, accounts=_with(found.accounts, name, account))
+    found.accounts[name] = msgspec.structs.replace(found.accounts[name], **changes)
 
 
-def _linked(found: Directory, entry: Entry) -> Directory:
+def _linked(found: _Found, entry: Entry) -> None:
     link = _read(entry, _Link)
-    return replace(found, links=_with(found.links, (link.sort, link.value), link.name))
+    found.links[link.sort, link.value] = link.name
 
 
-def _key_issued(found: Directory, entry: Entry) -> Directory:
+def _key_issued(found: _Found, entry: Entry) -> None:
     key = _read(entry, ApiKey)
-    return replace(found, keys=_with(found.keys, key.hash, key))
+    found.keys[key.hash] = key
 
 
-def _key_revoked(found: Directory, entry: Entry) -> Directory:
+def _key_revoked(found: _Found, entry: Entry) -> None:
     ended = _read(entry, _Ended)
-    return replace(found, keys=_without(found.keys, lambda key: key.id != ended.id))
+    found.keys = {hashed: key for hashed, key in found.keys.items() if key.id != ended.id}
 
 
-def _session_opened(found: Directory, entry: Entry) -> Directory:
-    session = _read(entry, Session)
-    alive = _without(found.sessions, lambda other: other.expires > entry.moment)  # else they would pile up for ever
-    return replace(found, sessions=_with(alive, session.id, session))
+def _offered(found: _Found, entry: Entry) -> None:
+    found.offer = _read(entry, Offer)
 
 
-def _session_renewed(found: Directory, entry: Entry) -> Directory:
-    change = _read(entry, _Renewed)
-    session = found.sessions.get(change.id)
-    if session is None:
-        return found  # it was closed in between: a renewal opens nothing
-    renewed = msgspec.structs.replace(session, hash=change.hash)
-    return replace(found, sessions=_with(found.sessions, change.id, renewed))
-
-
-def _session_closed(found: Directory, entry: Entry) -> Directory:
-    ended = _read(entry, _Ended)
-    return replace(found, sessions=_without(found.sessions, lambda session: session.id != ended.id))
-
-
-def _offered(found: Directory, entry: Entry) -> Directory:
-    return replace(found, offer=_read(entry, Offer))
-
-
-def _claimed(found: Directory, entry: Entry) -> Directory:
+def _claimed(found: _Found, entry: Entry) -> None:
     _read(entry, _Named)
-    return replace(found, offer=None)
+    found.offer = None
 
 
-FOLDS: Final[Mapping[str, Callable[[Directory, Entry], Directory]]] = {
+FOLDS: Final[Mapping[str, Callable[[_Found, Entry], None]]] = {
     "identity.added": _added,
     "identity.regrouped": _regrouped,
     "identity.disabled": _disabled,
@@ -258,9 +233,6 @@ FOLDS: Final[Mapping[str, Callable[[Directory, Entry], Directory]]] = {
     "identity.linked": _linked,
     "identity.key-issued": _key_issued,
     "identity.key-revoked": _key_revoked,
-    "identity.session-opened": _session_opened,
-    "identity.session-renewed": _session_renewed,
-    "identity.session-closed": _session_closed,
     "identity.bootstrap-offered": _offered,
     "identity.bootstrap-claimed": _claimed,
 }

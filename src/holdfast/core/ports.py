@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
 from holdfast.core.errors import Refused
+from holdfast.core.identity import Session
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 
 MIB: Final = 1 << 20
@@ -269,6 +270,34 @@ class Secrets(Protocol):
         Raises:
             NotFound: There is none of this name.
         """
+        ...
+
+
+class Sessions(Protocol):
+    """Sign-ons that go on; losing them makes people sign on again."""
+
+    def open(self, session: Session, now: datetime) -> None:
+        """Keep a new session, and forget those that have expired."""
+        ...
+
+    def get(self, session: str, now: datetime) -> Session | None:
+        """Return a session that is neither closed nor expired."""
+        ...
+
+    def renew(self, session: str, old: str, new: str) -> bool:
+        """Put a new hash in the place of the old one; say whether the old one was there."""
+        ...
+
+    def close(self, session: str) -> bool:
+        """End a session; say whether there was one."""
+        ...
+
+    def close_all(self, name: str) -> int:
+        """End every session of an account; return how many there were."""
+        ...
+
+    def count(self, name: str, now: datetime) -> int:
+        """Return how many sessions of an account go on."""
         ...
 
 

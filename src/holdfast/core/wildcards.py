@@ -40,12 +40,14 @@ def wildcards(text: bytes) -> tuple[str, ...]:
         )
         name = rule["annotations"]["id"]
         rules = Rules(digest=digest_bytes(text), count=1, names={number: name}, handle=alone)
-        found += [f"{name}: {words}" for words in _of(rules, tuple(_named(rule)))]
+        # A scope that names a group or an account cannot hold for a stranger, whatever the conditions say.
+        named_only = rule["principal"]["op"] in {"==", "in"}
+        found += [f"{name}: {words}" for words in _of(rules, tuple(_named(rule)), strangers=not named_only)]
     return tuple(found)
 
 
-def _of(rules: Rules, named: tuple[Principal, ...]) -> Iterator[str]:
-    for sort in TYPES:
+def _of(rules: Rules, named: tuple[Principal, ...], *, strangers: bool) -> Iterator[str]:
+    for sort in TYPES if strangers else ():
         open_to_all = _first(rules, Principal(name=STRANGER, sort=sort))
         if open_to_all is not None:
             action, asset = open_to_all

@@ -127,12 +127,12 @@ def _by_token(plant: Plant, directory: Directory, credential: str, now: datetime
     account = directory.known(claims.sub)
     if account is None:
         raise NotVerified("the token's account does not exist, or is disabled")
-    if not _still(directory, claims, now):
+    if not _still(plant, directory, claims, now):
         raise NotVerified("what the token was made from has ended")
     return identity.principal(account, claims.sid, tokens.scope_of(claims))
 
 
-def _still(directory: Directory, claims: tokens.Claims, now: datetime) -> bool:
+def _still(plant: Plant, directory: Directory, claims: tokens.Claims, now: datetime) -> bool:
     """Say whether what a token was made from still stands: a key, a session, or an identity proved elsewhere."""
     kind, _, name = claims.sid.partition(":")
     match kind:
@@ -141,7 +141,7 @@ def _still(directory: Directory, claims: tokens.Claims, now: datetime) -> bool:
                 key.id == name and key.name == claims.sub and now < key.expires for key in directory.keys.values()
             )
         case "session":
-            session = directory.session(name, now)
+            session = plant.sessions.get(name, now)
             return session is not None and session.name == claims.sub
         case "workload":  # proved by another issuer, for this one token
             return True

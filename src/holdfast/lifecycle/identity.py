@@ -170,6 +170,7 @@ def disable(plant: Plant, *, name: str) -> Reply:
     expect = seen(plant)
     _keep_administered(plant, _account(plant, name), stays=False)
     change(plant, expect, "identity.disabled", {"name": name})
+    plant.sessions.close_all(name)
     says = f"{name} may not sign on any more.{tell_gateways(plant)}"
     return Reply(says=says, document={"name": name, "enabled": False})
 
@@ -182,6 +183,7 @@ def enable(plant: Plant, *, name: str) -> Reply:
     """
     expect = seen(plant)
     _account(plant, name)
+    plant.sessions.close_all(name)  # again: whoever disabled it may have been interrupted before
     change(plant, expect, "identity.enabled", {"name": name})
     return Reply(says=f"{name} may sign on.", document={"name": name, "enabled": True})
 
@@ -266,7 +268,7 @@ def users(plant: Plant) -> Reply:
     accounts, rows = [], []
     for account in known.accounts.values():
         keys = [key for key in known.keys.values() if key.name == account.name and now < key.expires]
-        sessions = sum(1 for each in known.sessions.values() if each.name == account.name and now < each.expires)
+        sessions = plant.sessions.count(account.name, now)
         listed = [{"id": key.id, "scope": key.scope, "expires": key.expires.isoformat()} for key in keys]
         about = {"name": account.name, "sort": account.sort, "groups": account.groups, "enabled": account.enabled}
         accounts.append(about | {"keys": listed, "sessions": sessions})

@@ -10,7 +10,7 @@ from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Secrets, Tier, Web
+from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Secrets, Sessions, Tier, Web
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.access_memory import Memory
@@ -78,6 +78,7 @@ class Plant:
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
     secrets: Secrets  # what jobs may be given, encrypted at rest
+    sessions: Sessions  # of people who have signed on
     web: Web  # other services, asked within limits
     memory: Memory = field(default_factory=Memory)  # of the door, between two requests
     principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files

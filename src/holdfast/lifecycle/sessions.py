@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from holdfast.core import tokens
 from holdfast.core.access import Presented, Principal
-from holdfast.core.errors import HoldfastError, Refused, Unauthenticated
-from holdfast.core.identity import Account
+from holdfast.core.errors import HoldfastError, NotVerified, Refused
+from holdfast.core.identity import Account, Session
 from holdfast.core.ledger import Draft
-from holdfast.lifecycle.access import MAX_CREDENTIAL, authenticate
-from holdfast.lifecycle.identity import MAX_SECRET, change, directory, new_secret, seen
+from holdfast.lifecycle.access import MAX_CREDENTIAL, authenticate, nobody
+from holdfast.lifecycle.identity import SECRET_BYTES, directory
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
@@ -27,10 +27,14 @@ SESSION_LASTS: Final = timedelta(hours=12)  # one day's work; after it one signs
 SESSION_PREFIX: Final = "hfs_"
 STREAM: Final = "tokens"
 ISSUED: Final = "token.issued"
+OPENED: Final = "session.opened"
+CLOSED: Final = "session.closed"
+MARK: Final = 32  # hexadecimal digits
+MAX_SECRET: Final = 192  # characters; ours have 126
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class SignedOn:
     """What whoever has signed on is given: a token now, and the secret that renews it once."""
 
     name: str
@@ -100,56 +104,49 @@ def mint(plant: Plant, subject: tokens.Subject, *, nonce: str | None = None) -> 
     return made, claims
 
 
-def open_session(plant: Plant, account: Account, how: str, *, nonce: str) -> Session:
+def open_session(plant: Plant, account: Account, how: str, *, nonce: str) -> SignedOn:
     """Open a session for somebody who has signed on elsewhere, by a proof that counts once.
 
     Raises:
         Refused: The proof was used before.
     """
-    number, expires = plant.entropy.token(12).hex(), plant.clock.now() + SESSION_LASTS
-    renewal, hashed = new_secret(plant, f"{SESSION_PREFIX}{number}_")
-    body: dict[str, Any] = {"id": number, "name": account.name, "how": how, "hash": hashed}
-    body |= {"expires": expires.isoformat()}
-    change(plant, seen(plant), "identity.session-opened", body, nonce=nonce, actor=account.name)
-    return _session(plant, account.name, number, renewal)
+    number, now = plant.entropy.token(12).hex(), plant.clock.now()
+    renewal, hashed = _secret(plant, number)
+    opened = Session(id=number, name=account.name, how=how, hash=hashed, expires=now + SESSION_LASTS)
+    body = {"id": number, "name": account.name, "how": how, "expires": opened.expires.isoformat()}
+    plant.ledger.append([Draft(kind=OPENED, actor=account.name, stream=STREAM, body=body)], consume_nonce=nonce)
+    plant.sessions.open(opened, now)
+    return _signed_on(plant, account.name, number, renewal)
 
 
-def renew(plant: Plant, secret: str) -> Session:
+def renew(plant: Plant, secret: str) -> SignedOn:
     """Return a new token, and the next secret, for a session's present secret.
 
     Raises:
         Unauthenticated: The secret is not the session's present one. If it was an earlier one, the session is closed.
     """
-    expect, known, now = seen(plant), directory(plant), plant.clock.now()
     number = secret.removeprefix(SESSION_PREFIX).partition("_")[0]
-    session = known.session(number, now)
-    if session is None or len(secret) > MAX_SECRET or not secret.isascii():
-        raise Unauthenticated("nobody valid has asked")
-    hashed = hash_api_key(plant.credential_key(), secret)
-    if not hmac.compare_digest(hashed, session.hash):
-        if _was_once(plant, number, hashed):
-            end(plant, number, "an earlier secret came back: it was copied")
-        raise Unauthenticated("nobody valid has asked")
-    renewal, following = new_secret(plant, f"{SESSION_PREFIX}{number}_")
-    try:
-        change(
-            plant,
-            expect,
-            "identity.session-renewed",
-            {"id": number, "hash": following},
-            nonce=f"session:{hashed}",
-            actor=session.name,
-        )
-    except Refused:  # two at once with one secret: one of them copied it
-        end(plant, number, "one secret was used twice: it was copied")
-        raise Unauthenticated("nobody valid has asked") from None
-    return _session(plant, session.name, number, renewal)
+    if (
+        len(secret) > MAX_SECRET
+        or not secret.isascii()
+        or not hmac.compare_digest(_mark(plant, secret), secret[-MARK:])
+    ):
+        raise nobody(plant, "a session", NotVerified("this was never a session's secret"))
+    session = plant.sessions.get(number, plant.clock.now())
+    if session is None or directory(plant).known(session.name) is None:
+        raise nobody(plant, "a session", NotVerified("the session has ended"))
+    renewal, hashed = _secret(plant, number)
+    if not plant.sessions.renew(number, hash_api_key(plant.credential_key(), secret), hashed):
+        end(plant, session, "an earlier secret came back: it was copied")
+        raise nobody(plant, "a session", NotVerified("an earlier secret of the session"))
+    return _signed_on(plant, session.name, number, renewal)
 
 
-def end(plant: Plant, number: str, why: str) -> None:
+def end(plant: Plant, session: Session, why: str) -> None:
     """Close a session; its token stops working at once."""
-    name = next((each.name for each in directory(plant).sessions.values() if each.id == number), "nobody")
-    change(plant, seen(plant), "identity.session-closed", {"id": number, "why": why}, actor=name)
+    plant.sessions.close(session.id)
+    body = {"id": session.id, "name": session.name, "why": why}
+    plant.ledger.append([Draft(kind=CLOSED, actor=session.name, stream=STREAM, body=body)])
 
 
 def logout(plant: Plant, *, session_file: Path) -> Reply:
@@ -161,20 +158,25 @@ def logout(plant: Plant, *, session_file: Path) -> Reply:
     text = read_given(session_file, limit=MAX_SECRET + 1, what="the session").decode("ascii", "replace").strip()
     with suppress(HoldfastError):  # one that has ended already is what is wanted
         opened = renew(plant, text)
-        end(plant, opened.renewal.removeprefix(SESSION_PREFIX).partition("_")[0], "signed off")
+        number = opened.renewal.removeprefix(SESSION_PREFIX).partition("_")[0]
+        session = plant.sessions.get(number, plant.clock.now())
+        if session is not None:
+            end(plant, session, "signed off")
     session_file.unlink(missing_ok=True)
     return Reply(says="Signed off.", document={"session": ""})
 
 
-def _was_once(plant: Plant, number: str, hashed: str) -> bool:
-    """Say whether a session ever had this secret."""
-    from holdfast.core.identity import STREAM as IDENTITY
-
-    kinds = {"identity.session-opened", "identity.session-renewed"}
-    entries = (entry for entry in plant.ledger.stream(IDENTITY) if entry.kind in kinds)
-    return any(entry.body["id"] == number and hmac.compare_digest(entry.body["hash"], hashed) for entry in entries)
+def _secret(plant: Plant, number: str) -> tuple[str, str]:
+    """Return a session's next secret and its keyed hash. It bears our mark: an earlier one is told from a guess."""
+    begun = f"{SESSION_PREFIX}{number}_{plant.entropy.token(SECRET_BYTES).hex()}"
+    secret = begun + _mark(plant, begun + "0" * MARK)
+    return secret, hash_api_key(plant.credential_key(), secret)
 
 
-def _session(plant: Plant, name: str, number: str, renewal: str) -> Session:
+def _mark(plant: Plant, secret: str) -> str:
+    return hash_api_key(plant.credential_key(), f"a session's secret: {secret[:-MARK]}")[:MARK]
+
+
+def _signed_on(plant: Plant, name: str, number: str, renewal: str) -> SignedOn:
     made, claims = mint(plant, tokens.Subject(name=name, session=f"session:{number}"))
-    return Session(name=name, token=made, expires=claims.exp, renewal=renewal)
+    return SignedOn(name=name, token=made, expires=claims.exp, renewal=renewal)

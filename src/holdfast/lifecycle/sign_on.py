@@ -39,7 +39,7 @@ from holdfast.lifecycle.identity import change, directory, link_to, seen
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.providers import HTTP_OK, known, provider
 from holdfast.lifecycle.reply import Progress, Reply
-from holdfast.lifecycle.sessions import Session, keep, mint, open_session
+from holdfast.lifecycle.sessions import SignedOn, keep, mint, open_session
 
 BEGUN_LASTS: Final = timedelta(minutes=10)  # between being sent to a provider and coming back
 MAX_COOKIE: Final = 4096  # characters
@@ -89,7 +89,7 @@ def begin(plant: Plant, name: str = "") -> tuple[str, str]:
     return url, _seal(plant, begun)
 
 
-def finish(plant: Plant, returned: Returned) -> Session:
+def finish(plant: Plant, returned: Returned) -> SignedOn:
     """Open a session for whoever comes back from a provider.
 
     1. The cookie is ours, unexpired, and for this state. 2. The answer is this provider's. 3. The code is exchanged,
@@ -105,7 +105,7 @@ def finish(plant: Plant, returned: Returned) -> Session:
         raise nobody(plant, f"sign-on {returned.issuer}", error) from None
 
 
-def _finished(plant: Plant, returned: Returned) -> Session:
+def _finished(plant: Plant, returned: Returned) -> SignedOn:
     begun = _unseal(plant, returned.cookie)  # 1.
     if not hmac.compare_digest(begun.state.encode(), returned.state.encode(errors="replace")):
         raise NotVerified("another sign-on was begun")
@@ -140,7 +140,7 @@ def login(plant: Plant, *, provider: str = "", session_file: Path) -> Reply:
     return Reply(says=says, document={"name": session.name, "session_file": str(session_file)})
 
 
-def by_device(plant: Plant, name: str = "", *, wait: Callable[[float], None] = time.sleep) -> Session:
+def by_device(plant: Plant, name: str = "", *, wait: Callable[[float], None] = time.sleep) -> SignedOn:
     """Open a session by a device's code (RFC 8628).
 
     Raises:
