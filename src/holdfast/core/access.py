@@ -8,7 +8,7 @@ in force, and how grants and denials get on record, is left to `lifecycle.access
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from holdfast.core.actions import ACTIONS, NAMES, SORTS
@@ -85,11 +85,11 @@ class Denied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Cedar rules that parsed and fit the schema; made by `read_rules` only."""
+    """Cedar rules that parsed and fit the schema: what they are follows from the digest of their text."""
 
     digest: Digest
     count: int
-    names: Mapping[str, str]  # Cedar's own number of a rule to its @id
+    names: Mapping[str, str] = field(compare=False)  # Cedar's own number of a rule to its @id
     handle: Any = field(repr=False, compare=False)
 
 
@@ -175,7 +175,12 @@ def may(
         return Denied(reasons=(f"{action[:80]!r} is no action",))
     if principal.scope is not None and action not in principal.scope:  # 2.
         return Denied(reasons=("the credential's scope does not hold this action",))
-    answer = _cedar().is_authorized(  # 3.
+    return _decided(rules, principal, action, resource, boxed)  # 3. and 4.
+
+
+@lru_cache(maxsize=8192)  # the same question over the same rules has the same answer, for ever
+def _decided(rules: Rules, principal: Principal, action: str, resource: Resource, boxed: bool) -> Allowed | Denied:  # noqa: FBT001 - a part of the question
+    answer = _cedar().is_authorized(
         {
             "principal": {"type": TYPES[principal.sort], "id": principal.name},
             "action": {"type": "Action", "id": action},

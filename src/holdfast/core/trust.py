@@ -6,6 +6,7 @@ What a key may say follows from its role, and the role follows from the predicat
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -119,6 +120,7 @@ def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
         raise NotVerified("the signature is wrong", place=f"key {key.keyid[:16]} of role {key.role}") from error
 
 
+@lru_cache(maxsize=256)  # a workspace has a few dozen keys, and reading one takes as long as checking a signature
 def _load(key: TrustedKey) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
     place = f"key {key.keyid[:16]}"
     try:

@@ -35,11 +35,10 @@ def wildcards(text: bytes) -> tuple[str, ...]:
     for number, rule in parsed["staticPolicies"].items():
         if rule["effect"] != "permit":
             continue
-        alone = cedarpy.PolicySet.from_json_str(
-            json.dumps({"staticPolicies": {number: rule}, "templates": {}, "templateLinks": []})
-        )
+        document = json.dumps({"staticPolicies": {number: rule}, "templates": {}, "templateLinks": []})
+        alone = cedarpy.PolicySet.from_json_str(document)
         name = rule["annotations"]["id"]
-        rules = Rules(digest=digest_bytes(text), count=1, names={number: name}, handle=alone)
+        rules = Rules(digest=digest_bytes(document.encode()), count=1, names={number: name}, handle=alone)
         # A scope that names a group or an account cannot hold for a stranger, whatever the conditions say.
         named_only = rule["principal"]["op"] in {"==", "in"}
         found += [f"{name}: {words}" for words in _of(rules, tuple(_named(rule)), strangers=not named_only)]

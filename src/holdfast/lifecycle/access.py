@@ -59,11 +59,13 @@ def authenticate(plant: Plant, presented: Presented) -> Principal:
         Unauthenticated: Nothing valid is presented; what was wrong is on record, and not in the message.
     """
     try:
-        principal = _known(plant, presented)
+        now = look(plant)
+        principal = _known(plant, now.directory, presented)
         if presented.nonce:
             _once(plant, principal, presented.nonce)
     except NotVerified as error:
         raise nobody(plant, presented.peer, error) from None  # the cause would tell which part was wrong
+    plant.memory.begin(principal, now)
     return principal
 
 
@@ -94,8 +96,8 @@ def nobody(plant: Plant, peer: str, error: HoldfastError) -> Unauthenticated:
     return Unauthenticated("nobody valid has asked")
 
 
-def _known(plant: Plant, presented: Presented) -> Principal:
-    directory, now = look(plant).directory, plant.clock.now()
+def _known(plant: Plant, directory: Directory, presented: Presented) -> Principal:
+    now = plant.clock.now()
     if not presented.authorization:
         if not presented.certificate:
             raise NotVerified("nothing was presented")
@@ -159,7 +161,8 @@ def authorise(plant: Plant, principal: Principal, action: str, resource: str) ->
     reasons: tuple[str, ...]
     try:
         about = resource_of(plant, resource)
-        answer = decide(look(plant), principal, action, about, plant.clock.now())
+        now: Now = plant.memory.seen(principal) or look(plant)
+        answer = decide(now, principal, action, about, plant.clock.now())
         shown, reasons = str(about), answer.reasons if isinstance(answer, Denied) else answer.rules
         allowed = not isinstance(answer, Denied)
     except (InvalidInput, NotVerified) as error:

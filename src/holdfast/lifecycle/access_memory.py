@@ -5,6 +5,7 @@ are exact: they leave memory only with the append that puts them on record, once
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from holdfast.core.ports import Clock, Ledger
 
 STREAM: Final = "access"
 EVERY_S: Final = 1.0  # how long a repeated grant or denial may be in memory only
+ONE_REQUEST_S: Final = 0.1  # between authenticating and deciding: both rest on one look at the record
 MAX_KINDS: Final = 1024  # different things told apart within one second; a flood beyond is counted under one name
 OTHERS: Final = "others"
 
@@ -63,6 +65,7 @@ class Memory:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._ended = threading.Event()
+        self._request = threading.local()
         self._writer: threading.Thread | None = None
 
     def folded(self, ledger: Ledger, folds: Mapping[str, Fold]) -> dict[str, Any]:
@@ -84,6 +87,17 @@ class Memory:
             held = (key, make())
             self._kept[name] = held
         return held[1]
+
+    def begin(self, who: object, seen: Any) -> None:
+        """Keep what was seen when somebody was authenticated, for the one decision that follows in this thread."""
+        self._request.seen = (who, time.monotonic(), seen)
+
+    def seen(self, who: object) -> Any:
+        """Return what was seen when just this principal was authenticated, once, and only right afterwards; or None."""
+        kept, self._request.seen = getattr(self._request, "seen", None), None
+        if kept is None or kept[0] is not who or time.monotonic() - kept[1] > ONE_REQUEST_S:
+            return None
+        return kept[2]
 
     def recall(self, name: str) -> Any:
         """Return what was held under a name, or None."""
