@@ -8,9 +8,10 @@ from typing import Any
 
 from holdfast.core.access import Presented, Principal
 from holdfast.core.errors import Refused
+from holdfast.core.identity import principal
 from holdfast.core.ledger import Entry
 from holdfast.lifecycle.access import authenticate, authorise
-from holdfast.lifecycle.identity import add, bootstrap, claim_with, issue
+from holdfast.lifecycle.identity import add, bootstrap, claim_with, directory, issue
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.sessions import token_for
 from holdfast.testing.clock import SettableClock
@@ -55,7 +56,9 @@ class Office:
 
     def over_the_network(self, name: str) -> Plant:
         """The control plane as it works for somebody who asks over the network."""
-        return replace(self.plant, principal=Principal(name=name, sort="user"))
+        account = directory(self.plant).accounts.get(name)
+        found = principal(account, "a-session") if account else Principal(name=name, sort="user")
+        return replace(self.plant, principal=found)
 
     def record(self, *kinds: str) -> list[Entry]:
         """The entries of these kinds, after all that was counted is on record."""

@@ -216,6 +216,8 @@ def test_somebody_administers_always(office: Office) -> None:
     with pytest.raises(Refused):
         identity.regroup(office.plant, name="ada", groups="engineers")
     office.employ("bea", "administrators")
+    with pytest.raises(Refused, match="oneself"):
+        identity.regroup(office.over_the_network("ada"), name="ada", groups="administrators,reviewers")
     identity.disable(office.plant, name="ada")
     assert identity.directory(office.plant).administrators == ("bea",)
 
@@ -466,8 +468,13 @@ def test_access_is_asked_for_approved_by_another_and_over_by_itself(office: Offi
     )
     number = str(asked.document["id"])
     assert not office.may(key, "data.read", "dataset/rows")
+    identity.regroup(office.plant, name="otto", groups="operators,reviewers")
     with pytest.raises(Refused, match="cannot approve"):
         requests.approve(office.over_the_network("otto"), request=number)
+    identity.regroup(office.plant, name="otto", groups="operators")
+    office.employ("emil", "engineers")
+    with pytest.raises(Refused, match="may not access"):
+        requests.approve(office.over_the_network("emil"), request=number)
     requests.approve(office.over_the_network("rita"), request=number, reason="Looked at.")
     assert office.may(key, "data.read", "dataset/rows")
     assert not office.may(key, "data.read", "dataset/other")

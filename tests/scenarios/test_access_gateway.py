@@ -50,6 +50,7 @@ def test_what_is_compiled_is_what_the_rules_say(producing: Plant) -> None:
         office.over_the_network("otto"), action="endpoint.invoke", resource=f"model/{model}", lasts="2h", reason="r"
     )
     assert [each.id.partition("/")[0] for each in compiled(plant, (model,))] == ["shop"]
+    office.employ("rita", "reviewers")
     requests.approve(office.over_the_network("rita"), request=str(asked.document["id"]))
     both = {each.id.partition("/")[0]: each for each in compiled(plant, (model, "another"))}
     assert both["shop"].models == (model, "another")

@@ -214,11 +214,14 @@ def acting(plant: Plant, action: str, resource: str = "", credential: Path | Non
 
     Raises:
         Unauthenticated: The credential is not valid.
-        Refused: Its account may not do this.
+        Refused: Whoever asks may not do this.
     """
     if credential is not None:
         text = read_given(credential, limit=MAX_CREDENTIAL, what="the credential").decode("ascii", "replace").strip()
         principal = authenticate(plant, Presented(authorization=f"Bearer {text}", peer="this machine"))
         authorise(plant, principal, action, resource)
         return principal.name
-    return plant.principal.name if plant.principal is not None else plant.person
+    if plant.principal is not None:  # let in for the command as a whole; this is about the very resource
+        authorise(plant, plant.principal, action, resource)
+        return plant.principal.name
+    return plant.person

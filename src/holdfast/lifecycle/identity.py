@@ -150,8 +150,10 @@ def regroup(plant: Plant, *, name: str, groups: str) -> Reply:
 
     Raises:
         NotFound: There is no such account.
-        Refused: It would leave nobody who administers.
+        Refused: It would leave nobody who administers, or it is the account of who asks.
     """
+    if plant.principal is not None and plant.principal.name == name:
+        raise Refused("nobody gives groups to oneself", place=f"account {name}", remedy="Ask another administrator.")
     expect, account = seen(plant), _account(plant, name)
     wanted = check_account(name, _words(groups))
     _keep_administered(plant, account, stays=ADMINISTRATORS in wanted)
