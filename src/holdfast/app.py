@@ -33,9 +33,12 @@ from holdfast.adapters.scratch import in_memory, leave, scratch_folder
 from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
 from holdfast.adapters.sealed_index import DiskIndex, ObjectIndex
 from holdfast.adapters.sealed_storage import SealedStorage
+from holdfast.adapters.secrets import DiskSecrets
+from holdfast.adapters.sessions import SqlSessions
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
+from holdfast.adapters.web import BoundedWeb
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, from_base64, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
@@ -308,6 +311,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     keys.trusting(trusting)
     published = PublishedFolder(home.published)
     ledger = _open_ledger(home, keys, trusting, card, clock)
+    plant = None
     try:
         plant = Plant(
             home=home,
@@ -355,13 +359,20 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             bring_back=lambda digest: archive.copy(digest, storage),
             staged_blobs=DiskBlobs(home.staging / "blobs"),
             stage=lambda files: _publish(home.staging, files),
+            secrets=DiskSecrets(home.workspace / "secrets", partial(vault.derived, b"job secrets")),
+            web=BoundedWeb(),
+            sessions=SqlSessions(ledger.engine),
         )
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
         yield replace(plant, accept_policy=partial(accept, plant))
     finally:
-        windows.close()
-        ledger.close()
-        leave(scratch)
+        try:
+            if plant is not None:
+                plant.memory.close(ledger, clock)  # what was counted goes on record before the ledger closes
+        finally:
+            windows.close()
+            ledger.close()
+            leave(scratch)
 
 
 def _place(home: Home, card: Card, windows: Windows) -> Place:

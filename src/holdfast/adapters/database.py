@@ -43,7 +43,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
 from holdfast.core.errors import HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
 
-SCHEMA: Final = "0001"  # the newest migration; a database that says so is opened without loading Alembic
+SCHEMA: Final = "0006"  # the newest migration; a database that says so is opened without loading Alembic
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
 _ADVISORY_LOCK: Final = 0x686F6C6466617374  # "holdfast": the lock of PostgreSQL that makes writers take turns
@@ -132,6 +132,16 @@ leases: Final = Table(
     Column("holder", Text, nullable=False),
     Column("expires", Text, nullable=False),
 )
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("expires", Text, nullable=False),
+    Index(None, "name"),
+)
 nonces: Final = Table(
     "nonces",
     metadata,
@@ -141,7 +151,7 @@ nonces: Final = Table(
 
 PRIMARY: Final = (entries, checkpoints)
 PROJECTIONS: Final = (artifacts, edges, evidence, pointers, streams)
-OPERATIONAL: Final = (leases, nonces)
+OPERATIONAL: Final = (leases, nonces, sessions)
 
 
 def open_database(place: Path | str) -> Engine:

@@ -284,6 +284,11 @@ class SqlLedger:
             rows.replace(connection, differing)
         return Rebuilt(entries=count, differed=tuple(table.name for table in differing))
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for the operational tables that lie beside the history."""
+        return self._engine
+
     def close(self) -> None:
         """Let the database go."""
         self._engine.dispose()

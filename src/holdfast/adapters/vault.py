@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import structs
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, link_new, read_private, sync_directory
-from holdfast.adapters.key_wrap import Box, Ring, new_ring, open_ring, unwrap, wrap
+from holdfast.adapters.key_wrap import KEY, Box, Ring, new_ring, open_ring, unwrap, wrap
 from holdfast.adapters.published import replace_durably
 from holdfast.adapters.unlock import Unlock
 from holdfast.core.artifact import Moment, from_base64
@@ -131,6 +133,16 @@ class Vault:
             NotFound: There is no such key, or it was destroyed.
         """
         return str(self._identity(keyid_of(self._read(_file_of(name)))))
+
+    def derived(self, purpose: bytes) -> bytes:
+        """Return a key for one purpose, from the master key: the same for ever, whatever secret opens that.
+
+        Raises:
+            Unavailable: The unlock secret is missing or wrong.
+        """
+        with self._lock:
+            master = str(self._opened()).encode()
+        return HKDF(algorithm=hashes.SHA256(), length=KEY, salt=None, info=b"holdfast vault\n" + purpose).derive(master)
 
     def stored(self) -> tuple[DataKey, ...]:
         """Return every data key that there is, by name."""

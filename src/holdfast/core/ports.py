@@ -3,7 +3,7 @@
 A port says what a thing does, never how. Only `app` and `edge` choose an implementation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
+from holdfast.core.errors import Refused
+from holdfast.core.identity import Session
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 from holdfast.core.trust import TrustedKey
 
@@ -347,6 +349,82 @@ class Sandbox(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Secrets for jobs, encrypted at rest: which job may have which is decided elsewhere."""
+
+    def put(self, name: str, value: bytes) -> int:
+        """Keep a secret, instead of its earlier value; return its version."""
+        ...
+
+    def get(self, name: str) -> tuple[int, bytes]:
+        """Return a secret's version and the secret.
+
+        Raises:
+            NotFound: There is none of this name.
+            NotVerified: The stored bytes were changed.
+            Unavailable: The store is locked.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Destroy a secret.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        ...
+
+
+class Sessions(Protocol):
+    """Sign-ons that go on; losing them makes people sign on again."""
+
+    def open(self, session: Session, now: datetime) -> None:
+        """Keep a new session, and forget those that have expired."""
+        ...
+
+    def get(self, session: str, now: datetime) -> Session | None:
+        """Return a session that is neither closed nor expired."""
+        ...
+
+    def renew(self, session: str, old: str, new: str) -> bool:
+        """Put a new hash in the place of the old one; say whether the old one was there."""
+        ...
+
+    def close(self, session: str) -> bool:
+        """End a session; say whether there was one."""
+        ...
+
+    def close_all(self, name: str) -> int:
+        """End every session of an account; return how many there were."""
+        ...
+
+    def count(self, name: str, now: datetime) -> int:
+        """Return how many sessions of an account go on."""
+        ...
+
+
+class Web(Protocol):
+    """Other services over HTTPS, each answer bounded in size and time, no redirect followed."""
+
+    def get(self, url: str) -> tuple[int, bytes]:
+        """Return status and body of a GET.
+
+        Raises:
+            InvalidInput: The address is not one that may be asked: neither HTTPS nor this machine.
+            Unavailable: Nobody answers, too late, or too much.
+        """
+        ...
+
+    def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return status and body of a POST of form fields.
+
+        Raises:
+            InvalidInput: The address is not one that may be asked: neither HTTPS nor this machine.
+            Unavailable: Nobody answers, too late, or too much.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierReport:
     """Whether a tier can be had here, and if not, why not and what still works."""
@@ -366,6 +444,15 @@ class Predict(Protocol):
         ...
 
 
+def no_secret(name: str) -> bytes:
+    """Refuse: a stage has no secrets unless the lifecycle lets it have some.
+
+    Raises:
+        Refused: Always.
+    """
+    raise Refused("this stage may have no secret", place=f"secret {name[:80]}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """Everything a stage may use: nothing else is reachable from it."""
@@ -374,6 +461,7 @@ class Workspace:
     sandbox: Sandbox
     clock: Clock
     scratch: Path  # an empty folder of this run's own, removed afterwards
+    secret: Callable[[str], bytes] = no_secret  # what this stage declared and was granted; every read is on record
 
     def store(self, kind: Kind, data: bytes) -> Artifact:
         """Store bytes as an artifact of a kind."""

@@ -12,6 +12,7 @@ from holdfast.core.errors import InvalidInput, InvalidProject
 from holdfast.core.policy import seconds
 from holdfast.core.ports import Tier
 from holdfast.core.schema import Column, Use, check_column
+from holdfast.core.secret import is_name
 
 MAX_PROJECT: Final = 1 << 20  # bytes; a thousand documented columns take a fifth of it
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -85,6 +86,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     validation_share: Part = 0.15
     tier: Tier = Tier.PROCESS
     params: dict[str, int | float | str | bool] = {}
+    secrets: tuple[Text, ...] = ()  # names; the recipe gets those of them that it was granted, as files
 
 
 class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -206,6 +208,8 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "train.test_share", "test_share and validation_share leave nothing to train on", "a sum below 1"
     if not _RECIPE.fullmatch(project.train.recipe) or ".." in project.train.recipe:
         yield "train.recipe", f"recipe {project.train.recipe[:80]!r}", "file.py:function, inside the project"
+    if not all(is_name(name) for name in project.train.secrets):
+        yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
     if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
         yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
     terms = (("serving.lease", project.serving.lease), *_terms(project.registry))

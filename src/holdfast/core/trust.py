@@ -6,6 +6,7 @@ What a key may say follows from its role, and the role follows from the predicat
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -33,6 +34,7 @@ ROLES: Final[dict[str, tuple[Kind, ...]]] = {
     "respond": (Kind.RELEASE, Kind.INCIDENT),
     "gateway": (Kind.TELEMETRY,),
     "person": (Kind.RELEASE,),
+    "tokens": (),
 }
 """Each role and the kinds of artifact it may sign statements about; a role that is not here signs nothing."""
 
@@ -127,6 +129,7 @@ def check_key(key: TrustedKey) -> None:
     _load(key)
 
 
+@lru_cache(maxsize=256)  # a workspace has a few dozen keys, and reading one takes as long as checking a signature
 def _load(key: TrustedKey) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
     place = f"key {key.keyid[:16]}"
     try:

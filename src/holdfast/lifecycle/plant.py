@@ -1,20 +1,36 @@
 """The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from holdfast.core.access import Principal
 from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Signer, Storage, Tier
+from holdfast.core.ports import (
+    Blobs,
+    Clock,
+    Entropy,
+    Keys,
+    KeyStore,
+    Ledger,
+    Sandbox,
+    Secrets,
+    Sessions,
+    Signer,
+    Storage,
+    Tier,
+    Web,
+)
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust
+from holdfast.lifecycle.access_memory import Memory
 from holdfast.lifecycle.reply import Progress
 from holdfast.serve.state import Runtime
 
@@ -103,6 +119,16 @@ class Plant:
     bring_back: Callable[[Digest], None]  # and back
     staged_blobs: Blobs  # the staging gateway's copies
     stage: Callable[[Mapping[str, bytes]], None]  # as `publish`, into the staging gateway's folder
+    secrets: Secrets  # what jobs may be given, encrypted at rest
+    sessions: Sessions  # of people who have signed on
+    web: Web  # other services, asked within limits
+    memory: Memory = field(default_factory=Memory)  # of the door, between two requests
+    principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files
+
+    @property
+    def actor(self) -> str:
+        """In whose name entries are made: of who asks over the network, or else of the owner."""
+        return self.principal.name if self.principal is not None else self.person
 
     @property
     def trust(self) -> Trust:

@@ -96,7 +96,7 @@ def _table(
         policy=policy,
         models=(route,),
         guards=guards_of(made),
-        credentials=credentials(plant, now),
+        credentials=credentials(plant, now, project.project.name),
         revoked=revoked(plant),
     )
 

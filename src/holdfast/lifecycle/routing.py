@@ -19,6 +19,7 @@ from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide
 from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
+from holdfast.lifecycle.access_compiled import compiled
 from holdfast.lifecycle.decisions import denial_drafts, recorded_permit
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Plant
@@ -306,7 +307,7 @@ def _table(
         policy=rules.digest,
         models=(serving,) if after.baseline else (),  # none: the declared safe state, in which nothing answers
         guards=guards_of(terms),
-        credentials=credentials(plant, now),
+        credentials=credentials(plant, now, name),
         revoked=revoked(plant),
     )
 
@@ -375,15 +376,16 @@ def guards_of(project: Project) -> tuple[GuardSpec, ...]:
     )
 
 
-def credentials(plant: Plant, now: datetime) -> tuple[Credential, ...]:
-    """Return the API keys in force: the fold of their stream."""
+def credentials(plant: Plant, now: datetime, name: str) -> tuple[Credential, ...]:
+    """Return the API keys in force for a model: the fold of their stream, and what rules about access compile to."""
     kept: dict[str, Credential] = {}
     for entry in plant.ledger.stream(CREDENTIALS):
         if entry.kind == "credential.issued":
             kept[entry.body["hash"]] = msgspec.convert(entry.body, Credential)
         elif entry.kind == "credential.revoked":
             kept = {hashed: item for hashed, item in kept.items() if item.id != entry.body["id"]}
-    return tuple(item for item in kept.values() if item.expires > now)
+    issued = tuple(item for item in kept.values() if item.expires > now)
+    return (*issued, *compiled(plant, (name,)))
 
 
 def revoked(plant: Plant) -> tuple[str, ...]:

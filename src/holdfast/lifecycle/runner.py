@@ -28,6 +28,7 @@ from holdfast.lifecycle.carrying import filed
 from holdfast.lifecycle.inputs import ARTIFACTS_KEY, rows_key, take_in
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.secrets import job_of, release
 
 SEED_BITS = 48  # of a seed derived from subject and checkpoint: exact in JSON numbers, and nobody can choose it
 
@@ -122,7 +123,7 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     plant.tell(Progress(stage=stage.name, state="started", words=stage.does))
     plant.ledger.append([_draft("stage.started", stage.name, stream, begun), *_controls_started(begun)])
     try:
-        with _workspace(plant, project, storage_key(stage, held)) as ws:
+        with _workspace(plant, project, stage, held, begun["run"]) as ws:
             at = At(plant=plant, ws=ws, project=project, held=dict(held), made_with=made_with, stage=stage)
             done = _verb(stage)(at)
         evidence = _complete(stage, done.result, held, made_with)
@@ -150,17 +151,26 @@ def _verb(stage: Stage) -> Any:
 
 
 @contextmanager
-def _workspace(plant: Plant, project: Project, key: str) -> Iterator[Workspace]:
+def _workspace(
+    plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artifact], run: str
+) -> Iterator[Workspace]:
     """Give a stage an empty folder of its own, and the sandbox tier that the project asks for; never a weaker one.
 
-    What it stores lies encrypted under the data key of this name.
+    What it stores lies encrypted, under the data set's key or that of what holds no rows.
     """
+    job = job_of(project, stage, held, run)
     sandbox: Sandbox = plant.open_sandbox(project.train.tier)
     plant.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = plant.scratch / plant.entropy.token(8).hex()
     scratch.mkdir(mode=0o700)
     try:
-        yield Workspace(blobs=plant.sealed(key), sandbox=sandbox, clock=plant.clock, scratch=scratch)
+        yield Workspace(
+            blobs=plant.sealed(storage_key(stage, held)),
+            sandbox=sandbox,
+            clock=plant.clock,
+            scratch=scratch,
+            secret=lambda name: release(plant, job, name),
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -17,6 +17,7 @@ TASK: Final = "task.json"
 PARITY: Final = "parity.npy"  # rows that estimator and export must answer alike
 FAULT: Final = "fault.json"
 RECIPE_FOLDER: Final = "recipe"
+SECRETS_FOLDER: Final = "secrets"  # one file each; there only while the recipe's own job runs
 CANDIDATE: Final = "candidate.onnx"
 BASELINE: Final = "baseline.onnx"
 ESTIMATED: Final = "estimated.f32"  # the estimator's own probabilities of the parity rows; NaN where it refuses a row

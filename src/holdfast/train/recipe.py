@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeAlias
@@ -38,6 +38,7 @@ class Data:
     feature_names: tuple[str, ...]
     classes: tuple[str, ...]
     positive: int  # index of the class whose probability is the score
+    secrets: Mapping[str, Path] = field(default_factory=dict)  # files with the secrets that were granted, by name
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

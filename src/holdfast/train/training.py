@@ -22,6 +22,7 @@ from holdfast.engines.scoring import Answers, Questions, ask, read_probabilities
 from holdfast.train import exchange
 from holdfast.train.confinement import Confinement
 from holdfast.train.recipe import Fault, Task
+from holdfast.train.secrets import given_secrets, hidden, masked
 from holdfast.train.sides import Rows, Sides
 
 RECIPE_JOB: Final = "holdfast.train.worker"
@@ -79,7 +80,8 @@ def run_jobs(ws: Workspace, project: Project, sides: Sides, recipe: Artifact, pa
     """
     task = _task(project, sides)
     reference = _reference(ws, task, sides)
-    candidate = _candidate(ws, task, sides, recipe, parity)
+    secrets = {name: ws.secret(name) for name in project.train.secrets}
+    candidate = _candidate(ws, task, sides, recipe, parity, secrets)
     n, m = len(sides.train.features), len(sides.validation.features)
     asked = parity[_answered(candidate, len(parity))]  # a row the estimator refuses need not have an answer
     rows = np.concatenate((sides.train.features, sides.validation.features, asked))
@@ -149,16 +151,25 @@ def _reference(ws: Workspace, task: Task, sides: Sides) -> Reference:
     )
 
 
-def _candidate(ws: Workspace, task: Task, sides: Sides, recipe: Artifact, parity: NDArray[np.float32]) -> Candidate:
+def _candidate(
+    ws: Workspace,
+    task: Task,
+    sides: Sides,
+    recipe: Artifact,
+    parity: NDArray[np.float32],
+    secrets: Mapping[str, bytes],
+) -> Candidate:
     room = make_room(ws.scratch, "recipe")
     _give(room, task, sides)
     np.save(room.given / exchange.PARITY, parity)
     _give_recipe(ws, room.given / exchange.RECIPE_FOLDER, recipe, task.file)
     args = [str(room.given), str(room.left)]
-    result = ws.sandbox.python(RECIPE_JOB, args, readable=(room.given,), writable=room.left)
+    with given_secrets(room, secrets):
+        result = ws.sandbox.python(RECIPE_JOB, args, readable=(room.given,), writable=room.left)
+    result = masked(result, secrets)
     left = collect(room, exchange.FROM_RECIPE)
     if result.exit_code == exchange.EXIT_RECIPE:
-        raise _invalid(left, task)
+        raise _invalid(left, task, secrets)
     _demand_packages(result)
     demand_finished(result, "the recipe")
     if exchange.CANDIDATE not in left.files:
@@ -186,14 +197,17 @@ def _give_recipe(ws: Workspace, folder: Path, recipe: Artifact, wanted: str) -> 
         path.write_bytes(ws.blobs.get(Digest(file.digest)))
 
 
-def _invalid(left: Left, task: Task) -> InvalidRecipe:
+def _invalid(left: Left, task: Task, secrets: Mapping[str, bytes]) -> InvalidRecipe:
     """Return the error that a recipe's job described; its words are the recipe's own, so they are bounded and plain."""
     try:
         fault = msgspec.json.decode(left.files.get(exchange.FAULT, b""), type=Fault)
     except msgspec.MsgspecError:
         fault = Fault(message="the recipe failed and did not say why")
-    place, expected = printable(fault.place, 120) or task.file, printable(fault.expected)
-    return InvalidRecipe(printable(fault.message), place=place, expected=expected)
+    message, place, expected = (
+        hidden(text.encode(errors="replace"), secrets).decode(errors="replace")
+        for text in (fault.message, fault.place, fault.expected)
+    )
+    return InvalidRecipe(printable(message), place=printable(place, 120) or task.file, expected=printable(expected))
 
 
 def _demand_packages(result: JobResult) -> None:

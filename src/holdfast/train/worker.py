@@ -22,6 +22,7 @@ from holdfast.train.exchange import (
     FAULT,
     PARITY,
     RECIPE_FOLDER,
+    SECRETS_FOLDER,
     TASK,
     read_rows,
 )
@@ -68,8 +69,13 @@ def run_recipe(given: Path) -> tuple[Any, Task]:
         feature_names=task.feature_names,
         classes=task.classes,
         positive=task.positive,
+        secrets=_secrets(given / SECRETS_FOLDER),
     )
     return call_recipe(recipe, folder, data, task.params, task.seed), task
+
+
+def _secrets(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
 def _rows(given: Path, name: str) -> Rows:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import custody, persons, records, registry, rules, storage, way
+from holdfast.lifecycle.commands import access, custody, persons, records, registry, rules, storage, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -15,4 +15,5 @@ COMMANDS: Final = (
     *rules.COMMANDS,
     *storage.COMMANDS,
     *registry.COMMANDS,
+    *access.COMMANDS,
 )

@@ -1,0 +1,63 @@
+"""What gateways are told of access: the rules' answers, compiled into the signed table that they look up."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.scenarios.office import Office
+from tests.scenarios.stand import Gateway, now
+
+from holdfast.lifecycle import access_requests as requests
+from holdfast.lifecycle import identity
+from holdfast.lifecycle.access_compiled import compiled
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.routing import current_project
+from holdfast.testing.clock import SettableClock
+
+
+def test_a_gateway_answers_whom_the_rules_let_call_and_nobody_else(producing: Plant) -> None:
+    """A caller's key works at the gateway once issued, and not any more once it is revoked or out of the group."""
+    office = Office(producing, SettableClock(producing.clock.now()))
+    gateway = Gateway(producing)
+    rows = gateway.rows(now(producing).baseline)[:1]
+    caller, engineer = office.employ("shop", "callers", sort="service"), office.employ("emil", "engineers")
+    narrow = office.employ("kiosk", "callers", sort="service", scope="registry.read")
+
+    def status(key: str) -> int:
+        gateway.loader.refresh()
+        gateway.key = key
+        return gateway.ask(rows).status
+
+    assert (status(caller), status(engineer), status(narrow)) == (200, 401, 401)
+    told = identity.regroup(producing, name="shop", groups="engineers")
+    assert "epoch" in told.says
+    assert status(caller) == 401
+    identity.regroup(producing, name="shop", groups="callers")
+    assert status(caller) == 200
+    number = next(key.id for key in identity.directory(producing).keys.values() if key.name == "shop")
+    identity.revoke(producing, key=number)
+    assert status(caller) == 401
+
+
+def test_what_is_compiled_is_what_the_rules_say(producing: Plant) -> None:
+    """For models that are served, until the key or the box ends; where the rules cannot be read, nobody may call."""
+    clock = SettableClock(producing.clock.now())
+    plant = replace(producing, clock=clock)
+    office = Office(plant, clock)
+    model = current_project(plant).project.name
+    office.employ("shop", "callers", sort="service", days=3)
+    office.employ("otto", "operators")
+    asked = requests.request(
+        office.over_the_network("otto"), action="endpoint.invoke", resource=f"model/{model}", lasts="2h", reason="r"
+    )
+    assert [each.id.partition("/")[0] for each in compiled(plant, (model,))] == ["shop"]
+    office.employ("rita", "reviewers")
+    requests.approve(office.over_the_network("rita"), request=str(asked.document["id"]))
+    both = {each.id.partition("/")[0]: each for each in compiled(plant, (model, "another"))}
+    assert both["shop"].models == (model, "another")
+    assert both["otto"].models == (model,)
+    assert both["otto"].expires - clock.now() <= timedelta(hours=2)
+    clock.advance(timedelta(hours=2))
+    assert [each.id.partition("/")[0] for each in compiled(plant, (model,))] == ["shop"]
+    clock.advance(timedelta(days=3))
+    assert not compiled(plant, (model,))
+    assert not compiled(plant, ())
