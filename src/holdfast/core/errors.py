@@ -11,7 +11,8 @@
     │   └── InvalidRequest    one call to the gateway
     ├── NotFound              a name or digest nobody knows                                    exit 3
     ├── Refused               allowed to ask, not allowed to have                              exit 1
-    │   └── PolicyDenied      decide() said no; the reasons are attached
+    │   ├── PolicyDenied      decide() said no; the reasons are attached
+    │   └── Unauthenticated   nobody is known to have asked
     ├── NotVerified           bytes, a signature or a chain do not check out                   exit 4
     │   └── LedgerBroken      the ledger's history does not fit its hashes
     ├── Conflict              somebody else was faster; nothing was changed                    exit 6
@@ -145,6 +146,14 @@ class PolicyDenied(Refused):
     def document(self) -> dict[str, str]:
         """Return the parts with the reasons joined."""
         return super().document() | {"reasons": "; ".join(self.reasons)}
+
+
+class Unauthenticated(Refused):
+    """Nothing valid says who asks; what was wrong with it is on record, not in the answer."""
+
+    code = "HF420"
+    http_status = 401
+    default_remedy = "Present an unexpired token or API key; `holdfast access token` makes a token from a key."
 
 
 class NotVerified(HoldfastError):
