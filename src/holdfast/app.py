@@ -14,10 +14,12 @@ from typing import Final
 
 import msgspec
 
+from holdfast.adapters.answers import SqlAnswers
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
+from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
@@ -248,6 +250,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
+            jobs=SqlJobs(ledger.engine, clock),
+            answers=SqlAnswers(ledger.engine, clock),
         )
     finally:
         ledger.close()

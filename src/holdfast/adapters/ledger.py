@@ -83,6 +83,11 @@ class SqlLedger:
         self._head = GENESIS  # hash of the newest entry in the tree
         self._growing = threading.Lock()
 
+    @property
+    def engine(self) -> Engine:
+        """The database it lies in, for the operational tables beside it."""
+        return self._engine
+
     def append(
         self, drafts: Sequence[Draft], *, expect: Heads | None = None, consume_nonce: str | None = None
     ) -> tuple[Entry, ...]:

@@ -9,7 +9,7 @@ from holdfast.core.artifact import Artifact, Digest
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
+from holdfast.core.ports import Answers, Blobs, Clock, Entropy, Jobs, Keys, Ledger, Sandbox, Tier
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.reply import Progress
@@ -75,6 +75,8 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
+    jobs: Jobs  # what the API was asked for and a worker carries out
+    answers: Answers  # to requests that may be repeated
 
     @property
     def trust(self) -> Trust:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import custody, records, rules, way
+from holdfast.lifecycle.commands import access, custody, platform, records, rules, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -12,4 +12,6 @@ COMMANDS: Final = (
     *records.COMMANDS,
     *custody.COMMANDS,
     *rules.COMMANDS,
+    *access.COMMANDS,
+    *platform.COMMANDS,
 )
