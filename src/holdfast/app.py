@@ -257,6 +257,22 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
         ledger.close()
 
 
+@contextmanager
+def open_jobs(root: Path) -> Iterator[SqlJobs]:
+    """Open a workspace's queue of jobs alone: a worker waits with little in memory.
+
+    Raises:
+        NotFound: There is no workspace.
+    """
+    home = Home(root=root.resolve())
+    _read_card(home)
+    engine = open_database(home.workspace / LEDGER_FILE)
+    try:
+        yield SqlJobs(engine, SystemClock())
+    finally:
+        engine.dispose()
+
+
 def _unlock(keys: FileKeys) -> None:
     """Open the keys, or say what is missing and what works without them.
 
