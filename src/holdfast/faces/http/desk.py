@@ -52,6 +52,10 @@ class Desk:
         """Serve one workspace."""
         self.plant, self.known = plant, known
 
+    def knows(self, presented: Presented) -> bool:
+        """Say whether just this was presented a moment ago, and was good."""
+        return self.known.recall(("principal", presented.authorization, presented.certificate)) is not None
+
     def authenticated(self, presented: Presented) -> Principal:
         """Return who asks.
 
@@ -166,7 +170,9 @@ def _cursor(position: int) -> str:
 
 def _position(cursor: str) -> int:
     try:
-        word, _, digits = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode().partition(" ")
+        word, _, digits = (
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode().partition(" ")
+        )
     except ValueError:
         word, digits = "", ""
     if word != "before" or not digits.isascii() or not digits.isdigit() or len(digits) > 15:  # noqa: PLR2004 - 2**53
@@ -177,5 +183,3 @@ def _position(cursor: str) -> int:
 def request_of(method: str, target: str, content: bytes) -> bytes:
     """Return what two requests have in common when one repeats the other."""
     return canonical([method, target, digest_bytes(content)])
-
-

@@ -1,4 +1,4 @@
-"""The door: one thin ASGI application in front of everything, through which only what is unambiguous and known gets in.
+"""The door: one thin ASGI application in front of everything; only what is unambiguous and known gets in.
 
 In this order: 1. an id for the request. 2. its head, which must be readable in one way only. 3. public routes. 4. who
 asks; before this nobody learns which routes there are. 5. how often. 6. how many at once. 7. the content. What comes out
@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
@@ -107,14 +108,12 @@ class Door:
             await self._enter(scope, receive, sending, head, correlation)
         except HoldfastError as error:
             await respond(sending, problem(error, correlation), close=True)
-        except Exception:  # noqa: BLE001 - the last frame: whatever it was, it is no news for a caller
+        except Exception:  # the last frame: whatever it was, it is no news for a caller
             if begun:
                 raise
             await respond(sending, problem(HoldfastError(DEFECT), correlation), close=True)
 
-    async def _enter(
-        self, scope: Scope, receive: Receive, send: Send, head: strict.Head, correlation: str
-    ) -> None:
+    async def _enter(self, scope: Scope, receive: Receive, send: Send, head: strict.Head, correlation: str) -> None:
         if head.path in PUBLIC:  # 3.
             await respond(send, await self._public(scope["method"], head.path))
             return
@@ -126,10 +125,10 @@ class Door:
             nonce=head.get("x-nonce"),
             certificate=scope.get("extensions", {}).get("holdfast.tls", {}).get("certificate", b""),
         )
-        if scope["method"] == "GET" and head.path.startswith(_RESOLVE) and not scope["query_string"]:
-            if await self._resolved(send, head, presented):
-                return
-        self._failures.check(peer)  # 4.
+        if head.path.startswith(_RESOLVE) and await self._resolved(scope, send, head, presented):
+            return
+        if not self._desk.knows(presented):  # a flood of guesses from behind one proxy stops nobody who is known
+            self._failures.check(peer)  # 4.
         try:
             principal = await self._in_thread(self._desk.authenticated, presented)
         except Unauthenticated:
@@ -174,13 +173,16 @@ class Door:
     async def _public(self, method: str, path: str) -> Answered:
         if method != "GET":
             raise NoSuchMethod("this route answers GET")
-        if path == "/readyz" and (not await self._in_thread(self._desk.plant.ledger.size) or self._desk.known.state() is None):
+        if path == "/readyz" and (
+            not await self._in_thread(self._desk.plant.ledger.size) or self._desk.known.state() is None
+        ):
             raise Unavailable("not ready")
         return Answered(status=200, headers=JSON, body=json.dumps({"status": "ok"}).encode())
 
-    async def _resolved(self, send: Send, head: strict.Head, presented: Presented) -> bool:
+    async def _resolved(self, scope: Scope, send: Send, head: strict.Head, presented: Presented) -> bool:
         """Answer `GET /v1/resolve/{alias}` without the framework, by what was found out in this second, if it was."""
-        if presented.nonce:
+        length = head.get("content-length") or "0"
+        if scope["method"] != "GET" or scope["query_string"] or presented.nonce or length != "0":
             return False
         key = (presented.authorization, presented.certificate, head.path)
         known = self._desk.known.recall(key)
@@ -190,7 +192,8 @@ class Door:
                 self._resolves.spend(name)
                 await respond(send, answer)
                 return True
-        self._failures.check(presented.peer)
+        if not self._desk.knows(presented):
+            self._failures.check(presented.peer)
         state = self._desk.known.state()
         try:
             principal = await self._in_thread(self._desk.authenticated, presented)
@@ -202,8 +205,6 @@ class Door:
         alias = unquote(head.path.removeprefix(_RESOLVE))
         answer = await self._in_thread(self._desk.call, self._resolving, {"alias": alias}, asked)
         if answer.status == 200:  # noqa: PLR2004 - RFC 9110, 15.3.1
-            from datetime import datetime
-
             ends = datetime.fromisoformat(json.loads(answer.body)["expires"])
             self._desk.known.keep(key, (answer, principal.name, ends), state)
         await respond(send, answer)

@@ -150,9 +150,7 @@ def _offer(command: Command) -> Offer | None:
                 return None
             continue
         ways[how] = option.name
-    return Offer(
-        command=command, options=tuple(kept), content_in=ways["content in"], content_out=ways["content out"]
-    )
+    return Offer(command=command, options=tuple(kept), content_in=ways["content in"], content_out=ways["content out"])
 
 
 def resource_of(options: Mapping[str, Any]) -> str:

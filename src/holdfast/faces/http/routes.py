@@ -85,7 +85,10 @@ def application(desk: Desk, table: tuple[Offer, ...] | None = None) -> FastAPI:
     for offer in table:
         _add(app, offer.path, offer, _endpoint(desk, offer))
     by_name = {offer.name: offer for offer in table}
-    for path, name, option in ((f"{PREFIX}/jobs/{{job}}", "job_show", "job"), (f"{PREFIX}/resolve/{{alias}}", "resolve", "alias")):
+    for path, name, option in (
+        (f"{PREFIX}/jobs/{{job}}", "job_show", "job"),
+        (f"{PREFIX}/resolve/{{alias}}", "resolve", "alias"),
+    ):
         if name in by_name:
             _add(app, path, by_name[name], _named(desk, by_name[name], option), suffix=f"_by_{option}")
     app.add_exception_handler(HTTPException, _no_route)
@@ -96,7 +99,7 @@ def application(desk: Desk, table: tuple[Offer, ...] | None = None) -> FastAPI:
 
 
 def _add(app: FastAPI, path: str, offer: Offer, endpoint: Callable[..., Any], suffix: str = "") -> None:
-    refusals = {
+    refusals: dict[int | str, dict[str, Any]] = {
         status: {"description": words, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
         for status, words in _REFUSALS.items()
     }
@@ -249,5 +252,3 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 methods["post"].setdefault("parameters", []).append(key)
         app.openapi_schema = document
     return app.openapi_schema
-
-

@@ -17,9 +17,7 @@ THREADS: Final = 16  # that carry commands out; writes take turns at the ledger 
 
 
 @contextmanager
-def serving(
-    plant: Plant, terms: Terms, *, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Door]:
+def serving(plant: Plant, terms: Terms, *, monotonic: Callable[[], float] = time.monotonic) -> Iterator[Door]:
     """Open the API over a workspace, and close it when the block ends."""
     known = Known(plant.ledger.size, monotonic)
     known.look()
@@ -28,9 +26,7 @@ def serving(
     desk, table = Desk(plant, known), offers()
     resolving = next(offer for offer in table if offer.name == "resolve")
     try:
-        yield Door(
-            application(desk, table), desk, terms, resolving=resolving, pool=pool, monotonic=monotonic
-        )
+        yield Door(application(desk, table), desk, terms, resolving=resolving, pool=pool, monotonic=monotonic)
     finally:
         pool.shutdown(cancel_futures=True)
         stop()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdfast.lifecycle.plant import Plant
 
 
-def up(
+def up(  # noqa: PLR0913 - one argument for each option of the command
     root: Path,
     *,
     tell: Callable[[Progress], None],
@@ -59,7 +59,9 @@ def up(
         words = f"control plane {document['url']}{beside}; stop with Ctrl-C"
         tell(Progress(stage="up", state="finished", words=words))
         if unsafe_plaintext and tls is None:
-            words = "UNSAFE: other machines are answered without TLS; whoever is on the way reads and changes everything"
+            words = (
+                "UNSAFE: other machines are answered without TLS; whoever is on the way reads and changes everything"
+            )
             tell(Progress(stage="up", state="failed", words=words))
 
     config = UpConfig(

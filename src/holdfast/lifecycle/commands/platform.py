@@ -67,8 +67,6 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="registry.read",
         changes=False,
-        options=(
-            Option(name="alias", says="NAME, NAME@production or NAME@canary", argument=True, required=True),
-        ),
+        options=(Option(name="alias", says="NAME, NAME@production or NAME@canary", argument=True, required=True),),
     ),
 )
