@@ -121,7 +121,7 @@ class InvalidRequest(InvalidInput):
 class TooLarge(InvalidRequest):
     """A request is longer, deeper or has more parts than is read."""
 
-    code = "HF241"
+    code = "HF251"
     http_status = 413
     default_remedy = "Send less; docs/reference/api.md lists the limits."
 
@@ -129,7 +129,7 @@ class TooLarge(InvalidRequest):
 class NotJson(InvalidRequest):
     """A request's content is of a type, charset or encoding that is not taken."""
 
-    code = "HF242"
+    code = "HF252"
     http_status = 415
     default_remedy = "Send application/json in UTF-8, not compressed."
 
@@ -137,7 +137,7 @@ class NotJson(InvalidRequest):
 class NoSuchMethod(InvalidRequest):
     """The route is there and answers another method."""
 
-    code = "HF243"
+    code = "HF253"
     http_status = 405
     default_remedy = "GET what only reads, POST what changes; GET /v1/openapi.json lists both."
 

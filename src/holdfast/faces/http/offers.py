@@ -51,10 +51,7 @@ class Withheld:
     why: str
 
 
-WITHHELD: Final = (
-    Withheld(words=("access", "bootstrap"), why="whoever may ask for it has a credential already"),
-    Withheld(words=("migrate",), why="the server it would be asked of must be stopped first"),
-)
+WITHHELD: Final = (Withheld(words=("access", "bootstrap"), why="whoever may ask for it has a credential already"),)
 
 JOBS: Final = (("run",), ("watch",))
 """Commands that may take longer than a request: they are answered 202, and a worker carries them out."""

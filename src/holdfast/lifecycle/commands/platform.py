@@ -35,6 +35,15 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("migrate",),
+        does="move the ledger into another database, and check that it is the same",
+        verb="holdfast.app:migrate",
+        authority="the stage keys",
+        action="platform.operate",
+        opens="folder",
+        options=(Option(name="to", says="URL of an empty PostgreSQL database, or `sqlite` for a file", required=True),),
+    ),
+    Command(
         words=("jobs",),
         does="list what workers are doing, and what came of it",
         verb="holdfast.lifecycle.jobs:jobs",

@@ -17,6 +17,7 @@ COMMANDS: Final = (
             Option(
                 name="passphrase-file", says="protect the keys with this passphrase, not a random secret", kind="path"
             ),
+            Option(name="database", says="URL of a PostgreSQL database for the ledger, without a password"),
         ),
     ),
     Command(
