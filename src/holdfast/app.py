@@ -31,7 +31,7 @@ from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
-from holdfast.core.ledger import Draft
+from holdfast.core.ledger import Draft, Entry
 from holdfast.core.policy import parse_policy
 from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
@@ -330,15 +330,19 @@ def _open_ledger(home: Home, keys: FileKeys, card: Card, clock: Clock) -> SqlLed
         open_database(card.database or path), clock=clock, signer=keys.signer("ledger"), origin=card.name
     )
     try:
-        first = next(ledger.entries(0, 1), None)
-        if first is None:
-            raise LedgerBroken("the ledger is empty", place=place, remedy=remedy)
-        if first.body.get("workspace") != card.name:
-            raise NotVerified("this is another workspace's ledger", place=place, expected=card.name)
+        _check_first(next(ledger.entries(0, 1), None), card, place, remedy)
     except BaseException:
         ledger.close()
         raise
     return ledger
+
+
+def _check_first(first: Entry | None, card: Card, place: str, remedy: str) -> None:
+    """Check that a ledger begins with this workspace."""
+    if first is None:
+        raise LedgerBroken("the ledger is empty", place=place, remedy=remedy)
+    if first.body.get("workspace") != card.name:
+        raise NotVerified("this is another workspace's ledger", place=place, expected=card.name)
 
 
 def migrate(root: Path, *, tell: Callable[[Progress], None] = silent, to: str) -> Reply:

@@ -1,4 +1,4 @@
-"""What scenarios of the API work with: the application over a real workspace, without sockets, and keys for each role."""
+"""What scenarios of the API work with: the application over a real workspace, and keys for each role."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -263,7 +263,7 @@ def test_bad_content_is_refused_before_anything_happens(
 
 
 def test_a_request_with_a_key_is_carried_out_once(api: Api) -> None:
-    """The same answer again, marked; another request under the key is a conflict; another principal's key is another."""
+    """The same answer again, marked; another request under the key is a conflict; keys are each principal's own."""
     headers = {"idempotency-key": "my-key-1"}
     first = api.ask("POST", "/v1/ledger/checkpoint", headers=headers, json={})
     assert first.status_code == 200
@@ -348,7 +348,7 @@ def test_the_description_is_openapi_and_tells_errors_keys_and_schemes(api: Api) 
 
 
 def test_promotion_goes_the_same_way_as_everywhere(plant: Plant) -> None:
-    """Over HTTP the same policy decides; afterwards the alias resolves to the release, and the answer is kept briefly."""
+    """Over HTTP the same policy decides; afterwards the alias resolves to the release, and is answered quickly."""
     with opened(plant) as api:
         assert api.ask("GET", f"/v1/resolve/{MODEL}").status_code == 404
         (release,) = releases(plant)

@@ -357,7 +357,7 @@ def worker(root: Path, seen: Path, go: Path) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_workers_job_is_taken_over_by_the_next(workspace: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    """kill -9 in the middle: after the lease another worker has it, and its result stands."""
+    """A kill -9 in the middle: after the lease another worker has it, and its result stands."""
     root, _ = workspace
     with app.open_plant(root) as plant:
         task = plant.jobs.ask("run", {}, "ada")

@@ -35,8 +35,8 @@ def moving(source: Engine, target: Engine) -> Iterator[Moved]:
     """Copy a ledger, and lock the old one; when the block ends well, the old one can never be written again.
 
     What is copied is durable in the target when the block begins. Copied are entries and checkpoints, from which
-    everything else is made, and spent nonces: a permit must not be good for a second time. Leases, jobs and kept answers
-    are of the present only, and stay behind.
+    everything else is made, and spent nonces: a permit must not be good for a second time. Leases, jobs and kept
+    answers are of the present only, and stay behind.
 
     Raises:
         Conflict: The target holds a ledger already.

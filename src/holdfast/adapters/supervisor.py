@@ -26,6 +26,7 @@ FIRST_PAUSE_S: Final = 0.5  # before a worker that died is started anew; doubles
 LONGEST_PAUSE_S: Final = 30.0
 GROWN_UP_S: Final = 60.0  # a worker that lived this long died of something new
 GRACE_S: Final = 15.0  # to finish what is under way after SIGTERM; then the kernel ends it
+HEAD_START_S: Final = 2.0  # of what is awaited, at most: what is not must not take the processor from it
 LOOK_S: Final = 0.1  # between two looks at the workers
 FLUSH: Final = signal.SIGUSR1  # passed on to the workers: tell now what you would tell later
 _READY: Final = b"r"
@@ -105,7 +106,9 @@ class Supervisor:
         return (own, *self.beside)
 
     def _supervise(self) -> None:
-        self._due = {(site, n): 0.0 for site, each in enumerate(self._sites) for n in range(each.workers)}
+        later = time.monotonic() + HEAD_START_S
+        for site, each in enumerate(self._sites):
+            self._due |= {(site, number): 0.0 if each.awaited else later for number in range(each.workers)}
         while self._alive or not self._kill_at:
             for site, number in [which for which, due in self._due.items() if due <= time.monotonic()]:
                 if not self._kill_at:
@@ -114,6 +117,7 @@ class Supervisor:
             if not self._told and self._all_ready():
                 self._told = True
                 self.on_ready(self.ports[0])
+                self._due = dict.fromkeys(self._due, 0.0)
             self._bury()
 
     def _all_ready(self) -> bool:

@@ -1,8 +1,8 @@
 """The door: one thin ASGI application in front of everything; only what is unambiguous and known gets in.
 
-In this order: 1. an id for the request. 2. its head, which must be readable in one way only. 3. public routes. 4. who
-asks; before this nobody learns which routes there are. 5. how often. 6. how many at once. 7. the content. What comes out
-gets the headers that keep browsers and caches from doing more with it than they should.
+In this order: 1. an id for the request. 2. its head, which must be readable in one way only. 3. public routes. 4.
+who asks; before this nobody learns which routes there are. 5. how often. 6. how many at once. 7. the content. What
+comes out gets the headers that keep browsers and caches from doing more with it than they should.
 """
 
 import asyncio
