@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from bench.workplace import make_workspace, memory, running
+from bench.workplace import make_workspace, memory, processor, running
 
 ROUNDS: Final = 5
 CALLS: Final = 20
@@ -57,13 +57,16 @@ def told(name: str, times: list[float]) -> None:
 
 
 def start(folder: Path, what: str) -> None:
-    seconds, held = [], []
+    seconds, held, cpu = [], [], []
     for _ in range(ROUNDS):
         with running(folder, "--gateway-port", "0") as up:
             seconds.append(up.seconds)
+            cpu.append(processor(up.pid))
             time.sleep(5.0)  # the other children have started by then too
             held.append(memory(up.pid))
     resident, proportional = (statistics.median(each) for each in zip(*held, strict=True))
+    if cpu:
+        print(f"holdfast up, {what}: {statistics.median(cpu):.2f} s of the processor until ready, all processes")
     spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
     print(f"holdfast up, {what}: ready in {statistics.median(seconds):.2f} s (aim 3), {spread}")
     print(f"holdfast up, {what}: {resident:.0f} MB resident (aim 250), {proportional:.0f} with shared pages in parts")

@@ -1,6 +1,7 @@
 """A workspace for benchmarks of the control plane: the example project with a release in production, and its server."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -72,6 +73,15 @@ def memory(pid: int) -> tuple[float, float]:
                 if line.startswith(name):
                     total[place] += int(line.split()[1])
     return total[0] / 1000, total[1] / 1000
+
+
+def processor(pid: int) -> float:
+    """Return the seconds of the processor that a process and all below it have used."""
+    ticks = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # proc(5): utime and stime
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:

@@ -69,12 +69,12 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         beside.append(Site(work=lambda *_: work_off(config.root), workers=config.job_workers, awaited=False))
     if config.gateway_port is not None:
         work = _gateway(config)
-        beside.append(Site(work=work, host=config.host, port=config.gateway_port, awaited=False))
+        beside.append(Site(work=work, host=_gateway_host(config), port=config.gateway_port, awaited=False))
 
     def ready(port: int) -> None:
-        document = {"event": "ready", "url": _url(config, port, tls=config.tls is not None), "pid": os.getpid()}
+        document = {"event": "ready", "url": _url(config.host, port, tls=config.tls is not None), "pid": os.getpid()}
         if config.gateway_port is not None:
-            document["gateway"] = _url(config, supervisor.ports[-1], tls=False)
+            document["gateway"] = _url(_gateway_host(config), supervisor.ports[-1], tls=False)
         if config.ready_file is not None:
             temporary = config.ready_file.with_name(f".{config.ready_file.name}.{os.getpid()}")
             temporary.write_text(json.dumps(document), encoding="utf-8")
@@ -183,12 +183,18 @@ def _gateway(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
     def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
         from holdfast.edge import Worker, config_of
 
-        edge = config_of(config.root, host=config.host, port=config.gateway_port or 0)
+        edge = config_of(config.root, host=_gateway_host(config), port=config.gateway_port or 0)
         Worker(config=edge, number=number, say_ready=say_ready).run(listening)
 
     return work
 
 
-def _url(config: UpConfig, port: int, *, tls: bool) -> str:
-    host = f"[{config.host}]" if ":" in config.host else config.host
+def _gateway_host(config: UpConfig) -> str:
+    """Return where the gateway listens: it ends no TLS, so other machines reach it through a terminator beside it."""
+    open_to_others = config.tls is not None and not ipaddress.ip_address(config.host).is_loopback
+    return "127.0.0.1" if open_to_others else config.host
+
+
+def _url(host: str, port: int, *, tls: bool) -> str:
+    host = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{host}:{port}"

@@ -1,7 +1,6 @@
 """schemathesis asks everything that the API's description allows, and much that it does not."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -43,10 +42,7 @@ def test_whatever_is_asked_the_answer_is_as_described_and_never_a_defect(api: Ap
     for result in schema.get_all_operations():
         operation = result.ok()
         for mode in modes:
-            try:
-                cases = operation.as_strategy(generation_mode=mode)
-            except Exception:  # noqa: BLE001 - an operation of which nothing can be wrong
-                continue
+            cases = operation.as_strategy(generation_mode=mode)
 
             @settings(
                 max_examples=effort(ci=4, record=200),
@@ -87,10 +83,3 @@ def _known(sent: dict) -> dict:
     """What httpx takes of it."""
     names = {"data": "content"}
     return {names.get(name, name): value for name, value in sent.items() if name in {"json", "data", "params"}}
-
-
-def test_the_description_is_kept_where_the_reference_says(api: Api) -> None:
-    """The reference page names every path of the API."""
-    text = Path("docs/reference/api.md").read_text(encoding="utf-8")
-    missing = [path for path in api.describe()["paths"] if f"`{path}`" not in text]
-    assert not missing, missing

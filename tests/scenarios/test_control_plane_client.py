@@ -67,7 +67,8 @@ class Losing:
     """A server that reads requests and answers them as it is told; "" is a connection that is closed instead."""
 
     def __init__(self, *answers: str) -> None:
-        self.answers, self.seen = list(answers), []
+        self.answers = list(answers)
+        self.seen: list[tuple[bytes, bytes]] = []  # idempotency key and content
         self.listening = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self.serve, daemon=True).start()
 
