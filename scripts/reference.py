@@ -15,6 +15,7 @@ from holdfast.core import errors
 from holdfast.core.authorship import AUTHORSHIP
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
+from holdfast.faces.http.offers import PATHS, PUBLIC, WITHHELD, offers
 from holdfast.lifecycle import COMMANDS, STAGES
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
@@ -104,9 +105,27 @@ def registry() -> str:
     return head + opening + diagram + closing + tail
 
 
+def routes() -> Iterator[str]:
+    """The page of the API's routes, with what is not offered and why."""
+    yield from ("# Routes", "", MADE, "")
+    yield "The control plane's API, made from the table of commands; [how to ask](api.md)."
+    yield from ("", "| | route | what | action |", "| --- | --- | --- | --- |")
+    for offer in offers():
+        does = f"{offer.command.does}{' (a job)' if offer.is_job else ''}"
+        yield f"| {offer.method} | `{offer.path}` | {does} | `{offer.command.action}` |"
+    yield "| GET | `/v1/jobs/{job}` | as `/v1/job/show`, by a path of its own | `jobs.read` |"
+    yield "| GET | `/v1/resolve/{alias}` | as `/v1/resolve`, answered as quickly as possible | `registry.read` |"
+    yield from ("", f"Public, without a credential: {', '.join(f'`{path}`' for path in PUBLIC)}; nothing else.")
+    yield from ("", "Not offered:", "")
+    yield from (f"- `{' '.join(each.words)}`: {each.why}." for each in WITHHELD)
+    yield "- what opens no workspace: it is about the machine it runs on."
+    yield from ("", "Options that name a file:", "")
+    yield from (f"- `{' '.join(each.words)} --{each.option}`: {each.how}; {each.why}." for each in PATHS)
+
+
 def pages() -> dict[str, str]:
     """Every page by name."""
-    made = {"commands.md": commands(), "errors.md": error_codes(), "controls.md": controls()}
+    made = {"commands.md": commands(), "errors.md": error_codes(), "controls.md": controls(), "routes.md": routes()}
     return {name: "\n".join(lines) + "\n" for name, lines in made.items()} | {"registry.md": registry()}
 
 

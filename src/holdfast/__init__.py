@@ -17,6 +17,7 @@ _HOMES: Final = {
     "Artifact": "holdfast.core.artifact:Artifact",
     "Client": "holdfast.client:Client",
     "Control": "holdfast.core.control:Control",
+    "ControlPlane": "holdfast.control_plane:ControlPlane",
     "Denial": "holdfast.core.policy:Denial",
     "Digest": "holdfast.core.artifact:Digest",
     "Evidence": "holdfast.core.evidence:Evidence",

@@ -1,5 +1,6 @@
 from holdfast.app import init, open_plant
 from holdfast.client import Client
+from holdfast.control_plane import ControlPlane
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes
 from holdfast.core.control import Control
 from holdfast.core.errors import HoldfastError
@@ -16,6 +17,7 @@ __all__ = [
     "Artifact",
     "Client",
     "Control",
+    "ControlPlane",
     "Denial",
     "Digest",
     "Evidence",

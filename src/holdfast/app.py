@@ -14,17 +14,21 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
+from holdfast.adapters.answers import SqlAnswers
 from holdfast.adapters.backup import read_backup, workspace_of, write_backup
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
+from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
+from holdfast.adapters.moving import moving
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store
 from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal, unlock_name
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
@@ -42,7 +46,7 @@ from holdfast.adapters.web import BoundedWeb
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, from_base64, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
-from holdfast.core.ledger import Draft
+from holdfast.core.ledger import Draft, Entry
 from holdfast.core.policy import parse_policy
 from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
@@ -67,6 +71,7 @@ MAX_LINKS_FILE: Final = 64 << 20  # bytes; a link takes a few KiB, and there are
 CREDENTIAL_FILE: Final = "credential.key"
 LEDGER_FILE: Final = "ledger.db"
 MAX_CARD: Final = 64 * 1024  # bytes of the workspace's card and of the pinned root
+MAX_URL: Final = 1000  # characters of a database's URL
 MAX_OWNER: Final = 200  # characters of a person's name and address
 STORAGE: Final = "storage"  # data keys
 SEALED: Final = "sealed"  # what lies under them
@@ -81,6 +86,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     name: str  # also the origin of the ledger's checkpoints
     owner: str
     blobs: str = ""  # the object store that holds the blobs; they lie in the workspace's folder if left out
+    database: str = ""  # URL of the ledger's database, without a password; empty: a file of the workspace
 
 
 def silent(_: Progress) -> None:
@@ -94,6 +100,7 @@ def init(
     owner: str | None = None,
     passphrase_file: Path | None = None,
     blobs: str = "",
+    database: str | None = None,
 ) -> Reply:
     """Make a workspace in a project's folder: a key for each role, a ledger, a trust root, a gateway's identity.
 
@@ -101,8 +108,9 @@ def init(
     killed process leaves is a folder `.holdfast-…` that nothing reads, and an unlock secret that opens nothing.
 
     Raises:
-        Conflict: There is a workspace already, or the folder lies inside one.
-        InvalidInput: Nobody is named who answers for it, or the passphrase is too easily guessed.
+        Conflict: There is a workspace already, the folder lies inside one, or the database holds a ledger.
+        InvalidInput: Nobody is named who answers for it, the passphrase is too easily guessed, or the database's URL
+            holds a password.
         Unavailable: It cannot be written.
     """
     home, settings, clock = Home(root=root.resolve()), read_settings(), SystemClock()
@@ -110,7 +118,8 @@ def init(
     answers = _owner(home, owner)
     if blobs:
         open_store(blobs)  # an address that cannot be one is refused before anything is made
-    card = Card(name=f"holdfast/{secrets.token_hex(8)}", owner=answers, blobs=blobs)
+    name = f"holdfast/{secrets.token_hex(8)}"
+    card = Card(name=name, owner=answers, blobs=blobs, database=check_database(database))
     unlock, made = _new_unlock(settings, card, passphrase_file, outside=home.root)
     building = home.workspace.with_name(f".holdfast-{secrets.token_hex(4)}")
     try:
@@ -175,13 +184,34 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
     write_new(building / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / GATEWAY / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / TRUST_FILE, seal(trust, TRUST, [keys.signer("root")]))
-    engine = open_database(building / LEDGER_FILE)
+    engine = open_database(card.database or building / LEDGER_FILE)
     ledger = SqlLedger(engine, clock=clock, signer=keys.signer("ledger"), origin=card.name)
     try:
+        if ledger.size():
+            raise Conflict("there is a ledger in that database already", remedy="Name an empty database.")
         body = {"workspace": card.name, "trust": digest_bytes((building / TRUST_FILE).read_bytes())}
         ledger.append([Draft(kind="workspace.created", actor=card.owner, stream="trust", body=body)])
     finally:
         ledger.close()
+
+
+def check_database(url: str | None) -> str:
+    """Return a database's URL if it may stand in a command line and in the workspace's card; "" where there is none.
+
+    A password comes from where libpq looks for it: PGPASSFILE, ~/.pgpass, a service file or PGPASSWORD.
+
+    Raises:
+        InvalidInput: It is of another engine, or holds a password, which every user of the machine could read.
+    """
+    if url is None:
+        return ""
+    remedy = "Put the password into a file of your own that PGPASSFILE names (libpq's format)."
+    if len(url) > MAX_URL or not url.isprintable() or not url.startswith("postgresql+psycopg://"):
+        raise InvalidInput("the database's URL is not usable", expected="postgresql+psycopg://USER@HOST:PORT/NAME")
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in parts.query:
+        raise InvalidInput("the database's URL holds a password", expected="a URL without one", remedy=remedy)
+    return url
 
 
 def _move_into_place(building: Path, home: Home) -> None:
@@ -362,6 +392,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             secrets=DiskSecrets(home.workspace / "secrets", partial(vault.derived, b"job secrets")),
             web=BoundedWeb(),
             sessions=SqlSessions(ledger.engine),
+            jobs=SqlJobs(ledger.engine, clock),
+            answers=SqlAnswers(ledger.engine, clock),
         )
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
         yield replace(plant, accept_policy=partial(accept, plant))
@@ -426,6 +458,21 @@ def _runtime() -> Runtime:
     return OnnxRuntime()
 
 
+@contextmanager
+def open_jobs(root: Path) -> Iterator[SqlJobs]:
+    """Open a workspace's queue of jobs alone: a worker waits with little in memory.
+
+    Raises:
+        NotFound: There is no workspace.
+    """
+    home = Home(root=root.resolve())
+    engine = open_database(_read_card(home).database or home.workspace / LEDGER_FILE)
+    try:
+        yield SqlJobs(engine, SystemClock())
+    finally:
+        engine.dispose()
+
+
 def _unlock(keys: ChosenKeys) -> None:
     """Open the keys, or say what is missing and what works without them.
 
@@ -444,31 +491,97 @@ def _unlock(keys: ChosenKeys) -> None:
         ) from error
 
 
-def _open_ledger(home: Home, keys: ChosenKeys, trusting: Callable[[], Trust], card: Card, clock: Clock) -> SqlLedger:
-    """Open the ledger, which `init` began: one that is gone or empty must not be begun again in silence."""
-    path = home.workspace / LEDGER_FILE
-    remedy = "Restore it from a copy that matches a checkpoint; without one, make a new workspace."
-    if not path.exists():
-        raise LedgerBroken("the ledger is gone", place=str(path), remedy=remedy)
-    if path.stat().st_size == 0:
-        raise LedgerBroken("the ledger is empty", place=str(path), remedy=remedy)
-    ledger = SqlLedger(
-        open_database(path),
+def _ledger_on(
+    place: Path | str, keys: ChosenKeys, trusting: Callable[[], Trust], card: Card, clock: Clock
+) -> SqlLedger:
+    return SqlLedger(
+        open_database(place),
         clock=clock,
         signer=lambda: keys.signer("ledger"),
         origin=card.name,
         # Also keys that were revoked: what lies beside the ledger anchors nothing, it can only contradict.
         former=lambda: [key for key in trusting().keys if key.role == "ledger"],
     )
+
+
+def _open_ledger(home: Home, keys: ChosenKeys, trusting: Callable[[], Trust], card: Card, clock: Clock) -> SqlLedger:
+    """Open the ledger, which `init` began: one that is gone or empty must not be begun again in silence."""
+    path = home.workspace / LEDGER_FILE
+    place = card.database or str(path)
+    remedy = "Restore it from a copy that matches a checkpoint; without one, make a new workspace."
+    if not card.database and not path.exists():
+        raise LedgerBroken("the ledger is gone", place=place, remedy=remedy)
+    if not card.database and path.stat().st_size == 0:
+        raise LedgerBroken("the ledger is empty", place=place, remedy=remedy)
+    ledger = _ledger_on(card.database or path, keys, trusting, card, clock)
     try:
-        size = ledger.size()
+        _check_first(next(ledger.entries(0, 1), None), card, place, remedy)
     except BaseException:
         ledger.close()
         raise
-    if size == 0:
-        ledger.close()
-        raise LedgerBroken("the ledger is empty", place=str(path), remedy=remedy)
     return ledger
+
+
+def _check_first(first: Entry | None, card: Card, place: str, remedy: str) -> None:
+    """Check that a ledger begins with this workspace."""
+    if first is None:
+        raise LedgerBroken("the ledger is empty", place=place, remedy=remedy)
+    if first.body.get("workspace") != card.name:
+        raise NotVerified("this is another workspace's ledger", place=place, expected=card.name)
+
+
+def migrate(root: Path, *, tell: Callable[[Progress], None] = silent, to: str) -> Reply:
+    """Move a workspace's ledger into another database, entry by entry, and check that it is the same.
+
+    1. The old ledger is locked. 2. Everything is copied, along its hash chain, and compared. 3. The new one is audited,
+    and its root must be the old one's. 4. The workspace's card names the new one. 5. The old one is closed for ever.
+
+    Args:
+        root: The project's folder; nothing else may be running there.
+        tell: Takes what happens.
+        to: The URL of an empty PostgreSQL database, or `sqlite` for a file of the workspace.
+
+    Raises:
+        Conflict: It lies there already, or there is another one.
+        LedgerBroken: Its history does not fit its hashes, or the copy is not the same; the old one stays as it is.
+    """
+    home, clock = Home(root=root.resolve()), SystemClock()
+    card = _read_card(home)
+    target = msgspec.structs.replace(card, database="" if to == "sqlite" else check_database(to))
+    path = home.workspace / LEDGER_FILE
+    if target == card:
+        raise Conflict("the ledger lies there already", place=card.database or str(path))
+    if not target.database and path.exists():
+        raise Conflict("there is a ledger's file already", place=str(path), remedy="Move it away first.")
+    trusting = _Trusting(home, clock)
+    keys = ChosenKeys(
+        {}, default=open_keys(home.workspace / "keys", _known_unlock(read_settings(), card.name)), clock=clock
+    )
+    keys.trusting(trusting)
+    old = _open_ledger(home, keys, trusting, card, clock)
+    new = _ledger_on(target.database or path, keys, trusting, card, clock)
+    try:
+        root_before = old.root()
+        with moving(old.engine, new.engine) as moved:  # 1. and 2.
+            tell(Progress(stage="migrate", state="finished", words=f"{moved.entries} entries copied and compared"))
+            new.verify()  # 3.
+            if new.root() != root_before or new.checkpoints() != old.checkpoints():
+                raise LedgerBroken("the copy has another root or other checkpoints", place=target.database or str(path))
+            replace_durably(home.workspace / CARD_FILE, msgspec.json.encode(target))  # 4.
+        body = {"from": card.database or "sqlite", "to": target.database or "sqlite", "entries": moved.entries}
+        new.append([Draft(kind="ledger.moved", actor=card.owner, stream="trust", body=body)])
+    finally:
+        old.close()
+        new.close()
+    if not card.database:  # 5.
+        for suffix in ("", "-wal", "-shm"):
+            left = path.with_name(path.name + suffix)
+            if left.exists():
+                left.rename(left.with_name(f"moved-{left.name}"))
+    return Reply(
+        says=f"The ledger, {moved.entries} entries, now lies in {target.database or path}; nothing else was moved.",
+        document={"entries": moved.entries, "checkpoints": moved.checkpoints, "root": root_before.hex()},
+    )
 
 
 def _read_card(home: Home) -> Card:

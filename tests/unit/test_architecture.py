@@ -113,7 +113,7 @@ RULES: Final = (
         name="sockets",
         why="all that is remote is an adapter, the gateway's listener or a client of it",
         names=("socket.*", *packages("http.client", "urllib.request", "httpx", "requests", "aiohttp")),
-        doors=("adapters/*", "edge.py", "client.py", "faces/*"),
+        doors=("adapters/*", "edge.py", "up.py", "client.py", "control_plane.py", "faces/*"),
     ),
     Rule(
         name="the clock",

@@ -43,7 +43,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
 from holdfast.core.errors import HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
 
-SCHEMA: Final = "0006"  # the newest migration; a database that says so is opened without loading Alembic
+SCHEMA: Final = "0007"  # the newest migration; a database that says so is opened without loading Alembic
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
 _ADVISORY_LOCK: Final = 0x686F6C6466617374  # "holdfast": the lock of PostgreSQL that makes writers take turns
@@ -148,10 +148,37 @@ nonces: Final = Table(
     Column("nonce", Text, primary_key=True),
     Column("used_at", Text, nullable=False),
 )
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("command", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("leased_until", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("result", Text, nullable=False),
+    Index(None, "state"),
+)
+answers: Final = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("expires", Text, nullable=False),
+    Column("held_until", Text, nullable=False),  # while the first request is being carried out
+    Column("status", Integer, nullable=False),  # 0 until there is an answer
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "expires"),
+)
 
 PRIMARY: Final = (entries, checkpoints)
 PROJECTIONS: Final = (artifacts, edges, evidence, pointers, streams)
-OPERATIONAL: Final = (leases, nonces, sessions)
+OPERATIONAL: Final = (leases, nonces, sessions, jobs, answers)
 
 
 def open_database(place: Path | str) -> Engine:

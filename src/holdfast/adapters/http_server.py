@@ -8,12 +8,17 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from holdfast.core.errors import InvalidInput
 
 MAX_HEAD: Final = 64 << 10  # bytes of a request line with its headers; honest ones have less than 2 KiB
 HEAD_TIMEOUT_S: Final = 10.0  # for a head to arrive, counted from the connection or its first byte
@@ -25,7 +30,23 @@ LOOK_EVERY: Final = 10  # ticks of the server's loop, of 0.1 s each, between two
 OnMalformed = Callable[[str], None]
 
 
-def run(app: Any, listening: socket.socket, *, on_started: Callable[[], None], on_malformed: OnMalformed) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Whom the server shows itself as, and whose certificates it demands of its callers."""
+
+    certificate: Path  # its chain, PEM
+    key: Path
+    client_authority: Path | None = None  # where there is one, nobody gets in without a certificate of it
+
+
+def run(
+    app: Any,
+    listening: socket.socket,
+    *,
+    on_started: Callable[[], None],
+    on_malformed: OnMalformed,
+    tls: Tls | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
@@ -33,6 +54,10 @@ def run(app: Any, listening: socket.socket, *, on_started: Callable[[], None], o
         listening: A bound socket; it listens from now on.
         on_started: Called once connections are accepted.
         on_malformed: Called with the peer's address for each request that is not HTTP.
+        tls: Where it ends in this process.
+
+    Raises:
+        InvalidInput: The certificate, its key or the authority cannot be used.
     """
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # what must be told is told by the application
     logging.getLogger("uvicorn").propagate = False
@@ -51,8 +76,27 @@ def run(app: Any, listening: socket.socket, *, on_started: Callable[[], None], o
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        ssl_context_factory=None if tls is None else lambda *_: context_of(tls),
     )
     _Server(config, on_started).run(sockets=[listening])
+
+
+def context_of(tls: Tls) -> ssl.SSLContext:
+    """Return a server's TLS context: TLS 1.2 or newer, and callers verified where an authority is named.
+
+    Raises:
+        InvalidInput: The certificate, its key or the authority cannot be used.
+    """
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(tls.certificate, tls.key)
+        if tls.client_authority is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(tls.client_authority)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(f"TLS cannot be set up: {error}", place=str(tls.certificate)) from error
+    return context
 
 
 class _Server(uvicorn.Server):
@@ -107,9 +151,15 @@ class _Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.head_since, self._head_bytes = self.loop.time(), 0
         super().on_message_begin()
+        tls = self.transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        if certificate:  # which TLS has verified; uvicorn does not hand it on
+            self.scope["extensions"] = {"holdfast.tls": {"certificate": certificate}}
 
     def on_headers_complete(self) -> None:
         self.head_since = None
+        if not self.url.startswith(b"/") or b"#" in self.url:  # a second host, or a part that is never sent
+            raise ValueError("the target is no path")  # the parser makes its own error of it
         super().on_headers_complete()
 
     def end_if_older(self, oldest: float) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, NoReturn, TypeAlias
@@ -25,6 +26,7 @@ FIRST_PAUSE_S: Final = 0.5  # before a worker that died is started anew; doubles
 LONGEST_PAUSE_S: Final = 30.0
 GROWN_UP_S: Final = 60.0  # a worker that lived this long died of something new
 GRACE_S: Final = 15.0  # to finish what is under way after SIGTERM; then the kernel ends it
+HEAD_START_S: Final = 2.0  # of what is awaited, at most: what is not must not take the processor from it
 LOOK_S: Final = 0.1  # between two looks at the workers
 FLUSH: Final = signal.SIGUSR1  # passed on to the workers: tell now what you would tell later
 _READY: Final = b"r"
@@ -33,8 +35,20 @@ Ready: TypeAlias = Callable[[], None]
 Work: TypeAlias = Callable[[int, socket.socket, Ready], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One sort of workers: what they do, and where they listen."""
+
+    work: Work
+    workers: int = 1
+    host: str = ""  # empty: they listen nowhere, and are handed a socket that is bound to nothing
+    port: int = 0
+    awaited: bool = True  # being ready means that these are
+
+
 @dataclass(slots=True)
 class _Worker:
+    site: int
     number: int
     pipe: int  # on which it says that it is ready
     born_s: float
@@ -43,16 +57,18 @@ class _Worker:
 
 @dataclass(slots=True, kw_only=True)
 class Supervisor:
-    """Keeps a number of workers alive until it is told to stop."""
+    """Keeps workers of one or several sorts alive until it is told to stop."""
 
     host: str
     port: int
     workers: int
     work: Work
-    on_ready: Callable[[int], None]  # called once, with the port, when every worker is ready
+    on_ready: Callable[[int], None]  # called once, with the port, when every worker that is awaited is ready
+    beside: tuple[Site, ...] = ()  # other workers that live and end with these
+    ports: list[int] = field(default_factory=list)  # of every site in order, once bound; 0 where it listens nowhere
     _alive: dict[int, _Worker] = field(default_factory=dict)  # by process id
-    _due: dict[int, float] = field(default_factory=dict)  # when a dead worker's number is started anew
-    _pauses: dict[int, float] = field(default_factory=dict)
+    _due: dict[tuple[int, int], float] = field(default_factory=dict)  # when a dead worker of a site is started anew
+    _pauses: dict[tuple[int, int], float] = field(default_factory=dict)
     _lifeline: tuple[int, int] = field(default=(-1, -1))
     _kill_at: float = 0.0  # when those still alive are killed; 0 while nobody has said stop
     _told: bool = False
@@ -64,32 +80,50 @@ class Supervisor:
             InvalidInput: A number of workers that makes no sense.
             Unavailable: The address cannot be listened on.
         """
-        if not 1 <= self.workers <= MAX_WORKERS:
-            raise InvalidInput(f"{self.workers} workers", expected=f"1 to {MAX_WORKERS}")
-        probe(self.host, self.port)
+        for site in self._sites:
+            if not 1 <= site.workers <= MAX_WORKERS:
+                raise InvalidInput(f"{site.workers} workers", expected=f"1 to {MAX_WORKERS}")
+            if site.host:
+                probe(site.host, site.port)
         self._lifeline = os.pipe()
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         before[FLUSH] = signal.signal(FLUSH, self._pass_on)
         try:
-            with bind(self.host, self.port) as reserved:  # never listens: it holds the port while workers come and go
-                self._supervise(reserved.getsockname()[1])
+            with ExitStack() as stack:  # these never listen: they hold the ports while workers come and go
+                for site in self._sites:
+                    reserved = stack.enter_context(_socket(site, site.port))
+                    self.ports.append(reserved.getsockname()[1] if site.host else 0)
+                self._supervise()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
             for end in self._lifeline:
                 os.close(end)
 
-    def _supervise(self, port: int) -> None:
-        self._due = dict.fromkeys(range(self.workers), 0.0)
+    @property
+    def _sites(self) -> tuple[Site, ...]:
+        own = Site(host=self.host, port=self.port, workers=self.workers, work=self.work)
+        return (own, *self.beside)
+
+    def _supervise(self) -> None:
+        later = time.monotonic() + HEAD_START_S
+        for site, each in enumerate(self._sites):
+            self._due |= {(site, number): 0.0 if each.awaited else later for number in range(each.workers)}
         while self._alive or not self._kill_at:
-            for number in [number for number, due in self._due.items() if due <= time.monotonic()]:
+            for site, number in [which for which, due in self._due.items() if due <= time.monotonic()]:
                 if not self._kill_at:
-                    self._start(number, port)
+                    self._start(site, number)
             self._listen()
-            if not self._told and len(self._alive) == self.workers and all(w.ready for w in self._alive.values()):
+            if not self._told and self._all_ready():
                 self._told = True
-                self.on_ready(port)
+                self.on_ready(self.ports[0])
+                self._due = dict.fromkeys(self._due, 0.0)
             self._bury()
+
+    def _all_ready(self) -> bool:
+        awaited = {number for number, site in enumerate(self._sites) if site.awaited}
+        ready = [worker for worker in self._alive.values() if worker.site in awaited and worker.ready]
+        return len(ready) == sum(self._sites[number].workers for number in awaited)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._kill_at = self._kill_at or time.monotonic() + GRACE_S
@@ -100,7 +134,7 @@ class Supervisor:
         for pid in self._alive:
             os.kill(pid, number)
 
-    def _start(self, number: int, port: int) -> None:
+    def _start(self, site: int, number: int) -> None:
         reading, writing = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -108,14 +142,14 @@ class Supervisor:
         if pid == 0:
             for unused in (reading, self._lifeline[1], *(other.pipe for other in self._alive.values())):
                 os.close(unused)
-            self._be_worker(number, port, writing)
+            self._be_worker(site, number, writing)
         os.close(writing)
-        del self._due[number]
-        self._alive[pid] = _Worker(number=number, pipe=reading, born_s=time.monotonic())
+        del self._due[site, number]
+        self._alive[pid] = _Worker(site=site, number=number, pipe=reading, born_s=time.monotonic())
         if self._kill_at:  # the signal came while the child was being born
             os.kill(pid, signal.SIGTERM)
 
-    def _be_worker(self, number: int, port: int, writing: int) -> NoReturn:
+    def _be_worker(self, site: int, number: int, writing: int) -> NoReturn:
         """Work in the child, and leave it without the parent's clean-up."""
         code = 70
         try:
@@ -123,8 +157,9 @@ class Supervisor:
                 signal.signal(signum, signal.SIG_DFL)
             signal.signal(FLUSH, signal.SIG_IGN)  # until the work says what to do about it
             threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True, name="lifeline").start()
-            with bind(self.host, port) as listening:
-                self.work(number, listening, lambda: _say_ready(writing))
+            here = self._sites[site]
+            with _socket(here, self.ports[site]) as listening:
+                here.work(number, listening, lambda: _say_ready(writing))
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
@@ -150,13 +185,18 @@ class Supervisor:
         for pid, worker in list(self._alive.items()):
             if self._kill_at and now > self._kill_at:
                 os.kill(pid, signal.SIGKILL)
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            found, end = os.waitpid(pid, os.WNOHANG)
+            if not found:
                 continue
             del self._alive[pid]
             os.close(worker.pipe)
-            before = self._pauses.get(worker.number, 0.0) if now - worker.born_s < GROWN_UP_S else 0.0
-            self._pauses[worker.number] = min(2 * before, LONGEST_PAUSE_S) if before else FIRST_PAUSE_S
-            self._due[worker.number] = now + self._pauses[worker.number]
+            which = (worker.site, worker.number)
+            before = self._pauses.get(which, 0.0) if now - worker.born_s < GROWN_UP_S else 0.0
+            if end == 0:  # it ended because its work was done
+                self._pauses[which] = 0.0
+            else:
+                self._pauses[which] = min(2 * before, LONGEST_PAUSE_S) if before else FIRST_PAUSE_S
+            self._due[which] = now + self._pauses[which]
 
 
 def _say_ready(writing: int) -> None:
@@ -167,6 +207,10 @@ def _follow(lifeline: int) -> None:
     """End this process when its parent's end of the pipe is closed, however the parent died."""
     os.read(lifeline, 1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _socket(site: Site, port: int) -> socket.socket:
+    return bind(site.host, port) if site.host else socket.socket(socket.AF_UNIX)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -8,11 +8,16 @@
     │   ├── InvalidProject    holdfast.toml
     │   ├── InvalidData       a table, its columns or its rows
     │   ├── InvalidRecipe     the training code or what it returned
-    │   └── InvalidRequest    one call to the gateway
+    │   └── InvalidRequest    one call to the gateway or to the control plane
+    │       ├── TooLarge          longer, deeper or more than is read
+    │       ├── NotJson           of another media type, charset or encoding
+    │       └── NoSuchMethod      the route answers another method
     ├── NotFound              a name or digest nobody knows                                    exit 3
     ├── Refused               allowed to ask, not allowed to have                              exit 1
     │   ├── PolicyDenied      decide() said no; the reasons are attached
     │   └── Unauthenticated   nobody is known to have asked
+    │   ├── Unauthenticated   nobody is known to have asked
+    │   └── TooMany           asked too often in too short a time
     ├── NotVerified           bytes, a signature or a chain do not check out                   exit 4
     │   └── LedgerBroken      the ledger's history does not fit its hashes
     ├── Conflict              somebody else was faster; nothing was changed                    exit 6
@@ -107,11 +112,35 @@ class InvalidRecipe(InvalidInput):
 
 
 class InvalidRequest(InvalidInput):
-    """One call to the gateway is malformed."""
+    """One call to the gateway or to the control plane is malformed."""
 
     code = "HF240"
     http_status = 400
-    default_remedy = "Correct the request; GET /v2/models/{name} describes the inputs."
+    default_remedy = "Correct the request; GET /v2/models/{name} and GET /v1/openapi.json describe the inputs."
+
+
+class TooLarge(InvalidRequest):
+    """A request is longer, deeper or has more parts than is read."""
+
+    code = "HF251"
+    http_status = 413
+    default_remedy = "Send less; docs/reference/api.md lists the limits."
+
+
+class NotJson(InvalidRequest):
+    """A request's content is of a type, charset or encoding that is not taken."""
+
+    code = "HF252"
+    http_status = 415
+    default_remedy = "Send application/json in UTF-8, not compressed."
+
+
+class NoSuchMethod(InvalidRequest):
+    """The route is there and answers another method."""
+
+    code = "HF253"
+    http_status = 405
+    default_remedy = "GET what only reads, POST what changes; GET /v1/openapi.json lists both."
 
 
 class NotFound(HoldfastError):
@@ -154,6 +183,14 @@ class Unauthenticated(Refused):
     code = "HF420"
     http_status = 401
     default_remedy = "Present an unexpired token or API key; `holdfast access token` makes a token from a key."
+
+
+class TooMany(Refused):
+    """Somebody asked too often in too short a time."""
+
+    code = "HF430"
+    http_status = 429
+    default_remedy = "Wait as long as Retry-After says, and ask more slowly."
 
 
 class NotVerified(HoldfastError):

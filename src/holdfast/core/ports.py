@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
 from holdfast.core.errors import Refused
 from holdfast.core.identity import Session
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 from holdfast.core.trust import TrustedKey
+
+if TYPE_CHECKING:  # whoever only keeps the ledger need not load numerics: 140 ms and 15 MB in each process
+    import numpy as np
+    from numpy.typing import NDArray
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -439,7 +440,7 @@ class TierReport:
 class Predict(Protocol):
     """A scanned model as a function."""
 
-    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    def __call__(self, rows: "NDArray[np.float32]") -> "NDArray[np.float64]":
         """Return class probabilities, shape (n, classes), for rows of shape (n, features)."""
         ...
 
@@ -470,3 +471,102 @@ class Workspace:
     def store_folder(self, kind: Kind, manifest: Manifest) -> Artifact:
         """Store a folder's manifest; its files must be stored already."""
         return Artifact(kind=kind, digest=self.blobs.put_document(manifest.document), size=manifest.size)
+
+
+class JobState(StrEnum):
+    """Where a job of the control plane stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A command that a worker carries out: who asked for it, who works on it, and what came of it."""
+
+    id: str
+    command: str  # its words, joined by spaces
+    options: Mapping[str, Any]
+    asked_by: str
+    asked_at: datetime
+    state: JobState
+    worker: str = ""
+    attempts: int = 0
+    result: Mapping[str, Any] = field(default_factory=dict)  # the reply's document, or the error's
+
+
+class Jobs(Protocol):
+    """The commands that wait for a worker, and those that one has leased."""
+
+    def ask(self, command: str, options: Mapping[str, Any], asked_by: str) -> Task:
+        """Put a command into the queue.
+
+        Raises:
+            Unavailable: Too many wait already.
+        """
+        ...
+
+    def find(self, job: str) -> Task:
+        """Return a job.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        ...
+
+    def newest(self, count: int) -> tuple[Task, ...]:
+        """Return the newest jobs, newest last."""
+        ...
+
+    def lease(self, worker: str) -> Task | None:
+        """Take the oldest job that waits, or whose worker has not been heard of, and hold it for this worker."""
+        ...
+
+    def renew(self, job: str, worker: str) -> bool:
+        """Hold a job for longer; False where it was cancelled, or another worker has it."""
+        ...
+
+    def finish(self, job: str, worker: str, state: JobState, result: Mapping[str, Any]) -> bool:
+        """Say what came of a job; False where it is no longer this worker's."""
+        ...
+
+    def cancel(self, job: str) -> Task:
+        """Cancel a job that has not ended.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has ended.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What was answered to a request that may be repeated."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answers(Protocol):
+    """The answers to requests that carry an idempotency key."""
+
+    def begin(self, key: str, request: Digest) -> Answered | None:
+        """Return what was answered to this request, or None where it is to be carried out now, by nobody else.
+
+        Raises:
+            Conflict: The key was used for another request, or the first one is still being carried out.
+        """
+        ...
+
+    def keep(self, key: str, answer: Answered) -> None:
+        """Keep the answer for as long as the key is remembered."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Let the request be made again: it was not carried out."""
+        ...

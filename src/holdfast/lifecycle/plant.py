@@ -13,9 +13,11 @@ from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
 from holdfast.core.ports import (
+    Answers,
     Blobs,
     Clock,
     Entropy,
+    Jobs,
     Keys,
     KeyStore,
     Ledger,
@@ -122,6 +124,8 @@ class Plant:
     secrets: Secrets  # what jobs may be given, encrypted at rest
     sessions: Sessions  # of people who have signed on
     web: Web  # other services, asked within limits
+    jobs: Jobs  # what the API was asked for and a worker carries out
+    answers: Answers  # to requests that may be repeated
     memory: Memory = field(default_factory=Memory)  # of the door, between two requests
     principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files
 

@@ -13,7 +13,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table, short
 
 
-def log(plant: Plant, *, last: int = 20, about: str | None = None) -> Reply:
+def log(plant: Plant, *, last: int = 20, about: str | None = None, before: int | None = None) -> Reply:
     """List what happened, newest last.
 
     Args:
@@ -21,18 +21,22 @@ def log(plant: Plant, *, last: int = 20, about: str | None = None) -> Reply:
         last: How many entries at most.
         about: Only entries in whose stream, actor or body some text begins with this, a digest with or without
             `sha256:`.
+        before: Only entries before this position; what follows a page of newer ones.
 
     Raises:
-        InvalidInput: `last` is below 1.
+        InvalidInput: `last` is below 1, or `before` below 0.
     """
     if last < 1:
         raise InvalidInput(f"--last {last}", expected="at least 1")
+    if before is not None and before < 0:
+        raise InvalidInput(f"--before {before}", expected="a position in the ledger")
     size = plant.ledger.size()
+    stop = size if before is None else min(before, size)
     if about is None:
-        found = deque(plant.ledger.entries(max(0, size - last)), maxlen=last)
+        found = deque(plant.ledger.entries(max(0, stop - last), stop), maxlen=last)
     else:
         wanted = about.removeprefix("sha256:")
-        found = deque((entry for entry in plant.ledger.entries() if _speaks_of(entry, wanted)), maxlen=last)
+        found = deque((entry for entry in plant.ledger.entries(0, stop) if _speaks_of(entry, wanted)), maxlen=last)
     rows = [
         (
             str(entry.position),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import access, custody, persons, records, registry, rules, storage, way
+from holdfast.lifecycle.commands import access, custody, persons, platform, records, registry, rules, storage, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -16,4 +16,5 @@ COMMANDS: Final = (
     *storage.COMMANDS,
     *registry.COMMANDS,
     *access.COMMANDS,
+    *platform.COMMANDS,
 )

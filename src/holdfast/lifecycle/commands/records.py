@@ -33,6 +33,7 @@ COMMANDS: Final = (
         options=(
             Option(name="last", says="how many entries", kind="int", default=20),
             Option(name="about", says="only entries about this digest or name (a prefix will do)"),
+            Option(name="before", says="only entries before this position", kind="int"),
         ),
     ),
     Command(

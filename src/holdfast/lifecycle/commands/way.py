@@ -18,6 +18,7 @@ COMMANDS: Final = (
                 name="passphrase-file", says="protect the keys with this passphrase, not a random secret", kind="path"
             ),
             Option(name="blobs", says="keep blobs in an object store: s3://bucket/prefix", default=""),
+            Option(name="database", says="URL of a PostgreSQL database for the ledger, without a password"),
         ),
     ),
     Command(

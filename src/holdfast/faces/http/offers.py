@@ -1,0 +1,166 @@
+"""What is offered over HTTP: a route for each command that opens a workspace, and the reasons where something is not.
+
+A path names a file of the server, which no caller may choose. So an option of that kind is taken as content, given as
+content, or left out; each such option has a row in `PATHS`. One without a row is left out where it is optional, and its
+command is not offered where it is required: whoever adds a command must decide.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from holdfast.lifecycle import COMMANDS, Command, Option
+
+PREFIX: Final = "/v1"
+MAX_PAGE: Final = 1000  # rows of one page
+
+How = Literal["content in", "content out", "left out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRule:
+    """What becomes of an option that names a file."""
+
+    words: tuple[str, ...]
+    option: str
+    how: How
+    why: str
+
+
+PATHS: Final = (
+    PathRule(words=("why",), option="html", how="left out", why="the answer is JSON; a page is made where it is read"),
+    PathRule(
+        words=("verify",), option="checkpoint", how="left out", why="who asks a server must not let it judge itself"
+    ),
+    PathRule(
+        words=("ledger", "verify"),
+        option="checkpoint",
+        how="left out",
+        why="who asks a server must not let it judge itself",
+    ),
+    PathRule(words=("ledger", "checkpoint"), option="out", how="content out", why="the note is in the answer"),
+    PathRule(words=("policy", "accept"), option="file", how="content in", why="the policy's text is in the request"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """A command that is not offered, and why."""
+
+    words: tuple[str, ...]
+    why: str
+
+
+WITHHELD: Final = (
+    Withheld(words=("access", "bootstrap"), why="whoever may ask for it has a credential already"),
+    Withheld(words=("access", "claim"), why="it answers a token that was printed on the server's own terminal"),
+    Withheld(words=("access", "token"), why="it reads a credential from a file of whoever asks"),
+    Withheld(words=("login",), why="it is for whoever sits at the command line"),
+    Withheld(words=("logout",), why="it is for whoever sits at the command line"),
+)
+
+JOBS: Final = (("run",), ("watch",))
+"""Commands that may take longer than a request: they are answered 202, and a worker carries them out."""
+
+ENDLESS: Final = (("watch", "every"),)
+"""Options that would make a job endless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paged:
+    """A reply that comes in pages: `rows` of the document, the oldest of which says where the next page ends."""
+
+    words: tuple[str, ...]
+    rows: str
+    key: str
+    size: str  # the option that says how many
+    before: str  # the option that says where to stop
+
+
+PAGED: Final = (Paged(words=("log",), rows="entries", key="position", size="last", before="before"),)
+
+PUBLIC: Final = ("/healthz", "/readyz")
+"""All that is answered without a credential. What gateways fetch is not here: a digest grants nothing."""
+
+EXAMPLES: Final[Mapping[str, Any]] = {
+    "model": "breast-cancer",
+    "release": "sha256:6b1f",
+    "reason": "It is better than the one before.",
+    "alias": "breast-cancer@production",
+    "client": "ward-7",
+    "days": 30,
+    "last": 20,
+    "about": "policy",
+    "job": "0123456789abcdef01234567",
+}
+"""What the API's description shows for an option of this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One route: the command, its method and path, and the options that a caller may give."""
+
+    command: Command
+    options: tuple[Option, ...]
+    content_in: str = ""  # the option whose file's content comes with the request
+    content_out: str = ""  # the option whose file's content goes with the answer
+
+    @property
+    def path(self) -> str:
+        """The route's path."""
+        return "/".join((PREFIX, *self.command.words))
+
+    @property
+    def method(self) -> str:
+        """GET where nothing is written."""
+        return "POST" if self.command.changes else "GET"
+
+    @property
+    def name(self) -> str:
+        """The operation's id."""
+        return "_".join(word.replace("-", "_") for word in self.command.words)
+
+    @property
+    def is_job(self) -> bool:
+        """Say whether a worker carries it out."""
+        return self.command.words in JOBS
+
+    @property
+    def paged(self) -> Paged | None:
+        """How its reply comes in pages, if it does."""
+        return next((each for each in PAGED if each.words == self.command.words), None)
+
+
+def offers(commands: tuple[Command, ...] = COMMANDS) -> tuple[Offer, ...]:
+    """Return what is offered, in the order of the table."""
+    found = (_offer(command) for command in commands if command.opens == "workspace")
+    return tuple(offer for offer in found if offer is not None)
+
+
+def _offer(command: Command) -> Offer | None:
+    if any(each.words == command.words for each in WITHHELD):
+        return None
+    kept, ways = [], {"content in": "", "content out": ""}
+    for option in command.options:
+        if (command.words[-1], option.name) in ENDLESS:
+            continue
+        if option.kind != "path":
+            kept.append(option)
+            continue
+        how = next((r.how for r in PATHS if (r.words, r.option) == (command.words, option.name)), "left out")
+        if how == "left out":
+            if option.required:
+                return None
+            continue
+        ways[how] = option.name
+    return Offer(command=command, options=tuple(kept), content_in=ways["content in"], content_out=ways["content out"])
+
+
+def resource_of(options: Mapping[str, Any]) -> str:
+    """Return what an access decision is about, from the options of a call: `kind/name`."""
+    alias = str(options.get("alias") or "").partition("@")[0]
+    if named := options.get("model") or alias:
+        return f"model/{named}"
+    if named := options.get("release"):
+        return f"release/{named}"
+    return "workspace/"

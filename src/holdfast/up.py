@@ -1,0 +1,200 @@
+"""Composition root of `holdfast up`: control plane, job workers and gateway as children of one supervisor.
+
+Chooses processes and decides nothing: what may be asked is `faces.http`'s, what may answer, the gateway's. The
+supervisor forks before anything heavy is imported: that is why this module imports inside its functions. Each child
+opens for itself what it works with, so the death of one touches no other.
+"""
+
+import ipaddress
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.core.errors import HoldfastError, InvalidInput, Refused
+
+if TYPE_CHECKING:
+    from holdfast.adapters.http_server import Tls
+    from holdfast.lifecycle.plant import Plant
+
+POLL_S: Final = 0.5  # between two looks for a job
+RENEWALS_PER_LEASE: Final = 3
+PLAINTEXT: Final = "service.unsafe-plaintext"
+
+Ready = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpConfig:
+    """What is started; see `docs/how-to/running-the-server.md`."""
+
+    root: Path
+    serving: "Callable[[Plant], AbstractContextManager[Any]]"  # opens the API over a workspace, as an ASGI application
+    host: str = "127.0.0.1"
+    port: int = 8440
+    gateway_port: int | None = 8080  # None: no gateway
+    workers: int = 1
+    job_workers: int = 1
+    tls: "Tls | None" = None
+    unsafe_plaintext: bool = False
+    ready_file: Path | None = None
+
+
+def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Run everything until SIGTERM or SIGINT, and return once every child has ended.
+
+    Args:
+        config: What is started.
+        tell: Takes one document once the API answers.
+
+    Raises:
+        NotFound: There is no workspace.
+        Refused: Other machines would be answered without TLS.
+        Unavailable: An address cannot be listened on.
+    """
+    from holdfast.adapters.supervisor import Site, Supervisor
+    from holdfast.edge import config_of
+
+    config_of(config.root)  # is there a workspace? Better asked once than by each child
+    check_exposure(config)
+    beside = []
+    if config.job_workers:
+        beside.append(Site(work=lambda *_: work_off(config.root), workers=config.job_workers, awaited=False))
+    if config.gateway_port is not None:
+        work = _gateway(config)
+        beside.append(Site(work=work, host=_gateway_host(config), port=config.gateway_port, awaited=False))
+
+    def ready(port: int) -> None:
+        document = {"event": "ready", "url": _url(config.host, port, tls=config.tls is not None), "pid": os.getpid()}
+        if config.gateway_port is not None:
+            document["gateway"] = _url(_gateway_host(config), supervisor.ports[-1], tls=False)
+        if config.ready_file is not None:
+            temporary = config.ready_file.with_name(f".{config.ready_file.name}.{os.getpid()}")
+            temporary.write_text(json.dumps(document), encoding="utf-8")
+            temporary.replace(config.ready_file)
+        tell(document)
+
+    supervisor = Supervisor(
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        work=lambda _, listening, say: answer(config, listening, say),
+        on_ready=ready,
+        beside=tuple(beside),
+    )
+    try:
+        supervisor.run()
+    finally:
+        if config.ready_file is not None:
+            config.ready_file.unlink(missing_ok=True)
+
+
+def check_exposure(config: UpConfig) -> None:
+    """Check that nobody is answered in clear over a network, unless that was asked for by its name.
+
+    Raises:
+        Refused: They would be.
+        InvalidInput: The host is not an address.
+    """
+    try:
+        address = ipaddress.ip_address(config.host)
+    except ValueError:
+        raise InvalidInput(f"host {config.host[:80]!r}", expected="an IP address of this machine") from None
+    if not address.is_loopback and config.tls is None and not config.unsafe_plaintext:
+        raise Refused(
+            "other machines would be answered without TLS",
+            place=config.host,
+            expected="--tls-cert and --tls-key, or an address of this machine alone",
+            remedy="Where a TLS terminator stands in front, say so with --unsafe-plaintext; it goes on record.",
+        )
+
+
+def tls_of(certificate: Path, key: Path, client_authority: Path | None) -> "Tls":
+    """Return what TLS needs, looked at once before anything is started.
+
+    Raises:
+        InvalidInput: It cannot be used.
+    """
+    from holdfast.adapters.http_server import Tls, context_of
+
+    tls = Tls(certificate=certificate, key=key, client_authority=client_authority)
+    context_of(tls)
+    return tls
+
+
+def answer(config: UpConfig, listening: socket.socket, say_ready: Ready) -> None:
+    """Answer the API in this process until it is told to stop."""
+    from holdfast.adapters import http_server
+    from holdfast.app import open_plant
+    from holdfast.core.ledger import Draft
+
+    with open_plant(config.root) as plant, config.serving(plant) as application:
+        if config.unsafe_plaintext and config.tls is None:
+            body = {"host": config.host, "port": listening.getsockname()[1]}
+            plant.ledger.append([Draft(kind=PLAINTEXT, actor="platform", stream="service", body=body)])
+        http_server.run(application, listening, on_started=say_ready, on_malformed=lambda _: None, tls=config.tls)
+
+
+def work_off(root: Path) -> None:
+    """Wait for a job, carry it out and return: the next one gets a process of its own.
+
+    A job that is cancelled, or that another worker has taken over, ends with this process: what it was doing stands
+    `kill -9` anyway, so there is no gentler way that would have to be trusted.
+    """
+    from holdfast.app import open_jobs, open_plant
+
+    worker = f"{os.uname().nodename}/{os.getpid()}/{os.urandom(4).hex()}"
+    with open_jobs(root) as jobs:
+        while (task := jobs.lease(worker)) is None:
+            time.sleep(POLL_S)
+        from holdfast.adapters.jobs import LEASE_S
+        from holdfast.lifecycle.jobs import carry_out
+
+        ended = threading.Event()
+
+        def hold() -> None:
+            while not ended.wait(min(LEASE_S / RENEWALS_PER_LEASE, 2.0)):  # a cancelled job stops within seconds
+                try:
+                    held = jobs.renew(task.id, worker)
+                except HoldfastError:  # a busy database; the next renewal is due before the lease ends
+                    continue
+                if not held:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        holding = threading.Thread(target=hold, name="lease", daemon=True)
+        holding.start()
+        with open_plant(root) as plant:
+            state, result = carry_out(plant, task)
+        ended.set()
+        holding.join()
+        jobs.finish(task.id, worker, state, result)
+
+
+def _gateway(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
+    """Return what a gateway's worker does; it answers once something is promoted."""
+
+    def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
+        from holdfast.edge import Worker, config_of
+
+        edge = config_of(config.root, host=_gateway_host(config), port=config.gateway_port or 0)
+        Worker(config=edge, number=number, say_ready=say_ready).run(listening)
+
+    return work
+
+
+def _gateway_host(config: UpConfig) -> str:
+    """Return where the gateway listens: it ends no TLS, so other machines reach it through a terminator beside it."""
+    open_to_others = config.tls is not None and not ipaddress.ip_address(config.host).is_loopback
+    return "127.0.0.1" if open_to_others else config.host
+
+
+def _url(host: str, port: int, *, tls: bool) -> str:
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{host}:{port}"

@@ -1,0 +1,20 @@
+"""Callers of the control plane's API: accounts in the groups that a test needs, and their API keys."""
+
+from typing import Final
+
+from holdfast.lifecycle.identity import add
+from holdfast.lifecycle.identity import issue as issue_key
+from holdfast.lifecycle.plant import Plant
+
+ROLES: Final = {
+    "viewer": "auditors",
+    "operator": "engineers,operators,reviewers",
+    "administrator": "administrators,engineers,operators,reviewers,personal-data",
+}
+"""What tests call a caller, and the groups of its account."""
+
+
+def issue(plant: Plant, *, name: str, role: str) -> str:
+    """Return an API key of a new account."""
+    add(plant, name=name, sort="user", groups=ROLES[role])
+    return str(issue_key(plant, name=name).document["key"])
