@@ -11,7 +11,8 @@
     │   └── InvalidRequest    one call to the gateway
     ├── NotFound              a name or digest nobody knows                                    exit 3
     ├── Refused               allowed to ask, not allowed to have                              exit 1
-    │   └── PolicyDenied      decide() said no; the reasons are attached
+    │   ├── PolicyDenied      decide() said no; the reasons are attached
+    │   └── IntakeClosed      a project's questions are not answered by evidence
     ├── NotVerified           bytes, a signature or a chain do not check out                   exit 4
     │   └── LedgerBroken      the ledger's history does not fit its hashes
     ├── Conflict              somebody else was faster; nothing was changed                    exit 6
@@ -145,6 +146,13 @@ class PolicyDenied(Refused):
     def document(self) -> dict[str, str]:
         """Return the parts with the reasons joined."""
         return super().document() | {"reasons": "; ".join(self.reasons)}
+
+
+class IntakeClosed(Refused):
+    """A project's intake has questions that no evidence answers."""
+
+    code = "HF450"
+    default_remedy = "Answer each question with evidence; docs/how-to/preparing-an-intake.md shows how."
 
 
 class NotVerified(HoldfastError):

@@ -38,10 +38,11 @@ class Action(StrEnum):
 
 
 class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many distinct persons must have approved, in which role."""
+    """How many distinct persons must have approved, in which role, and of what their words must speak."""
 
     role: str
     count: int = 1
+    rule: str = ""  # what the words are about, such as `signoff.design`; empty: the release as a whole
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -298,7 +299,7 @@ def current(node: Node, control: str) -> tuple[Filed, ...]:
 
 
 def _broken(rule: Rule, node: Node, dossier: Dossier, request: Request) -> Iterator[str]:
-    if rule.approved_by is not None:
+    if rule.approved_by is not None and not _justified(rule.not_applicable_if, dossier):
         yield from _unapproved(rule.approved_by, node, dossier.trust, request.now)
     if rule.control is None:
         return
@@ -393,7 +394,8 @@ def _unapproved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> I
     if rejected:  # bad news counts, whoever else approved
         yield f"{', '.join(sorted(rejected))} rejected it"
     if len(approved) < wanted.count:
-        yield f"{len(approved)} of {wanted.count} approvals by {wanted.role}"
+        of = f" of {wanted.rule}" if wanted.rule else ""
+        yield f"{len(approved)} of {wanted.count} approvals{of} by {wanted.role}"
 
 
 def _approved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> list[datetime]:
@@ -403,7 +405,8 @@ def _approved(wanted: Approvals, node: Node, trust: Trust, now: datetime) -> lis
     """
     until: dict[str, datetime] = {}
     for word in (verified.value for verified in node.authorizations):
-        if word.action == "approve" and word.role == wanted.role and now < word.until:
+        meant = (word.action, word.role, word.rule) == ("approve", wanted.role, wanted.rule)
+        if meant and now < word.until:
             granted = trust.granted(word.person, word.role, now)
             if granted is not None:
                 until[word.person] = max(min(word.until, granted), until.get(word.person, now))

@@ -111,6 +111,7 @@ class Chronicle:
         action: Literal["approve", "reject", "waive", "rollback", "grant"] = "approve",
         *,
         role: str = "owner",
+        rule: str = "",
         lasts: timedelta = timedelta(days=30),
     ) -> Digest:
         """Put a person's signed word on record and return its envelope's digest."""
@@ -119,6 +120,7 @@ class Chronicle:
             role=role,
             action=action,
             subject=subject.digest,
+            rule=rule,
             until=self.clock.now() + lasts,
             reason="it was looked at",
         )
@@ -180,7 +182,7 @@ def fulfil(chronicle: Chronicle, policy: bytes, *, but: Iterable[str] = ()) -> d
     for rule in rules.rule:
         if rule.approved_by is not None:
             for person in persons[: rule.approved_by.count]:
-                chronicle.authorize(person, made[rule.on], role=rule.approved_by.role)
+                chronicle.authorize(person, made[rule.on], role=rule.approved_by.role, rule=rule.approved_by.rule)
     return made
 
 
