@@ -18,6 +18,7 @@ from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
+from holdfast.adapters.inference_probe import ask_models
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
@@ -248,6 +249,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
+            ask_models=ask_models,
+            open_beside=open_plant,
         )
     finally:
         ledger.close()
