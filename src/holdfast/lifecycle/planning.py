@@ -10,14 +10,14 @@ from holdfast.core.errors import NotFound
 from holdfast.core.evidence import Evidence
 from holdfast.core.planning import CLASSES, Sensitivity
 from holdfast.core.project import Project
-from holdfast.core.sensitivity import WITHHELD, of_columns, of_dataset, of_model
+from holdfast.core.sensitivity import WITHHELD, of_columns, of_dataset, of_model, withheld
 from holdfast.lifecycle.planning_facts import CONTROLS, live_facts, safely
 from holdfast.lifecycle.planning_models import inventory_state
 from holdfast.lifecycle.planning_records import runbook_state, tabletop_state
 from holdfast.lifecycle.planning_threats import is_test, threats_state
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
-from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.routing import SENSITIVE_DECIMALS, current_project
 from holdfast.lifecycle.runner import project_stream, run
 from holdfast.plan.lines import Judged, State, groups, judge
 from holdfast.plan.matrix import DEFENCES, LANDSCAPE, PROPERTIES
@@ -118,18 +118,29 @@ def sensitivity(plant: Plant) -> Reply:
     project = current_project(plant)
     columns = of_columns(project)
     dataset, model = of_dataset(project), of_model(project)
-    rows = [(f"column {name}", each.value, _acted(each)) for name, each in columns.items()]
-    rows += [("data set", dataset.value, _acted(dataset)), ("model", model.value, _acted(model))]
+    kept = withheld(project)
+    rows = [
+        (f"column {name}", each.value, "its values are shown to nobody" if name in kept else "")
+        for name, each in columns.items()
+    ]
+    rows += [("data set", dataset.value, _tier_words(project)), ("model", model.value, _answer_words(model))]
     table = Table(title="Sensitivity", columns=("what", "class", "so"), rows=rows)
-    document = {"columns": {name: each.value for name, each in columns.items()}, "dataset": dataset.value}
+    document: dict[str, Any] = {"columns": {name: each.value for name, each in columns.items()}}
+    document |= {"dataset": dataset.value, "withheld": list(kept)}
     says = (
         f"The data set is {dataset.value}, and so is the model; classes: {', '.join(each.value for each in CLASSES)}."
     )
     return Reply(says=says, document=document | {"model": model.value}, tables=(table,))
 
 
-def _acted(each: Sensitivity) -> str:
-    return "values withheld from what people read, answers coarse" if each in WITHHELD else "no restriction of its own"
+def _tier_words(project: Project) -> str:
+    from holdfast.plan.tier import decide_tier
+
+    return f"tier {decide_tier(project).tier.name.lower()}"
+
+
+def _answer_words(each: Sensitivity) -> str:
+    return f"answers with at most {SENSITIVE_DECIMALS} decimals" if each in WITHHELD else ""
 
 
 def intake(plant: Plant) -> Reply:

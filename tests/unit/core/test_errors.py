@@ -27,6 +27,7 @@ CODES = {
     "NotFound": ("HF300", 3),
     "Refused": ("HF400", 1),
     "PolicyDenied": ("HF410", 1),
+    "IntakeClosed": ("HF450", 1),
     "NotVerified": ("HF500", 4),
     "LedgerBroken": ("HF510", 4),
     "Conflict": ("HF600", 6),
