@@ -30,7 +30,7 @@ def good(_: object) -> Report:
 
 @pytest.mark.parametrize("control", PLAN, ids=lambda control: control.name)
 def test_the_plans_controls_keep_their_promises(control: Control[Any]) -> None:
-    """The tier follows from the project alone."""
+    """Tier and classes follow from the project alone."""
     project, _ = parse_project(PROJECT.read_bytes())
     assert check_control(control, project, kind=Kind.PROJECT, broken=(None,)).outcome is Outcome.MEASURED
 

@@ -13,6 +13,7 @@ from holdfast.core.project import Project
 from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.reply import Reply, Table
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.runner import project_stream
@@ -200,9 +201,10 @@ def settle_tickets(plant: Plant, project: Project) -> tuple[Mapping[str, str], t
 
 
 def keep_tickets(plant: Plant) -> None:
-    """Settle the tickets of a project that has a threat model: what watches the traffic watches its age too."""
-    if (plant.home.root / THREATS_FILE).exists():
-        settle_tickets(plant, current_project(plant))
+    """Settle the tickets of what is in production with a threat model: what watches the traffic watches its age too."""
+    project = current_project(plant)
+    if standing(plant, project).epoch and (plant.home.root / THREATS_FILE).exists():
+        settle_tickets(plant, project)
 
 
 def tickets(plant: Plant) -> Reply:

@@ -18,7 +18,7 @@ from holdfast.plan.budget import Known
 from holdfast.plan.intake import Closed, Held, Open, gate
 from holdfast.plan.proportion import Burden, Load
 
-__all__ = ["Burden", "Closed", "Held", "Known", "Open", "admit", "gate", "plan", "spend"]
+__all__ = ["CONTROLS", "Burden", "Closed", "Held", "Known", "Load", "Open", "admit", "gate", "plan", "spend"]
 
 TIER: Final = Control(name="plan.tier/1", measure=tier.measure)
 SENSITIVITY: Final = Control(name=classes.NAME, measure=classes.measure)
@@ -26,6 +26,8 @@ PROPORTION: Final = Control(name=proportion.NAME, measure=proportion.measure)
 INTAKE: Final = Control(name=intake.NAME, measure=intake.measure)
 FLAGS: Final = Control(name=flags.NAME, measure=flags.measure)
 BUDGET: Final = Control(name=budget.NAME, measure=budget.measure)
+CONTROLS: Final = (TIER, SENSITIVITY)
+"""What follows from the project alone; the others also look at what it carries, its rows, or what was measured."""
 
 
 def plan(project: Project, burden: Burden, subject: Artifact, made_with: MadeWith) -> Result:
@@ -38,7 +40,7 @@ def plan(project: Project, burden: Burden, subject: Artifact, made_with: MadeWit
         made_with: Digests of code and configuration; the subject is added as the data.
     """
     made_with = replace(made_with, data=(subject.digest,))
-    declared = tuple(run(control, project, subject, made_with) for control in (TIER, SENSITIVITY))
+    declared = tuple(run(control, project, subject, made_with) for control in CONTROLS)
     carried = run(PROPORTION, Load(project=project, burden=burden), subject, made_with)
     return Result(evidence=(*declared, carried))
 

@@ -39,18 +39,18 @@ def unlisted(listed: Iterable[Listed], answering: Iterable[Answering]) -> tuple[
 
     A name on the list is not enough: a version that nobody put into production under it is not on the list either.
     """
-    known = {model.model: model for model in listed}
+    listing = tuple(listed)  # two workspaces may each have a model of one name
     found = []
     for each in answering:
-        listing = known.get(each.model)
+        named = [model for model in listing if model.model == each.model]
         if not each.model and not each.version:
             found.append((each, "it answers, and does not say what it serves"))
         elif not each.model:
-            if not any(_serves(model, each.version) for model in known.values()):
+            if not any(_serves(model, each.version) for model in listing):
                 found.append((each, "traffic of a release that is not in production here"))
-        elif listing is None:
+        elif not named:
             found.append((each, f"no model {each.model!r} is on the list"))
-        elif each.version and not _serves(listing, each.version):
+        elif each.version and not any(_serves(model, each.version) for model in named):
             found.append((each, f"{each.model!r} is on the list, this version of it is not in production"))
     return tuple(found)
 

@@ -11,10 +11,10 @@ from holdfast.core.control import run
 from holdfast.core.errors import InvalidProject
 from holdfast.core.evidence import Evidence, Measure, Outcome, exactly
 from holdfast.core.policy import Denial, Permit
+from holdfast.lifecycle.policies import shipped_policies
 from holdfast.plan import BUDGET as CONTROL
 from holdfast.plan import Known
 from holdfast.testing.chronicle import Chronicle, fulfil
-from holdfast.lifecycle.policies import shipped_policies
 
 MODEL = Artifact(kind=Kind.MODEL, digest=digest_bytes(b"model"), size=1)
 BASELINE = next(path.read_bytes() for path in shipped_policies() if path.stem == "baseline")

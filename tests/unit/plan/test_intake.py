@@ -30,7 +30,7 @@ def values(item: Evidence) -> dict[str, float]:
 
 @pytest.mark.requirement("PLAN-01", by="holdfast.plan.intake:gate")
 def test_an_intake_opens_only_when_evidence_answers_all_three_questions() -> None:
-    """Closed by a rule that will do, by wrong data, by success that nobody can measure, and by a claim without backing."""
+    """Closed by a rule that will do, by wrong data, by success nobody can measure, by a claim without backing."""
     item = evidence(CONTROL, held())
     assert item.outcome is Outcome.MEASURED
     assert isinstance(gate(item), Open)
