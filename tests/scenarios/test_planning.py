@@ -204,6 +204,7 @@ def switched(busy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield plant
 
 
+@pytest.mark.guarantee("G43")
 @pytest.mark.parametrize("control", [name for name in SWITCHES if naming(name)])
 def test_switching_off_one_live_control_turns_exactly_its_lines_red(switched: Plant, control: str) -> None:
     """A guard out of the table, a control that fails, a key that expires, a silent detector: its lines only.
@@ -364,6 +365,7 @@ def test_a_threat_is_open_while_one_of_its_controls_is_not_in_force(at_work: Pla
     assert [threat["id"] for threat in shown if not threat["held_off"]] == ["the model is copied by asking"]
 
 
+@pytest.mark.guarantee("G44")
 def test_a_project_whose_intake_is_closed_is_not_trained(plant: Plant) -> None:
     """A rule that is good enough closes the gate: the run stops before training, and says which rule it is."""
     text = plant.home.project_file.read_text(encoding="utf-8")
@@ -403,6 +405,7 @@ def test_the_sources_that_a_contract_may_name_are_what_is_measured(at_work: Plan
             assert control == "watch.sli/1"
 
 
+@pytest.mark.guarantee("G44")
 @pytest.mark.requirement("PLAN-14", by="holdfast.lifecycle.planning_records:signoff")
 def test_a_model_of_the_highest_tier_needs_three_reviews(plant: Plant) -> None:
     """Asked by people outside about persons: design, pipeline and runtime must be signed, each of them."""
