@@ -84,7 +84,7 @@ def crash(_: object) -> Report:
         ("assess.mine/1", good, (None,), "is measured on a context it cannot work with"),
         ("assess.mine/1", lambda context: good(0) if context else NotApplicable(reason="r"), (None,), "not-applicable"),
         ("rumour.mine/1", good, (), "the role rumour may not speak about a model"),
-        ("plan.mine/1", good, (), "the role plan may not speak about a model"),
+        ("features.mine/1", good, (), "the role features may not speak about a model"),
     ],
 )
 def test_a_broken_promise_is_named(name: str, measure: Any, broken: tuple[object, ...], words: str) -> None:

@@ -299,7 +299,9 @@ def current(node: Node, control: str) -> tuple[Filed, ...]:
 
 
 def _broken(rule: Rule, node: Node, dossier: Dossier, request: Request) -> Iterator[str]:
-    if rule.approved_by is not None and not _justified(rule.not_applicable_if, dossier):
+    # Where a rule also names a control, the excuse is the control's: the persons are asked all the same.
+    excused = rule.control is None and _justified(rule.not_applicable_if, dossier)
+    if rule.approved_by is not None and not excused:
         yield from _unapproved(rule.approved_by, node, dossier.trust, request.now)
     if rule.control is None:
         return
