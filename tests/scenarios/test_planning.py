@@ -34,7 +34,7 @@ from holdfast.lifecycle.planning import (
     sensitivity,
 )
 from holdfast.lifecycle.planning_facts import CONTROLS, GUARDED, KEYED, STAGED, WATCHED
-from holdfast.lifecycle.planning_models import inventory
+from holdfast.lifecycle.planning_models import models
 from holdfast.lifecycle.planning_records import signoff, tabletop
 from holdfast.lifecycle.planning_threats import is_test, review, threats, tickets
 from holdfast.lifecycle.plant import Plant
@@ -477,7 +477,7 @@ def test_every_model_is_listed_and_what_answers_unlisted_is_reported(
 ) -> None:
     """The list has seven things of each model; a route table, telemetry or a server beside it is found out."""
     shutil.copytree(finished, tmp_path / "others" / "one")
-    shown = inventory(at_work, under=tmp_path).document
+    shown = app.inventory(at_work.home.root, under=tmp_path).document
     assert [model["stage"] for model in shown["models"]] == ["production", "released"]
     mine = shown["models"][0]
     assert (mine["sensitivity"], mine["exposure"], mine["stakes"]) == ("personal", "internal", "safety")
@@ -485,7 +485,7 @@ def test_every_model_is_listed_and_what_answers_unlisted_is_reported(
     assert mine["version"] == now(at_work).baseline
     assert shown["unlisted"] == []
 
-    (asked,) = inventory(at_work, probe=shadow).document["unlisted"]
+    (asked,) = app.inventory(at_work.home.root, probe=shadow).document["unlisted"]
     assert (asked["model"], asked["version"], asked["shown_by"]) == ("shadow", "7", shadow)
 
     table = present_table(at_work, current_project(at_work))
@@ -493,7 +493,7 @@ def test_every_model_is_listed_and_what_answers_unlisted_is_reported(
     other = msgspec.structs.replace(table.models[0], name="stowaway")
     digest = at_work.seal(msgspec.structs.replace(table, models=(*table.models, other)), ROUTES, "registry")
     at_work.publish({"routes.dsse.json": at_work.blobs.get(digest)})
-    (planted,) = inventory(at_work).document["unlisted"]
+    (planted,) = models(at_work).document["unlisted"]
     assert (planted["model"], planted["shown_by"]) == ("stowaway", "the published folder")
     assert "inventory:complete" in off(at_work)
 
@@ -502,7 +502,7 @@ def test_telemetry_of_a_release_that_never_was_in_production_is_reported(at_work
     """Somebody serves a release that nobody promoted: its traffic gives it away."""
     body = {"envelope": "sha256:" + "0" * 64, "release": "sha256:" + "1" * 64, "sequence": 99}
     at_work.ledger.append([Draft(kind="telemetry.drained", actor="gateway", stream="gateway", body=body)])
-    (found,) = inventory(at_work).document["unlisted"]
+    (found,) = models(at_work).document["unlisted"]
     assert found["shown_by"] == "telemetry of the gateway"
 
 
@@ -511,12 +511,12 @@ def test_a_server_that_does_not_say_is_reported_and_one_that_is_none_is_told(
 ) -> None:
     """Silence is no alibi; an address where nothing answers was not looked at, and that is said."""
     monkeypatch.setattr(Shadow, "silent", True)
-    (found,) = inventory(at_work, probe=shadow).document["unlisted"]
+    (found,) = app.inventory(at_work.home.root, probe=shadow).document["unlisted"]
     assert "does not say" in found["why"]
-    assert len(inventory(at_work, probe="http://127.0.0.1:9").document["not_looked_at"]) == 1
+    assert len(app.inventory(at_work.home.root, probe="http://127.0.0.1:9").document["not_looked_at"]) == 1
     for address in ("gopher://x", "http://", "http://[", "127.0.0.1:80"):
         with pytest.raises(InvalidInput):
-            inventory(at_work, probe=address)
+            app.inventory(at_work.home.root, probe=address)
 
 
 def test_facts_that_cannot_be_read_are_not_in_force(at_work: Plant) -> None:

@@ -5,7 +5,8 @@ are asked. Whatever one of them shows and the list lacks is reported.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -33,39 +34,47 @@ MAX_KEY: Final = 4096  # bytes of a file with an API key
 WORKSPACE: Final = ".holdfast"
 
 
-def inventory(
-    plant: Plant, *, under: Path | None = None, probe: str | None = None, key_file: Path | None = None
+def models(plant: Plant) -> Reply:
+    """List every model of this workspace, and what answers in it without being on the list."""
+    return take_stock(plant)
+
+
+def take_stock(
+    plant: Plant,
+    *,
+    beside: Sequence[Callable[[], AbstractContextManager[Plant]]] = (),
+    servers: Sequence[str] = (),
+    ask: Callable[[str, Sequence[str]], Sequence[tuple[str, str]]] | None = None,
 ) -> Reply:
     """List every model with owner, sensitivity, exposure, stakes, stage and version, and what answers unlisted.
 
     Args:
         plant: The control plane.
-        under: Also list every workspace in the folders below this one.
-        probe: Addresses of servers to ask what they answer for, separated by commas.
-        key_file: A file with an API key to present to them.
+        beside: Opens each other workspace that is to be listed too.
+        servers: Addresses to ask what they answer for.
+        ask: Asks one of them: its address, and the names to ask for one by one.
 
     Raises:
-        InvalidInput: An address is none, or the key cannot be read.
+        InvalidInput: An address is none.
     """
-    listed, broken = [*listed_in(plant)], []
-    answering = [*answering_in(plant)]
-    for root in _workspaces(under) if under else ():
-        if root == plant.home.root:
-            continue
+    listed, answering, broken = [*listed_in(plant)], [*answering_in(plant)], list[tuple[str, str]]()
+    for open_other in beside:
         try:
-            with plant.open_beside(root) as other:
+            with open_other() as other:
                 listed += listed_in(other)
                 answering += answering_in(other)
         except HoldfastError as error:
-            broken.append((str(root), str(error)))
-    key = read_given(key_file, limit=MAX_KEY, what="the API key").decode(errors="replace").strip() if key_file else ""
-    for url in (probe or "").split(",") if probe else ():
+            broken.append((error.place, error.message))
+    for url in servers if ask is not None else ():
         try:
-            answering += _asked(plant, url.strip(), listed, key)
+            told = ask(url, [model.model for model in listed]) if ask is not None else ()
         except InvalidInput:
             raise
         except HoldfastError as error:
             broken.append((url, error.message))
+            continue
+        answering += [Answering(model=name, version=version, shown_by=url) for name, version in told]
+        answering += [] if told else [Answering(model="", version="", shown_by=url)]
     return _reply(listed, answering, broken)
 
 
@@ -169,15 +178,16 @@ def _earlier(plant: Plant, project: Project) -> set[str]:
     return {release for entry in stream if entry.kind == ROUTED for release in standing_of(entry.body).releases}
 
 
-def _asked(plant: Plant, url: str, listed: list[Listed], key: str) -> Iterator[Answering]:
-    told = plant.ask_models(url, [model.model for model in listed], key)
-    for name, version in told:
-        yield Answering(model=name, version=version, shown_by=url)
-    if not told:
-        yield Answering(model="", version="", shown_by=url)
+def read_key(path: Path) -> str:
+    """Return the API key in a file.
+
+    Raises:
+        InvalidInput: It cannot be read.
+    """
+    return read_given(path, limit=MAX_KEY, what="the API key").decode(errors="replace").strip()
 
 
-def _workspaces(under: Path) -> list[Path]:
+def find_workspaces(under: Path) -> list[Path]:
     """Return the folders with a workspace below one, not deeper than `MAX_DEPTH`; no link is followed."""
     found, level = list[Path](), [under.resolve()]
     for _ in range(MAX_DEPTH + 1):

@@ -1,7 +1,6 @@
 """The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -76,8 +75,6 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
-    ask_models: Callable[[str, Sequence[str], str], tuple[tuple[str, str], ...]]  # of a server: address, names, key
-    open_beside: Callable[[Path], AbstractContextManager["Plant"]]  # another workspace, by its folder
 
     @property
     def trust(self) -> Trust:

@@ -8,7 +8,7 @@ _READER: Final = "anyone who can read the workspace"
 _REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
 
 
-def _report(words: tuple[str, ...], does: str, name: str, *options: Option) -> Command:
+def _report(words: tuple[str, ...], does: str, name: str) -> Command:
     """Return the row of a report: it reads, and changes nothing."""
     return Command(
         words=words,
@@ -17,18 +17,28 @@ def _report(words: tuple[str, ...], does: str, name: str, *options: Option) -> C
         authority=_READER,
         action="plan.read",
         changes=False,
-        options=options,
     )
 
 
 COMMANDS: Final = (
+    Command(
+        words=("inventory",),
+        does="list every model, here and elsewhere, and report what answers calls without being on the list",
+        verb="holdfast.app:inventory",
+        authority=_READER,
+        action="plan.read",
+        changes=False,
+        opens="folder",  # it looks into other folders and asks servers: nobody may have that done from afar
+        options=(
+            Option(name="under", says="also every workspace in the folders below this one", kind="path"),
+            Option(name="probe", says="addresses of servers to ask what they answer for, separated by commas"),
+            Option(name="key-file", says="file with an API key to present to them", kind="path"),
+        ),
+    ),
     _report(
-        ("inventory",),
-        "list every model, and report what answers calls without being on the list",
-        "planning_models:inventory",
-        Option(name="under", says="also every workspace in the folders below this one", kind="path"),
-        Option(name="probe", says="addresses of servers to ask what they answer for, separated by commas"),
-        Option(name="key-file", says="file with an API key to present to them", kind="path"),
+        ("plan", "models"),
+        "list every model of this workspace, and what answers in it without being on the list",
+        "planning_models:models",
     ),
     _report(
         ("posture",),
