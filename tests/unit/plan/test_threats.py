@@ -2,12 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from holdfast.core.errors import InvalidInput
+from holdfast.lifecycle import planning_threats
 from holdfast.lifecycle.planning import KNOWN
+from holdfast.lifecycle.plant import Home, Plant
 from holdfast.plan.freshness import MATERIAL, Present, Review, due, moves
+from holdfast.plan.matrix import SHIPPED_TESTS
 from holdfast.plan.threats import AREAS, faults, parse_threats
 
 EXAMPLE = (Path(__file__).parents[3] / "examples" / "breast-cancer" / "threats.toml").read_text(encoding="utf-8")
@@ -42,6 +47,23 @@ def test_what_is_no_threat_model_is_refused_in_words(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_threats(text.encode("latin-1"))
     assert refused.value.place == "threats.toml"
+
+
+def test_the_example_names_only_tests_that_every_installation_knows() -> None:
+    """The demo works from a wheel too, where there is no folder of tests."""
+    threats = parse_threats(EXAMPLE.encode())
+    assert {test for threat in threats.threat for test in threat.tests} <= SHIPPED_TESTS
+
+
+def test_without_a_checkout_the_shipped_list_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed wheel names the tests that the package lists, and no others."""
+    monkeypatch.setattr(planning_threats, "_CHECKOUT", tmp_path / "site-packages")
+    plant = cast("Plant", SimpleNamespace(home=Home(root=tmp_path)))
+    shipped = sorted(SHIPPED_TESTS)[0]
+    assert planning_threats.is_test(plant, shipped)
+    assert not planning_threats.is_test(plant, "tests/scenarios/test_planning.py")
+    monkeypatch.undo()
+    assert planning_threats.is_test(plant, "tests/scenarios/test_planning.py")
 
 
 FACTS = dict.fromkeys(MATERIAL, "as it was")
