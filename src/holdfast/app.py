@@ -36,7 +36,6 @@ from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
 from holdfast.core.trust import ROLES, Grant, Trust
 from holdfast.lifecycle.inputs import read_project_file
-from holdfast.lifecycle.planning_models import find_workspaces, read_key, take_stock
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
 from holdfast.lifecycle.reply import Progress, Reply, Table
@@ -421,6 +420,8 @@ def inventory(
     Raises:
         InvalidInput: An address is none, or the key cannot be read.
     """
+    from holdfast.lifecycle.planning_models import find_workspaces, read_key, take_stock
+
     with open_plant(root, tell=tell) as plant:
         places = find_workspaces(under) if under else ()
         beside = [partial(open_plant, place) for place in places if place != plant.home.root]

@@ -10,10 +10,9 @@ A claim counts only where the measure that it names stands behind it. `gate` tur
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Kind
@@ -26,6 +25,9 @@ from holdfast.maths.intervals import wilson
 from holdfast.plan.simple import Plain, best, plain_rules
 from holdfast.plan.sources import NUMERIC, computable, measured
 
+if TYPE_CHECKING:  # what only reads decisions of planning, such as a watch that runs for months, needs no tables
+    import polars as pl
+
 NAME: Final = "plan.intake/1"
 LEAK: Final = 0.98  # balanced accuracy of one column alone, at its lower bound: that column is the answer
 MIN_SIDE: Final = 6  # rows of a class below which no rule can be fitted on one side and judged on the other
@@ -37,7 +39,7 @@ class Held:
     """What is there before any work: the project, its cleaned rows, and the evidence about them by control."""
 
     project: Project
-    rows: pl.DataFrame
+    rows: "pl.DataFrame"
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
 
@@ -70,7 +72,7 @@ def gate(evidence: Evidence) -> Open | Closed:
 
 def positives(held: Held) -> NDArray[np.bool_]:
     """Return which rows are of the positive class."""
-    label = held.rows.get_column(held.project.label).cast(pl.String)
+    label = held.rows.get_column(held.project.label).cast(str)
     return np.asarray((label == held.project.train.positive).fill_null(value=False).to_numpy(), dtype=np.bool_)
 
 
@@ -194,7 +196,7 @@ def _thin_slices(held: Held, least: int) -> Iterator[tuple[str, str, int]]:
     for name in held.project.columns_of(Use.SLICE):
         if name not in held.rows.columns:
             continue
-        values = held.rows.get_column(name).cast(pl.String)
+        values = held.rows.get_column(name).cast(str)
         for value in held.project.data.columns[name].allowed:
             if (count := int((values == value).sum())) < least:
                 yield name, value, count

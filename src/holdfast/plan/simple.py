@@ -6,14 +6,16 @@ on one column, and the more frequent answer of one group. Judged like a model: b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from holdfast.maths.intervals import Interval
 from holdfast.maths.score_intervals import balanced_accuracy_interval
+
+if TYPE_CHECKING:  # see `holdfast.plan.intake`
+    import polars as pl
 
 Yes: TypeAlias = NDArray[np.bool_]
 HELD_OUT: Final = 3  # one row in so many judges the rules that the others gave
@@ -31,7 +33,7 @@ class Plain:
     score: Interval
 
 
-def plain_rules(rows: pl.DataFrame, yes: Yes, numeric: Sequence[str], groups: Sequence[str]) -> list[Plain]:
+def plain_rules(rows: "pl.DataFrame", yes: Yes, numeric: Sequence[str], groups: Sequence[str]) -> list[Plain]:
     """Return how each plain rule does, and each single column by itself: those are what leaks are looked for among.
 
     Args:
@@ -46,10 +48,10 @@ def plain_rules(rows: pl.DataFrame, yes: Yes, numeric: Sequence[str], groups: Se
         _judged("majority", "always the more frequent answer", "", yes, held, np.full(len(yes), _more(yes, ~held)))
     ]
     for name in numeric:
-        values = rows.get_column(name).cast(pl.Float64).to_numpy()
+        values = rows.get_column(name).cast(float).to_numpy()
         found.append(_threshold(name, np.asarray(values, dtype=np.float64), yes, held))
     for name in groups:
-        text = rows.get_column(name).cast(pl.String).fill_null("").to_numpy()
+        text = rows.get_column(name).cast(str).fill_null("").to_numpy()
         if len(np.unique(text)) <= MAX_GROUPS:
             found.append(_by_group(name, text, yes, held))
     return found

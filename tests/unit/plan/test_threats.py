@@ -59,7 +59,7 @@ def test_without_a_checkout_the_shipped_list_decides(tmp_path: Path, monkeypatch
     """An installed wheel names the tests that the package lists, and no others."""
     monkeypatch.setattr(planning_threats, "_CHECKOUT", tmp_path / "site-packages")
     plant = cast("Plant", SimpleNamespace(home=Home(root=tmp_path)))
-    shipped = sorted(SHIPPED_TESTS)[0]
+    shipped = min(SHIPPED_TESTS)
     assert planning_threats.is_test(plant, shipped)
     assert not planning_threats.is_test(plant, "tests/scenarios/test_planning.py")
     monkeypatch.undo()
