@@ -329,7 +329,7 @@ def test_a_test_that_does_not_exist_is_no_link(plant: Plant) -> None:
     assert is_test(plant, "tests/test_own.py::test_ours")
 
 
-@pytest.mark.requirement("PLAN-11", by="holdfast.plan.freshness:due")
+@pytest.mark.requirement("PLAN-11", by="holdfast.lifecycle.planning_threats:tickets")
 def test_a_ticket_is_opened_when_a_review_is_due_and_closed_by_one(at_work: Plant) -> None:
     """A month, an incident, a material change: a ticket each; a review closes what it settles."""
     assert tickets(at_work).document["open"] == {}
