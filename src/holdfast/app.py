@@ -25,6 +25,7 @@ from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
+from holdfast.adapters.inference_probe import ask_models
 from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
@@ -747,6 +748,39 @@ def code_digest() -> Digest:
     package = Path(__file__).resolve().parent
     sources = ((path.relative_to(package).as_posix(), path.read_bytes()) for path in package.rglob("*.py"))
     return manifest(File(path=name, digest=digest_bytes(data), size=len(data)) for name, data in sources).digest
+
+
+def inventory(
+    root: Path,
+    *,
+    tell: Callable[[Progress], None] = silent,
+    under: Path | None = None,
+    probe: str | None = None,
+    key_file: Path | None = None,
+) -> Reply:
+    """List every model with owner, sensitivity, exposure, stakes, stage and version, and what answers unlisted.
+
+    It looks into other folders and asks servers, on behalf of whoever sits at this machine: it is no question for the
+    network. `holdfast.lifecycle.planning_models:models` answers that one.
+
+    Args:
+        root: The project's folder.
+        tell: Told of progress.
+        under: Also list every workspace in the folders below this one.
+        probe: Addresses of servers to ask what they answer for, separated by commas.
+        key_file: A file with an API key to present to them.
+
+    Raises:
+        InvalidInput: An address is none, or the key cannot be read.
+    """
+    from holdfast.lifecycle.planning_models import find_workspaces, read_key, take_stock
+
+    with open_plant(root, tell=tell) as plant:
+        places = find_workspaces(under) if under else ()
+        beside = [partial(open_plant, place) for place in places if place != plant.home.root]
+        key = read_key(key_file) if key_file else ""
+        servers = tuple(url.strip() for url in probe.split(",")) if probe else ()
+        return take_stock(plant, beside=beside, servers=servers, ask=partial(ask_models, key=key))
 
 
 def sandbox(*, tell: Callable[[Progress], None] = silent) -> Reply:

@@ -30,7 +30,7 @@ def good(_: object) -> Report:
 
 @pytest.mark.parametrize("control", PLAN, ids=lambda control: control.name)
 def test_the_plans_controls_keep_their_promises(control: Control[Any]) -> None:
-    """The tier follows from the project alone."""
+    """Tier and classes follow from the project alone."""
     project, _ = parse_project(PROJECT.read_bytes())
     assert check_control(control, project, kind=Kind.PROJECT, broken=(None,)).outcome is Outcome.MEASURED
 
@@ -84,7 +84,7 @@ def crash(_: object) -> Report:
         ("assess.mine/1", good, (None,), "is measured on a context it cannot work with"),
         ("assess.mine/1", lambda context: good(0) if context else NotApplicable(reason="r"), (None,), "not-applicable"),
         ("rumour.mine/1", good, (), "the role rumour may not speak about a model"),
-        ("plan.mine/1", good, (), "the role plan may not speak about a model"),
+        ("features.mine/1", good, (), "the role features may not speak about a model"),
     ],
 )
 def test_a_broken_promise_is_named(name: str, measure: Any, broken: tuple[object, ...], words: str) -> None:

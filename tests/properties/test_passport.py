@@ -85,7 +85,8 @@ def test_a_whole_passport_opens() -> None:
     node = dossier.nodes[RELEASE.digest]
     assert {kind for kind, _ in node.parents} == {Kind.MODEL, Kind.PROJECT}
     assert [item.evidence.control for item in node.filed] == ["release.package/1", "release.signature/1"]
-    assert [word.value.person for word in node.authorizations] == ["alice"]
+    words = [(word.value.person, word.value.rule) for word in node.authorizations]
+    assert words == [("alice", rule) for rule in ("", "signoff.design", "signoff.pipeline", "signoff.runtime")]
     assert parse_passport(canonical(LATER)) == LATER
 
 

@@ -29,6 +29,7 @@ class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     role: str | tuple[str, ...]
     count: int = 1
     not_author: bool = False  # the approvals of those who wrote the training code do not count
+    rule: str = ""  # what the words are about, such as `signoff.design`; empty: the release as a whole
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ class Seated:
 
 
 def seat(asked: Sequence[tuple[str, Approvals]], node: Node, dossier: Dossier, now: datetime) -> Seated:
-    """Fill the seats that rules ask for with the persons who approved, so that the last to end ends latest.
+    """Fill the seats that rules of one topic ask for with the persons who approved, so that the last ends latest.
 
     1. Who rejected it, in any role, has stopped it. 2. Whose approval counts for which rule. 3. As many seats as
     possible are filled, a person taking one. 4. Of the ways to fill all, the one that holds longest counts.
@@ -133,7 +134,7 @@ def _fit(
     """
     if wanted.not_author and authors is None:
         return {}
-    found = given("approve", wanted.roles, node, trust, now)
+    found = given("approve", wanted.roles, node, trust, now, rule=wanted.rule)
     excluded = authors if wanted.not_author and authors else frozenset[str]()
     return {person: until for person, until in found.items() if not wrote(person, excluded)}
 
@@ -193,14 +194,16 @@ def _missing(
     now: datetime,
 ) -> Iterator[str]:
     """Yield why seats of a rule stay empty."""
-    yield f"{filled} of {wanted.count} approvals by {' or '.join(wanted.roles)}"
+    about = f" of {wanted.rule}" if wanted.rule else ""
+    yield f"{filled} of {wanted.count} approvals{about} by {' or '.join(wanted.roles)}"
     if wanted.not_author and authors is None:
         yield "who wrote the training code is not on record, so nobody can be told not to be its author"
         return
     if len(fit) > filled:
         yield f"{', '.join(sorted(fit))} count once, for another rule: one person takes one seat"
     for word in (verified.value for verified in node.authorizations):
-        if word.action != "approve" or word.person in fit or word.role not in wanted.roles:
+        meant = (word.action, word.rule) == ("approve", wanted.rule)
+        if not meant or word.person in fit or word.role not in wanted.roles:
             continue
         if now >= word.until:
             yield f"the approval of {word.person} ended at {word.until.isoformat()}"

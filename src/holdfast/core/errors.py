@@ -15,9 +15,9 @@
     ├── NotFound              a name or digest nobody knows                                    exit 3
     ├── Refused               allowed to ask, not allowed to have                              exit 1
     │   ├── PolicyDenied      decide() said no; the reasons are attached
-    │   └── Unauthenticated   nobody is known to have asked
     │   ├── Unauthenticated   nobody is known to have asked
-    │   └── TooMany           asked too often in too short a time
+    │   ├── TooMany           asked too often in too short a time
+    │   └── IntakeClosed      a project's questions are not answered by evidence
     ├── NotVerified           bytes, a signature or a chain do not check out                   exit 4
     │   └── LedgerBroken      the ledger's history does not fit its hashes
     ├── Conflict              somebody else was faster; nothing was changed                    exit 6
@@ -191,6 +191,13 @@ class TooMany(Refused):
     code = "HF430"
     http_status = 429
     default_remedy = "Wait as long as Retry-After says, and ask more slowly."
+
+
+class IntakeClosed(Refused):
+    """A project's intake has questions that no evidence answers."""
+
+    code = "HF450"
+    default_remedy = "Answer each question with evidence; docs/how-to/preparing-an-intake.md shows how."
 
 
 class NotVerified(HoldfastError):

@@ -336,11 +336,22 @@ def _stated(project: Node, key: str) -> set[str]:
 
 
 def seated(policy: Policy, dossier: Dossier, now: datetime) -> dict[Digest, Seated]:
-    """Return whose approvals count on each artifact, over all rules at once: a person takes one seat."""
+    """Return whose approvals count on each artifact, over all rules of one topic at once: a person takes one seat.
+
+    A rule that asks for nothing but approvals is excused where a signed property of the project says so; where it also
+    names a control, the excuse is the control's, and the persons are asked all the same.
+    """
     found = {}
     for node in dossier.nodes.values():
-        asked = [(rule.id, rule.approved_by) for rule in policy.rule if rule.on is node.kind and rule.approved_by]
-        found[node.digest] = seat(asked, node, dossier, now)
+        topics: dict[str, list[tuple[str, Approvals]]] = {}
+        for rule in policy.rule:
+            excused = rule.control is None and _justified(rule.not_applicable_if, dossier)
+            if rule.on is node.kind and rule.approved_by is not None and not excused:
+                topics.setdefault(rule.approved_by.rule, []).append((rule.id, rule.approved_by))
+        each = [seat(asked, node, dossier, now) for asked in topics.values()]
+        ends = [one.until for one in each if one.until is not None]
+        lacking = {rule: words for one in each for rule, words in one.lacking.items()}
+        found[node.digest] = Seated(lacking=lacking, until=min(ends) if ends and not lacking else None)
     return found
 
 

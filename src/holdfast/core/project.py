@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.errors import InvalidInput, InvalidProject
+from holdfast.core.planning import Budget, Intake, Success, success_faults
 from holdfast.core.policy import seconds
 from holdfast.core.ports import Tier
 from holdfast.core.schema import Column, Use, check_column
@@ -45,6 +46,7 @@ class Risk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     exposure: Literal["none", "internal", "partner", "public"]
     stakes: Literal["experimental", "business", "money", "safety"]
     regulated: bool = False
+    work: Literal["product", "throwaway", "exploratory", "offline"] = "product"
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -157,6 +159,9 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     tests: Tests = Tests()
     respond: Respond = Respond()
     registry: Registry = Registry()
+    intake: Intake | None = None
+    success: Success | None = None
+    budget: Budget | None = None
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
         """Return the declared columns of one use, in order."""
@@ -212,6 +217,10 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
     if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
         yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
+    if project.success is not None:
+        yield from success_faults(project.success)
+    if project.budget is not None and not project.budget.compliance:  # empty means no
+        yield "budget.compliance", "the budget names no obligation", "at least one"
     terms = (("serving.lease", project.serving.lease), *_terms(project.registry))
     for key, term in terms:
         try:

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from holdfast.core.errors import InvalidInput
+from holdfast.core.planning import Sensitivity
 
 
 class ColumnType(StrEnum):
@@ -46,6 +47,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     allowed: tuple[str, ...] = ()
     unit: str = ""
     description: str = ""
+    sensitivity: Sensitivity | None = None  # what it is at least; else what its use and the project's risk make it
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

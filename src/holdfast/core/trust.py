@@ -23,7 +23,7 @@ ROLES: Final[dict[str, tuple[Kind, ...]]] = {
     "root": (),
     "policy": (Kind.POLICY,),
     "ledger": (),
-    "plan": (Kind.PROJECT,),
+    "plan": (Kind.PROJECT, Kind.MODEL),
     "ingest": (Kind.DATASET,),
     "features": (Kind.FEATURES,),
     "train": (Kind.MODEL,),

@@ -13,6 +13,7 @@ from holdfast.core.control import Control, Result, run
 from holdfast.core.evidence import MadeWith
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
+from holdfast.core.sensitivity import withheld
 from holdfast.engines.dataset import open_dataset, store_dataset, store_file
 from holdfast.ingest import evidence, quarantine
 from holdfast.ingest.contract import check_left, hold, resolve_duplicates
@@ -48,7 +49,7 @@ def ingest(ws: Workspace, project: Project, source: Artifact, made_with: MadeWit
     batch = resolve_duplicates(searched.batch, project)  # 4.
     check_left(batch, raw, project)
     dataset = store_dataset(ws, schema_of(project, searched.caught), batch.frame)  # 5.
-    rows = quarantine.document(batch.faults, searched.caught)
+    rows = quarantine.document(batch.faults, {*searched.caught, *withheld(project)})
     set_aside = ws.store_folder(Kind.QUARANTINE, manifest([store_file(ws.blobs, quarantine.ROWS, rows)]))
     seen = evidence.Ingested(
         project=project,

@@ -88,6 +88,10 @@ def personal(seen: Ingested) -> Report:
         Finding(place=name, severity=Severity.INFO, rule="declared-personal", message="declared personal; not read")
         for name in seen.raw.personal
     ]
+    findings += [
+        Finding(place=name, severity=Severity.INFO, rule="classed-personal", message="classed personal; held back")
+        for name in seen.searched.classed
+    ]
     facts = {"caught": ", ".join(caught) or "none", "declared": ", ".join(seen.raw.personal) or "none"}
     return Report(measures=measures, findings=tuple(findings), facts=facts)
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from holdfast.core.errors import InvalidData
+from holdfast.core.planning import Sensitivity
 from holdfast.core.project import Project
 from holdfast.core.schema import Use
+from holdfast.core.sensitivity import of_column
 from holdfast.engines.dataset import Declared, Schema
 from holdfast.engines.personal import Hit, scan
 from holdfast.ingest.contract import Batch
@@ -25,18 +27,20 @@ class Searched:
     batch: Batch
     hits: tuple[Hit, ...]
     columns_searched: int
+    classed: tuple[str, ...] = ()  # classed personal, and of no use to anything here
 
     @property
     def caught(self) -> tuple[str, ...]:
         """The columns that hold personal data, declared or not, by name."""
-        return tuple(sorted({hit.column for hit in self.hits}))
+        return tuple(sorted({hit.column for hit in self.hits} | set(self.classed)))
 
 
 def hold_back(batch: Batch, raw: Raw, project: Project) -> Searched:
     """Return the batch without columns that hold personal data.
 
     Searched are the cleaned values of rows that hold, because only those could go on, and undeclared columns as they
-    are. A stray address in a column of numbers is a fault of its row, not of the column.
+    are. A stray address in a column of numbers is a fault of its row, not of the column. A column that is classed
+    personal and used by nothing is held back whatever stands in it.
 
     Raises:
         InvalidData: An id or a label is personal data.
@@ -51,8 +55,14 @@ def hold_back(batch: Batch, raw: Raw, project: Project) -> Searched:
                 place=project.data.source,
                 expected="pseudonyms: values that say nothing about a person by themselves",
             )
-    kept = batch.frame.drop({hit.column for hit in hits}, strict=False)
-    return Searched(batch=replace(batch, frame=kept), hits=hits, columns_searched=batch.frame.width + undeclared.width)
+    classed = tuple(
+        name
+        for name, column in project.data.columns.items()
+        if column.use is Use.IGNORED and of_column(column) is Sensitivity.PERSONAL
+    )
+    kept = batch.frame.drop({hit.column for hit in hits}.union(classed), strict=False)
+    searched = batch.frame.width + undeclared.width
+    return Searched(batch=replace(batch, frame=kept), hits=hits, columns_searched=searched, classed=classed)
 
 
 def schema_of(project: Project, caught: tuple[str, ...]) -> Schema:

@@ -15,7 +15,7 @@ from holdfast.ingest.reasons import STRUCTURAL, WORDS, Reason
 
 ROWS: Final = "rows.jsonl"
 MAX_SHOWN: Final = 80  # characters of an offending value; enough to recognise it, too few to store documents
-WITHHELD: Final = "[withheld: the column holds personal data]"
+WITHHELD: Final = "[withheld: the column holds personal or confidential data]"
 
 
 class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -27,6 +27,7 @@ from holdfast.core.project import Project
 from holdfast.core.signals import Raised, Signal
 from holdfast.lifecycle.incidents import record_incident
 from holdfast.lifecycle.intake import take_in_spool
+from holdfast.lifecycle.planning_threats import keep_tickets
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
 from holdfast.lifecycle.publishing import lease_left, settle, standing, standing_at
@@ -67,12 +68,15 @@ def watch(plant: Plant, *, every: float | None = None) -> Reply:
         raise InvalidInput(f"--every {every}", expected=f"{SHORTEST_WAIT_S} to {LONGEST_WAIT_S:.0f} seconds")
     plant.unlock()
     if every is None:
-        return _reply(look(plant))
+        seen = look(plant)
+        keep_tickets(plant)
+        return _reply(seen)
     seen = Seen(windows=0, raised=(), done=(), evidence=())
     try:
         while True:
             try:
                 seen = look(plant)
+                keep_tickets(plant)
                 _tell(plant, seen)
             except LedgerBroken:
                 raise

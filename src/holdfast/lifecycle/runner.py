@@ -15,7 +15,7 @@ from typing import Any
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_json, parse_manifest
 from holdfast.core.authorship import AUTHORS
 from holdfast.core.control import Result
-from holdfast.core.errors import HoldfastError, NotFound, StageFailed, UsageError, in_words
+from holdfast.core.errors import HoldfastError, IntakeClosed, NotFound, StageFailed, UsageError, in_words
 from holdfast.core.evidence import MAX_REASON, Evidence, MadeWith, Outcome, failed
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import FILED, STARTED
@@ -30,6 +30,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
 from holdfast.lifecycle.secrets import job_of, release
 
+INTAKE = "plan.intake/1"  # whose evidence opens the way to training
 SEED_BITS = 48  # of a seed derived from subject and checkpoint: exact in JSON numbers, and nobody can choose it
 
 
@@ -73,10 +74,29 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
         for stage in STAGES[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
+            check_gates(evidence)
         written = record_authorship(plant, project, held)
         rows += [("train", written.control, written.outcome, _authors(written), "0")] if written else []
         shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
+
+
+def check_gates(evidence: Iterable[Evidence]) -> None:
+    """Stop where an intake is closed: nothing is trained before its questions are answered.
+
+    Raises:
+        IntakeClosed: With every open question in words; the evidence is on record.
+    """
+    for item in evidence:
+        if item.control != INTAKE:
+            continue
+        from holdfast.plan import Closed, Open, gate
+
+        match gate(item):
+            case Closed(reasons=reasons):
+                raise IntakeClosed("; ".join(reasons), place="holdfast.toml: [intake]")
+            case Open():
+                pass
 
 
 def project_stream(project: Project) -> str:

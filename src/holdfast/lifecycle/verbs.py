@@ -6,11 +6,14 @@ from holdfast.core.control import Result
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Draft
 from holdfast.core.seal import EVIDENCE
+from holdfast.engines.dataset import open_dataset
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
+from holdfast.lifecycle.burden import burden_of
 from holdfast.lifecycle.commit import commit_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.runner import At, Done, project_stream
+from holdfast.plan import Held, Known, admit, spend
 from holdfast.plan import plan as plan_project
 from holdfast.release import Build, Derived, check_signature, check_version, model_signing, package
 from holdfast.release import scan as scan_model
@@ -18,8 +21,27 @@ from holdfast.train import train as train_model
 
 
 def plan(at: At) -> Done:
-    """Decide the control tier."""
-    return Done(result=plan_project(at.project, at.held[Kind.PROJECT], at.made_with))
+    """Decide the control tier and the classes of the data, and say what is out of proportion."""
+    burden = burden_of(at.plant, at.project)
+    return Done(result=plan_project(at.project, burden, at.held[Kind.PROJECT], at.made_with))
+
+
+def intake(at: At) -> Done:
+    """Hold the project's intake against the rows themselves."""
+    dataset = at.held[Kind.DATASET]
+    rows = open_dataset(at.plant.blobs, dataset).rows
+    held = Held(project=at.project, rows=rows, evidence=newest_on(at.plant, dataset.digest))
+    return Done(result=admit(held, at.held[Kind.PROJECT], at.made_with))
+
+
+def budget(at: At) -> Done:
+    """Hold what was measured of the model, its features and its data against the declared limits."""
+    evidence = {
+        control: item
+        for kind in (Kind.DATASET, Kind.FEATURES, Kind.MODEL)
+        for control, item in newest_on(at.plant, at.held[kind].digest).items()
+    }
+    return Done(result=spend(Known(project=at.project, evidence=evidence), at.held[Kind.MODEL], at.made_with))
 
 
 def ingest(at: At) -> Done:
@@ -100,6 +122,11 @@ def evidence_on(plant: Plant, digest: str) -> tuple[Evidence, ...]:
             envelope = Digest(entry.body["envelope"])
             found.append(plant.believe(envelope, EVIDENCE, at=entry.moment, stream=digest).value)
     return tuple(found)
+
+
+def newest_on(plant: Plant, digest: str) -> dict[str, Evidence]:
+    """Return the newest verified evidence of each control on an artifact."""
+    return {item.control: item for item in evidence_on(plant, digest)}
 
 
 def _recorded_at(plant: Plant, artifact: Artifact) -> str:

@@ -1,6 +1,7 @@
 """Verification: reads everything again, bytes, history, signatures and what is published, and believes nothing."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -135,6 +136,17 @@ def _held_against(plant: Plant, outside: tuple[Checkpoint, ...]) -> tuple[Audit,
     found = plant.ledger.verify([checkpoint for checkpoint in outside if not lost[checkpoint.size]])
     words = "; ".join(said for said in lost.values() if said)
     return found, f"; {words}, which a signed restore says" if words else ""
+
+
+def opened_checkpoints(plant: Plant) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints kept beside the ledger that its key has signed, oldest first."""
+    keys = [raw_ed25519(key) for key in plant.trust.of_role("ledger")]
+    found = []
+    for signed in plant.ledger.checkpoints():
+        for key in keys:
+            with suppress(NotVerified):
+                found.append(open_checkpoint(signed, origin=plant.origin, public_key=key))
+    return tuple(found)
 
 
 def _ledger_words(plant: Plant, outside: tuple[Checkpoint, ...]) -> str:

@@ -11,8 +11,10 @@ from typing import Final
 
 from holdfast.core.control import Report
 from holdfast.core.evidence import Finding, Severity, exactly
+from holdfast.core.planning import Sensitivity
 from holdfast.core.project import Project
 from holdfast.core.schema import Use
+from holdfast.core.sensitivity import WITHHELD, of_dataset
 
 EXTERNAL: Final = frozenset({"partner", "public"})  # exposures where somebody outside the house can ask the model
 
@@ -38,8 +40,8 @@ class TierRule:
 
 
 def holds_personal_data(project: Project) -> bool:
-    """Say whether personal data comes in, by the declared sensitivity or by a declared column."""
-    return project.risk.sensitivity == "personal" or bool(project.columns_of(Use.PERSONAL))
+    """Say whether personal data comes in, by the class of the data set."""
+    return of_dataset(project) is Sensitivity.PERSONAL
 
 
 RULES: Final = (
@@ -79,7 +81,41 @@ RULES: Final = (
         because="an experiment on synthetic data can harm nobody; what it does is still on record",
     ),
 )
-"""PLAN-06 as a table; a project that no rule speaks of gets `OTHERWISE`."""
+"""PLAN-06 as a table; a project that neither it nor `LIGHT_WORK` speaks of gets `OTHERWISE`."""
+
+
+def _harmless(project: Project) -> bool:
+    """Say whether nothing but the work itself could suffer: no sensitive data, nobody outside, no law."""
+    outside = project.risk.exposure in EXTERNAL or project.risk.regulated
+    return of_dataset(project) not in WITHHELD and not outside
+
+
+LIGHT_WORK: Final = tuple(
+    TierRule(id=name, applies=applies, tier=ControlTier.LIGHT, brings="light controls and audit", because=because)
+    for name, applies, because in (
+        (
+            "throwaway",
+            lambda project: project.risk.work == "throwaway" and _harmless(project),
+            "what is thrown away needs no more than a record of it",
+        ),
+        (
+            "synthetic",
+            lambda project: of_dataset(project) is Sensitivity.SYNTHETIC and _harmless(project),
+            "synthetic rows are about nobody",
+        ),
+        (
+            "exploratory",
+            lambda project: project.risk.work == "exploratory" and _harmless(project),
+            "whoever explores must be able to turn round quickly",
+        ),
+        (
+            "small-offline",
+            lambda project: project.risk.work == "offline" and project.risk.exposure == "none" and _harmless(project),
+            "offline work that nobody can ask reaches only those who do it",
+        ),
+    )
+)
+"""PLAN-07: work that gets the light profile, unless a stricter rule applies too."""
 
 OTHERWISE: Final = TierRule(
     id="ordinary",
@@ -100,7 +136,7 @@ class Decision:
 
 def decide_tier(project: Project) -> Decision:
     """Return the strictest tier that any applicable rule asks for, with every applicable rule as a reason."""
-    applicable = [rule for rule in RULES if rule.applies(project)] or [OTHERWISE]
+    applicable = [rule for rule in (*RULES, *LIGHT_WORK) if rule.applies(project)] or [OTHERWISE]
     ordered = tuple(sorted(applicable, key=lambda rule: -rule.tier))
     return Decision(tier=ordered[0].tier, rules=ordered)
 
@@ -115,6 +151,9 @@ def measure(project: Project) -> Report:
         "stakes": risk.stakes,
         "regulated": str(risk.regulated).lower(),
         "owner": project.project.owner,
+        "intake": _owed(decision.tier, declared=project.intake is not None),
+        "budget": _owed(decision.tier, declared=project.budget is not None),
+        "signoff": "required" if decision.tier is ControlTier.FULL else "none",
         "protected": ", ".join(project.columns_of(Use.PROTECTED)) or "none",
         "brings": "; ".join(rule.brings for rule in decision.rules),
         "reasons": "; ".join(rule.because for rule in decision.rules),
@@ -124,6 +163,13 @@ def measure(project: Project) -> Report:
         for rule in decision.rules
     )
     return Report(measures=(exactly("tier", decision.tier),), findings=findings + _doubts(project), facts=facts)
+
+
+def _owed(tier: ControlTier, *, declared: bool) -> str:
+    """Say how an optional declaration stands: only `none` excuses its control, and no strict tier may say so."""
+    if declared:
+        return "declared"
+    return "owed" if tier >= ControlTier.STRICT else "none"
 
 
 def _doubts(project: Project) -> tuple[Finding, ...]:

@@ -5,7 +5,7 @@ test shows of a policy holds there too. `fulfil` writes the history of a release
 test then adds one thing and sees what becomes of the decision.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -113,8 +113,8 @@ class Chronicle:
         action: Literal["approve", "reject", "waive", "rollback", "grant"] = "approve",
         *,
         role: str = "owner",
-        lasts: timedelta = timedelta(days=30),
         rule: str = "",
+        lasts: timedelta = timedelta(days=30),
         signer: str | None = None,
     ) -> Digest:
         """Put a person's signed word on record, return its envelope's digest; `signer` names another of their keys."""
@@ -197,11 +197,14 @@ def fulfil(
         chronicle.file(measured(control, made[kind], *_least(asked)))
     if AUTHORSHIP not in but and Kind.MODEL in made:
         chronicle.wrote(made[Kind.MODEL], AUTHOR)
-    persons = iter([name for name, signer in chronicle.signers.items() if signer.role == "person"])
+    everybody = [name for name, signer in chronicle.signers.items() if signer.role == "person"]
+    seats: dict[str, Iterator[str]] = {}
     for rule in rules.rule:
         if rule.approved_by is not None and approved:
-            for _, person in zip(range(rule.approved_by.count), persons, strict=False):  # a person takes one seat
-                chronicle.authorize(person, made[rule.on], role=rule.approved_by.roles[0])
+            topic = rule.approved_by.rule
+            persons = seats.setdefault(topic, iter(everybody))  # a person takes one seat in each topic
+            for _, person in zip(range(rule.approved_by.count), persons, strict=False):
+                chronicle.authorize(person, made[rule.on], role=rule.approved_by.roles[0], rule=topic)
     return made
 
 

@@ -9,7 +9,7 @@ from holdfast.core.artifact import Artifact, Kind, digest_bytes
 from holdfast.core.errors import InvalidProject
 from holdfast.core.evidence import Evidence, Outcome
 from holdfast.core.project import Project, parse_project
-from holdfast.plan import plan
+from holdfast.plan import Burden, plan
 
 PERSONAL = 'mail = { type = "string", use = "personal" }\n'
 
@@ -27,8 +27,9 @@ def declared(columns: str = COLUMNS, **risk: str) -> Project:
 def planned(project: Project) -> Evidence:
     """The evidence of planning it."""
     subject = Artifact(kind=Kind.PROJECT, digest=digest_bytes(b"project"), size=7)
-    result = plan(project, subject, MADE_WITH)
-    (evidence,) = result.evidence
+    burden = Burden(root_threshold=1, hardware_keys=False, policy="baseline", approvals=1, persons=2)
+    result = plan(project, burden, subject, MADE_WITH)
+    evidence = result.evidence[0]
     assert result.artifacts == ()
     assert (evidence.control, evidence.subject, evidence.kind) == ("plan.tier/1", subject.digest, Kind.PROJECT)
     assert evidence.outcome is Outcome.MEASURED

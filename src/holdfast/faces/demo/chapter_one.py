@@ -110,6 +110,12 @@ def _on(plant: Plant, reply: Reply, kind: Kind, control: str) -> Evidence:
 
 def _show_data(stage: Stage, plant: Plant, reply: Reply) -> None:
     """Show what became of the rows: how many came in, how many were set aside and why, and the personal columns."""
+    asked = _on(plant, reply, Kind.PROJECT, "plan.intake/1")
+    found = {measure.name: measure.value for measure in asked.measures}
+    words = (
+        f"the best plain rule, {asked.facts['best_plain']}, reaches {found['plain_best']:.2f} of {found['needed']:.2f}"
+    )
+    stage.show(WAY, "is learning needed?", "yes", words)
     contract = _on(plant, reply, Kind.DATASET, "ingest.contract/1")
     counts = {measure.name: int(measure.value) for measure in contract.measures if measure.name.startswith("rows")}
     stage.show(

@@ -78,6 +78,6 @@ def example(name: str = EXAMPLE) -> Path:
 
 
 def copy_project(source: Path, target: Path) -> None:
-    """Copy an example's project file and recipe."""
-    for name in ("holdfast.toml", "train.py"):
+    """Copy an example's project file and recipe, and its threat model and runbook."""
+    for name in ("holdfast.toml", "train.py", "threats.toml", "RUNBOOK.md"):
         shutil.copyfile(source / name, target / name)

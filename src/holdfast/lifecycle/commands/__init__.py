@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import access, custody, persons, platform, records, registry, rules, storage, way
+from holdfast.lifecycle.commands import access, custody, persons, plan, platform, records, registry, rules, storage, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -17,4 +17,5 @@ COMMANDS: Final = (
     *registry.COMMANDS,
     *access.COMMANDS,
     *platform.COMMANDS,
+    *plan.COMMANDS,
 )
