@@ -24,6 +24,7 @@ from holdfast.adapters.published import PublishedFolder, read_bounded, replace_d
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
+from holdfast.adapters.witness import ask_witness
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
@@ -248,6 +249,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             custody=keys.custody(),
             code=code_digest(),
             tell=tell,
+            ask_witness=ask_witness,
         )
     finally:
         ledger.close()

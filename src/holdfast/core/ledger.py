@@ -26,7 +26,7 @@ from holdfast.core.errors import InvalidInput, LedgerBroken, NotVerified
 from holdfast.core.merkle import HASH_SIZE, Tree, leaf_hash
 
 GENESIS: Final = "0" * 64
-MAX_ENTRY: Final = 64 * 1024  # bytes; an entry points to blobs, it does not hold them
+MAX_ENTRY: Final = 64 * 1024 - 1  # bytes; an entry points to blobs, and tlog-tiles counts its length in 16 bits
 MAX_CHECKPOINT: Final = 16 * 1024  # bytes; a note with a hundred witness signatures fits
 _ED25519_NOTE: Final = b"\x01"  # signature type of C2SP signed-note, "Ed25519"
 

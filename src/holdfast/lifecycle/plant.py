@@ -75,6 +75,7 @@ class Plant:
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
+    ask_witness: Callable[[str, bytes], tuple[int, bytes]]  # sends a request to an address; status and answer
 
     @property
     def trust(self) -> Trust:

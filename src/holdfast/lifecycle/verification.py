@@ -100,12 +100,21 @@ def _outside(plant: Plant, path: Path | None) -> tuple[Checkpoint, ...]:
     if path is None:
         return ()
     note = read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint")
-    refusal = NotVerified("no ledger key is trusted", place=str(path))
+    return (open_outside(plant, note, place=str(path)),)
+
+
+def open_outside(plant: Plant, note: bytes, *, place: str) -> Checkpoint:
+    """Return a checkpoint that came from elsewhere, opened with the ledger's key.
+
+    Raises:
+        NotVerified: It is not signed by this ledger's key.
+    """
+    refusal = NotVerified("no ledger key is trusted", place=place)
     for key in plant.trust.of_role("ledger"):
         try:
-            return (open_checkpoint(SignedCheckpoint(note=note), origin=plant.origin, public_key=raw_ed25519(key)),)
+            return open_checkpoint(SignedCheckpoint(note=note), origin=plant.origin, public_key=raw_ed25519(key))
         except NotVerified as error:
-            refusal = NotVerified(f"the checkpoint does not verify: {error.message}", place=str(path))
+            refusal = NotVerified(f"the checkpoint does not verify: {error.message}", place=place)
     raise refusal
 
 
