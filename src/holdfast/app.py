@@ -250,6 +250,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             code=code_digest(),
             tell=tell,
             ask_witness=ask_witness,
+            discard_blob=DiskBlobs(home.workspace / "blobs").discard,
         )
     finally:
         ledger.close()

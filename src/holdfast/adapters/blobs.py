@@ -116,6 +116,17 @@ class DiskBlobs:
         self.open_verified(digest).close()
         return self._target(digest)
 
+    def discard(self, digest: Digest) -> None:
+        """Remove a blob; one that is not there is removed already.
+
+        Raises:
+            Unavailable: The operating system does not let us.
+        """
+        try:
+            self._target(digest).unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"the blob cannot be removed: {error.strerror}", place=digest) from error
+
     def has(self, digest: Digest) -> bool:
         """Say whether the blob exists (unverified); a link or a folder in its place does not count."""
         try:

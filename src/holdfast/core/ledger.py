@@ -83,8 +83,10 @@ def link(draft: Draft, *, position: int, previous: str, head: tuple[int, str], n
         now: The witnessed time.
 
     Raises:
-        InvalidInput: The draft has no canonical form or is too long.
+        InvalidInput: The draft has no canonical form, is too long, or does not say who did what to what.
     """
+    if not (draft.actor and draft.kind and draft.stream):
+        raise InvalidInput("a ledger entry without identity, action or object", expected="actor, kind and stream")
     entry = Entry(
         position=position,
         time=now.astimezone(UTC).isoformat(timespec="microseconds"),

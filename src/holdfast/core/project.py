@@ -119,6 +119,13 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     alpha: Part = 0.02  # chance of a false rollback under continuous checking
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long logs are kept; security events are entries of the ledger and stay as long as it does."""
+
+    ordinary: str = "90d"
+    security: str = "400d"  # files that are evidence of an attack
+
+
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of `holdfast.toml`."""
 
@@ -131,6 +138,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     serving: Serving = Serving()
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
+    retention: Retention = Retention()
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
         """Return the declared columns of one use, in order."""
@@ -188,6 +196,18 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         seconds(project.serving.lease)
     except InvalidInput as error:
         yield "serving.lease", error.message, error.expected
+    yield from _retention_faults(project.retention)
+
+
+def _retention_faults(retention: Retention) -> Iterator[tuple[str, str, str]]:
+    lasts: dict[str, int] = {}
+    for name in ("ordinary", "security"):
+        try:
+            lasts[name] = seconds(getattr(retention, name))
+        except InvalidInput as error:
+            yield f"retention.{name}", error.message, error.expected
+    if lasts.get("security", 1) <= lasts.get("ordinary", 0):
+        yield "retention.security", "security logs are not kept longer than ordinary ones", "a longer time"
 
 
 def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:

@@ -28,6 +28,7 @@ from holdfast.lifecycle.publishing import (
 )
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.security import pruned_before
 from holdfast.lifecycle.traffic import MEASURED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {
@@ -142,9 +143,11 @@ def _artifact_words(plant: Plant) -> str:
 
 def _signature_words(plant: Plant) -> str:
     """Unseal every statement that the ledger names, at the time the ledger witnessed."""
-    count = 0
+    count, pruned = 0, pruned_before(plant)
     for entry in plant.ledger.entries():
         predicate = SEALED.get(entry.kind)
+        if entry.kind == DRAINED and entry.position < pruned and entry.body["release"]:
+            continue  # its bytes are past their time, and that they were removed is on record
         for envelope in _envelopes(entry) if predicate else ():
             try:
                 unseal(plant.blobs.get(Digest(envelope)), SEALED[entry.kind], plant.trust, at=entry.moment)

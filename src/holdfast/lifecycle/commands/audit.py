@@ -107,4 +107,36 @@ COMMANDS: Final = (
         opens="folder",
         options=(Option(name="port", says="port to listen on; 0 for a free one", kind="int", default=0),),
     ),
+    Command(
+        words=("events", "list"),
+        does="list security events: refusals, failures to verify, key use, changes of what controls",
+        verb="holdfast.lifecycle.security:events",
+        authority="anyone who can read the workspace",
+        action="audit.read",
+        changes=False,
+        options=(
+            Option(name="last", says="how many", kind="int", default=20),
+            Option(name="sort", says="only of this sort, such as refusal or tamper"),
+        ),
+    ),
+    Command(
+        words=("events", "export"),
+        does="write every security event as JSON lines for a SIEM, numbered without gaps",
+        verb="holdfast.lifecycle.security:events_export",
+        authority="anyone who can read the workspace",
+        action="audit.export",
+        options=(
+            Option(name="out", says="file to write", kind="path", required=True),
+            Option(name="since", says="only from this moment on (ISO 8601)"),
+            Option(name="format", says="ocsf or plain", default="ocsf"),
+        ),
+    ),
+    Command(
+        words=("logs", "prune"),
+        does="remove ordinary logs past their time; security events stay",
+        verb="holdfast.lifecycle.security:logs_prune",
+        authority="the stage keys",
+        action="platform.operate",
+        options=(Option(name="dry", says="only say what would be removed", kind="flag", default=False),),
+    ),
 )
