@@ -17,6 +17,7 @@ from holdfast.core.witness import MAX_REQUEST, Declined, parse_note_key, parse_w
 from holdfast.lifecycle import copies
 from holdfast.lifecycle.copies import Given
 from holdfast.lifecycle.inputs import read_given
+from holdfast.lifecycle.pack_verification import verify_pack
 from holdfast.lifecycle.reply import Progress, Reply
 
 Tell = Callable[[Progress], None]
@@ -27,6 +28,12 @@ def verify_copy(*, tell: Tell, **given: Any) -> Reply:
     del tell  # nothing here is told on the way
     clock = SystemClock()
     return copies.verify_copy(Given(**given), lambda path, keys: open_copy(path, keys, clock), clock.now())
+
+
+def pack_verify(*, file: Path, root: str, tell: Tell) -> Reply:
+    """Verify an evidence pack without a workspace; see `lifecycle.pack_verification`."""
+    del tell
+    return verify_pack(file, root)
 
 
 def witness_init(root: Path, *, name: str, tell: Tell) -> Reply:

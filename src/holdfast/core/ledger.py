@@ -166,9 +166,14 @@ def note_keyid(name: str, public_key: bytes) -> bytes:
 
 def sign_checkpoint(checkpoint: Checkpoint, *, public_key: bytes, signature: bytes) -> SignedCheckpoint:
     """Return the note made of a checkpoint and an Ed25519 signature over its body."""
-    blob = base64.b64encode(note_keyid(checkpoint.origin, public_key) + signature).decode()
-    line = f"\u2014 {checkpoint.origin} {blob}\n".encode()
-    return SignedCheckpoint(note=checkpoint.body + b"\n" + line)
+    note = sign_note(checkpoint.body, name=checkpoint.origin, public_key=public_key, signature=signature)
+    return SignedCheckpoint(note=note)
+
+
+def sign_note(text: bytes, *, name: str, public_key: bytes, signature: bytes) -> bytes:
+    """Return the C2SP signed note made of a text and an Ed25519 signature over it."""
+    blob = base64.b64encode(note_keyid(name, public_key) + signature).decode()
+    return text + f"\n\u2014 {name} {blob}\n".encode()
 
 
 def open_note(note: bytes, *, name: str, public_key: bytes) -> bytes:

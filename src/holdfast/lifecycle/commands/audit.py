@@ -139,4 +139,28 @@ COMMANDS: Final = (
         action="platform.operate",
         options=(Option(name="dry", says="only say what would be removed", kind="flag", default=False),),
     ),
+    Command(
+        words=("pack", "make"),
+        does="write everything recorded about a release into one file that a stranger verifies offline",
+        verb="holdfast.lifecycle.pack:pack_make",
+        authority="the stage keys",
+        action="audit.export",
+        options=(
+            Option(name="release", says="its digest or how it begins; the newest if left out", argument=True),
+            Option(name="out", says="the ZIP file to write", kind="path", required=True),
+        ),
+    ),
+    Command(
+        words=("pack", "verify"),
+        does="verify an evidence pack, with nothing but the fingerprint of the root",
+        verb="holdfast.outside:pack_verify",
+        authority="none",
+        action="audit.read",
+        changes=False,
+        opens="nothing",
+        options=(
+            Option(name="file", says="the pack", kind="path", argument=True, required=True),
+            Option(name="root", says="fingerprint of the root, got by another way", required=True),
+        ),
+    ),
 )
