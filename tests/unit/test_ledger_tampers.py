@@ -314,6 +314,11 @@ def test_every_seeded_tamper_is_found_and_located(scene: Scene, effort: Any, rec
     assert honest.verify(scene.witnessed).anchored == scene.size
     honest.close()
     assert audit_tiles(scene.files.get, scene.witnessed[-1]).size == scene.size
+    for entry in map(parse_entry, scene.documents):  # identity, action, object and time, in each of them
+        assert entry.actor
+        assert entry.kind
+        assert entry.stream
+        assert entry.moment
     count = effort(ci=500, record=10_000)
     wrong: list[str] = []
     told: Counter[str] = Counter()

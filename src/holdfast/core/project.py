@@ -126,6 +126,20 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     security: str = "400d"  # files that are evidence of an attack
 
 
+class Residency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where data may be and where it is, as its owner declares: nothing measures where a disk stands."""
+
+    allowed: tuple[str, ...] = ()  # regions, or what they begin with: `eu` allows `eu-central-1`
+    storage: str = ""  # the region of workspace and sources
+    gateways: tuple[str, ...] = ()  # the regions that calls are answered in
+
+    def strays(self) -> tuple[str, ...]:
+        """Return the declared regions that are not allowed; nothing allowed allows nothing."""
+        inside = tuple(f"{region}-" for region in self.allowed)
+        declared = dict.fromkeys((self.storage, *self.gateways))
+        return tuple(each for each in declared if each and each not in self.allowed and not each.startswith(inside))
+
+
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of `holdfast.toml`."""
 
@@ -139,6 +153,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
     retention: Retention = Retention()
+    residency: Residency = Residency()
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
         """Return the declared columns of one use, in order."""

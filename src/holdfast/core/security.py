@@ -92,6 +92,7 @@ ORDINARY: Final = (
     "security.drained",
     "traffic.measured",
     "routine.",
+    "audit.run",
     "note",
 )
 """Kinds that tell how work went on, and nothing of its security."""

@@ -4,6 +4,12 @@ from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
 
+REVIEW: Final = (
+    Option(name="out", says="also write it as Markdown", kind="path"),
+    Option(name="word", says="the reviewer's word: with it the review is held, signed and on record"),
+)
+"""What each review takes."""
+
 COMMANDS: Final = (
     Command(
         words=("ledger", "key"),
@@ -162,5 +168,77 @@ COMMANDS: Final = (
             Option(name="file", says="the pack", kind="path", argument=True, required=True),
             Option(name="root", says="fingerprint of the root, got by another way", required=True),
         ),
+    ),
+    Command(
+        words=("compliance",),
+        does="list for each provision which evidence there is now, and the gaps; claims nothing",
+        verb="holdfast.lifecycle.compliance:compliance",
+        authority="anyone who can read the workspace",
+        action="audit.read",
+        changes=False,
+        options=(
+            Option(name="framework", says="only this one, such as eu-ai-act or hipaa"),
+            Option(name="out", says="also write it as Markdown", kind="path"),
+        ),
+    ),
+    Command(
+        words=("routine", "weekly"),
+        does="gather the week's review: severe alerts, drift trends, new promotions",
+        verb="holdfast.lifecycle.routines:weekly",
+        authority="a person's own key",
+        action="audit.review",
+        options=REVIEW,
+    ),
+    Command(
+        words=("routine", "monthly"),
+        does="gather the month's review: security scan, key rotation, threat model",
+        verb="holdfast.lifecycle.routines:monthly",
+        authority="a person's own key",
+        action="audit.review",
+        options=REVIEW,
+    ),
+    Command(
+        words=("routine", "quarterly"),
+        does="gather the quarter's review: tabletop, postmortems and their actions",
+        verb="holdfast.lifecycle.routines:quarterly",
+        authority="a person's own key",
+        action="audit.review",
+        options=REVIEW,
+    ),
+    Command(
+        words=("routine", "schedule"),
+        does="put on record when a review or its exercise is to be held",
+        verb="holdfast.lifecycle.routines:schedule",
+        authority="the owner's key",
+        action="audit.review",
+        options=(
+            Option(name="routine", says="weekly, monthly or quarterly", argument=True, required=True),
+            Option(name="on", says="the day, such as 2027-01-15", required=True),
+            Option(name="what", says="what is to be done, such as the exercise's scenario", required=True),
+        ),
+    ),
+    Command(
+        words=("routine", "due"),
+        does="say which reviews are overdue",
+        verb="holdfast.lifecycle.routines:routine_due",
+        authority="anyone who can read the workspace",
+        action="audit.read",
+        changes=False,
+    ),
+    Command(
+        words=("audit", "run"),
+        does="verify everything and put the result on record: for a timer",
+        verb="holdfast.lifecycle.toil:audit_run",
+        authority="the stage keys",
+        action="audit.write",
+    ),
+    Command(
+        words=("toil",),
+        does="report what ran without hands, and the steps by hand that are left",
+        verb="holdfast.lifecycle.toil:toil",
+        authority="anyone who can read the workspace",
+        action="audit.read",
+        changes=False,
+        options=(Option(name="days", says="of the last so many days", kind="int", default=30),),
     ),
 )
