@@ -1,8 +1,8 @@
 """Verify an evidence pack with Python's standard library and openssl: no network, nothing of Holdfast.
 
-    python3 verify.py [--root sha256:…] [FOLDER]
+    python3 verify.py [--fingerprint sha256:…] [FOLDER]
 
-FOLDER is the unpacked pack (default: where this file lies). `--root` is the fingerprint of root.json, got by another
+FOLDER is the unpacked pack (default: where this file lies). `--fingerprint` is that of root.json, got by another
 way than the pack: from the gateway that was installed with it, or from the person who answers for the workspace.
 Without it everything is checked and the last step still says that nobody vouches for the root.
 
@@ -334,7 +334,7 @@ STEPS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verify an evidence pack offline.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--root", help="fingerprint of root.json, got by another way")
+    parser.add_argument("--fingerprint", help="of root.json, got by another way")
     given = parser.parse_args()
     pack = Pack(given.folder)
     for name, check in STEPS:
@@ -347,10 +347,10 @@ def main() -> int:
             print(f"{name:>11}: WRONG: it cannot be read: {type(error).__name__}: {error}")
             return 1
     fingerprint = "sha256:" + hashlib.sha256(pack.read("root.json")).hexdigest()
-    if given.root is None:
+    if given.fingerprint is None:
         print(f"       root: UNPINNED: compare {fingerprint} with one that you got by another way")
         return UNPINNED
-    if given.root != fingerprint:
+    if given.fingerprint != fingerprint:
         print(f"       root: WRONG: this root is {fingerprint}")
         return 1
     print("       root: it is the one you named")

@@ -30,10 +30,10 @@ def verify_copy(*, tell: Tell, **given: Any) -> Reply:
     return copies.verify_copy(Given(**given), lambda path, keys: open_copy(path, keys, clock), clock.now())
 
 
-def pack_verify(*, file: Path, root: str, tell: Tell) -> Reply:
+def pack_verify(*, file: Path, fingerprint: str, tell: Tell) -> Reply:
     """Verify an evidence pack without a workspace; see `lifecycle.pack_verification`."""
     del tell
-    return verify_pack(file, root)
+    return verify_pack(file, fingerprint)
 
 
 def witness_init(root: Path, *, name: str, tell: Tell) -> Reply:

@@ -62,7 +62,7 @@ def listing(files: dict[str, bytes]) -> bytes:
 def ours(files: dict[str, bytes], root: str, folder: Path) -> int:
     """Holdfast's own reading of the same files."""
     (folder / "ours.zip").write_bytes(zipped(files))
-    return outside.pack_verify(file=folder / "ours.zip", root=root, tell=lambda _: None).exit_code
+    return outside.pack_verify(file=folder / "ours.zip", fingerprint=root, tell=lambda _: None).exit_code
 
 
 @pytest.mark.guarantee("G47")
@@ -74,13 +74,13 @@ def test_a_stranger_verifies_the_pack_offline_in_time(
     files, root, _, _ = packed
     folder = unpacked(files, tmp_path / "unpacked")
     begun = time.perf_counter()
-    done = strange(folder, "--root", root)
+    done = strange(folder, "--fingerprint", root)
     took = time.perf_counter() - begun
     assert done.returncode == 0, done.stdout + done.stderr
     assert took < LIMIT_S
     record.save("evidence-pack", seed=None, result={"files": len(files), "verify_s": round(took, 2)})
     assert strange(folder).returncode == 3  # nobody vouches for the root
-    assert strange(folder, "--root", "sha256:" + "0" * 64).returncode == 1
+    assert strange(folder, "--fingerprint", "sha256:" + "0" * 64).returncode == 1
     assert ours(files, root, tmp_path) == 0
     assert ours(files, "sha256:" + "0" * 64, tmp_path) == 4
 
@@ -138,7 +138,7 @@ def test_every_class_of_changed_byte_is_found_by_both_readings(
                 changed["MANIFEST.sha256"] = listing(changed)
             assert ours(changed, root, tmp_path) == 4, name
             if name != "verify.py":
-                found = strange(unpacked(changed, tmp_path / f"flip-{number}"), "--root", root)
+                found = strange(unpacked(changed, tmp_path / f"flip-{number}"), "--fingerprint", root)
                 assert found.returncode == 1, (name, found.stdout)
         shutil.rmtree(tmp_path / f"flip-{number}", ignore_errors=True)
 
@@ -184,7 +184,7 @@ def test_a_pack_that_leads_out_of_itself_is_refused(names: list[str], tmp_path: 
             archive.writestr(zipfile.ZipInfo(name), b"x")
     (tmp_path / "bad.zip").write_bytes(buffer.getvalue())
     with pytest.raises(InvalidInput):
-        outside.pack_verify(file=tmp_path / "bad.zip", root="sha256:0", tell=lambda _: None)
+        outside.pack_verify(file=tmp_path / "bad.zip", fingerprint="sha256:0", tell=lambda _: None)
 
 
 def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
@@ -196,4 +196,28 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     (tmp_path / "half.zip").write_bytes(zipped({"a": b"x" * 500})[:300])
     for name in ("deflated", "text", "empty", "half", "missing"):
         with pytest.raises(InvalidInput):
-            outside.pack_verify(file=tmp_path / f"{name}.zip", root="sha256:0", tell=lambda _: None)
+            outside.pack_verify(file=tmp_path / f"{name}.zip", fingerprint="sha256:0", tell=lambda _: None)
+
+
+@pytest.mark.guarantee("G47")
+def test_sha256sum_and_model_signing_verify_a_pack_and_find_a_changed_model(
+    packed: tuple[dict[str, bytes], str, Path, dict[str, Any]], tmp_path: Path, peers: Path, require_program: Any
+) -> None:
+    """The steps that its page names, by the public tools alone; after one changed byte of the model both refuse."""
+    digests = require_program("sha256sum")
+    folder = unpacked(packed[0], tmp_path / "pack")
+    signed = ("verify", "key", "release", "--signature", "model.sig", "--public_key", "release.pub")
+
+    def verify() -> tuple[bool, bool]:
+        commands = ([digests, "-c", "MANIFEST.sha256"], [peers / "model_signing", *signed, "--no-ignore-git-paths"])
+        ended = [
+            subprocess.run(list(map(str, each)), cwd=folder, capture_output=True, check=False) for each in commands
+        ]
+        return ended[0].returncode == 0, ended[1].returncode == 0
+
+    assert verify() == (True, True)
+    model = folder / "release" / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    assert verify() == (False, False)

@@ -49,7 +49,7 @@ def kept(tmp_path: Path, plant: Plant, witness: tuple[Path, str]) -> Path:
 
 def verify(plant: Plant, kept: Path, **given: Any) -> Any:
     """Verify a copy as a stranger: with the ledger's key and the witnessed checkpoint, and no workspace."""
-    nothing = dict.fromkeys(("database", "tiles", "trust", "root", "witnesses", "key"))
+    nothing = dict.fromkeys(("database", "tiles", "trust", "pinned", "witnesses", "key"))
     if "trust" not in given:
         given = {"key": ledger_key(plant).document["keys"][0]} | given
     return outside.verify_copy(tell=quiet, **(nothing | {"checkpoint": kept, "quorum": 0} | given))
@@ -71,7 +71,7 @@ def test_a_copy_verifies_with_public_keys_alone_and_tampering_is_located(
     assert [each["witness"] for each in found["witnesses"]] == ["example.org/w1"]
     assert copied.read_bytes() == before  # evidence stays as it was found
     home = project / ".holdfast"
-    with_trust = verify(plant, kept, database=copied, trust=home / "trust.dsse.json", root=home / "root.json")
+    with_trust = verify(plant, kept, database=copied, trust=home / "trust.dsse.json", pinned=home / "root.json")
     assert with_trust.document["anchored"] == found["anchored"]
     with closing(sqlite3.connect(copied)) as connection, connection:
         connection.execute("UPDATE entries SET document = replace(document, 'e', 'f') WHERE position = 7")

@@ -318,7 +318,7 @@ def test_every_seeded_tamper_is_found_and_located(scene: Scene, effort: Any, rec
         assert entry.actor
         assert entry.kind
         assert entry.stream
-        assert entry.moment
+        assert entry.moment.tzinfo is not None
     count = effort(ci=500, record=10_000)
     wrong: list[str] = []
     told: Counter[str] = Counter()

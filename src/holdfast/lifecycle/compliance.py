@@ -29,7 +29,7 @@ from holdfast.lifecycle.routines import ROUTINES, due
 from holdfast.lifecycle.routing import current_project, judge, rules_for
 from holdfast.lifecycle.traffic import MEASURED, traffic_stream
 from holdfast.lifecycle.witnessing import witnessed
-from holdfast.lifecycle.written import write_markdown
+from holdfast.lifecycle.written import write_report
 from holdfast.release import model_signing
 
 MAP: Final = "control-map.toml"
@@ -56,7 +56,7 @@ def compliance(plant: Plant, *, framework: str | None = None, out: Path | None =
     Args:
         plant: The control plane.
         framework: Only this one.
-        out: Also write it as Markdown.
+        out: Also write it here, as HTML or Markdown by its name.
 
     Raises:
         InvalidInput: There is no such framework.
@@ -72,7 +72,7 @@ def compliance(plant: Plant, *, framework: str | None = None, out: Path | None =
     tables = _tables(mapped, lines)
     if out is not None:
         name = view.project.project.name
-        write_markdown(out, f"Evidence by provision: {name}, {view.now:%Y-%m-%d}", says, tables)
+        write_report(out, f"Evidence by provision: {name}, {view.now:%Y-%m-%d}", says, tables)
     return Reply(says=says, document=_document(mapped, view, lines), tables=tables)
 
 

@@ -36,7 +36,7 @@ class Given:
     tiles: Path | None
     key: str | None
     trust: Path | None
-    root: Path | None
+    pinned: Path | None
     checkpoint: Path
     witnesses: Path | None
     quorum: int
@@ -72,11 +72,13 @@ def verify_copy(given: Given, open_copy: OpenCopy, now: datetime) -> Reply:
 def _keys(given: Given, now: datetime) -> tuple[NoteKey, ...]:
     if given.key is not None and given.trust is None:
         return (parse_note_key(given.key),)
-    if given.trust is None or given.root is None or given.key is not None:
-        raise InvalidInput("whose ledger this is is not clear", expected="--key KEY, or --trust FILE with --root FILE")
-    place = str(given.root)
+    if given.trust is None or given.pinned is None or given.key is not None:
+        raise InvalidInput(
+            "whose ledger this is is not clear", expected="--key KEY, or --trust FILE with --pinned FILE"
+        )
+    place = str(given.pinned)
     try:
-        root = msgspec.json.decode(read_given(given.root, limit=MAX_KEYS, what="the pinned root"), type=Trust)
+        root = msgspec.json.decode(read_given(given.pinned, limit=MAX_KEYS, what="the pinned root"), type=Trust)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotVerified(f"the pinned root cannot be read: {error}", place=place) from error
     if root.root_threshold < 1:  # empty means no

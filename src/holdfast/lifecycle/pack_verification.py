@@ -83,7 +83,7 @@ class _Reading:
         return self.dossier
 
 
-def verify_pack(path: Path, root: str) -> Reply:
+def verify_pack(path: Path, fingerprint: str) -> Reply:
     """Verify a pack; every step is made, also after one has failed.
 
     Raises:
@@ -91,7 +91,7 @@ def verify_pack(path: Path, root: str) -> Reply:
     """
     reading = _Reading(files=read_pack(path))
     steps: tuple[tuple[str, Callable[[_Reading], str]], ...] = (
-        ("root", lambda found: _root(found, root)),
+        ("root", lambda found: _root(found, fingerprint)),
         ("files", _listed),
         ("passport", _passport),
         ("list", _list_signature),

@@ -17,7 +17,7 @@ from holdfast.core.seal import STATEMENT_TYPE, seal_payload
 from holdfast.lifecycle.material import incidents, keys_due, promotions, scans, severe, tabletops, threat_model, trends
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
-from holdfast.lifecycle.written import write_markdown
+from holdfast.lifecycle.written import write_report
 
 HELD: Final = "routine.held"  # body: routine, since, report, statement, word
 SCHEDULED: Final = "routine.scheduled"  # body: routine, on, what
@@ -172,7 +172,7 @@ def _review(plant: Plant, name: str, out: Path | None, word: str | None) -> Repl
     else:
         says += f". Not held yet ({state.words}): add --word."
     if out is not None:
-        write_markdown(out, f"{name.capitalize()} review, {now:%Y-%m-%d}", says, tables)
+        write_report(out, f"{name.capitalize()} review, {now:%Y-%m-%d}", says, tables)
     return Reply(says=says, document=document, tables=tables)
 
 

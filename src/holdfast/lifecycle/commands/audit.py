@@ -5,7 +5,7 @@ from typing import Final
 from holdfast.lifecycle.commands.command import Command, Option
 
 REVIEW: Final = (
-    Option(name="out", says="also write it as Markdown", kind="path"),
+    Option(name="out", says="also write it here, as HTML or Markdown by its name", kind="path"),
     Option(name="word", says="the reviewer's word: with it the review is held, signed and on record"),
 )
 """What each review takes."""
@@ -68,8 +68,8 @@ COMMANDS: Final = (
             Option(name="tiles", says="the folder of tiles", kind="path"),
             Option(name="checkpoint", says="the last witnessed checkpoint", kind="path", required=True),
             Option(name="key", says="the ledger's public key, as `ledger key` prints it"),
-            Option(name="trust", says="or the trust document, with --root", kind="path"),
-            Option(name="root", says="the pinned root of the trust document", kind="path"),
+            Option(name="trust", says="or the trust document, with --pinned", kind="path"),
+            Option(name="pinned", says="the pinned root of the trust document", kind="path"),
             Option(name="witnesses", says="public keys of witnesses, one a line", kind="path"),
             Option(name="quorum", says="how many must have cosigned; all that are named if 0", kind="int", default=0),
         ),
@@ -166,7 +166,7 @@ COMMANDS: Final = (
         opens="nothing",
         options=(
             Option(name="file", says="the pack", kind="path", argument=True, required=True),
-            Option(name="root", says="fingerprint of the root, got by another way", required=True),
+            Option(name="fingerprint", says="of the root, got by another way", required=True),
         ),
     ),
     Command(
@@ -178,7 +178,7 @@ COMMANDS: Final = (
         changes=False,
         options=(
             Option(name="framework", says="only this one, such as eu-ai-act or hipaa"),
-            Option(name="out", says="also write it as Markdown", kind="path"),
+            Option(name="out", says="also write it here, as HTML or Markdown by its name", kind="path"),
         ),
     ),
     Command(
