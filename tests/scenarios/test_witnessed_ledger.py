@@ -12,7 +12,7 @@ import pytest
 from holdfast import app, outside
 from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.witness import WitnessFolder, serve_witness
-from holdfast.core.errors import InvalidInput, LedgerBroken, NotFound, NotVerified, Refused
+from holdfast.core.errors import InvalidInput, LedgerBroken, NotFound, NotVerified, Refused, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.tiling import ledger_tiles
@@ -109,6 +109,9 @@ def test_tiles_are_written_as_the_ledger_grows_and_verify_without_it(plant: Plan
     tile.write_bytes(spoilt)
     with pytest.raises(LedgerBroken, match="tile/0/000"):
         verify(plant, out / "checkpoint", tiles=out)
+    with pytest.raises(LedgerBroken, match="says something else"):
+        ledger_tiles(plant, out=out)
+    assert tile.read_bytes() == bytes(spoilt)  # evidence is not overwritten
     note(plant, "one more")
     with pytest.raises(LedgerBroken, match="another history"):
         ledger_tiles(plant, out=out)
@@ -151,6 +154,10 @@ def test_a_witness_answers_over_http_and_refuses_a_ledger_that_was_put_back(
         assert done.document["size"] == plant.ledger.size() - 1
     said = [entry for entry in plant.ledger.stream("witnesses") if entry.kind == WITNESSED]
     assert [entry.actor for entry in said] == ["example.org/w1"] * 2
+    (folder / "seen.json").rename(folder / "gone.json")
+    with pytest.raises(Unavailable, match="500"):
+        ask_witness(plant, witness=key, url=url)
+    (folder / "gone.json").rename(folder / "seen.json")
     with app.open_plant(tmp_path / "before") as back:
         note(back, "another story")
         with pytest.raises(NotVerified):

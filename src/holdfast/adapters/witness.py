@@ -23,7 +23,7 @@ from holdfast.adapters.keys import create_keys, open_keys
 from holdfast.adapters.published import read_bounded, replace_durably
 from holdfast.adapters.unlock import create_unlock_file, unlock_file
 from holdfast.core.artifact import from_base64
-from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Unavailable
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 from holdfast.core.ports import Clock
 from holdfast.core.trust import raw_ed25519
 from holdfast.core.witness import (
@@ -216,7 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.rfile.read(int(length)))
 
     def _answer(self, document: bytes) -> None:
-        verdict = self.witness.answer(document)
+        try:
+            verdict = self.witness.answer(document)
+        except HoldfastError as error:  # it cannot remember, so it must not cosign; why is its operator's affair
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error.code}\n".encode())
+            return
         if not isinstance(verdict, Declined):
             self._say(HTTPStatus.OK, verdict)
         elif verdict.size is not None:

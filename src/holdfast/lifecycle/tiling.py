@@ -110,9 +110,12 @@ def _write_all(out: Path, files: Iterator[tuple[str, bytes]], signed: SignedChec
     count = 0
     try:
         for path, content in files:
-            if read_tile(out, path) != content:
+            there = read_tile(out, path)
+            if there is None:
                 _replace(out / path, content)
                 count += 1
+            elif there != content:  # no tile ever changes: whoever did this must not be helped to hide it
+                raise LedgerBroken("a tile here says something else than the ledger", place=f"tile {path}")
         _replace(out / CHECKPOINT, signed.note)
     except OSError as error:
         raise InvalidInput(f"the tiles cannot be written: {error.strerror}", place=str(out)) from error
