@@ -250,6 +250,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             code=code_digest(),
             tell=tell,
             ask_witness=ask_witness,
+            accept_witness=lambda key, quorum: _accept_witness(home, keys, clock, key, quorum),
             discard_blob=DiskBlobs(home.workspace / "blobs").discard,
         )
     finally:
@@ -351,6 +352,16 @@ def _accept(home: Home, keys: FileKeys, clock: Clock, policy: Digest) -> None:
     """Let the root key sign a trust document that also accepts this policy: on top of the newest, read again here."""
     trust = read_trust(home, clock)
     newer = msgspec.structs.replace(trust, version=trust.version + 1, policies=tuple(sorted({*trust.policies, policy})))
+    replace_durably(home.workspace / TRUST_FILE, seal(newer, TRUST, [keys.signer("root")]))
+
+
+def _accept_witness(home: Home, keys: FileKeys, clock: Clock, witness: str, quorum: int) -> None:
+    """Let the root key sign a trust document in which this witness counts, and so many must have cosigned."""
+    trust = read_trust(home, clock)
+    witnesses = tuple(dict.fromkeys((*trust.witnesses, witness)))
+    newer = msgspec.structs.replace(
+        trust, version=trust.version + 1, witnesses=witnesses, witness_quorum=quorum or trust.witness_quorum
+    )
     replace_durably(home.workspace / TRUST_FILE, seal(newer, TRUST, [keys.signer("root")]))
 
 

@@ -16,7 +16,8 @@ from holdfast.core.errors import InvalidInput, LedgerBroken, NotFound, NotVerifi
 from holdfast.core.ledger import Draft
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.tiling import ledger_tiles
-from holdfast.lifecycle.witnessing import WITNESSED, ask_witness, ledger_key, take_cosignature
+from holdfast.lifecycle.verification import ledger_verify
+from holdfast.lifecycle.witnessing import WITNESSED, accept_witness, ask_witness, ledger_key, take_cosignature
 
 
 def note(plant: Plant, text: str) -> None:
@@ -163,6 +164,28 @@ def test_a_witness_answers_over_http_and_refuses_a_ledger_that_was_put_back(
         with pytest.raises(NotVerified):
             ask_witness(back, witness=key, url=url)
         assert not back.ledger.stream("witnesses")
+
+
+@pytest.mark.guarantee("G46")
+def test_a_checkpoint_without_the_witnesses_that_the_root_demands_is_refused(
+    plant: Plant, project: Path, tmp_path: Path, kept: Path, witness: tuple[Path, str]
+) -> None:
+    """Once the root keys have accepted a witness, a checkpoint that only the ledger's key signed anchors nothing."""
+    home = project / ".holdfast"
+    given = {"database": home / "ledger.db", "trust": home / "trust.dsse.json", "pinned": home / "root.json"}
+    bare = tmp_path / "bare"
+    bare.write_bytes(plant.ledger.checkpoint().note)
+    assert verify(plant, bare, **given).document["witnesses"] == []
+    accept_witness(plant, key=witness[1], quorum=1)
+    with pytest.raises(NotVerified, match="0 of the trusted witnesses"):
+        verify(plant, bare, **given)
+    with pytest.raises(NotVerified, match="0 of the trusted witnesses"):
+        ledger_verify(plant, checkpoint=bare)
+    assert verify(plant, kept, **given).document["witnesses"][0]["witness"] == "example.org/w1"
+    assert ledger_verify(plant, checkpoint=kept).document["anchored"] is not None
+    for wrong in ({"key": witness[1], "quorum": 2}, {"key": str(ledger_key(plant).document["keys"][0])}):
+        with pytest.raises(InvalidInput):
+            accept_witness(plant, **wrong)
 
 
 def test_a_refusal_by_file_is_an_error_and_writes_nothing(

@@ -248,6 +248,21 @@ def open_cosignature(note: bytes, key: NoteKey) -> Cosignature:
     raise NotVerified("the witness has not cosigned this", place=place)
 
 
+def check_demanded(note: bytes, witnesses: Sequence[str], quorum: int) -> tuple[Cosignature, ...]:
+    """Return the cosignatures that a trust document demands of a checkpoint; none where it demands none.
+
+    Raises:
+        NotVerified: There are too few, or what is demanded cannot be met.
+    """
+    if quorum == 0:
+        return ()
+    try:
+        keys = [parse_note_key(text) for text in witnesses]
+    except InvalidInput as error:
+        raise NotVerified(f"a trusted witness's key cannot be read: {error.message}", place="trust") from error
+    return check_quorum(note, keys, quorum)
+
+
 def check_quorum(note: bytes, witnesses: Sequence[NoteKey], quorum: int) -> tuple[Cosignature, ...]:
     """Return the cosignatures on a note, if as many distinct witnesses as demanded have cosigned it.
 

@@ -19,7 +19,7 @@ from holdfast.core.ports import Ledger
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, unseal
 from holdfast.core.tiles import audit_tiles
 from holdfast.core.trust import Trust, raw_ed25519
-from holdfast.core.witness import COSIGNATURE, LOG, Cosignature, NoteKey, check_quorum, parse_note_key
+from holdfast.core.witness import COSIGNATURE, LOG, Cosignature, NoteKey, check_demanded, check_quorum, parse_note_key
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.reply import Reply
 from holdfast.lifecycle.tiling import read_tile
@@ -55,10 +55,11 @@ def verify_copy(given: Given, open_copy: OpenCopy, now: datetime) -> Reply:
     """
     if (given.database is None) == (given.tiles is None):
         raise InvalidInput("what to verify is not clear", expected="--database FILE or --tiles DIR")
-    keys = _keys(given, now)  # 1.
+    trust = _trust(given, now)
+    keys = _keys(given, trust)  # 1.
     note = read_given(given.checkpoint, limit=MAX_CHECKPOINT + 1, what="the checkpoint")
     checkpoint = _opened(note, keys, str(given.checkpoint))  # 2.
-    said = _cosignatures(given, note)
+    said = _cosignatures(given, note, trust)
     if given.tiles is not None:  # 3.
         folder = given.tiles
         found, beyond = audit_tiles(lambda path: read_tile(folder, path), checkpoint), 0
@@ -69,9 +70,10 @@ def verify_copy(given: Given, open_copy: OpenCopy, now: datetime) -> Reply:
     return _reply(found, checkpoint, said, beyond)
 
 
-def _keys(given: Given, now: datetime) -> tuple[NoteKey, ...]:
+def _trust(given: Given, now: datetime) -> Trust | None:
+    """Return the trust document that was given, verified with the root that was pinned; None where a key was given."""
     if given.key is not None and given.trust is None:
-        return (parse_note_key(given.key),)
+        return None
     if given.trust is None or given.pinned is None or given.key is not None:
         raise InvalidInput(
             "whose ledger this is is not clear", expected="--key KEY, or --trust FILE with --pinned FILE"
@@ -87,6 +89,12 @@ def _keys(given: Given, now: datetime) -> tuple[NoteKey, ...]:
     trust = unseal(document, TRUST, root, at=now, threshold=root.root_threshold).value
     if trust.workspace != root.workspace:
         raise NotVerified("the trust document is another workspace's", place=str(given.trust))
+    return trust
+
+
+def _keys(given: Given, trust: Trust | None) -> tuple[NoteKey, ...]:
+    if trust is None:
+        return (parse_note_key(given.key or ""),)
     keys = tuple(NoteKey(name=trust.workspace, sort=LOG, public=raw_ed25519(key)) for key in trust.of_role("ledger"))
     if not keys:
         raise NotVerified("no ledger key is trusted", place=str(given.trust))
@@ -105,10 +113,14 @@ def _opened(note: bytes, keys: Sequence[NoteKey], place: str) -> Checkpoint:
     raise refusal
 
 
-def _cosignatures(given: Given, note: bytes) -> tuple[Cosignature, ...]:
-    """Return the cosignatures of trusted witnesses; none where no witness is named and none is demanded."""
+def _cosignatures(given: Given, note: bytes, trust: Trust | None) -> tuple[Cosignature, ...]:
+    """Return the cosignatures of trusted witnesses; none where no witness is named and none is demanded.
+
+    What the trust document demands, no option lowers.
+    """
+    demanded = check_demanded(note, trust.witnesses, trust.witness_quorum) if trust else ()
     if given.witnesses is None and given.quorum == 0:
-        return ()
+        return demanded
     if given.witnesses is None:
         raise InvalidInput("the witnesses are not named", expected="--witnesses FILE, one verifier key a line")
     data = read_given(given.witnesses, limit=MAX_KEYS, what="the file of witnesses")
@@ -116,7 +128,8 @@ def _cosignatures(given: Given, note: bytes) -> tuple[Cosignature, ...]:
     keys = [parse_note_key(line) for line in lines if line and not line.startswith("#")]
     if any(key.sort != COSIGNATURE for key in keys):
         raise InvalidInput("a key in it is no witness's", place=str(given.witnesses), expected="keys of witnesses")
-    return check_quorum(note, keys, given.quorum or len(keys))
+    named = check_quorum(note, keys, given.quorum or len(keys))
+    return (*demanded, *(each for each in named if each not in demanded))
 
 
 def _reply(found: Audit, checkpoint: Checkpoint, said: Sequence[Cosignature], beyond: int) -> Reply:

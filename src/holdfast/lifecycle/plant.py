@@ -76,6 +76,7 @@ class Plant:
     code: Digest  # of this installation's own source
     tell: Callable[[Progress], None]
     ask_witness: Callable[[str, bytes], tuple[int, bytes]]  # sends a request to an address; status and answer
+    accept_witness: Callable[[str, int], None]  # lets the root key sign that this witness counts, and how many must
     discard_blob: Callable[[Digest], None]  # removes the bytes of a blob past its time; the ledger keeps its digest
 
     @property

@@ -47,8 +47,8 @@ STEPS: Final = (
         by_hand="a person answers for what goes into production: not to be automated",
     ),
     Step(
-        name="policies accepted",
-        kinds=("policy.accepted",),
+        name="policies and witnesses accepted",
+        kinds=("policy.accepted", "trust.witness"),
         by_hand="the root key's word: not to be automated",
     ),
     Step(

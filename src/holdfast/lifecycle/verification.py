@@ -11,6 +11,7 @@ from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Entry, SignedCheckp
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, TELEMETRY, Predicate, unseal
 from holdfast.core.trust import raw_ed25519
+from holdfast.core.witness import check_demanded
 from holdfast.lifecycle import FOLDERS
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.intake import DRAINED
@@ -101,7 +102,9 @@ def _outside(plant: Plant, path: Path | None) -> tuple[Checkpoint, ...]:
     if path is None:
         return ()
     note = read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint")
-    return (open_outside(plant, note, place=str(path)),)
+    opened = open_outside(plant, note, place=str(path))
+    check_demanded(note, plant.trust.witnesses, plant.trust.witness_quorum)
+    return (opened,)
 
 
 def open_outside(plant: Plant, note: bytes, *, place: str) -> Checkpoint:

@@ -13,6 +13,7 @@ from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailabl
 from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Draft, Entry, SignedCheckpoint
 from holdfast.core.trust import raw_ed25519
 from holdfast.core.witness import (
+    COSIGNATURE,
     LOG,
     Cosignature,
     NoteKey,
@@ -28,6 +29,7 @@ from holdfast.lifecycle.verification import open_outside
 
 WITNESSED: Final = "checkpoint.witnessed"  # body: size, note, witness, time
 STREAM: Final = "witnesses"
+ACCEPTED: Final = "trust.witness"  # body: witness, quorum
 
 
 def ledger_keys(plant: Plant) -> tuple[NoteKey, ...]:
@@ -40,6 +42,32 @@ def ledger_key(plant: Plant) -> Reply:
     """Print the verifier keys of this ledger: for witnesses, and for whoever checks a copy."""
     keys = [str(key) for key in ledger_keys(plant)]
     return Reply(says="\n".join(keys), document={"origin": plant.origin, "keys": keys})
+
+
+def accept_witness(plant: Plant, *, key: str, quorum: int = 0) -> Reply:
+    """Let the root key accept a witness: from then on a checkpoint from outside must carry a quorum of them.
+
+    Args:
+        plant: The control plane.
+        key: The witness's verifier key.
+        quorum: How many of the accepted witnesses must have cosigned; as before if 0.
+
+    Raises:
+        InvalidInput: The key is no witness's, or more are demanded than there are.
+    """
+    parsed = parse_note_key(key)
+    known = dict.fromkeys((*plant.trust.witnesses, str(parsed)))
+    if parsed.sort != COSIGNATURE or not 0 <= quorum <= len(known):
+        expected = f"a witness's key, and a quorum of 0 to {len(known)}"
+        raise InvalidInput("the witness cannot be accepted so", place=parsed.name, expected=expected)
+    plant.unlock()
+    body = {"witness": str(parsed), "quorum": quorum or plant.trust.witness_quorum}
+    with plant.ledger.lease("trust"):
+        # On record first: a trust that accepts more than the record says would be the worse half.
+        plant.ledger.append([Draft(kind=ACCEPTED, actor="root", stream="trust", body=body)])
+        plant.accept_witness(str(parsed), quorum)
+    says = f"{parsed.name} counts from now on; {body['quorum']} of {len(known)} witnesses must have cosigned."
+    return Reply(says=says, document=body)
 
 
 def witnessed(plant: Plant) -> tuple[Entry, ...]:

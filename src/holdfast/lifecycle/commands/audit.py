@@ -105,6 +105,17 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("witness", "accept"),
+        does="let the root key accept a witness, and say how many must cosign a checkpoint from outside",
+        verb="holdfast.lifecycle.witnessing:accept_witness",
+        authority="the root key",
+        action="policy.accept",
+        options=(
+            Option(name="key", says="the witness's public key", argument=True, required=True),
+            Option(name="quorum", says="how many must have cosigned; as before if 0", kind="int", default=0),
+        ),
+    ),
+    Command(
         words=("witness", "run"),
         does="answer requests for cosignatures over HTTP (C2SP tlog-witness)",
         verb="holdfast.outside:witness_run",
