@@ -116,7 +116,9 @@ def database_entry(scene: Scene, drawn: random.Random) -> str:
     position = drawn.randrange(1, scene.size - 2)
     path = scene.copy()
     changed(path, lambda connection: attack(connection, position, drawn))
-    return verified(scene, path, f"entry {position + after}")
+    # A well-made lie just before a checkpoint is found by the checkpoint, before the next entry can tell.
+    ends = after == 1 and position + 1 in {checkpoint.size for checkpoint in scene.witnessed}
+    return verified(scene, path, scene.between(position) if ends else f"entry {position + after}")
 
 
 def database_cut(scene: Scene, drawn: random.Random) -> str:
