@@ -7,7 +7,6 @@ a copy.
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.copies import open_copy
@@ -23,11 +22,32 @@ from holdfast.lifecycle.reply import Progress, Reply
 Tell = Callable[[Progress], None]
 
 
-def verify_copy(*, tell: Tell, **given: Any) -> Reply:
+def verify_copy(  # noqa: PLR0913 - one keyword for each thing that a verifier brings along
+    *,
+    tell: Tell,
+    checkpoint: Path,
+    database: Path | None = None,
+    tiles: Path | None = None,
+    key: str | None = None,
+    trust: Path | None = None,
+    pinned: Path | None = None,
+    witnesses: Path | None = None,
+    quorum: int = 0,
+) -> Reply:
     """Verify a copy of a ledger without its workspace; see `lifecycle.copies`."""
     del tell  # nothing here is told on the way
     clock = SystemClock()
-    return copies.verify_copy(Given(**given), lambda path, keys: open_copy(path, keys, clock), clock.now())
+    given = Given(
+        database=database,
+        tiles=tiles,
+        key=key,
+        trust=trust,
+        pinned=pinned,
+        checkpoint=checkpoint,
+        witnesses=witnesses,
+        quorum=quorum,
+    )
+    return copies.verify_copy(given, lambda path, keys: open_copy(path, keys, clock), clock.now())
 
 
 def pack_verify(*, file: Path, fingerprint: str, tell: Tell) -> Reply:
