@@ -12,7 +12,7 @@ export PYTHON
 bin := .venv/bin
 # Arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k seal"
 PYTEST_ARGS ?=
-checked := src tests scripts bench $(wildcard examples)
+checked := src tests scripts bench evidence $(wildcard examples)
 
 .PHONY: help demo test check services bench record docs requirements requirements-mutate lock clean
 

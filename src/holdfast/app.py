@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -44,6 +44,7 @@ from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
 from holdfast.adapters.web import BoundedWeb
+from holdfast.adapters.witness import ask_witness
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, from_base64, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
@@ -61,7 +62,7 @@ from holdfast.lifecycle.reply import Progress, Reply, Table
 from holdfast.lifecycle.restoring import note_restoration
 from holdfast.lifecycle.starter import write_starter
 from holdfast.lifecycle.trusting import accept, settle_trust
-from holdfast.lifecycle.verification import opened_checkpoint, outside_checkpoints
+from holdfast.lifecycle.verification import open_outside, outside_checkpoints
 from holdfast.serve.state import Runtime
 
 CARD_FILE: Final = "workspace.json"
@@ -303,7 +304,7 @@ def restore(
         with open_plant(outer, tell=tell) as plant:
             if plant.origin != listing.workspace:
                 raise NotVerified("the backup is another workspace's", place=str(file), expected=listing.workspace)
-            backed_up = opened_checkpoint(plant, from_base64(listing.checkpoint), str(file))
+            backed_up = open_outside(plant, from_base64(listing.checkpoint), place=str(file))
             newer = outside_checkpoints(plant, checkpoint)
             reply = note_restoration(plant, backed_up=backed_up, newer=newer[0] if newer else None, reason=reason)
         _move_into_place(building.workspace, home)
@@ -395,6 +396,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             sessions=SqlSessions(ledger.engine),
             jobs=SqlJobs(ledger.engine, clock),
             answers=SqlAnswers(ledger.engine, clock),
+            ask_witness=ask_witness,
+            discard_blob=partial(_discard, storage, clock),
         )
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
         yield replace(plant, accept_policy=partial(accept, plant))
@@ -418,6 +421,13 @@ def _place(home: Home, card: Card, windows: Windows) -> Place:
         sealed=ObjectBlobs(store, f"{prefix}/sealed", windows.opened),
         index=ObjectIndex(store, f"{prefix}/index".lstrip("/")),
     )
+
+
+def _discard(storage: SealedStorage, clock: Clock, digest: Digest) -> None:
+    """Remove a blob at once; one that is not there needs no removing."""
+    with suppress(NotFound):
+        storage.set_aside(digest, clock.now())
+        storage.drop(digest)
 
 
 def _on_disk(documents: Path, sealed: Path) -> Place:

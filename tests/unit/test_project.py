@@ -170,4 +170,5 @@ def test_wheel_carries_code_types_and_policies_and_nothing_else(tmp_path: Path) 
     }
     assert policies
     assert policies <= names
+    assert {"holdfast/_evidence/verify.py", "holdfast/_evidence/README.md"} <= names
     assert {name.partition("/")[0] for name in names} == {"holdfast", f"{wheel.name.partition('-py3')[0]}.dist-info"}

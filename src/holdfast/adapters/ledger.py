@@ -171,15 +171,20 @@ class SqlLedger:
             found = connection.execute(select(pointers.c.digest).where(pointers.c.name == name)).scalar()
         return Digest(found) if found else None
 
-    def root(self) -> bytes:
-        """Return the Merkle root over all entries.
+    def root(self, size: int | None = None) -> bytes:
+        """Return the Merkle root over all entries, or over the first `size` of them.
 
         Raises:
+            NotFound: There are not so many entries.
             LedgerBroken: The chain breaks.
         """
         with self._growing:
-            self._grow()
-            return self._tree.root()
+            if size is None or size > len(self._tree):
+                self._grow()
+            try:
+                return self._tree.root(size)
+            except ValueError as error:
+                raise NotFound(str(error), place=self._origin) from error
 
     def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of one entry in the tree of `size` entries (RFC 6962, 2.1.1).

@@ -26,7 +26,7 @@ from holdfast.core.errors import InvalidInput, LedgerBroken, NotVerified
 from holdfast.core.merkle import HASH_SIZE, Tree, leaf_hash
 
 GENESIS: Final = "0" * 64
-MAX_ENTRY: Final = 64 * 1024  # bytes; an entry points to blobs, it does not hold them
+MAX_ENTRY: Final = 64 * 1024 - 1  # bytes; an entry points to blobs, and tlog-tiles counts its length in 16 bits
 MAX_CHECKPOINT: Final = 16 * 1024  # bytes; a note with a hundred witness signatures fits
 _ED25519_NOTE: Final = b"\x01"  # signature type of C2SP signed-note, "Ed25519"
 
@@ -83,8 +83,10 @@ def link(draft: Draft, *, position: int, previous: str, head: tuple[int, str], n
         now: The witnessed time.
 
     Raises:
-        InvalidInput: The draft has no canonical form or is too long.
+        InvalidInput: The draft has no canonical form, is too long, or does not say who did what to what.
     """
+    if not (draft.actor and draft.kind and draft.stream):
+        raise InvalidInput("a ledger entry without identity, action or object", expected="actor, kind and stream")
     entry = Entry(
         position=position,
         time=now.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -164,9 +166,14 @@ def note_keyid(name: str, public_key: bytes) -> bytes:
 
 def sign_checkpoint(checkpoint: Checkpoint, *, public_key: bytes, signature: bytes) -> SignedCheckpoint:
     """Return the note made of a checkpoint and an Ed25519 signature over its body."""
-    blob = base64.b64encode(note_keyid(checkpoint.origin, public_key) + signature).decode()
-    line = f"\u2014 {checkpoint.origin} {blob}\n".encode()
-    return SignedCheckpoint(note=checkpoint.body + b"\n" + line)
+    note = sign_note(checkpoint.body, name=checkpoint.origin, public_key=public_key, signature=signature)
+    return SignedCheckpoint(note=note)
+
+
+def sign_note(text: bytes, *, name: str, public_key: bytes, signature: bytes) -> bytes:
+    """Return the C2SP signed note made of a text and an Ed25519 signature over it."""
+    blob = base64.b64encode(note_keyid(name, public_key) + signature).decode()
+    return text + f"\n\u2014 {name} {blob}\n".encode()
 
 
 def open_note(note: bytes, *, name: str, public_key: bytes) -> bytes:

@@ -57,6 +57,13 @@ class Tree:
         """Return one leaf's hash."""
         return self._levels[0][index]
 
+    def nodes(self, depth: int, start: int, stop: int) -> tuple[bytes, ...]:
+        """Return the roots of complete subtrees of `2**depth` leaves, by their number among those of that depth."""
+        found = tuple(self._levels[depth][start:stop]) if depth < len(self._levels) else ()
+        if len(found) != stop - start:
+            raise ValueError(f"the tree has no subtrees {start} to {stop} of depth {depth}")
+        return found
+
     def root(self, size: int | None = None) -> bytes:
         """Return the root of the tree as it was at `size` leaves."""
         size = len(self) if size is None else size

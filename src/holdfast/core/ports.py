@@ -142,8 +142,12 @@ class Ledger(Protocol):
         """Return the number of entries."""
         ...
 
-    def root(self) -> bytes:
-        """Return the Merkle root over all entries."""
+    def root(self, size: int | None = None) -> bytes:
+        """Return the Merkle root over all entries, or over the first `size` of them.
+
+        Raises:
+            NotFound: There are not so many entries.
+        """
         ...
 
     def lease(self, name: str) -> AbstractContextManager[None]:
@@ -176,6 +180,10 @@ class Ledger(Protocol):
 
     def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of one entry in the tree of `size` entries (RFC 6962, 2.1.1)."""
+        ...
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that the tree of `new` entries only adds to the tree of `old` (RFC 6962, 2.1.2)."""
         ...
 
 

@@ -144,6 +144,27 @@ class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     archive_after: str = ""
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long logs are kept; security events are entries of the ledger and stay as long as it does."""
+
+    ordinary: str = "90d"
+    security: str = "400d"  # files that are evidence of an attack
+
+
+class Residency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where data may be and where it is, as its owner declares: nothing measures where a disk stands."""
+
+    allowed: tuple[str, ...] = ()  # regions, or what they begin with: `eu` allows `eu-central-1`
+    storage: str = ""  # the region of workspace and sources
+    gateways: tuple[str, ...] = ()  # the regions that calls are answered in
+
+    def strays(self) -> tuple[str, ...]:
+        """Return the declared regions that are not allowed; nothing allowed allows nothing."""
+        inside = tuple(f"{region}-" for region in self.allowed)
+        declared = dict.fromkeys((self.storage, *self.gateways))
+        return tuple(each for each in declared if each and each not in self.allowed and not each.startswith(inside))
+
+
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of `holdfast.toml`."""
 
@@ -162,6 +183,8 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     intake: Intake | None = None
     success: Success | None = None
     budget: Budget | None = None
+    retention: Retention = Retention()
+    residency: Residency = Residency()
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
         """Return the declared columns of one use, in order."""
@@ -227,12 +250,24 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
             seconds(term)
         except InvalidInput as error:
             yield key, error.message, error.expected
+    yield from _retention_faults(project.retention)
 
 
 def _terms(kept: Registry) -> Iterator[tuple[str, str]]:
     """Yield the terms that are set; an empty one never ends."""
     named = (("registry.stale_after", kept.stale_after), ("registry.archive_after", kept.archive_after))
     yield from ((key, term) for key, term in named if term)
+
+
+def _retention_faults(retention: Retention) -> Iterator[tuple[str, str, str]]:
+    lasts: dict[str, int] = {}
+    for name in ("ordinary", "security"):
+        try:
+            lasts[name] = seconds(getattr(retention, name))
+        except InvalidInput as error:
+            yield f"retention.{name}", error.message, error.expected
+    if lasts.get("security", 1) <= lasts.get("ordinary", 0):
+        yield "retention.security", "security logs are not kept longer than ordinary ones", "a longer time"
 
 
 def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:

@@ -28,6 +28,8 @@ def successor(
     policies: Sequence[str] | None = None,
     revoked: Sequence[str] | None = None,
     root_threshold: int | None = None,
+    witnesses: Sequence[str] | None = None,
+    witness_quorum: int | None = None,
 ) -> Trust:
     """Return the next version of a trust; it expires with the first role whose last key ends."""
     newer = msgspec.structs.replace(
@@ -37,6 +39,8 @@ def successor(
         grants=trust.grants if grants is None else tuple(grants),
         policies=trust.policies if policies is None else tuple(policies),
         revoked=trust.revoked if revoked is None else tuple(revoked),
+        witnesses=trust.witnesses if witnesses is None else tuple(witnesses),
+        witness_quorum=trust.witness_quorum if witness_quorum is None else witness_quorum,
         root_threshold=trust.root_threshold if root_threshold is None else root_threshold,
     )
     return msgspec.structs.replace(newer, expires=expiry(newer))
@@ -202,6 +206,10 @@ def changes(old: Trust, new: Trust) -> list[dict[str, Any]]:
         ]
     found += [{"what": "policy-added", "policy": each} for each in new.policies if each not in old.policies]
     found += [{"what": "policy-removed", "policy": each} for each in old.policies if each not in new.policies]
+    found += [{"what": "witness-added", "witness": each} for each in new.witnesses if each not in old.witnesses]
+    found += [{"what": "witness-removed", "witness": each} for each in old.witnesses if each not in new.witnesses]
+    if old.witness_quorum != new.witness_quorum:
+        found.append({"what": "witness-quorum", "from": old.witness_quorum, "to": new.witness_quorum})
     if old.root_threshold != new.root_threshold:
         found.append({"what": "threshold", "from": old.root_threshold, "to": new.root_threshold})
     return found

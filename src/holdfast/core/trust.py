@@ -70,6 +70,8 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     policies: tuple[str, ...]  # digests of the policies that may decide here
     grants: tuple[Grant, ...] = ()  # who may say what kind of word; nobody, where it is empty
     revoked: tuple[str, ...] = ()  # key ids: nothing they ever signed verifies
+    witnesses: tuple[str, ...] = ()  # verifier keys of those whose cosignature on a checkpoint counts
+    witness_quorum: int = 0  # how many of them a checkpoint from outside must carry
 
     def key(self, keyid: str) -> TrustedKey | None:
         """Return the key of this id, if it is known and not revoked."""

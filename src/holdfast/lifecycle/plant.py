@@ -126,6 +126,8 @@ class Plant:
     web: Web  # other services, asked within limits
     jobs: Jobs  # what the API was asked for and a worker carries out
     answers: Answers  # to requests that may be repeated
+    ask_witness: Callable[[str, bytes], tuple[int, bytes]]  # sends a request to an address; status and answer
+    discard_blob: Callable[[Digest], None]  # removes the bytes of a blob past its time; the ledger keeps its digest
     memory: Memory = field(default_factory=Memory)  # of the door, between two requests
     principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files
 

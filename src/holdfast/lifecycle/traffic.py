@@ -23,6 +23,7 @@ from holdfast.lifecycle.intake import DRAINED, profiles_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.routing import project_of
+from holdfast.lifecycle.security import pruned_before
 from holdfast.watch import Traffic, signals, watch
 
 MEASURED: Final = "traffic.measured"
@@ -40,7 +41,7 @@ def windows_of(plant: Plant, release: str, since: int) -> list[Window]:
         NotVerified: A stored statement was changed.
     """
     found = []
-    for entry in plant.ledger.entries(since + 1):
+    for entry in plant.ledger.entries(max(since + 1, pruned_before(plant))):
         if entry.kind == DRAINED and entry.body["release"] == release:
             envelope = plant.blobs.get(Digest(entry.body["envelope"]))
             if void(envelope, plant.trust):

@@ -160,6 +160,10 @@ def _about(change: dict[str, Any]) -> str:
         return f"{change['role']} key {change['keyid'][:16]} of {change['owner']}, until {change['until'][:16]}"
     if "policy" in change:
         return short(change["policy"])
+    if "witness" in change:
+        return str(change["witness"])
+    if change["what"] == "witness-quorum":
+        return f"{change['from']} → {change['to']} witnesses must have cosigned"
     return f"{change['from']} → {change['to']} persons must sign"
 
 

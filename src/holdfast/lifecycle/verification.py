@@ -12,6 +12,7 @@ from holdfast.core.ledger import MAX_CHECKPOINT, Audit, Checkpoint, Entry, Signe
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate
 from holdfast.core.trust import raw_ed25519
+from holdfast.core.witness import check_demanded
 from holdfast.lifecycle import FOLDERS
 from holdfast.lifecycle.compromise import reported, revocations
 from holdfast.lifecycle.erasure import erased
@@ -33,6 +34,7 @@ from holdfast.lifecycle.registry_retention import absent
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.security import pruned_before
 from holdfast.lifecycle.traffic import MEASURED
 from holdfast.registry.record import STAGED
 
@@ -112,14 +114,17 @@ def outside_checkpoints(plant: Plant, path: Path | None) -> tuple[Checkpoint, ..
     """
     if path is None:
         return ()
-    return (opened_checkpoint(plant, read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint"), str(path)),)
+    note = read_given(path, limit=MAX_CHECKPOINT + 1, what="the checkpoint")
+    opened = open_outside(plant, note, place=str(path))
+    check_demanded(note, plant.trust.witnesses, plant.trust.witness_quorum)
+    return (opened,)
 
 
-def opened_checkpoint(plant: Plant, note: bytes, place: str) -> Checkpoint:
-    """Return a checkpoint if a key of this ledger signed it.
+def open_outside(plant: Plant, note: bytes, *, place: str) -> Checkpoint:
+    """Return a checkpoint that came from elsewhere, opened with the ledger's key.
 
     Raises:
-        NotVerified: None did.
+        NotVerified: It is not signed by this ledger's key.
     """
     refusal = NotVerified("no ledger key is trusted", place=place)
     for key in plant.trust.of_role("ledger"):
@@ -204,9 +209,11 @@ def _signature_words(plant: Plant) -> str:
 
     What a key signed that was reported as compromised afterwards is void, and counted: it proves nothing any more.
     """
-    count, dead, revoked_at = 0, 0, revocations(plant)
+    count, dead, revoked_at, pruned = 0, 0, revocations(plant), pruned_before(plant)
     for entry in plant.ledger.entries():
         predicate = SEALED.get(entry.kind)
+        if entry.kind == DRAINED and entry.position < pruned and entry.body["release"]:
+            continue  # its bytes are past their time, and that they were removed is on record
         for envelope in _envelopes(entry) if predicate else ():
             try:
                 plant.believe(Digest(envelope), SEALED[entry.kind], at=entry.moment, stream=entry.stream)

@@ -192,9 +192,9 @@ class MemoryLedger:
         """Return the number of entries."""
         return len(self.documents)
 
-    def root(self) -> bytes:
-        """Return the Merkle root over all entries."""
-        return self._tree.root()
+    def root(self, size: int | None = None) -> bytes:
+        """Return the Merkle root over all entries, or over the first `size` of them."""
+        return self._tree.root(size)
 
     @contextmanager
     def lease(self, name: str) -> Iterator[None]:
@@ -233,3 +233,7 @@ class MemoryLedger:
     def inclusion(self, position: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of one entry in the tree of `size` entries."""
         return self._tree.inclusion(position, size)
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that the tree of `new` entries only adds to the tree of `old`."""
+        return self._tree.consistency(old, new)

@@ -2,7 +2,19 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import access, custody, persons, plan, platform, records, registry, rules, storage, way
+from holdfast.lifecycle.commands import (
+    access,
+    audit,
+    custody,
+    persons,
+    plan,
+    platform,
+    records,
+    registry,
+    rules,
+    storage,
+    way,
+)
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -18,4 +30,5 @@ COMMANDS: Final = (
     *access.COMMANDS,
     *platform.COMMANDS,
     *plan.COMMANDS,
+    *audit.COMMANDS,
 )
