@@ -80,8 +80,8 @@ class Place:
         )
         envelope = self.blobs.put(seal(word, AUTHORIZATION, [self.world.signers["alice"]]))
         pointer = {"name": alias_stream(name), "digest": release.digest}
-        body = {"pointer": pointer, "reason": "r", "envelope": envelope}
-        self.ledger.append([*drafts, Draft(kind=ALIASED, actor="alice", stream=alias_stream(name), body=body)])
+        moved = {"pointer": pointer, "reason": "r", "envelope": envelope}
+        self.ledger.append([*drafts, Draft(kind=ALIASED, actor="alice", stream=alias_stream(name), body=moved)])
         return release.digest
 
     def _artifact(self, kind: Kind, text: str) -> Artifact:
