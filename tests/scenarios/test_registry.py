@@ -178,6 +178,30 @@ class TestStates:
 class TestCatalogue:
     """One record, for every role."""
 
+    @pytest.mark.requirement("REG-01", by="holdfast.lifecycle.registry_catalogue:entry_of")
+    def test_a_record_holds_what_a_registry_must_know(self, plant: Plant) -> None:
+        """Artifacts, metadata, signatures, metrics, promotion state; the commit built from, the endpoint, the keys."""
+        root = plant.home.root
+        (root / ".git").mkdir()
+        (root / ".git" / "HEAD").write_text("0123456789abcdef" * 2 + "01234567\n", encoding="utf-8")
+        reseed(root, 8)
+        run(plant)
+        promote(plant, reason="It is better.")
+        release = releases(plant)[-1]
+        found = entry_of(plant, release)
+        assert found["versions"]["model"]["model"] == parent(plant, release, Kind.MODEL)
+        assert found["status"] | {"state": "production", "model": "breast-cancer", "share": 1.0} == found["status"]
+        assert found["signatures"]["bundle"]
+        assert {key["keyid"] for key in found["signatures"]["keys"]} == {
+            key.keyid for key in plant.trust.of_role("release")
+        }
+        assert found["metrics"]["assess.quality/1"]["auc"] > 0.9
+        assert found["approvals"] == {"owner": [plant.person]}
+        assert found["links"]["code"]["commit"] == "0123456789abcdef" * 2 + "01234567"
+        assert found["deployment"] | {"role": "baseline", "epoch": 1} == found["deployment"]
+        assert found["signatures"]["custody"] == plant.custody
+        assert [moved["state"] for moved in found["history"]][-1] == "production"
+
     @pytest.mark.requirement("REG-04", by="holdfast.lifecycle.registry_catalogue:_links")
     def test_a_record_links_to_all_it_came_from_and_all_that_came_of_it(self, producing: Plant) -> None:
         """Data, code, configuration, experiment, bill of materials, and the incidents about it."""

@@ -34,6 +34,7 @@ UNHELD: Final = "release.unheld"  # body: reason, envelope
 ARCHIVED: Final = "release.archived"  # body: reason, bundle
 RESTORED: Final = "release.restored"  # body: reason
 
+MAX_APPROVALS: Final = 1_000_000  # persons; nobody has as many
 GATES: Final = "registry.gates/1"
 PACKAGE: Final = "release.package/1"
 SCAN: Final = "release.scan/1"
@@ -206,10 +207,15 @@ class _Account:
         return _low(gates, "unmet") == 0 and gates.facts.get("policy") in self.opener.trust.policies
 
     def _approved(self) -> bool:
-        wanted = wanted_approvals(self.gates) if self.gates else {}
-        enough = all(len(self.approvals.get(role, ())) >= count for role, count in wanted.items())
-        somebody = any(self.approvals.values())  # also where a policy asks for nobody's word
-        return self.gates is not None and enough and somebody and not self.rejected
+        """Say whether each of the policy's approvals is there, by as many distinct persons as they ask for together."""
+        if self.gates is None or self.rejected:
+            return False
+        wanted = wanted_approvals(self.gates)
+        everybody = {person for persons in self.approvals.values() for person in persons}
+        for roles, count in wanted:
+            if len({person for role in roles for person in self.approvals.get(role, ())}) < count:
+                return False
+        return len(everybody) >= max(1, sum(count for _, count in wanted))  # also where a policy asks for nobody's word
 
     # How each kind of entry is read. Each returns whether the entry proved what it claims.
 
@@ -384,17 +390,16 @@ def gated_under(record: Record, policy: str) -> bool:
     return gates is not None and past and gates.facts.get("policy") == policy and _low(gates, "unmet") == 0
 
 
-def wanted_approvals(gates: Evidence) -> dict[str, int]:
-    """Return how many persons of which role the policy of a gate asks for, as `owner=1,auditor=2` says it.
+def wanted_approvals(gates: Evidence) -> tuple[tuple[frozenset[str], int], ...]:
+    """Return how many persons of which roles the policy of a gate asks for, as `owner|auditor=2,owner=1` says it.
 
-    An unreadable statement asks for nobody, and so approves nothing.
+    An unreadable part asks for more than there are: what nobody understands lets nothing through.
     """
-    wanted: dict[str, int] = {}
-    for part in gates.facts.get("approvals", "").split(","):
-        role, _, count = part.partition("=")
-        if role and count.isdigit() and int(count) > 0:
-            wanted[role] = max(wanted.get(role, 0), int(count))
-    return wanted
+    wanted = []
+    for part in filter(None, gates.facts.get("approvals", "").split(",")):
+        roles, _, count = part.partition("=")
+        wanted.append((frozenset(roles.split("|")), int(count) if count.isdigit() else MAX_APPROVALS))
+    return tuple(wanted)
 
 
 def _routing(table: RouteTable, release: str, kind: str) -> Signal | None:
