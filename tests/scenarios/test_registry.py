@@ -1,7 +1,9 @@
 """Scenarios of the registry: what becomes of a release, who may change it, and what stays whatever somebody tries."""
 
 import json
+import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -337,7 +339,7 @@ class TestVersions:
         plant.home.project_file.write_text(text, encoding="utf-8")
         recipe = root / "train.py"
         recipe.write_text(recipe.read_text(encoding="utf-8") + "\n# another version\n", encoding="utf-8")
-        run(plant)
+        run(replace(plant, code=Digest("sha256:" + "1" * 64)))  # as another version of Holdfast would
         first, second = releases(plant)
         found = diff(plant, before=first, after=second).document
         leaves = {(item["kind"], item["path"]): (item["before"], item["after"]) for item in found["differences"]}
@@ -347,11 +349,8 @@ class TestVersions:
         assert ("code", "files.train.py") in leaves
         assert ("model", "files.model.onnx") in leaves
         assert not diff(plant, before=first, after=first).document["differences"]
-        newer = replace(plant, code=Digest("sha256:" + "1" * 64))
-        plant.home.project_file.write_text(text.replace("seed = 8", "seed = 9"), encoding="utf-8")
-        run(newer)
-        third = releases(plant)[-1]
-        assert diff(plant, before=second, after=third).document["counts"]["infrastructure"] == 1
+        assert leaves["infrastructure", "holdfast"] == (plant.code, "sha256:" + "1" * 64)
+        assert found["counts"]["infrastructure"] == 1
 
     @pytest.mark.requirement("PROV-01", by="holdfast.release.version:_measure")
     def test_a_release_resolves_to_five_kinds_and_one_that_lacks_any_is_denied(self, plant: Plant) -> None:
@@ -434,16 +433,28 @@ class TestDownloads:
         assert not plant.ledger.stream(f"downloads/{releases(plant)[0]}")
 
 
+@pytest.fixture(scope="session")
+def finished_thrice(finished_twice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with two promoted releases, and a third that never answered."""
+    folder = tmp_path_factory.mktemp("thrice") / "project"
+    shutil.copytree(finished_twice, folder)
+    with app.open_plant(folder) as plant:
+        reseed(folder, 9)
+        run(plant)
+    return folder
+
+
 @pytest.mark.guarantee("G31")
 class TestRetention:
     """What is kept, and what goes."""
 
     @pytest.fixture
-    def third(self, producing: Plant) -> tuple[Plant, Digest]:
-        """A workspace with a release that never answered."""
-        reseed(producing.home.root, 9)
-        run(producing)
-        return producing, releases(producing)[2]
+    def third(self, finished_thrice: Path, tmp_path: Path) -> Iterator[tuple[Plant, Digest]]:
+        """A copy of it, and the release that never answered."""
+        folder = tmp_path / "project"
+        shutil.copytree(finished_thrice, folder)
+        with app.open_plant(folder) as plant:
+            yield plant, releases(plant)[2]
 
     @pytest.mark.requirement("REG-05", by="holdfast.lifecycle.registry_retention:expire")
     def test_what_nobody_uses_grows_stale_and_is_archived_by_policy_and_comes_back(
