@@ -352,7 +352,7 @@ class TestVersions:
         assert leaves["infrastructure", "holdfast"] == (plant.code, "sha256:" + "1" * 64)
         assert found["counts"]["infrastructure"] == 1
 
-    @pytest.mark.requirement("PROV-01", by="holdfast.release.version:_measure")
+    @pytest.mark.requirement("PROV-01", by="holdfast.lifecycle.registry_versions:versions_of")
     def test_a_release_resolves_to_five_kinds_and_one_that_lacks_any_is_denied(self, plant: Plant) -> None:
         """All five are told by digest; evidence that says four denies, in words."""
         (release,) = releases(plant)
