@@ -16,7 +16,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.lifecycle import COMMANDS, STAGES
 from holdfast.registry import LIFECYCLE
-from holdfast.registry.record import GATES
+from holdfast.registry.proofs import GATES
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
