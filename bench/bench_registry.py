@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.database import open_database
@@ -80,8 +80,8 @@ class Place:
         )
         envelope = self.blobs.put(seal(word, AUTHORIZATION, [self.world.signers["alice"]]))
         pointer = {"name": alias_stream(name), "digest": release.digest}
-        named: dict[str, Any] = {"pointer": pointer, "reason": "r", "envelope": envelope}
-        self.ledger.append([*drafts, Draft(kind=ALIASED, actor="alice", stream=alias_stream(name), body=named)])
+        moved = {"pointer": pointer, "reason": "r", "envelope": envelope}
+        self.ledger.append([*drafts, Draft(kind=ALIASED, actor="alice", stream=alias_stream(name), body=moved)])
         return release.digest
 
     def _artifact(self, kind: Kind, text: str) -> Artifact:

@@ -21,7 +21,7 @@ from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
 from holdfast.lifecycle.readiness import READINESS
 from holdfast.registry import LIFECYCLE
-from holdfast.registry.record import GATES
+from holdfast.registry.proofs import GATES
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 

@@ -32,6 +32,7 @@ _HOMES: Final = {
     "Verified": "holdfast.core.seal:Verified",
     "decide": "holdfast.core.policy:decide",
     "digest_bytes": "holdfast.core.artifact:digest_bytes",
+    "entry_of": "holdfast.lifecycle.registry_catalogue:entry_of",
     "init": "holdfast.app:init",
     "open_passport": "holdfast.core.passport:open_passport",
     "open_workspace": "holdfast.app:open_plant",

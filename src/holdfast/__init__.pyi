@@ -11,6 +11,7 @@ from holdfast.core.project import Project, parse_project
 from holdfast.core.seal import Verified, seal, unseal
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.promotion import promote
+from holdfast.lifecycle.registry_catalogue import entry_of
 from holdfast.lifecycle.runner import run
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Verified",
     "decide",
     "digest_bytes",
+    "entry_of",
     "init",
     "open_passport",
     "open_workspace",

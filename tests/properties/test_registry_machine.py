@@ -20,18 +20,15 @@ from holdfast.core.passport import AUTHORIZED, FILED, RECORDED, REVOKED
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, Authorization, seal, unseal
 from holdfast.registry import LIFECYCLE, Opener, Record, Signal, State, closure, fold
+from holdfast.registry.proofs import GATES, PACKAGE, SCAN, SIGNATURE
 from holdfast.registry.record import (
     CLEARED,
-    GATES,
     HELD,
-    PACKAGE,
     PURGED,
     QUARANTINED,
     RETIRED,
     ROUTED,
     RULES,
-    SCAN,
-    SIGNATURE,
     STAGED,
     UNHELD,
 )

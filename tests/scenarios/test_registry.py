@@ -1,7 +1,9 @@
 """Scenarios of the registry: what becomes of a release, who may change it, and what stays whatever somebody tries."""
 
 import json
+import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -179,6 +181,30 @@ class TestStates:
 class TestCatalogue:
     """One record, for every role."""
 
+    @pytest.mark.requirement("REG-01", by="holdfast.lifecycle.registry_catalogue:entry_of")
+    def test_a_record_holds_what_a_registry_must_know(self, plant: Plant) -> None:
+        """Artifacts, metadata, signatures, metrics, promotion state; the commit built from, the endpoint, the keys."""
+        root = plant.home.root
+        (root / ".git").mkdir()
+        (root / ".git" / "HEAD").write_text("0123456789abcdef" * 2 + "01234567\n", encoding="utf-8")
+        reseed(root, 8)
+        run(plant)
+        promote(plant, reason="It is better.")
+        release = releases(plant)[-1]
+        found = entry_of(plant, release)
+        assert found["versions"]["model"]["model"] == parent(plant, release, Kind.MODEL)
+        assert found["status"] | {"state": "production", "model": "breast-cancer", "share": 1.0} == found["status"]
+        assert found["signatures"]["bundle"]
+        assert {key["keyid"] for key in found["signatures"]["keys"]} == {
+            key.keyid for key in plant.trust.of_role("release")
+        }
+        assert found["metrics"]["assess.quality/1"]["auc"] > 0.9
+        assert found["approvals"] == {"owner": [plant.person]}
+        assert found["links"]["code"]["commit"] == "0123456789abcdef" * 2 + "01234567"
+        assert found["deployment"] | {"role": "baseline", "epoch": 1} == found["deployment"]
+        assert found["signatures"]["custody"] == plant.custody
+        assert [moved["state"] for moved in found["history"]][-1] == "production"
+
     @pytest.mark.requirement("REG-04", by="holdfast.lifecycle.registry_catalogue:_links")
     def test_a_record_links_to_all_it_came_from_and_all_that_came_of_it(self, producing: Plant) -> None:
         """Data, code, configuration, experiment, bill of materials, and the incidents about it."""
@@ -315,7 +341,7 @@ class TestVersions:
         plant.home.project_file.write_text(text, encoding="utf-8")
         recipe = root / "train.py"
         recipe.write_text(recipe.read_text(encoding="utf-8") + "\n# another version\n", encoding="utf-8")
-        run(plant)
+        run(replace(plant, code=Digest("sha256:" + "1" * 64)))  # as another version of Holdfast would
         first, second = releases(plant)
         found = diff(plant, before=first, after=second).document
         leaves = {(item["kind"], item["path"]): (item["before"], item["after"]) for item in found["differences"]}
@@ -325,13 +351,10 @@ class TestVersions:
         assert ("code", "files.train.py") in leaves
         assert ("model", "files.model.onnx") in leaves
         assert not diff(plant, before=first, after=first).document["differences"]
-        newer = replace(plant, code=Digest("sha256:" + "1" * 64))
-        plant.home.project_file.write_text(text.replace("seed = 8", "seed = 9"), encoding="utf-8")
-        run(newer)
-        third = releases(plant)[-1]
-        assert diff(plant, before=second, after=third).document["counts"]["infrastructure"] == 1
+        assert leaves["infrastructure", "holdfast"] == (plant.code, "sha256:" + "1" * 64)
+        assert found["counts"]["infrastructure"] == 1
 
-    @pytest.mark.requirement("PROV-01", by="holdfast.release.version:_measure")
+    @pytest.mark.requirement("PROV-01", by="holdfast.lifecycle.registry_versions:versions_of")
     def test_a_release_resolves_to_five_kinds_and_one_that_lacks_any_is_denied(self, plant: Plant) -> None:
         """All five are told by digest; evidence that says four denies, in words."""
         (release,) = releases(plant)
@@ -412,16 +435,28 @@ class TestDownloads:
         assert not plant.ledger.stream(f"downloads/{releases(plant)[0]}")
 
 
+@pytest.fixture(scope="session")
+def finished_thrice(finished_twice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with two promoted releases, and a third that never answered."""
+    folder = tmp_path_factory.mktemp("thrice") / "project"
+    shutil.copytree(finished_twice, folder)
+    with app.open_plant(folder) as plant:
+        reseed(folder, 9)
+        run(plant)
+    return folder
+
+
 @pytest.mark.guarantee("G31")
 class TestRetention:
     """What is kept, and what goes."""
 
     @pytest.fixture
-    def third(self, producing: Plant) -> tuple[Plant, Digest]:
-        """A workspace with a release that never answered."""
-        reseed(producing.home.root, 9)
-        run(producing)
-        return producing, releases(producing)[2]
+    def third(self, finished_thrice: Path, tmp_path: Path) -> Iterator[tuple[Plant, Digest]]:
+        """A copy of it, and the release that never answered."""
+        folder = tmp_path / "project"
+        shutil.copytree(finished_thrice, folder)
+        with app.open_plant(folder) as plant:
+            yield plant, releases(plant)[2]
 
     @pytest.mark.requirement("REG-05", by="holdfast.lifecycle.registry_retention:expire")
     def test_what_nobody_uses_grows_stale_and_is_archived_by_policy_and_comes_back(

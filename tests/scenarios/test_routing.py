@@ -161,10 +161,12 @@ def test_evidence_filed_between_decision_and_append_stops_the_promotion(plant: P
 
 
 def promote_word(plant: Plant, release: Digest) -> None:
-    """Put the owner's approval on record, as `promote` does first."""
+    """Put the owner's approval and the gates on record, as `promote` does first."""
     from holdfast.lifecycle.promotion import authorize
+    from holdfast.lifecycle.registry_gates import file_gates
 
     authorize(plant, current_project(plant), release, "approve", "It was looked at.")
+    file_gates(plant, current_project(plant), release)
 
 
 def test_a_permit_is_used_once(plant: Plant) -> None:

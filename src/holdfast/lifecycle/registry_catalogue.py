@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Kind, parse_manifest
-from holdfast.core.errors import HoldfastError, NotVerified
+from holdfast.core.errors import HoldfastError
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Entry
 from holdfast.core.policy import seconds
@@ -179,7 +179,7 @@ def _health(plant: Plant, release: Digest) -> dict[str, Any]:
     for item in measured.body["evidence"]:
         try:
             evidence = unseal(plant.blobs.get(Digest(item["envelope"])), EVIDENCE, plant.trust, at=measured.moment)
-        except (NotVerified, HoldfastError) as error:
+        except HoldfastError as error:
             found[item["control"]] = {"outcome": "not verified", "reason": error.message}
             continue
         found[item["control"]] = {"outcome": evidence.value.outcome} | _measures(evidence.value)

@@ -18,7 +18,8 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import ENVIRONMENT
 from holdfast.lifecycle.registry_record import record_of
 from holdfast.lifecycle.routing import Rules, case_of, rules_of
-from holdfast.registry.record import GATES, gated_under
+from holdfast.registry.proofs import GATES
+from holdfast.registry.record import gated_under
 
 
 def file_gates(plant: Plant, project: Project, release: Digest) -> None:

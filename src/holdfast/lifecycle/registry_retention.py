@@ -5,6 +5,7 @@ go; collecting sets aside first, looks again, and deletes what was set aside a g
 is never touched: it is left out before anything is decided.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -136,8 +137,6 @@ def restore(plant: Plant, *, release: str, reason: str) -> Reply:
 
 
 def _listed(plant: Plant, record: Record) -> list[Digest]:
-    import json
-
     return [Digest(digest) for digest in json.loads(plant.blobs.get(Digest(record.archived)))["blobs"]]
 
 

@@ -32,7 +32,6 @@ def quarantine(plant: Plant, *, release: str, reason: str) -> Reply:
         Conflict: Its state does not allow it.
     """
     check_reason(reason)
-    plant.unlock()
     project = current_project(plant)
     subject = meant(plant, project, release)
     with plant.ledger.lease("route"):
@@ -41,6 +40,7 @@ def quarantine(plant: Plant, *, release: str, reason: str) -> Reply:
         draft = Draft(kind=QUARANTINED, actor=plant.person, stream=subject, body={"reason": reason})
         answers = subject in standing(plant, project).releases
         if answers or Effect.WITHDRAW in effects:
+            plant.unlock()  # a newer table is to be signed; without one, nobody has to wait for a key
             posture = standing(plant, project).posture
             withdraw(
                 plant, project, actor=plant.person, reason=reason, posture=posture, release=subject, because=(draft,)

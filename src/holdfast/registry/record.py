@@ -5,20 +5,20 @@ by the trust, at the time the ledger witnessed; a person's word is needed to lif
 an entry that somebody forged stands in the history, and changes nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified
-from holdfast.core.evidence import Evidence, Outcome, Severity
+from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Entry
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED, REVOKED, STARTED
 from holdfast.core.ports import Blobs
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, Authorization, Predicate, unseal
 from holdfast.core.trust import Trust
+from holdfast.registry.proofs import GATES, Proofs, low_of
 from holdfast.registry.states import ANSWERING, LADDER, LIFECYCLE, Signal, State
 
 T = TypeVar("T")
@@ -33,13 +33,6 @@ HELD: Final = "release.held"  # body: reason
 UNHELD: Final = "release.unheld"  # body: reason, envelope
 ARCHIVED: Final = "release.archived"  # body: reason, bundle
 RESTORED: Final = "release.restored"  # body: reason
-
-GATES: Final = "registry.gates/1"
-PACKAGE: Final = "release.package/1"
-SCAN: Final = "release.scan/1"
-SIGNATURE: Final = "release.signature/1"
-ASSESS: Final = "assess."
-GRAVE: Final = frozenset({Severity.HIGH, Severity.CRITICAL})
 
 PLACES: Final = {ROUTED: "production", STAGED: "staging"}
 """Which environment a routing entry must be about."""
@@ -115,17 +108,12 @@ class Opener:
 
 @dataclass(slots=True, kw_only=True)
 class _Account:
-    """All that is proved while the history is read, entry by entry."""
+    """What a release has become so far, while its history is read entry by entry."""
 
     release: Digest
     opener: Opener
+    proofs: Proofs
     state: State | None = None
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    filed: dict[tuple[str, str], list[Evidence]] = field(default_factory=lambda: defaultdict(list))
-    open_runs: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    approvals: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
-    rejected: set[str] = field(default_factory=set)
-    gates: Evidence | None = None
     epochs: dict[str, int] = field(default_factory=dict)
     holds: dict[str, None] = field(default_factory=dict)
     archived: str = ""
@@ -155,7 +143,7 @@ class _Account:
 
     def _settle(self, entry: Entry) -> None:
         """Fall where what it stood on does not hold, then climb as far as the evidence proves."""
-        facts = self._facts()
+        facts = self.proofs.facts(self.opener.trust)
         rungs = [state for state, _ in LADDER]
         if self.state in rungs or self.state is State.STAGING:
             height = rungs.index(self.state) if self.state in rungs else len(facts)
@@ -165,52 +153,6 @@ class _Account:
             if self.state is state and holds:
                 self.step(entry, signal)
 
-    def _facts(self) -> tuple[bool, ...]:
-        """Return which of the ladder's proofs hold, in its order."""
-        return (self._packaged(), self._scanned(), self._signed(), self._assessed(), self._gated(), self._approved())
-
-    def _current(self, subject: str, control: str) -> list[Evidence]:
-        """Return what counts of a control: all but failures that a later result has superseded."""
-        filed = self.filed.get((subject, control), [])
-        last = max((i for i, item in enumerate(filed) if item.outcome is not Outcome.FAILED), default=-1)
-        return [item for i, item in enumerate(filed) if item.outcome is not Outcome.FAILED or i > last]
-
-    def _bounded(self, control: str, measure: str) -> bool:
-        current = self._current(self.release, control)
-        return bool(current) and all(_low(item, measure) >= 1 for item in current)  # empty means no
-
-    def _packaged(self) -> bool:
-        return self._bounded(PACKAGE, "bom_complete")
-
-    def _signed(self) -> bool:
-        return self._bounded(SIGNATURE, "verified")
-
-    def _models(self) -> list[str]:
-        return [digest for digest, kind in self.kinds.items() if kind is Kind.MODEL]
-
-    def _scanned(self) -> bool:
-        scans = [self._current(model, SCAN) for model in self._models()]
-        return bool(scans) and all(scan and all(_clean(item) for item in scan) for scan in scans)
-
-    def _assessed(self) -> bool:
-        models = self._models()
-        controls = {(subject, name) for subject, name in self.filed if name.startswith(ASSESS)}
-        measured = all(any(subject == model for subject, _ in controls) for model in models)
-        failed = any(item.outcome is Outcome.FAILED for each in controls for item in self._current(*each))
-        return bool(models) and measured and not failed and not self.open_runs
-
-    def _gated(self) -> bool:
-        gates = self.gates
-        if gates is None or gates.outcome is not Outcome.MEASURED:
-            return False
-        return _low(gates, "unmet") == 0 and gates.facts.get("policy") in self.opener.trust.policies
-
-    def _approved(self) -> bool:
-        wanted = wanted_approvals(self.gates) if self.gates else {}
-        enough = all(len(self.approvals.get(role, ())) >= count for role, count in wanted.items())
-        somebody = any(self.approvals.values())  # also where a policy asks for nobody's word
-        return self.gates is not None and enough and somebody and not self.rejected
-
     # How each kind of entry is read. Each returns whether the entry proved what it claims.
 
     def recorded(self, entry: Entry) -> bool:
@@ -218,7 +160,7 @@ class _Account:
             kind = Kind(str(entry.body.get("kind")))
         except ValueError:
             return False
-        if self.kinds.setdefault(entry.stream, kind) is not kind:
+        if self.proofs.kinds.setdefault(entry.stream, kind) is not kind:
             return False
         if entry.stream == self.release and self.state is None and kind is Kind.RELEASE:
             self.state = LIFECYCLE.initial
@@ -227,20 +169,20 @@ class _Account:
         return True
 
     def started(self, entry: Entry) -> bool:
-        self.open_runs[_run(entry)] = entry.position
+        self.proofs.open_runs.add(_run(entry))
         return True
 
     def evidence(self, entry: Entry) -> bool:
         found = self.opener.open(entry, EVIDENCE)
         if found is None or found.subject != entry.stream or found.control != entry.body.get("control"):
             return False
-        if found.kind is not self.kinds.get(entry.stream):
+        if found.kind is not self.proofs.kinds.get(entry.stream):
             return False
-        self.open_runs.pop(_run(entry), None)
-        self.filed[entry.stream, found.control].append(found)
+        self.proofs.open_runs.discard(_run(entry))
+        self.proofs.filed[entry.stream, found.control].append(found)
         self.measured[found.control] = found
         if found.control == GATES and entry.stream == self.release:
-            self.gates = found
+            self.proofs.gates = found
         return True
 
     def authorized(self, entry: Entry) -> bool:
@@ -248,11 +190,11 @@ class _Account:
         if word is None or word.subject != self.release or entry.stream != self.release:
             return False
         if word.action == "reject":
-            self.rejected.add(word.person)
+            self.proofs.rejected.add(word.person)
         elif word.action == "approve":
             if self.opener.trust.granted(word.person, word.role, entry.moment) is None or entry.moment >= word.until:
                 return False
-            self.approvals[word.role][word.person] = None
+            self.proofs.approvals[word.role][word.person] = None
         return True
 
     def revoked(self, entry: Entry) -> bool:
@@ -281,8 +223,8 @@ class _Account:
     def cleared(self, entry: Entry) -> bool:
         if self._word(entry) is None or not self.step(entry, Signal.CLEARED):
             return False
-        self.gates, self.reason = None, ""
-        self.approvals.clear()
+        self.proofs.begin_anew()
+        self.reason = ""
         return True
 
     def retired(self, entry: Entry) -> bool:
@@ -357,7 +299,7 @@ def fold(release: Digest, entries: Iterable[Entry], opener: Opener) -> Record:
     Raises:
         NotFound: No entry records such a release.
     """
-    account = _Account(release=release, opener=opener)
+    account = _Account(release=release, opener=opener, proofs=Proofs(release=release))
     for entry in entries:
         if entry.kind in OWN and entry.stream != release:
             continue  # about another release
@@ -372,7 +314,7 @@ def fold(release: Digest, entries: Iterable[Entry], opener: Opener) -> Record:
         held=tuple(account.holds),
         archived=account.archived,
         measured=dict(account.measured),
-        approvals={role: tuple(persons) for role, persons in account.approvals.items()},
+        approvals={role: tuple(persons) for role, persons in account.proofs.approvals.items()},
         reason=account.reason,
     )
 
@@ -381,20 +323,7 @@ def gated_under(record: Record, policy: str) -> bool:
     """Say whether the newest gate on record was passed under this policy, and still carries the release's state."""
     gates = record.measured.get(GATES)
     past = record.state not in {State.DRAFT, State.FINALISED, State.SCANNED, State.SIGNED, State.ASSESSED}
-    return gates is not None and past and gates.facts.get("policy") == policy and _low(gates, "unmet") == 0
-
-
-def wanted_approvals(gates: Evidence) -> dict[str, int]:
-    """Return how many persons of which role the policy of a gate asks for, as `owner=1,auditor=2` says it.
-
-    An unreadable statement asks for nobody, and so approves nothing.
-    """
-    wanted: dict[str, int] = {}
-    for part in gates.facts.get("approvals", "").split(","):
-        role, _, count = part.partition("=")
-        if role and count.isdigit() and int(count) > 0:
-            wanted[role] = max(wanted.get(role, 0), int(count))
-    return wanted
+    return gates is not None and past and gates.facts.get("policy") == policy and low_of(gates, "unmet") == 0
 
 
 def _routing(table: RouteTable, release: str, kind: str) -> Signal | None:
@@ -409,13 +338,3 @@ def _routing(table: RouteTable, release: str, kind: str) -> Signal | None:
 
 def _run(entry: Entry) -> tuple[str, str, str]:
     return entry.stream, str(entry.body.get("control")), str(entry.body.get("run"))
-
-
-def _low(evidence: Evidence, name: str) -> float:
-    """Return the lower bound of a measure; one that is missing bounds nothing from below."""
-    return next((measure.low for measure in evidence.measures if measure.name == name), float("-inf"))
-
-
-def _clean(evidence: Evidence) -> bool:
-    measured = evidence.outcome is Outcome.MEASURED
-    return measured and not any(finding.severity in GRAVE for finding in evidence.findings)
