@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.core.artifact import Kind
+from holdfast.core.artifact import Artifact, Kind
 from holdfast.core.authorship import AUTHORSHIP
-from holdfast.core.evidence import exactly
+from holdfast.core.evidence import Evidence, exactly
 from holdfast.core.policy import Denial, Rule, parse_policy
 from holdfast.lifecycle import STAGES
 from holdfast.lifecycle.lineage import LINEAGE
@@ -38,7 +38,7 @@ def denies(name: str, *, but: tuple[str, ...] = (), spoilt: Rule | None = None) 
     return {reason.rule for reason in found.reasons} if isinstance(found, Denial) else set()
 
 
-def _worse(spoilt: Rule, value: float, subject: object, rules: tuple[Rule, ...]) -> object:
+def _worse(spoilt: Rule, value: float, subject: Artifact, rules: tuple[Rule, ...]) -> Evidence:
     """Evidence of a rule's control in which everything just holds but this one measure."""
     measures = {str(spoilt.measure): value}
     for rule in rules:
@@ -47,7 +47,7 @@ def _worse(spoilt: Rule, value: float, subject: object, rules: tuple[Rule, ...])
     facts = {"authors": f'["{AUTHOR}"]'} if spoilt.control == AUTHORSHIP else {}
     return measured(
         str(spoilt.control),
-        subject,  # type: ignore[arg-type]
+        subject,
         *(exactly(name, each) for name, each in measures.items()),
         facts=facts,
     )

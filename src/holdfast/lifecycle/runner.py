@@ -72,8 +72,8 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
         for stage in STAGES[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
-        written = record_authorship(plant, project, held)
-        rows += [("train", written.control, written.outcome, _authors(written), "0")] if written else []
+            written = record_authorship(plant, project, held) if Kind.MODEL in stage.gives else None
+            rows += [(stage.name, written.control, written.outcome, _authors(written), "0")] if written else []
     return _reply(project, held, rows)
 
 
