@@ -22,6 +22,7 @@ from tests.scenarios.stand import (
     entrust,
     evidence,
     file_evidence,
+    later,
     model_file,
     parent,
     person,
@@ -33,7 +34,7 @@ from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, PolicyDenied, Refused
 from holdfast.core.evidence import failed
 from holdfast.core.policy import Action, Denial, Request, decide
-from holdfast.core.seal import AUTHORIZATION, Authorization, seal
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, seal, unseal
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import copy_project, example
 from holdfast.lifecycle import probes
@@ -259,6 +260,9 @@ def test_an_approval_by_a_key_that_is_revoked_later_does_not_stand(town: Town) -
     entrust(town.plant, replace_trust(trust, revoked=(lost,)))
     with pytest.raises(NotVerified):
         town.denies()
+    told = approvals(town.plant).document
+    assert [each["person"] for each in told["words"]] == [REVIEWER]
+    assert "does not check out" in told["missing"][0]
 
 
 def replace_trust(trust: Any, **changed: Any) -> Any:
@@ -413,6 +417,18 @@ def test_a_rollback_that_does_not_work_denies(town: Town, monkeypatch: pytest.Mo
         patched.setattr(Gateway, "swap", once)
         assert again(town, "respond.drill/1") == {"ready.rollback"}
     assert again(town, "respond.drill/1") == set()
+    assert "ready.rollback" in replace(town, plant=later(town.plant, timedelta(days=31))).denies()  # not recent
+
+
+def test_a_drill_goes_back_to_what_answers_now(producing: Plant) -> None:
+    """Where a release answers, the drill returns to it, decided upon anew; and the record says to which."""
+    first, second = releases(producing)
+    assert drill_rollback(producing, release=first).exit_code == 0
+    filed = producing.last(first, "evidence.filed")
+    assert filed is not None
+    found = unseal(producing.blobs.get(Digest(filed.body["envelope"])), EVIDENCE, producing.trust, at=filed.moment)
+    assert found.value.facts == {"to": second}
+    assert {measure.name for measure in found.value.timings} == {"rollback_s"}
 
 
 @pytest.mark.requirement("CICD-27", by="holdfast.lifecycle.probes:_dashboards")

@@ -4,6 +4,7 @@ Whose word counts is decided by `core.policy` from what is on record; here only 
 so that nobody believes to have approved something. A rejection is taken from whoever is trusted to speak at all.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from holdfast.core.seal import AUTHORIZATION, Authorization, Verified, seal, uns
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import check_reason, resolve_release
 from holdfast.lifecycle.proof import proved
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Progress, Reply, Table, short
 from holdfast.lifecycle.routing import case_of, current_project, rules_for
 
 LASTS: Final = "30d"
@@ -213,11 +214,7 @@ def approvals(plant: Plant, *, release: str | None = None) -> Reply:
         NotVerified: Something on record about it does not check out.
     """
     subject = resolve_release(plant, current_project(plant), release)
-    said = []
-    for entry in plant.ledger.stream(subject):
-        if entry.kind == AUTHORIZED:
-            envelope = plant.blobs.get(Digest(str(entry.body["envelope"])))
-            said.append(unseal(envelope, AUTHORIZATION, plant.trust, at=entry.moment).value)
+    said = list(_words(plant, subject))
     missing = _missing(plant, subject)
     rows = [
         (word.person, word.role, f"{word.action} {word.rule}".strip(), f"{word.until:%Y-%m-%d %H:%M}", word.reason)
@@ -241,6 +238,18 @@ def approvals(plant: Plant, *, release: str | None = None) -> Reply:
     }
     says = f"Release {short(subject)} still lacks: {'; '.join(missing)}." if missing else "No approval is missing."
     return Reply(says=says, document=document, tables=(table,))
+
+
+def _words(plant: Plant, subject: Digest) -> Iterator[Authorization]:
+    """Yield every person's word on a release, oldest first; what does not verify is told, and is nobody's word."""
+    for entry in plant.ledger.stream(subject):
+        if entry.kind == AUTHORIZED:
+            envelope = plant.blobs.get(Digest(str(entry.body["envelope"])))
+            try:
+                yield unseal(envelope, AUTHORIZATION, plant.trust, at=entry.moment).value
+            except NotVerified as error:
+                words = f"entry {entry.position} is nobody's word: {error.message}"
+                plant.tell(Progress(stage="approvals", state="failed", words=words))
 
 
 def _missing(plant: Plant, subject: Digest) -> tuple[str, ...]:
