@@ -239,6 +239,8 @@ def test_a_word_signed_elsewhere_is_filed_once_if_it_is_the_persons(town: Town) 
         (Refused, seal(word(town, role="security"), AUTHORIZATION, [signer])),
         (InvalidInput, seal(word(town, until=town.plant.clock.now()), AUTHORIZATION, [signer])),
         (InvalidInput, seal(word(town, action="grant"), AUTHORIZATION, [signer])),
+        (InvalidInput, seal(word(town, reason=""), AUTHORIZATION, [signer])),
+        (InvalidInput, seal(word(town, reason="x" * 501), AUTHORIZATION, [signer])),
         (InvalidInput, seal(word(town, rule="quality.auc"), AUTHORIZATION, [signer])),
         (NotFound, seal(word(town, subject="sha256:" + "0" * 64), AUTHORIZATION, [signer])),
     ]

@@ -157,6 +157,7 @@ def _check_said(plant: Plant, word: Authorization, now: datetime) -> None:
         raise InvalidInput(
             f"an authorization to {word.action} {word.rule}".strip(), expected="approve, reject or waive"
         )
+    check_reason(word.reason)
     if not now < word.until <= now + LONGEST:
         expected = f"later than now, by at most {LONGEST.days} days"
         raise InvalidInput(f"it holds until {word.until.isoformat()}", place=word.person, expected=expected)
