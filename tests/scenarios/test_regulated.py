@@ -102,12 +102,21 @@ def commit(folder: Path, author: str, *files: str) -> None:
         subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True)
 
 
+UNLOCK = "HOLDFAST_UNLOCK_DIR"
+
+
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example under `regulated`: run, probed and drilled, and approved by nobody."""
-    folder, unlock = tmp_path_factory.mktemp("regulated"), tmp_path_factory.mktemp("unlocks")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(unlock))
+    folder = tmp_path_factory.mktemp("regulated")
+    with pytest.MonkeyPatch.context() as patch:  # other finished projects of this session have another one
+        patch.setenv(UNLOCK, str(folder / "unlocks"))
+        prepare(folder)
+    return folder
+
+
+def prepare(folder: Path) -> None:
+    """Make the project, give persons their keys, and do all but approve."""
     root, source = folder / "project", example()
     root.mkdir()
     copy_project(source, root)
@@ -131,13 +140,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         run(plant)
         assert ready(plant).exit_code == 0
         assert drill_rollback(plant).exit_code == 0
-    yield folder
-    patch.undo()
 
 
 @pytest.fixture
-def town(prepared: Path, tmp_path: Path) -> Iterator[Town]:
+def town(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     """A copy of it."""
+    monkeypatch.setenv(UNLOCK, str(prepared / "unlocks"))
     folder = tmp_path / "copy"
     shutil.copytree(prepared, folder)
     with app.open_plant(folder / "project") as plant:
