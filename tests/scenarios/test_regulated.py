@@ -408,7 +408,6 @@ def test_a_gateway_that_tells_nothing_denies(town: Town, monkeypatch: pytest.Mon
     town.approved()
     monkeypatch.setattr(Gateway, "untold", lambda _: [])
     assert again(town, "watch.telemetry/1") == {"ready.telemetry"}
-    monkeypatch.undo()
 
 
 @pytest.mark.requirement("CICD-25", by="holdfast.lifecycle.probes:_drill")
