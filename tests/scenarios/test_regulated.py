@@ -22,6 +22,7 @@ from tests.scenarios.stand import (
     entrust,
     evidence,
     file_evidence,
+    later,
     model_file,
     parent,
     person,
@@ -34,7 +35,7 @@ from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, 
 from holdfast.core.evidence import failed
 from holdfast.core.policy import Action, Denial, Request, decide
 from holdfast.core.ports import Keys
-from holdfast.core.seal import AUTHORIZATION, Authorization, seal
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, seal, unseal
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import copy_project, example
 from holdfast.lifecycle import probes
@@ -102,12 +103,21 @@ def commit(folder: Path, author: str, *files: str) -> None:
         subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True)
 
 
+UNLOCK = "HOLDFAST_UNLOCK_DIR"
+
+
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example under `regulated`: run, probed and drilled, and approved by nobody."""
-    folder, unlock = tmp_path_factory.mktemp("regulated"), tmp_path_factory.mktemp("unlocks")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(unlock))
+    folder = tmp_path_factory.mktemp("regulated")
+    with pytest.MonkeyPatch.context() as patch:  # other finished projects of this session have another one
+        patch.setenv(UNLOCK, str(folder / "unlocks"))
+        prepare(folder)
+    return folder
+
+
+def prepare(folder: Path) -> None:
+    """Make the project, give persons their keys, and do all but approve."""
     root, source = folder / "project", example()
     root.mkdir()
     copy_project(source, root)
@@ -131,13 +141,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         run(plant)
         assert ready(plant).exit_code == 0
         assert drill_rollback(plant).exit_code == 0
-    yield folder
-    patch.undo()
 
 
 @pytest.fixture
-def town(prepared: Path, tmp_path: Path) -> Iterator[Town]:
+def town(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     """A copy of it."""
+    monkeypatch.setenv(UNLOCK, str(prepared / "unlocks"))
     folder = tmp_path / "copy"
     shutil.copytree(prepared, folder)
     with app.open_plant(folder / "project") as plant:
@@ -239,6 +248,8 @@ def test_a_word_signed_elsewhere_is_filed_once_if_it_is_the_persons(town: Town) 
         (Refused, seal(word(town, role="security"), AUTHORIZATION, [signer])),
         (InvalidInput, seal(word(town, until=town.plant.clock.now()), AUTHORIZATION, [signer])),
         (InvalidInput, seal(word(town, action="grant"), AUTHORIZATION, [signer])),
+        (InvalidInput, seal(word(town, reason=""), AUTHORIZATION, [signer])),
+        (InvalidInput, seal(word(town, reason="x" * 501), AUTHORIZATION, [signer])),
         (InvalidInput, seal(word(town, rule="quality.auc"), AUTHORIZATION, [signer])),
         (NotFound, seal(word(town, subject="sha256:" + "0" * 64), AUTHORIZATION, [signer])),
     ]
@@ -259,6 +270,8 @@ def test_an_approval_by_a_key_that_is_revoked_later_does_not_stand(town: Town) -
     lost = town.plant.open_person(town.key(OWNER)).keyid
     entrust(town.plant, replace_trust(trust, revoked=(lost,)))
     assert "approval.owner" in town.denies()
+    told = approvals(town.plant).document
+    assert [each["person"] for each in told["words"]] == [REVIEWER]
 
 
 def replace_trust(trust: Any, **changed: Any) -> Any:
@@ -396,7 +409,6 @@ def test_a_gateway_that_tells_nothing_denies(town: Town, monkeypatch: pytest.Mon
     town.approved()
     monkeypatch.setattr(Gateway, "untold", lambda _: [])
     assert again(town, "watch.telemetry/1") == {"ready.telemetry"}
-    monkeypatch.undo()
 
 
 @pytest.mark.requirement("CICD-25", by="holdfast.lifecycle.probes:_drill")
@@ -415,6 +427,18 @@ def test_a_rollback_that_does_not_work_denies(town: Town, monkeypatch: pytest.Mo
         patched.setattr(Gateway, "swap", once)
         assert again(town, "respond.drill/1") == {"ready.rollback"}
     assert again(town, "respond.drill/1") == set()
+    assert "ready.rollback" in replace(town, plant=later(town.plant, timedelta(days=31))).denies()  # not recent
+
+
+def test_a_drill_goes_back_to_what_answers_now(producing: Plant) -> None:
+    """Where a release answers, the drill returns to it, decided upon anew; and the record says to which."""
+    first, second = releases(producing)
+    assert drill_rollback(producing, release=first).exit_code == 0
+    filed = producing.last(first, "evidence.filed")
+    assert filed is not None
+    found = unseal(producing.blobs.get(Digest(filed.body["envelope"])), EVIDENCE, producing.trust, at=filed.moment)
+    assert found.value.facts == {"to": second}
+    assert {measure.name for measure in found.value.timings} == {"rollback_s"}
 
 
 @pytest.mark.requirement("CICD-27", by="holdfast.lifecycle.probes:_dashboards")

@@ -16,7 +16,6 @@ def told(_: object) -> None:
     """Nobody listens."""
 
 
-@pytest.mark.requirement("CICD-09", by="holdfast.testing.policy_cases:differs")
 def test_the_shipped_policies_answer_their_cases_as_expected(tmp_path: Path) -> None:
     """Signature, bill of materials, scans, tests, approvals and tier: each case is decided, and each as it says."""
     reply = check(tmp_path, tell=told)

@@ -4,6 +4,7 @@ Whose word counts is decided by `core.policy` from what is on record; here only 
 so that nobody believes to have approved something. A rejection is taken from whoever is trusted to speak at all.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import resolve_release
 from holdfast.lifecycle.proof import proved
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Progress, Reply, Table, short
 from holdfast.lifecycle.routing import case_of, current_project, rules_for
 
 LASTS: Final = "30d"
@@ -157,6 +158,7 @@ def _check_said(plant: Plant, word: Authorization, now: datetime) -> None:
         raise InvalidInput(
             f"an authorization to {word.action} {word.rule}".strip(), expected="approve, reject or waive"
         )
+    check_reason(word.reason)
     if not now < word.until <= now + LONGEST:
         expected = f"later than now, by at most {LONGEST.days} days"
         raise InvalidInput(f"it holds until {word.until.isoformat()}", place=word.person, expected=expected)
@@ -214,11 +216,7 @@ def approvals(plant: Plant, *, release: str | None = None) -> Reply:
         NotVerified: Something on record about it does not check out.
     """
     subject = resolve_release(plant, current_project(plant), release)
-    said = []
-    for entry in plant.ledger.stream(subject):
-        if entry.kind == AUTHORIZED:
-            envelope = plant.blobs.get(Digest(str(entry.body["envelope"])))
-            said.append(unseal(envelope, AUTHORIZATION, plant.trust, at=entry.moment).value)
+    said = list(_words(plant, subject))
     missing = _missing(plant, subject)
     rows = [
         (word.person, word.role, f"{word.action} {word.rule}".strip(), f"{word.until:%Y-%m-%d %H:%M}", word.reason)
@@ -242,6 +240,18 @@ def approvals(plant: Plant, *, release: str | None = None) -> Reply:
     }
     says = f"Release {short(subject)} still lacks: {'; '.join(missing)}." if missing else "No approval is missing."
     return Reply(says=says, document=document, tables=(table,))
+
+
+def _words(plant: Plant, subject: Digest) -> Iterator[Authorization]:
+    """Yield every person's word on a release, oldest first; what does not verify is told, and is nobody's word."""
+    for entry in plant.ledger.stream(subject):
+        if entry.kind == AUTHORIZED:
+            envelope = plant.blobs.get(Digest(str(entry.body["envelope"])))
+            try:
+                yield unseal(envelope, AUTHORIZATION, plant.trust, at=entry.moment).value
+            except NotVerified as error:
+                words = f"entry {entry.position} is nobody's word: {error.message}"
+                plant.tell(Progress(stage="approvals", state="failed", words=words))
 
 
 def _missing(plant: Plant, subject: Digest) -> tuple[str, ...]:

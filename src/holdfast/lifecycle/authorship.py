@@ -82,7 +82,11 @@ def _measure(written: Written) -> Report:
     source = "git" if history else "project file" if written.declared else "nobody says"
     uncommitted = float(history is not None and not history.committed)
     return Report(
-        measures=(exactly(KNOWN, float(bool(named))), exactly("uncommitted", uncommitted)),
+        measures=(
+            exactly(KNOWN, float(bool(named))),
+            exactly("from_history", float(history is not None)),
+            exactly("uncommitted", uncommitted),
+        ),
         facts={AUTHORS: authors, "source": source, "runner": written.runner},
     )
 

@@ -75,8 +75,8 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
             check_gates(evidence)
-        written = record_authorship(plant, project, held)
-        rows += [("train", written.control, written.outcome, _authors(written), "0")] if written else []
+            written = record_authorship(plant, project, held) if Kind.MODEL in stage.gives else None
+            rows += [(stage.name, written.control, written.outcome, _authors(written), "0")] if written else []
         shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
 

@@ -29,7 +29,7 @@ def test_history_comes_before_declarations_and_whoever_ran_it_is_always_named(
     """A project file that names others cannot hide what history says; with neither, nobody knows."""
     report = _measure(Written(history=history, declared=declared, runner="Ada"))
     measures = {measure.name: measure.value for measure in report.measures}
-    assert measures == {"known": known, "uncommitted": uncommitted}
+    assert measures == {"known": known, "from_history": float(source == "git"), "uncommitted": uncommitted}
     assert report.facts["source"] == source
     assert msgspec.json.decode(report.facts[AUTHORS]) == authors
 
