@@ -29,9 +29,8 @@ def told(name: str, work: Callable[[], object], rounds: int) -> None:
         work()
         cpus.append(1000 * (time.thread_time() - began))
         walls.append(1000 * (time.perf_counter() - begun))
-    shown = []
-    for times in (sorted(walls), sorted(cpus)):
-        shown.append(f"median {times[rounds // 2]:8.3f}  p99 {times[int(rounds * 0.99)]:8.3f}")
+    both = (sorted(walls), sorted(cpus))
+    shown = [f"median {times[rounds // 2]:8.3f}  p99 {times[int(rounds * 0.99)]:8.3f}" for times in both]
     print(f"{name:<42} wall ms {shown[0]}   processor ms {shown[1]}")
 
 
@@ -39,6 +38,7 @@ def main() -> None:
     """Measure on one workspace."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from bench.workplace import MODEL, make_workspace
+
     from holdfast import app
     from holdfast.core.artifact import Digest
     from holdfast.core.merkle import leaf_hash, verify_inclusion
