@@ -29,10 +29,8 @@ def told(name: str, work: Callable[[], object], rounds: int) -> None:
         work()
         cpus.append(1000 * (time.thread_time() - began))
         walls.append(1000 * (time.perf_counter() - begun))
-    shown = [
-        f"median {times[rounds // 2]:8.3f}  p99 {times[int(rounds * 0.99)]:8.3f}"
-        for times in (sorted(walls), sorted(cpus))
-    ]
+    both = (sorted(walls), sorted(cpus))
+    shown = [f"median {times[rounds // 2]:8.3f}  p99 {times[int(rounds * 0.99)]:8.3f}" for times in both]
     print(f"{name:<42} wall ms {shown[0]}   processor ms {shown[1]}")
 
 

@@ -90,6 +90,7 @@ def test_every_command_is_offered_or_withheld_for_a_reason() -> None:
     assert set(JOBS) <= offered
 
 
+@pytest.mark.guarantee("G40")
 def test_no_route_answers_without_a_credential_unless_it_is_listed(api: Api) -> None:
     """401 for every route, every method, and for routes that do not exist; the public ones are listed in one place."""
     assert PUBLIC == ("/healthz", "/readyz")
@@ -262,6 +263,7 @@ def test_bad_content_is_refused_before_anything_happens(
     assert api.plant.ledger.size() == before
 
 
+@pytest.mark.guarantee("G42")
 def test_a_request_with_a_key_is_carried_out_once(api: Api) -> None:
     """The same answer again, marked; another request under the key is a conflict; keys are each principal's own."""
     headers = {"idempotency-key": "my-key-1"}

@@ -31,6 +31,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_S: Final = 15.0  # for the content to arrive
+LONGEST: Final = 2  # times the time for an answer that a request may be in the house
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _RESOLVE: Final = f"{PREFIX}/resolve/"
@@ -68,11 +69,12 @@ class Door:
         *,
         resolving: Offer,
         pool: ThreadPoolExecutor,
+        gate: ThreadPoolExecutor,
         monotonic: Callable[[], float],
     ) -> None:
         """Stand in front of an application."""
         self._inside, self._desk, self._terms, self._pool = inside, desk, terms, pool
-        self._resolving = resolving
+        self._resolving, self._gate = resolving, gate  # slow commands must keep nobody from being recognised
         self._calls = Allowance(rate_per_s=terms.rate_per_s, burst=terms.burst, monotonic=monotonic)
         quick = terms.resolve_rate_per_s
         self._resolves = Allowance(rate_per_s=quick, burst=quick, monotonic=monotonic)
@@ -105,9 +107,14 @@ class Door:
             )
             if _CORRELATION.fullmatch(named := head.get("x-correlation-id")):
                 correlation = named
-            await self._enter(scope, receive, sending, head, correlation)
+            async with asyncio.timeout(LONGEST * self._terms.timeout_s + BODY_S):  # also for a caller who reads slowly
+                await self._enter(scope, receive, sending, head, correlation)
         except HoldfastError as error:
             await respond(sending, problem(error, correlation), close=True)
+        except TimeoutError:
+            if begun:
+                raise
+            await respond(sending, problem(Unavailable("it took too long"), correlation), close=True)
         except Exception:  # the last frame: whatever it was, it is no news for a caller
             if begun:
                 raise
@@ -130,7 +137,7 @@ class Door:
         if not self._desk.knows(presented):  # a flood of guesses from behind one proxy stops nobody who is known
             self._failures.check(peer)  # 4.
         try:
-            principal = await self._in_thread(self._desk.authenticated, presented)
+            principal = await self._in_thread(self._desk.authenticated, presented, pool=self._gate)
         except Unauthenticated:
             self._failures.spend(peer)
             raise
@@ -156,13 +163,15 @@ class Door:
         finally:
             self._in_house -= 1
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_thread(
+        self, work: Callable[..., Any], *arguments: Any, pool: ThreadPoolExecutor | None = None
+    ) -> Any:
         """Do something in a thread and wait for it as long as a request may take.
 
         Raises:
             Unavailable: It takes longer; it is not stopped.
         """
-        going_on = asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        going_on = asyncio.get_running_loop().run_in_executor(pool or self._pool, work, *arguments)
         try:
             return await asyncio.wait_for(asyncio.shield(going_on), self._terms.timeout_s)
         except TimeoutError as error:
@@ -174,7 +183,7 @@ class Door:
         if method != "GET":
             raise NoSuchMethod("this route answers GET")
         if path == "/readyz" and (
-            not await self._in_thread(self._desk.plant.ledger.size) or self._desk.known.state() is None
+            not await self._in_thread(self._desk.plant.ledger.size, pool=self._gate) or self._desk.known.state() is None
         ):
             raise Unavailable("not ready")
         return Answered(status=200, headers=JSON, body=json.dumps({"status": "ok"}).encode())
@@ -196,17 +205,20 @@ class Door:
             self._failures.check(presented.peer)
         state = self._desk.known.state()
         try:
-            principal = await self._in_thread(self._desk.authenticated, presented)
+            principal = await self._in_thread(self._desk.authenticated, presented, pool=self._gate)
         except Unauthenticated:
             self._failures.spend(presented.peer)
             raise
         self._resolves.spend(principal.name)
+        self._calls.check(principal.name)  # a refusal goes on record: as many as there are of any other call
         asked = Asked(principal=principal, correlation=os.urandom(16).hex())
         alias = unquote(head.path.removeprefix(_RESOLVE))
         answer = await self._in_thread(self._desk.call, self._resolving, {"alias": alias}, asked)
         if answer.status == 200:  # noqa: PLR2004 - RFC 9110, 15.3.1
             ends = datetime.fromisoformat(json.loads(answer.body)["expires"])
             self._desk.known.keep(key, (answer, principal.name, ends), state)
+        else:
+            self._calls.spend(principal.name)
         await respond(send, answer)
         return True
 

@@ -13,6 +13,7 @@ from holdfast.faces.http.offers import offers
 from holdfast.faces.http.routes import application
 from holdfast.lifecycle.plant import Plant
 
+GATE_THREADS: Final = 4  # that find out who asks
 THREADS: Final = 16  # that carry commands out; writes take turns at the ledger anyway
 
 
@@ -23,10 +24,14 @@ def serving(plant: Plant, terms: Terms, *, monotonic: Callable[[], float] = time
     known.look()
     stop = known.start()
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+    gate = ThreadPoolExecutor(GATE_THREADS, thread_name_prefix="gate")
     desk, table = Desk(plant, known), offers()
     resolving = next(offer for offer in table if offer.name == "resolve")
     try:
-        yield Door(application(desk, table), desk, terms, resolving=resolving, pool=pool, monotonic=monotonic)
+        yield Door(
+            application(desk, table), desk, terms, resolving=resolving, pool=pool, gate=gate, monotonic=monotonic
+        )
     finally:
         pool.shutdown(cancel_futures=True)
+        gate.shutdown(cancel_futures=True)
         stop()
