@@ -7,6 +7,7 @@ import getpass
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,15 @@ import msgspec
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
+from holdfast.adapters.custody import (
+    Custody,
+    new_keys,
+    read_custody,
+    served_store,
+    socket_of,
+    stage_store,
+    write_custody,
+)
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
@@ -27,6 +37,7 @@ from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
+from holdfast.adapters.signer_process import STAGES, SignerServer
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.config import Settings, read_settings
@@ -38,7 +49,7 @@ from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal
 from holdfast.core.succession import follow, parse_links
-from holdfast.core.trust import ROLES, Grant, Trust
+from holdfast.core.trust import ROLES, Grant, Trust, TrustedKey
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
@@ -232,7 +243,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     chosen = settings.passphrase_file
     unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
     folder = open_keys(home.workspace / "keys", unlock)
-    keys = ChosenKeys({}, default=folder, clock=clock)
+    stages = stage_store(home.workspace, read_custody(home.workspace))
+    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock)
     trusting = _Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
@@ -260,6 +272,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             store_trust=partial(_store_trust, home),
             accept_policy=_unbound,
             gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
+            move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
             rewrap=lambda passphrase: _rewrap(folder, settings, card, passphrase, outside=home.root),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
@@ -273,6 +286,62 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
         yield replace(plant, accept_policy=partial(accept, plant))
     finally:
         ledger.close()
+        keys.close()
+
+
+def _move_keys(
+    home: Home, settings: Settings, card: Card, clock: Clock, wanted: Mapping[str, str]
+) -> tuple[TrustedKey, ...]:
+    """Make the stages' keys where a custody says, to be used from now on; until they are trusted the old ones sign."""
+    custody = msgspec.convert(dict(wanted), Custody)
+    custody.check()
+    unlock = None
+    if not custody.module:
+        path = _signer_unlock(settings, card)
+        unlock = create_unlock_file(path, outside=home.root)
+    made = new_keys(home.workspace, custody, unlock, card.owner, clock)
+    write_custody(home.workspace, custody)
+    return made
+
+
+def _signer_unlock(settings: Settings, card: Card) -> Path:
+    return settings.unlock_dir / f"{card.name.replace('/', '-')}-signer.unlock"
+
+
+def signer(
+    root: Path,
+    *,
+    tell: Callable[[Progress], None] = silent,
+    unlock_with: Path | None = None,
+    passphrase_from: Path | None = None,
+    uid: int | None = None,
+) -> Reply:
+    """Run the signer of a workspace until it is told to stop: it holds the keys of the stages, and starts unattended.
+
+    Args:
+        root: The project's folder.
+        tell: Told when it is ready.
+        unlock_with: What opens its keys; by default the file that `key custody` made. A systemd credential is one.
+        passphrase_from: A passphrase file instead.
+        uid: Another user whose processes may ask for signatures, beside its own.
+
+    Raises:
+        Conflict: The workspace uses no signer, or another one runs.
+        Unavailable: The keys cannot be unlocked, or the socket cannot be listened on.
+    """
+    home, settings = Home(root=root.resolve()), read_settings()
+    card, custody = _read_card(home), read_custody(home.workspace)
+    named = unlock_with or _signer_unlock(settings, card)
+    unlock = passphrase_file(passphrase_from) if passphrase_from else unlock_file(named)
+    store = served_store(home.workspace, custody, unlock)
+    place = socket_of(home.workspace, custody)
+    uids = frozenset({os.geteuid(), *(() if uid is None else (uid,))})
+    server = SignerServer(store, place, origin=card.name, uids=uids)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    words = f"the signer answers on {place}, keys: {store.custody()}"
+    server.run(lambda: tell(Progress(stage="signer", state="finished", words=words)))
+    return Reply(says="The signer has ended.")
 
 
 def _rewrap(folder: FileKeys, settings: Settings, card: Card, passphrase: Path | None, *, outside: Path) -> str:

@@ -120,6 +120,11 @@ class ChosenKeys:
         for store in self._stores:
             store.unlock()
 
+    def close(self) -> None:
+        """Let every store go."""
+        for store in self._stores:
+            store.close()
+
     def custody_of(self, keyid: str) -> str:
         """Say how well a key is isolated from what it signs."""
         try:

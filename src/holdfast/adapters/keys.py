@@ -200,6 +200,12 @@ class FileKeys:
         """Say how well the private keys are isolated from what they sign."""
         return "same-disk"
 
+    def close(self) -> None:
+        """Forget what was unlocked; the next signature asks for the secret again."""
+        with self._lock:
+            self._master = None
+            self._opened.clear()
+
     def _newest(self, role: str) -> TrustedKey:
         found = newest(file.public for file in self._files.values() if file.public.role == role)
         if found is None:

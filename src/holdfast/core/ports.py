@@ -233,6 +233,10 @@ class KeyStore(Protocol):
         """Say how well the private keys are isolated: `same-disk`, `other-process` or `hsm`."""
         ...
 
+    def close(self) -> None:
+        """Let the store go: forget what was unlocked, end connections and sessions."""
+        ...
+
 
 class Tier(StrEnum):
     """How well a job is isolated; `TIERS` orders them from weakest to strongest."""
