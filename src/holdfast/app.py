@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from holdfast.adapters.blobs import DiskBlobs
+from holdfast.adapters.certificates import CertificateAuthority
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.custody import (
@@ -243,6 +244,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     chosen = settings.passphrase_file
     unlock = passphrase_file(chosen) if chosen else unlock_file(_unlock_path(settings, card))
     folder = open_keys(home.workspace / "keys", unlock)
+    authority = CertificateAuthority(home.workspace / "authority", card.name, unlock)
     stages = stage_store(home.workspace, read_custody(home.workspace))
     keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock)
     trusting = _Trusting(home, clock)
@@ -272,8 +274,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             store_trust=partial(_store_trust, home),
             accept_policy=_unbound,
             gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
+            authority=authority,
             move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
-            rewrap=lambda passphrase: _rewrap(folder, settings, card, passphrase, outside=home.root),
+            rewrap=lambda passphrase: _rewrap(folder, authority, settings, card, passphrase, outside=home.root),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
@@ -344,7 +347,15 @@ def signer(
     return Reply(says="The signer has ended.")
 
 
-def _rewrap(folder: FileKeys, settings: Settings, card: Card, passphrase: Path | None, *, outside: Path) -> str:
+def _rewrap(
+    folder: FileKeys,
+    authority: CertificateAuthority,
+    settings: Settings,
+    card: Card,
+    passphrase: Path | None,
+    *,
+    outside: Path,
+) -> str:
     """Protect the keys with a passphrase somebody chose, or with a new random secret; return what opens them now.
 
     A new unlock file takes the old one's place last: one that a crash leaves beside it is named `.next`, and if the
@@ -352,13 +363,18 @@ def _rewrap(folder: FileKeys, settings: Settings, card: Card, passphrase: Path |
     """
     if passphrase is not None:
         folder.rewrap(passphrase_file(passphrase))
+        authority.rewrap(passphrase_file(passphrase))
         return str(passphrase)
     path = _unlock_path(settings, card)
     following = path.with_suffix(".next")
     following.unlink(missing_ok=True)
-    folder.rewrap(create_unlock_file(following, outside=outside))
+    unlock = create_unlock_file(following, outside=outside)
+    folder.rewrap(unlock)
+    authority.rewrap(unlock)
     following.replace(path)
     sync_directory(path.parent)
+    folder.opened_by(unlock_file(path))
+    authority.opened_by(unlock_file(path))
     return str(path)
 
 

@@ -167,6 +167,10 @@ class FileKeys:
             self._ring, self._unlock, self._master = ring, unlock, master
             self._files = {file.public.keyid: file for file in files.values()}
 
+    def opened_by(self, unlock: Unlock) -> None:
+        """Say where the secret that opens the keys lies from now on."""
+        self._unlock = unlock
+
     def refresh(self) -> None:
         """Read again which keys lie here: another process may have made one.
 

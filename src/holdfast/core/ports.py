@@ -6,7 +6,7 @@ A port says what a thing does, never how. Only `app` and `edge` choose an implem
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
+from holdfast.core.certificates import Issued
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 from holdfast.core.trust import TrustedKey
 
@@ -235,6 +236,31 @@ class KeyStore(Protocol):
 
     def close(self) -> None:
         """Let the store go: forget what was unlocked, end connections and sessions."""
+        ...
+
+
+class Authority(Protocol):
+    """Names keys of servers and clients: a workspace's own certificate authority."""
+
+    def certificate(self) -> bytes:
+        """Return the authority's certificate, PEM.
+
+        Raises:
+            NotFound: None was made yet.
+        """
+        ...
+
+    def most(self) -> timedelta:
+        """Return how long a certificate may last."""
+        ...
+
+    def issue(self, name: str, names: Sequence[str], *, lasts: timedelta, now: datetime, folder: Path) -> Issued:
+        """Make a key and a certificate for it, as files in a folder.
+
+        Raises:
+            InvalidInput: A name that no certificate of this workspace may say.
+            Unavailable: The authority's key cannot be unlocked.
+        """
         ...
 
 

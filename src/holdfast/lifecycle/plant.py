@@ -11,7 +11,7 @@ from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
-from holdfast.core.ports import Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Tier
+from holdfast.core.ports import Authority, Blobs, Clock, Entropy, Keys, KeyStore, Ledger, Sandbox, Tier
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust, TrustedKey
@@ -76,6 +76,7 @@ class Plant:
     store_trust: Callable[[bytes, bytes | None], None]  # a newer trust, and the links where it changes the root
     accept_policy: Callable[[Digest], None]
     gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here
+    authority: Authority  # issues TLS certificates
     move_keys: Callable[[Mapping[str, str]], tuple[TrustedKey, ...]]  # makes the stages' keys where they shall be kept
     rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
