@@ -15,6 +15,7 @@ from holdfast.core import errors
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.lifecycle import COMMANDS, STAGES
+from holdfast.lifecycle.custody import CUSTODY
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
@@ -79,6 +80,7 @@ def controls() -> Iterator[str]:
     about = {control: (stage.name, stage.about) for stage in STAGES for control in stage.leaves}
     for name, (stage, subject) in about.items():
         yield f"| {stage} | `{name}` | {subject} |"
+    yield f"| keys | `{CUSTODY.name}` | release |"
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
     yield from ("", "Guards stand before the model, in the order of the signed route table:", "")
     yield from (f"- `{kind.name}`" for kind in GUARDS)

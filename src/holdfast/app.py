@@ -9,7 +9,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -246,7 +246,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     folder = open_keys(home.workspace / "keys", unlock)
     authority = CertificateAuthority(home.workspace / "authority", card.name, unlock)
     stages = stage_store(home.workspace, read_custody(home.workspace))
-    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock)
+    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
     trusting = _Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
@@ -275,6 +275,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             accept_policy=_unbound,
             gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
             authority=authority,
+            tell_uses=lambda: _tell_uses(keys, ledger),
             move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
             rewrap=lambda passphrase: _rewrap(folder, authority, settings, card, passphrase, outside=home.root),
             credential_key=lambda: read_private(
@@ -288,8 +289,16 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
         yield replace(plant, accept_policy=partial(accept, plant))
     finally:
+        with suppress(HoldfastError):  # what was signed is on record by itself; a broken ledger takes no summary of it
+            _tell_uses(keys, ledger)
         ledger.close()
         keys.close()
+
+
+def _tell_uses(keys: ChosenKeys, ledger: SqlLedger) -> None:
+    """Put on record how often each key has signed what since this was last done."""
+    if used := keys.uses():
+        ledger.append([Draft(kind="key.used", actor="keys", stream="keys", body={"uses": used})])
 
 
 def _move_keys(

@@ -4,20 +4,28 @@ A key that once lay on a disk is not made safer by being put into a token. So a 
 has the root vouch for them, and ends the old ones.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.errors import InvalidInput
+from holdfast.core.artifact import Artifact, Digest, Kind, digest_json
+from holdfast.core.control import Control, Report, run
+from holdfast.core.errors import InvalidInput, NotFound
+from holdfast.core.evidence import MadeWith, exactly
 from holdfast.core.keystate import KeyState, state_of
 from holdfast.core.ledger import Draft
+from holdfast.core.passport import FILED, RECORDED, STARTED
+from holdfast.core.seal import EVIDENCE
 from holdfast.core.succession import successor
-from holdfast.core.trust import TrustedKey
+from holdfast.core.trust import ROLES, TrustedKey
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply
+from holdfast.lifecycle.promotion import newest_release
+from holdfast.lifecycle.reply import Reply, Table
 from holdfast.lifecycle.rotation import span
+from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.trusting import change
 
 MOVED: Final = "custody.moved"
@@ -67,3 +75,62 @@ def custody(
 
 def _ending(key: TrustedKey, ends: datetime) -> TrustedKey:
     return msgspec.structs.replace(key, not_after=min(key.not_after, max(ends, key.not_before)))
+
+
+def custodies(plant: Plant) -> dict[str, str]:
+    """Return how the key that signs for each role is kept; `elsewhere` for a role whose key is not held here."""
+    held = {key.role for key in plant.keys.held()}
+    found = {}
+    for role in ROLES:
+        try:
+            found[role] = plant.keys.custody_of(plant.keys.signer(role).keyid) if role in held else "elsewhere"
+        except NotFound:
+            found[role] = "elsewhere"
+    return found
+
+
+def _measure(kept: Mapping[str, str]) -> Report:
+    """Count the keys that sign here by how they are kept: one on the same disk is one that a copy of the disk takes."""
+    here = [how for how in kept.values() if how != "elsewhere"]
+    return Report(
+        measures=(
+            exactly("keys", len(here)),
+            exactly("on_same_disk", here.count("same-disk")),
+            exactly("in_other_process", here.count("other-process")),
+            exactly("in_hsm", here.count("hsm")),
+        ),
+        facts=dict(kept),
+    )
+
+
+CUSTODY: Final[Control[Mapping[str, str]]] = Control(name="keys.custody/1", measure=_measure)
+"""How well the keys are isolated, as a policy may demand it."""
+
+
+def attest(plant: Plant, *, release: str | None = None) -> Reply:
+    """Put on record how the keys are kept, as evidence on a release.
+
+    It says what this control plane sees of its own stores: whether that is so, only a look at the machine can tell.
+
+    Raises:
+        NotFound: No such release is on record.
+    """
+    plant.unlock()
+    subject = release or newest_release(plant, current_project(plant)) or ""
+    recorded = plant.last(subject, RECORDED) if subject else None
+    if recorded is None or recorded.body["kind"] != Kind.RELEASE:
+        raise NotFound("no such release is on record", place=subject[:80], expected="the digest of a release")
+    kept = custodies(plant)
+    artifact = Artifact(kind=Kind.RELEASE, digest=Digest(subject), size=int(recorded.body["size"]))
+    made_with = MadeWith(code=plant.code, configuration="", data=(digest_json(kept),))
+    name = plant.entropy.token(8).hex()
+    started = {"control": CUSTODY.name, "run": name}
+    plant.ledger.append([Draft(kind=STARTED, actor="keys", stream=subject, body=started)])
+    evidence = run(CUSTODY, kept, artifact, made_with)
+    body = {**started, "envelope": plant.seal(evidence, EVIDENCE, "keys"), "outcome": evidence.outcome}
+    plant.ledger.append([Draft(kind=FILED, actor="keys", stream=subject, body=body)])
+    rows = [(role, how) for role, how in kept.items()]
+    measures = {measure.name: measure.value for measure in evidence.measures}
+    says = f"{measures['on_same_disk']:.0f} of {measures['keys']:.0f} keys that sign here lie on the same disk."
+    table = Table(title="Custody", columns=("role", "kept"), rows=rows)
+    return Reply(says=says, document={"release": subject, "custody": kept, "measures": measures}, tables=(table,))

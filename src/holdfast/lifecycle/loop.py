@@ -99,6 +99,7 @@ def look(plant: Plant) -> Seen:
         done += _respond(plant, project, raised)  # 5.
         kept, unfit = _keep_lease(plant, project)  # 6.
     done += [*kept, *warn(plant), *warn_due(plant)]  # certificates and keys near their end
+    plant.tell_uses()
     return Seen(windows=taken.statements, raised=(*raised, *unfit), done=tuple(done), evidence=tuple(evidence))
 
 

@@ -77,6 +77,7 @@ class Plant:
     accept_policy: Callable[[Digest], None]
     gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here
     authority: Authority  # issues TLS certificates
+    tell_uses: Callable[[], None]  # puts on record how often each key has signed what since it was last told
     move_keys: Callable[[Mapping[str, str]], tuple[TrustedKey, ...]]  # makes the stages' keys where they shall be kept
     rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too

@@ -75,6 +75,14 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("key", "attest"),
+        does="put on record how the keys are kept, as evidence on a release that a policy may demand",
+        verb="holdfast.lifecycle.custody:attest",
+        authority="the stage keys",
+        action="keys.attest",
+        options=(Option(name="release", says="digest of the release; the newest if left out", argument=True),),
+    ),
+    Command(
         words=("signer",),
         does="run the signer: a process that holds the keys of the stages and signs only what each role may say",
         verb="holdfast.app:signer",
