@@ -9,10 +9,12 @@ from tests.scenarios.stand import evidence, file_evidence, releases
 from holdfast import app
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotFound
+from holdfast.core.seal import EVIDENCE, seal, unseal
 from holdfast.core.trust import ROLES
-from holdfast.lifecycle.custody import attest
+from holdfast.lifecycle.custody import attest, destroy_ended
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.records import keys
+from holdfast.lifecycle.rotation import rotate
 from holdfast.lifecycle.routing import case_of
 from holdfast.lifecycle.verification import verify
 
@@ -46,7 +48,7 @@ def test_every_use_of_a_key_is_counted_and_on_record(bare: Path) -> None:
     with app.open_plant(bare) as plant:
         used = Counter[tuple[str, str]]()
         for entry in plant.ledger.stream("keys"):
-            for use in entry.body["uses"]:
+            for use in entry.body.get("uses", ()):
                 used[use["role"], use["purpose"]] += use["count"]
         assert used == {("assess", "evidence"): 5, ("ledger", "checkpoint"): 1}
         told = [use for entry in plant.ledger.stream("keys") for use in entry.body["uses"]]
@@ -65,3 +67,22 @@ def test_the_list_of_keys_says_where_each_stands_and_lies(bare: Path) -> None:
     assert kept.pop("gateway") == "elsewhere"
     assert set(kept.values()) == {"same-disk"}
     assert document["due"] == document["certificates_ending"] == 0
+
+
+def test_private_halves_of_what_has_ended_are_destroyed(bare: Path) -> None:
+    """Retired keys go, active ones and those in their overlap stay, and what the gone ones signed verifies."""
+    with app.open_plant(bare) as plant:
+        item = evidence(SUBJECT, "assess.quality/1", auc=1.0)
+        signer = plant.keys.signer("assess")
+        moment, sealed = plant.clock.now(), seal(item, EVIDENCE, [signer])
+        rotate(plant, role="assess", overlap="0s")
+        rotate(plant, role="train", overlap="1d")
+        assert destroy_ended(plant).document["destroyed"] == [signer.keyid]
+        assert destroy_ended(plant).document["destroyed"] == []
+        with pytest.raises(NotFound):
+            plant.keys.signer_of(signer.keyid)
+        unseal(sealed, EVIDENCE, plant.trust, at=moment)
+        plant.keys.signer("assess").sign(b"m")
+        gone = [entry.body["keyid"] for entry in plant.ledger.stream("keys") if entry.kind == "key.destroyed"]
+        assert gone == [signer.keyid]
+    assert not (bare / ".holdfast" / "keys" / "assess.json").exists()

@@ -222,6 +222,8 @@ def test_it_signs_nothing_of_another_role_or_ledger(server: SignerProcess) -> No
         server.signer_of("0" * 64)
     with pytest.raises(Refused):
         server.make("root", "eve", SystemClock().now(), SystemClock().now() + timedelta(days=1))
+    with pytest.raises(Refused):
+        server.destroy(key_of(server, "train"))
 
 
 def test_it_survives_whoever_speaks_no_sense(server: SignerProcess, tmp_path: Path) -> None:

@@ -115,6 +115,19 @@ def test_keys_are_found_by_the_next_process(token: TokenKeys, hsm: Path, tmp_pat
         again.refresh()
 
 
+def test_a_key_is_destroyed_in_the_token(token: TokenKeys) -> None:
+    """Gone from the token and from the list; another key goes on."""
+    gone, kept = token.make("train", "ada", *window()), token.make("assess", "ada", *window())
+    signer = token.signer_of(gone.keyid)
+    token.destroy(gone.keyid)
+    assert token.held() == (kept,)
+    with pytest.raises(HoldfastError):
+        signer.sign(b"m")
+    token.signer_of(kept.keyid).sign(b"m")
+    with pytest.raises(NotFound):
+        token.destroy(gone.keyid)
+
+
 def test_a_wrong_pin_an_open_pin_file_and_a_strange_token_are_told(token: TokenKeys, hsm: Path, tmp_path: Path) -> None:
     """Each with what is missing, and never with the PIN."""
     assert MODULE is not None

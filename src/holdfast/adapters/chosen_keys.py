@@ -113,6 +113,15 @@ class ChosenKeys:
         """
         return self._by_role.get(role, self._default).make(role, owner, begins, ends)
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy a private key for good.
+
+        Raises:
+            NotFound: It is not here.
+            Refused: Its store destroys nothing for a caller.
+        """
+        self._find(keyid)[0].destroy(keyid)
+
     def unlock(self) -> None:
         """Open every store now.
 

@@ -143,6 +143,25 @@ class FileKeys:
             self._files[file.public.keyid] = file
         return file.public
 
+    def destroy(self, keyid: str) -> None:
+        """Remove a key's file; what a disk keeps of it is encrypted.
+
+        Raises:
+            NotFound: It does not lie here.
+            Unavailable: The folder cannot be written.
+        """
+        with self._lock:
+            wanted = next((path for path, file in _paths(self._root).items() if file.public.keyid == keyid), None)
+            if wanted is None:
+                raise NotFound("this key does not lie here", place=f"key {keyid[:16]}")
+            try:
+                wanted.unlink()
+                sync_directory(self._root)
+            except OSError as error:
+                raise Unavailable(f"the key cannot be removed: {error.strerror}", place=str(wanted)) from error
+            self._files.pop(keyid, None)
+            self._opened.pop(keyid, None)
+
     def rewrap(self, unlock: Unlock) -> None:
         """Protect the keys with another secret: every file is written anew under a new ring, then the ring.
 

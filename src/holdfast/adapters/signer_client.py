@@ -111,6 +111,15 @@ class SignerProcess:
         self._held = None
         return made
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy nothing: whoever took over a control plane could otherwise take its keys away.
+
+        Raises:
+            Refused: Always.
+        """
+        remedy = "Remove it where the signer keeps it, while the signer is stopped."
+        raise Refused("a signer destroys no keys for a caller", place=f"key {keyid[:16]}", remedy=remedy)
+
     def unlock(self) -> None:
         """Check that the signer answers and can use its keys.
 

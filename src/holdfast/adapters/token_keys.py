@@ -143,6 +143,20 @@ class TokenKeys:
             self._said = None
         return key
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy a key pair in the token, and what is said about it.
+
+        Raises:
+            NotFound: It is not there.
+            Unavailable: The token does not answer.
+        """
+        self.signer_of(keyid)
+        self._with_token(lambda session: _destroyed(session, keyid))
+        (self._folder / f"{keyid}.json").unlink(missing_ok=True)
+        with self._lock:
+            self._opened.pop(keyid, None)
+            self._said = None
+
     def unlock(self) -> None:
         """Log in now.
 
@@ -253,6 +267,13 @@ def _generate(session: Any, algorithm: Algorithm, role: str) -> tuple[bytes, Any
     public[Attribute.ID] = identifier
     private[Attribute.ID] = identifier
     return der, private
+
+
+def _destroyed(session: Any, keyid: str) -> None:
+    from pkcs11 import Attribute
+
+    for found in list(session.get_objects({Attribute.ID: bytes.fromhex(keyid)})):
+        found.destroy()
 
 
 def _spki(algorithm: Algorithm, point: bytes) -> bytes:

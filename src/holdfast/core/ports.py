@@ -190,6 +190,15 @@ class Keys(Protocol):
         """
         ...
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy a private key for good.
+
+        Raises:
+            NotFound: It is not here.
+            Refused: Its store destroys nothing for a caller.
+        """
+        ...
+
     def custody_of(self, keyid: str) -> str:
         """Say how well a key is isolated: `same-disk`, `other-process`, `hsm`, or `elsewhere` if it is not here."""
         ...
@@ -215,6 +224,15 @@ class KeyStore(Protocol):
 
         Raises:
             Unavailable: The store is locked, or does not answer.
+        """
+        ...
+
+    def destroy(self, keyid: str) -> None:
+        """Destroy a private key for good; its public half stays in the trust.
+
+        Raises:
+            NotFound: It is not there.
+            Refused: This store destroys nothing for a caller.
         """
         ...
 

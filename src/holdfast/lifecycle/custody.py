@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_json
 from holdfast.core.control import Control, Report, run
-from holdfast.core.errors import InvalidInput, NotFound
+from holdfast.core.errors import InvalidInput, NotFound, Refused
 from holdfast.core.evidence import MadeWith, exactly
 from holdfast.core.keystate import KeyState, state_of
 from holdfast.core.ledger import Draft
@@ -29,6 +29,7 @@ from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.trusting import change
 
 MOVED: Final = "custody.moved"
+DESTROYED: Final = "key.destroyed"
 STORES: Final = ("signer", "hsm")
 
 
@@ -75,6 +76,33 @@ def custody(
 
 def _ending(key: TrustedKey, ends: datetime) -> TrustedKey:
     return msgspec.structs.replace(key, not_after=min(key.not_after, max(ends, key.not_before)))
+
+
+def destroy_ended(plant: Plant) -> Reply:
+    """Destroy the private halves of keys that have retired or were revoked; to verify, the public ones are enough.
+
+    What a store does not destroy for a caller is named and left.
+    """
+    trust, now = plant.trust, plant.clock.now()
+    known = {key.keyid: key for key in trust.keys}
+    ended = [
+        known[key.keyid]
+        for key in plant.keys.held()
+        if key.keyid in known and state_of(known[key.keyid], trust, now) in {KeyState.RETIRED, KeyState.REVOKED}
+    ]
+    gone: list[str] = []
+    left: list[str] = []
+    for key in ended:
+        try:
+            plant.keys.destroy(key.keyid)
+        except Refused:
+            left.append(key.keyid)
+            continue
+        gone.append(key.keyid)
+        body = {"keyid": key.keyid, "role": key.role, "owner": key.owner}
+        plant.ledger.append([Draft(kind=DESTROYED, actor=plant.person, stream="keys", body=body)])
+    rest = f" {len(left)} are the signer's to remove." if left else ""
+    return Reply(says=f"{len(gone)} private keys are destroyed.{rest}", document={"destroyed": gone, "left": left})
 
 
 def custodies(plant: Plant) -> dict[str, str]:

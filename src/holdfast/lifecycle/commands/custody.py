@@ -75,6 +75,13 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("key", "destroy"),
+        does="destroy the private halves of keys that have retired or were revoked",
+        verb="holdfast.lifecycle.custody:destroy_ended",
+        authority="the owner's key",
+        action="keys.destroy",
+    ),
+    Command(
         words=("key", "attest"),
         does="put on record how the keys are kept, as evidence on a release that a policy may demand",
         verb="holdfast.lifecycle.custody:attest",
