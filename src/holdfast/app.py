@@ -271,7 +271,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             published_document=lambda name: published.document(name, MAX_ENVELOPE),
             trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
             root_links=lambda: _links(home),
-            store_trust=partial(_store_trust, home),
+            store_trust=partial(_store_trust, home, clock),
             accept_policy=_unbound,
             gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
             authority=authority,
@@ -456,6 +456,12 @@ def read_trust(home: Home, clock: Clock) -> Trust:
     Raises:
         NotVerified: Too few root keys have signed it, or it is another workspace's.
     """
+    document = read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
+    return follow(_pinned(home), parse_links(_links(home)), document, now=clock.now()).value
+
+
+def _pinned(home: Home) -> Trust:
+    """Return the root keys that the workspace has pinned since it was made."""
     place = str(home.workspace / ROOT_FILE)
     try:
         root = msgspec.json.decode(read_bounded(home.workspace / ROOT_FILE, MAX_CARD, "the pinned root"), type=Trust)
@@ -463,8 +469,7 @@ def read_trust(home: Home, clock: Clock) -> Trust:
         raise NotVerified(f"the pinned root cannot be read: {error}", place=place) from error
     if root.root_threshold < 1:  # empty means no
         raise NotVerified("the pinned root asks for no signature", place=place, expected="at least one")
-    document = read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
-    return follow(root, parse_links(_links(home)), document, now=clock.now()).value
+    return root
 
 
 def _links(home: Home) -> bytes:
@@ -475,8 +480,14 @@ def _links(home: Home) -> bytes:
         return b"{}"
 
 
-def _store_trust(home: Home, document: bytes, links: bytes | None) -> None:
-    """Put a newer trust in force: the links first, which a reader of the older trust does not follow yet."""
+def _store_trust(home: Home, clock: Clock, document: bytes, links: bytes | None) -> None:
+    """Put a newer trust in force: the links first, which a reader of the older trust does not follow yet.
+
+    Raises:
+        NotVerified: The pinned root does not lead to it: then what is in force stays, whatever the ledger names.
+    """
+    followed = _links(home) if links is None else links
+    follow(_pinned(home), parse_links(followed), document, now=clock.now())
     try:
         if links is not None:
             replace_durably(home.workspace / LINKS_FILE, links)
