@@ -19,7 +19,6 @@ from typing import Final
 import msgspec
 
 from holdfast.adapters.blobs import DiskBlobs
-from holdfast.adapters.certificates import CertificateAuthority
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.custody import (
@@ -34,6 +33,7 @@ from holdfast.adapters.custody import (
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
+from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal
 from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
