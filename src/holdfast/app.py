@@ -296,8 +296,12 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
 
 
 def _tell_uses(keys: ChosenKeys, ledger: SqlLedger) -> None:
-    """Put on record how often each key has signed what since this was last done."""
-    if used := keys.uses():
+    """Put on record how often each key has signed what since this was last done.
+
+    Checkpoints are left out: each is a record of itself, kept beside the ledger, and an entry about it would be one
+    that it does not cover.
+    """
+    if used := [use for use in keys.uses() if use["purpose"] != "checkpoint"]:
         ledger.append([Draft(kind="key.used", actor="keys", stream="keys", body={"uses": used})])
 
 
