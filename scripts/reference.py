@@ -17,6 +17,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.faces.http.offers import PATHS, PUBLIC, WITHHELD, offers
 from holdfast.lifecycle import COMMANDS, STAGES
+from holdfast.lifecycle.custody import CUSTODY
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
 from holdfast.lifecycle.readiness import READINESS
@@ -88,6 +89,7 @@ def controls() -> Iterator[str]:
     for name, (stage, subject) in about.items():
         yield f"| {stage} | `{name}` | {subject} |"
     yield f"| registry | `{GATES}` | release |"
+    yield f"| keys | `{CUSTODY.name}` | release |"
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
     yield f"| run | `{AUTHORSHIP}` | model |"
     yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)

@@ -7,6 +7,7 @@ import getpass
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,11 +24,21 @@ from holdfast.adapters.backup import read_backup, workspace_of, write_backup
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
+from holdfast.adapters.custody import (
+    Custody,
+    new_keys,
+    read_custody,
+    served_store,
+    socket_of,
+    stage_store,
+    write_custody,
+)
 from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.inference_probe import ask_models
 from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
+from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.moving import moving
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store
@@ -40,6 +51,7 @@ from holdfast.adapters.sealed_index import DiskIndex, ObjectIndex
 from holdfast.adapters.sealed_storage import SealedStorage
 from holdfast.adapters.secrets import DiskSecrets
 from holdfast.adapters.sessions import SqlSessions
+from holdfast.adapters.signer_process import STAGES, SignerServer
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.adapters.vault import Vault, create_vault
@@ -54,7 +66,7 @@ from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal
 from holdfast.core.succession import follow, parse_links
-from holdfast.core.trust import ROLES, Grant, Trust
+from holdfast.core.trust import ROLES, Grant, Trust, TrustedKey
 from holdfast.lifecycle.inputs import check_reason, read_project_file
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
@@ -331,7 +343,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     card = _read_card(home)
     unlock = _known_unlock(settings, card.name)
     folder = open_keys(home.workspace / "keys", unlock)
-    keys = ChosenKeys({}, default=folder, clock=clock)
+    authority = CertificateAuthority(home.workspace / "authority", card.name, unlock)
+    stages = stage_store(home.workspace, read_custody(home.workspace))
+    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
     vault = Vault(home.workspace / STORAGE, unlock)
@@ -372,10 +386,13 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
                 out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
             ),
             root_links=lambda: _links(home),
-            store_trust=partial(_store_trust, home),
+            store_trust=partial(_store_trust, home, clock),
             accept_policy=_unbound,
             gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
-            rewrap=lambda passphrase: _rewrap(folder, vault, settings, card, passphrase, outside=home.root),
+            authority=authority,
+            tell_uses=lambda: _tell_uses(keys, ledger),
+            move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
+            rewrap=lambda passphrase: _rewrap(folder, authority, vault, settings, card, passphrase, outside=home.root),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
@@ -406,8 +423,11 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             if plant is not None:
                 plant.memory.close(ledger, clock)  # what was counted goes on record before the ledger closes
         finally:
+            with suppress(HoldfastError):  # what was signed is on record by itself; a broken ledger takes no summary
+                _tell_uses(keys, ledger)
             windows.close()
             ledger.close()
+            keys.close()
             leave(scratch)
 
 
@@ -434,8 +454,80 @@ def _on_disk(documents: Path, sealed: Path) -> Place:
     return Place(documents=DiskBlobs(documents), sealed=DiskBlobs(sealed / "bytes"), index=DiskIndex(sealed / "index"))
 
 
+def _tell_uses(keys: ChosenKeys, ledger: SqlLedger) -> None:
+    """Put on record how often each key has signed what since this was last done.
+
+    Checkpoints are left out: each is a record of itself, kept beside the ledger, and an entry about it would be one
+    that it does not cover.
+    """
+    if used := [use for use in keys.uses() if use["purpose"] != "checkpoint"]:
+        ledger.append([Draft(kind="key.used", actor="keys", stream="keys", body={"uses": used})])
+
+
+def _move_keys(
+    home: Home, settings: Settings, card: Card, clock: Clock, wanted: Mapping[str, str]
+) -> tuple[TrustedKey, ...]:
+    """Make the stages' keys where a custody says, to be used from now on; until they are trusted the old ones sign."""
+    custody = msgspec.convert(dict(wanted), Custody)
+    custody.check()
+    unlock = None
+    if not custody.module:
+        path = _signer_unlock(settings, card)
+        unlock = create_unlock_file(path, outside=home.root)
+    made = new_keys(home.workspace, custody, unlock, card.owner, clock)
+    write_custody(home.workspace, custody)
+    return made
+
+
+def _signer_unlock(settings: Settings, card: Card) -> Path:
+    return settings.unlock_dir / f"{card.name.replace('/', '-')}-signer.unlock"
+
+
+def signer(
+    root: Path,
+    *,
+    tell: Callable[[Progress], None] = silent,
+    unlock_with: Path | None = None,
+    passphrase_from: Path | None = None,
+    uid: int | None = None,
+) -> Reply:
+    """Run the signer of a workspace until it is told to stop: it holds the keys of the stages, and starts unattended.
+
+    Args:
+        root: The project's folder.
+        tell: Told when it is ready.
+        unlock_with: What opens its keys; by default the file that `key custody` made. A systemd credential is one.
+        passphrase_from: A passphrase file instead.
+        uid: Another user whose processes may ask for signatures, beside its own.
+
+    Raises:
+        Conflict: The workspace uses no signer, or another one runs.
+        Unavailable: The keys cannot be unlocked, or the socket cannot be listened on.
+    """
+    home, settings = Home(root=root.resolve()), read_settings()
+    card, custody = _read_card(home), read_custody(home.workspace)
+    named = unlock_with or _signer_unlock(settings, card)
+    unlock = passphrase_file(passphrase_from) if passphrase_from else unlock_file(named)
+    store = served_store(home.workspace, custody, unlock)
+    place = socket_of(home.workspace, custody)
+    uids = frozenset({os.geteuid(), *(() if uid is None else (uid,))})
+    server = SignerServer(store, place, origin=card.name, uids=uids)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    words = f"the signer answers on {place}, keys: {store.custody()}"
+    server.run(lambda: tell(Progress(stage="signer", state="finished", words=words)))
+    return Reply(says="The signer has ended.")
+
+
 def _rewrap(
-    folder: FileKeys, vault: Vault, settings: Settings, card: Card, passphrase: Path | None, *, outside: Path
+    folder: FileKeys,
+    authority: CertificateAuthority,
+    vault: Vault,
+    settings: Settings,
+    card: Card,
+    passphrase: Path | None,
+    *,
+    outside: Path,
 ) -> str:
     """Protect the keys with a passphrase somebody chose, or with a new random secret; return what opens them now.
 
@@ -445,6 +537,7 @@ def _rewrap(
     if passphrase is not None:
         with vault.rewrapping(passphrase_file(passphrase)):
             folder.rewrap(passphrase_file(passphrase))
+            authority.rewrap(passphrase_file(passphrase))
         return str(passphrase)
     path = _unlock_path(settings, card.name)
     following = path.with_suffix(".next")
@@ -452,8 +545,11 @@ def _rewrap(
     unlock = create_unlock_file(following, outside=outside)
     with vault.rewrapping(unlock):
         folder.rewrap(unlock)
+        authority.rewrap(unlock)
     following.replace(path)
     sync_directory(path.parent)
+    folder.opened_by(unlock_file(path))
+    authority.opened_by(unlock_file(path))
     return str(path)
 
 
@@ -565,9 +661,9 @@ def migrate(root: Path, *, tell: Callable[[Progress], None] = silent, to: str) -
     if not target.database and path.exists():
         raise Conflict("there is a ledger's file already", place=str(path), remedy="Move it away first.")
     trusting = _Trusting(home, clock)
-    keys = ChosenKeys(
-        {}, default=open_keys(home.workspace / "keys", _known_unlock(read_settings(), card.name)), clock=clock
-    )
+    stages = stage_store(home.workspace, read_custody(home.workspace))
+    folder = open_keys(home.workspace / "keys", _known_unlock(read_settings(), card.name))
+    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
     keys.trusting(trusting)
     old = _open_ledger(home, keys, trusting, card, clock)
     new = _ledger_on(target.database or path, keys, trusting, card, clock)
@@ -614,6 +710,12 @@ def read_trust(home: Home, clock: Clock) -> Trust:
     Raises:
         NotVerified: Too few root keys have signed it, or it is another workspace's.
     """
+    document = read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
+    return follow(_pinned(home), parse_links(_links(home)), document, now=clock.now()).value
+
+
+def _pinned(home: Home) -> Trust:
+    """Return the root keys that the workspace has pinned since it was made."""
     place = str(home.workspace / ROOT_FILE)
     try:
         root = msgspec.json.decode(read_bounded(home.workspace / ROOT_FILE, MAX_CARD, "the pinned root"), type=Trust)
@@ -621,8 +723,7 @@ def read_trust(home: Home, clock: Clock) -> Trust:
         raise NotVerified(f"the pinned root cannot be read: {error}", place=place) from error
     if root.root_threshold < 1:  # empty means no
         raise NotVerified("the pinned root asks for no signature", place=place, expected="at least one")
-    document = read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document")
-    return follow(root, parse_links(_links(home)), document, now=clock.now()).value
+    return root
 
 
 def _links(home: Home) -> bytes:
@@ -633,8 +734,14 @@ def _links(home: Home) -> bytes:
         return b"{}"
 
 
-def _store_trust(home: Home, document: bytes, links: bytes | None) -> None:
-    """Put a newer trust in force: the links first, which a reader of the older trust does not follow yet."""
+def _store_trust(home: Home, clock: Clock, document: bytes, links: bytes | None) -> None:
+    """Put a newer trust in force: the links first, which a reader of the older trust does not follow yet.
+
+    Raises:
+        NotVerified: The pinned root does not lead to it: then what is in force stays, whatever the ledger names.
+    """
+    followed = _links(home) if links is None else links
+    follow(_pinned(home), parse_links(followed), document, now=clock.now())
     try:
         if links is not None:
             replace_durably(home.workspace / LINKS_FILE, links)

@@ -15,20 +15,16 @@ from holdfast.lifecycle.runner import run
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def finished(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example project, run to a release that nobody has promoted yet."""
     folder = tmp_path_factory.mktemp("finished")
-    unlock = tmp_path_factory.mktemp("unlock")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(unlock))
     source = example()
     copy_project(source, folder)
     write_data(source, folder)
     app.init(folder)
     with app.open_plant(folder) as plant:
         run(plant)
-    yield folder
-    patch.undo()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +74,7 @@ def producing(finished_twice: Path, tmp_path: Path) -> Iterator[Plant]:
 
 @pytest.fixture(scope="session")
 def unlocking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where unlock secrets lie, for workspaces that tests make themselves."""
+    """Where the unlock secrets of all workspaces here lie."""
     folder = tmp_path_factory.mktemp("unlocking")
     patch = pytest.MonkeyPatch()
     patch.setenv("HOLDFAST_UNLOCK_DIR", str(folder))

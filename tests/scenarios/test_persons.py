@@ -12,14 +12,16 @@ import pytest
 from tests.scenarios.keyring import Person, changed, person
 
 from holdfast import app
-from holdfast.core.artifact import canonical
+from holdfast.core.artifact import canonical, digest_bytes
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Refused
+from holdfast.core.ledger import Draft
 from holdfast.core.seal import TRUST, seal
 from holdfast.core.succession import check_successor, successor
 from holdfast.edge import read_root
 from holdfast.lifecycle import trusting
 from holdfast.lifecycle.persons import add, grant, persons, remove, revoke_grant
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.promotion import accept_policy
 
 
 @pytest.fixture
@@ -178,6 +180,39 @@ def test_a_threshold_that_nobody_could_meet_is_refused(plant: Plant, tmp_path: P
         trusting.propose(plant, out=tmp_path / "p", threshold=2)
     with pytest.raises(NotVerified):
         trusting.propose(plant, out=tmp_path / "p", threshold=0)
+
+
+def test_a_policy_is_accepted_by_the_quorum_only(plant: Plant, quorum: list[Person], tmp_path: Path) -> None:
+    """One holder's `policy accept` leaves no word on record that it was; proposed and signed by two it may decide."""
+    text = b'name = "own"\nversion = 1\npermit_lasts = "24h"\n[derivation]\nrelease = ["model"]\n'
+    text += b'[[rule]]\nid = "a"\nbecause = "b"\napproved_by = { role = "owner" }\n'
+    file, proposal = tmp_path / "own.toml", tmp_path / "proposal"
+    file.write_bytes(text)
+    with pytest.raises(Refused, match="1 root holders"):
+        accept_policy(plant, file=file)
+    assert not [entry for entry in plant.ledger.stream("trust") if entry.kind == "policy.accepted"]
+    trusting.propose(plant, out=proposal, accept=file)
+    app.trust_sign(file=proposal, keys=quorum[0].folder)
+    trusting.apply(plant, file=proposal)
+    assert digest_bytes(text) in plant.trust.policies
+    trusting.propose(plant, out=tmp_path / "less", forbid=digest_bytes(text)[:20])
+    app.trust_sign(file=tmp_path / "less", keys=quorum[1].folder)
+    trusting.apply(plant, file=tmp_path / "less")
+    assert digest_bytes(text) not in plant.trust.policies
+    with pytest.raises(InvalidInput, match="nothing"):
+        trusting.propose(plant, out=tmp_path / "none")
+
+
+def test_a_ledger_that_names_a_trust_nobody_signed_changes_nothing(plant: Plant, root: Path) -> None:
+    """Whoever writes to the database can name another document; the one in force stays, and opening refuses."""
+    before = plant.trust_document()
+    signer = plant.keys.signer("train")
+    forged = plant.blobs.put(seal(successor(plant.trust, policies=()), TRUST, [signer]))
+    body = {"version": 2, "document": forged, "previous": "", "changes": [], "signers": [], "root": False}
+    plant.ledger.append([Draft(kind="trust.changed", actor="root", stream="trust", body=body)])
+    with pytest.raises(NotVerified), app.open_plant(root):
+        pass
+    assert plant.trust_document() == before
 
 
 def test_signatures_collected_apart_are_put_together(plant: Plant, quorum: list[Person], tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_another_process_that_is_open_takes_up_the_new_key(bare: Path) -> None:
         file_evidence(running, evidence(SUBJECT, "assess.quality/1", auc=1.0))
 
 
+@pytest.mark.requirement("ACC-11", by="holdfast.lifecycle.rotation:rotate")
 def test_what_is_due_is_rotated_on_schedule(bare: Path) -> None:
     """Nothing is due at first; after its role's age a key is, is listed with the reason, and is rotated."""
     clock = SettableClock(SystemClock().now())

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from holdfast.core.errors import NotFound, Unavailable
+from holdfast.core.entitlement import purpose_of
+from holdfast.core.errors import NotFound, Refused, Unavailable
 from holdfast.core.keystate import signing
 from holdfast.core.ports import Clock, KeyStore, Signer
 from holdfast.core.trust import Trust, TrustedKey
@@ -23,7 +24,7 @@ class CountedSigner:
 
     public: TrustedKey
     door: Signer = field(repr=False)
-    used: Callable[[str], None] = field(repr=False)
+    used: Callable[[TrustedKey, bytes], None] = field(repr=False)
 
     @property
     def keyid(self) -> str:
@@ -42,14 +43,14 @@ class CountedSigner:
             Unavailable: The store is locked, or does not answer.
         """
         signature = self.door.sign(message)
-        self.used(self.keyid)
+        self.used(self.public, message)
         return signature
 
 
 class ChosenKeys:
     """All keys that are held here (port `Keys`): those of persons in one store, those of stages perhaps in another."""
 
-    def __init__(self, stores: Mapping[str, KeyStore], *, default: KeyStore, clock: Clock) -> None:
+    def __init__(self, stores: Mapping[str, KeyStore], *, default: KeyStore, clock: Clock, origin: str) -> None:
         """Use a store for each role named, and the default one for the others, which may hold older keys of any role.
 
         Until `trusting` says whom to ask, nothing is trusted and so nothing signs.
@@ -59,7 +60,8 @@ class ChosenKeys:
         self._stores: Sequence[KeyStore] = tuple({id(store): store for store in (*stores.values(), default)}.values())
         self._clock = clock
         self._trust: Callable[[], Trust] | None = None
-        self._used: Counter[str] = Counter()
+        self._origin = origin
+        self._used: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
 
     def trusting(self, trust: Callable[[], Trust]) -> None:
@@ -111,6 +113,15 @@ class ChosenKeys:
         """
         return self._by_role.get(role, self._default).make(role, owner, begins, ends)
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy a private key for good.
+
+        Raises:
+            NotFound: It is not here.
+            Refused: Its store destroys nothing for a caller.
+        """
+        self._find(keyid)[0].destroy(keyid)
+
     def unlock(self) -> None:
         """Open every store now.
 
@@ -119,6 +130,11 @@ class ChosenKeys:
         """
         for store in self._stores:
             store.unlock()
+
+    def close(self) -> None:
+        """Let every store go."""
+        for store in self._stores:
+            store.close()
 
     def custody_of(self, keyid: str) -> str:
         """Say how well a key is isolated from what it signs."""
@@ -131,15 +147,22 @@ class ChosenKeys:
         """Say in words how the keys that are here are kept."""
         return ", ".join(dict.fromkeys(store.custody() for store in self._stores))
 
-    def uses(self) -> dict[str, int]:
-        """Return how often each key has signed since this was last asked, exactly."""
+    def uses(self) -> list[dict[str, str | int]]:
+        """Return how often each key has signed what since this was last asked, exactly."""
         with self._lock:
-            counted, self._used = dict(self._used), Counter()
-        return counted
+            counted, self._used = self._used, Counter()
+        return [
+            {"keyid": keyid, "role": role, "purpose": purpose, "count": count}
+            for (keyid, role, purpose), count in sorted(counted.items())
+        ]
 
-    def _count(self, keyid: str) -> None:
+    def _count(self, key: TrustedKey, message: bytes) -> None:
+        try:
+            purpose = purpose_of(key.role, message, origin=self._origin)
+        except Refused:  # a person's signature beside a stage's, on what that stage says
+            purpose = "other"
         with self._lock:
-            self._used[keyid] += 1
+            self._used[key.keyid, key.role, purpose] += 1
 
     def _find(self, keyid: str) -> tuple[KeyStore, TrustedKey]:
         for attempt in (False, True):

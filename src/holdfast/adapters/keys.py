@@ -143,6 +143,25 @@ class FileKeys:
             self._files[file.public.keyid] = file
         return file.public
 
+    def destroy(self, keyid: str) -> None:
+        """Remove a key's file; what a disk keeps of it is encrypted.
+
+        Raises:
+            NotFound: It does not lie here.
+            Unavailable: The folder cannot be written.
+        """
+        with self._lock:
+            wanted = next((path for path, file in _paths(self._root).items() if file.public.keyid == keyid), None)
+            if wanted is None:
+                raise NotFound("this key does not lie here", place=f"key {keyid[:16]}")
+            try:
+                wanted.unlink()
+                sync_directory(self._root)
+            except OSError as error:
+                raise Unavailable(f"the key cannot be removed: {error.strerror}", place=str(wanted)) from error
+            self._files.pop(keyid, None)
+            self._opened.pop(keyid, None)
+
     def rewrap(self, unlock: Unlock) -> None:
         """Protect the keys with another secret: every file is written anew under a new ring, then the ring.
 
@@ -166,6 +185,10 @@ class FileKeys:
             _replace_folder(self._root, ring, files)
             self._ring, self._unlock, self._master = ring, unlock, master
             self._files = {file.public.keyid: file for file in files.values()}
+
+    def opened_by(self, unlock: Unlock) -> None:
+        """Say where the secret that opens the keys lies from now on."""
+        self._unlock = unlock
 
     def refresh(self) -> None:
         """Read again which keys lie here: another process may have made one.
@@ -199,6 +222,12 @@ class FileKeys:
     def custody(self) -> str:
         """Say how well the private keys are isolated from what they sign."""
         return "same-disk"
+
+    def close(self) -> None:
+        """Forget what was unlocked; the next signature asks for the secret again."""
+        with self._lock:
+            self._master = None
+            self._opened.clear()
 
     def _newest(self, role: str) -> TrustedKey:
         found = newest(file.public for file in self._files.values() if file.public.role == role)

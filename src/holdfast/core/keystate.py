@@ -28,6 +28,7 @@ class KeySignal(StrEnum):
 
     TRUSTED = "trusted"  # the root keys name it, and its window begins
     SUCCEEDED = "succeeded"  # a newer key of its role and owner is active
+    RESTORED = "restored"  # its successor was revoked while its own window holds
     ENDED = "ended"  # its window is over
     REVOKED = "revoked"  # the root keys withdraw it
 
@@ -41,12 +42,13 @@ KEYS: Final[Machine[KeyState, KeySignal, str]] = Machine(
         (KeyState.ACTIVE, KeySignal.SUCCEEDED): (KeyState.RETIRING, ("sign with its successor",)),
         (KeyState.ACTIVE, KeySignal.ENDED): (KeyState.RETIRED, ()),
         (KeyState.ACTIVE, KeySignal.REVOKED): (KeyState.REVOKED, ("refuse what it signed",)),
+        (KeyState.RETIRING, KeySignal.RESTORED): (KeyState.ACTIVE, ("sign with it again",)),
         (KeyState.RETIRING, KeySignal.ENDED): (KeyState.RETIRED, ()),
         (KeyState.RETIRING, KeySignal.REVOKED): (KeyState.REVOKED, ("refuse what it signed",)),
         (KeyState.RETIRED, KeySignal.REVOKED): (KeyState.REVOKED, ("refuse what it signed",)),
     },
 )
-"""The life of a key; `revoked` is final, and nothing leads back to `active`."""
+"""The life of a key; `revoked` is final, and what has retired never signs again."""
 
 ROTATE_AFTER: Final[Mapping[str, timedelta]] = {
     "root": timedelta(days=330),

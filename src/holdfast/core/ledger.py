@@ -212,10 +212,15 @@ def open_checkpoint(signed: SignedCheckpoint, *, origin: str, public_key: bytes)
     Raises:
         NotVerified: It did not, or the text is not a checkpoint of this origin in canonical form.
     """
-    return _parse_checkpoint(open_note(signed.note, name=origin, public_key=public_key), origin)
+    return parse_checkpoint(open_note(signed.note, name=origin, public_key=public_key), origin)
 
 
-def _parse_checkpoint(text: bytes, origin: str) -> Checkpoint:
+def parse_checkpoint(text: bytes, origin: str) -> Checkpoint:
+    """Return the checkpoint that a text is, whoever has signed it or is asked to.
+
+    Raises:
+        NotVerified: It is not one of this origin in canonical form.
+    """
     try:
         first, size, root, time, rest = text.decode().split("\n")
         checkpoint = Checkpoint(

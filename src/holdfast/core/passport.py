@@ -362,13 +362,14 @@ _READERS: Final[Mapping[str, Callable[[_History, Entry], None]]] = {
     FILED: _History.evidence_filed,
     AUTHORIZED: _History.authorized,
     REVOKED: _History.revoked,
+    RESTATED: _History.restate,
 }
 """How each kind of entry is read; promotions and the like are part of the history, not of the decision."""
 
 
 def _node(digest: Digest, entries: Sequence[Entry], envelopes: Mapping[str, bytes], trust: Trust) -> Node:
     history = _History(digest=digest, envelopes=envelopes, trust=trust)
-    for entry in entries:  # first: what was restated was said long before
+    for entry in entries:  # known before the rest is read: what was restated was said long before
         if entry.kind == RESTATED:
             history.restate(entry)
     for entry in entries:

@@ -6,12 +6,13 @@ A port says what a thing does, never how. Only `app` and `edge` choose an implem
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast.core.artifact import Artifact, Digest, Kind, Manifest
+from holdfast.core.certificates import Issued
 from holdfast.core.errors import Refused
 from holdfast.core.identity import Session
 from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
@@ -237,6 +238,15 @@ class Keys(Protocol):
         """
         ...
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy a private key for good.
+
+        Raises:
+            NotFound: It is not here.
+            Refused: Its store destroys nothing for a caller.
+        """
+        ...
+
     def custody_of(self, keyid: str) -> str:
         """Say how well a key is isolated: `same-disk`, `other-process`, `hsm`, or `elsewhere` if it is not here."""
         ...
@@ -265,6 +275,15 @@ class KeyStore(Protocol):
         """
         ...
 
+    def destroy(self, keyid: str) -> None:
+        """Destroy a private key for good; its public half stays in the trust.
+
+        Raises:
+            NotFound: It is not there.
+            Refused: This store destroys nothing for a caller.
+        """
+        ...
+
     def unlock(self) -> None:
         """Open the store now rather than at the first signature.
 
@@ -279,6 +298,35 @@ class KeyStore(Protocol):
 
     def custody(self) -> str:
         """Say how well the private keys are isolated: `same-disk`, `other-process` or `hsm`."""
+        ...
+
+    def close(self) -> None:
+        """Let the store go: forget what was unlocked, end connections and sessions."""
+        ...
+
+
+class Authority(Protocol):
+    """Names keys of servers and clients: a workspace's own certificate authority."""
+
+    def certificate(self) -> bytes:
+        """Return the authority's certificate, PEM.
+
+        Raises:
+            NotFound: None was made yet.
+        """
+        ...
+
+    def most(self) -> timedelta:
+        """Return how long a certificate may last."""
+        ...
+
+    def issue(self, name: str, names: Sequence[str], *, lasts: timedelta, now: datetime, folder: Path) -> Issued:
+        """Make a key and a certificate for it, as files in a folder.
+
+        Raises:
+            InvalidInput: A name that no certificate of this workspace may say.
+            Unavailable: The authority's key cannot be unlocked.
+        """
         ...
 
 

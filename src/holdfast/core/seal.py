@@ -271,6 +271,29 @@ def claimed(document: bytes, predicate: Predicate[T]) -> T:
     return _parse(payload, predicate, f"envelope {digest_bytes(document)[:23]}")[1]
 
 
+def parse_statement(payload: bytes, predicate: Predicate[T]) -> T:
+    """Return what a statement says, with nothing believed: for whoever is asked to sign it.
+
+    Raises:
+        NotVerified: It is not a readable statement of this kind, or is about something else than its predicate.
+    """
+    statement, value = _parse(payload, predicate, "statement")
+    _check_about(statement, predicate, value, "statement")
+    return value
+
+
+def predicate_type(payload: bytes) -> str:
+    """Return the type of predicate that an in-toto statement claims.
+
+    Raises:
+        NotVerified: It is not a statement.
+    """
+    try:
+        return msgspec.json.decode(payload, type=Statement).predicate_type
+    except (ValueError, RecursionError) as error:
+        raise NotVerified(f"this is not an in-toto statement: {error}") from error
+
+
 def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: datetime, threshold: int = 1) -> Verified[T]:
     """Return what an envelope says, if it may be believed.
 
@@ -301,12 +324,7 @@ def unseal(document: bytes, predicate: Predicate[T], trust: Trust, *, at: dateti
         raise NotVerified(f"the role {role} may not speak about a {kind}", place=place)
     if isinstance(value, Authorization) and not all(key.owner == value.person for key in entitled):
         raise NotVerified(f"{value.person} did not sign this authorization", place=place)
-    try:
-        about = _about(predicate, value, bytes(statement.predicate))
-    except InvalidInput as error:
-        raise NotVerified(error.message, place=place, expected=error.expected) from error
-    if [subject.digest for subject in statement.subject] != [{"sha256": about.removeprefix("sha256:")}]:
-        raise NotVerified("the statement is about something else than its predicate", place=place)
+    _check_about(statement, predicate, value, place)
     return Verified(value, entitled, digest_bytes(document), _MAKER)
 
 
@@ -324,6 +342,15 @@ def _valid_signers(
             continue  # the same: the threshold counts only what verifies
         signers[key.keyid] = key
     return tuple(signers.values())
+
+
+def _check_about(statement: Statement, predicate: Predicate[T], value: T, place: str) -> None:
+    try:
+        about = _about(predicate, value, bytes(statement.predicate))
+    except InvalidInput as error:
+        raise NotVerified(error.message, place=place, expected=error.expected) from error
+    if [subject.digest for subject in statement.subject] != [{"sha256": about.removeprefix("sha256:")}]:
+        raise NotVerified("the statement is about something else than its predicate", place=place)
 
 
 def _about(predicate: Predicate[T], value: T, document: bytes) -> Digest:

@@ -32,6 +32,7 @@ ROLES: Final[dict[str, tuple[Kind, ...]]] = {
     "registry": (Kind.RELEASE, Kind.ROUTES),
     "watch": (Kind.RELEASE,),
     "respond": (Kind.RELEASE, Kind.INCIDENT),
+    "keys": (Kind.PROJECT, Kind.RELEASE),
     "gateway": (Kind.TELEMETRY,),
     "person": (Kind.RELEASE,),
     "tokens": (),

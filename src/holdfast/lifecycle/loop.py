@@ -25,6 +25,7 @@ from holdfast.core.errors import (
 from holdfast.core.evidence import Evidence
 from holdfast.core.project import Project
 from holdfast.core.signals import Raised, Signal
+from holdfast.lifecycle.certificates import warn
 from holdfast.lifecycle.incidents import record_incident
 from holdfast.lifecycle.intake import take_in_spool
 from holdfast.lifecycle.planning_threats import keep_tickets
@@ -32,6 +33,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
 from holdfast.lifecycle.publishing import lease_left, settle, standing, standing_at
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.rotation import warn_due
 from holdfast.lifecycle.routing import commit, current_project, draw, standing_case
 from holdfast.lifecycle.steps import advance
 from holdfast.lifecycle.traffic import measure_traffic
@@ -100,7 +102,9 @@ def look(plant: Plant) -> Seen:
         raised += beyond
         done += _respond(plant, project, raised)  # 5.
         kept, unfit = _keep_lease(plant, project)  # 6.
-    return Seen(windows=taken.statements, raised=(*raised, *unfit), done=(*done, *kept), evidence=tuple(evidence))
+    done += [*kept, *warn(plant), *warn_due(plant)]  # certificates and keys near their end
+    plant.tell_uses()
+    return Seen(windows=taken.statements, raised=(*raised, *unfit), done=tuple(done), evidence=tuple(evidence))
 
 
 def _make_whole(plant: Plant, project: Project, now: Standing) -> tuple[list[str], list[Raised]]:

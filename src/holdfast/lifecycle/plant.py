@@ -14,6 +14,7 @@ from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
 from holdfast.core.ports import (
     Answers,
+    Authority,
     Blobs,
     Clock,
     Entropy,
@@ -31,7 +32,7 @@ from holdfast.core.ports import (
 )
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
-from holdfast.core.trust import Trust
+from holdfast.core.trust import Trust, TrustedKey
 from holdfast.lifecycle.access_memory import Memory
 from holdfast.lifecycle.reply import Progress
 from holdfast.serve.state import Runtime
@@ -107,6 +108,9 @@ class Plant:
     accept_policy: Callable[[Digest], None]
     write_backup: Callable[[Path, SignedCheckpoint], int]  # the whole workspace, encrypted, into a new file
     gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here
+    authority: Authority  # issues TLS certificates
+    tell_uses: Callable[[], None]  # puts on record how often each key has signed what since it was last told
+    move_keys: Callable[[Mapping[str, str]], tuple[TrustedKey, ...]]  # makes the stages' keys where they shall be kept
     rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here

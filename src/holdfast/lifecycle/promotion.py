@@ -26,6 +26,7 @@ from holdfast.lifecycle.registry_gates import file_gates
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import CREDENTIALS, Drawn, commit, current_project, draw, project_of, renew
 from holdfast.lifecycle.runner import project_stream
+from holdfast.lifecycle.trusting import demand_quorum
 from holdfast.registry import Standing, promoted, renewed, rolled_back, with_candidate
 from holdfast.rollout import PROMOTED, Verdict
 from holdfast.rollout import canary as plan_of
@@ -222,10 +223,12 @@ def accept_policy(plant: Plant, *, file: Path) -> Reply:
 
     Raises:
         InvalidInput: The file cannot be read, or is not a policy.
+        Refused: More root holders must sign: `holdfast trust propose --accept`.
     """
     text = read_given(file, limit=MAX_POLICY + 1, what="the policy")
     policy, digest = parse_policy(text)
     plant.unlock()
+    demand_quorum(plant)
     body = {"policy": plant.blobs.put(text), "name": policy.name}
     with plant.ledger.lease("trust"):
         # On record first: a trust that accepts more than the record says would be the worse half.

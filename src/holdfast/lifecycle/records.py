@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.artifact import digest_bytes
+from holdfast.core.certificates import Warned
 from holdfast.core.errors import InvalidInput
+from holdfast.core.keystate import due_keys, state_of
 from holdfast.core.ledger import Entry
+from holdfast.lifecycle.certificates import issued
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table, short
 
@@ -97,7 +100,8 @@ def about_of(body: Mapping[str, Any]) -> str:
 
 
 def keys(plant: Plant) -> Reply:
-    """List the trusted keys: role, algorithm, window and custody; never a secret."""
+    """List the trusted keys: role, algorithm, window, state and custody; never a secret."""
+    trust, now = plant.trust, plant.clock.now()
     listed = [
         {
             "role": key.role,
@@ -106,9 +110,10 @@ def keys(plant: Plant) -> Reply:
             "owner": key.owner,
             "not_before": key.not_before.isoformat(),
             "not_after": key.not_after.isoformat(),
-            "state": "revoked" if key.keyid in plant.trust.revoked else "active",
+            "state": str(state_of(key, trust, now)),
+            "custody": plant.keys.custody_of(key.keyid),
         }
-        for key in plant.trust.keys
+        for key in trust.keys
     ]
     rows = [
         (
@@ -119,12 +124,17 @@ def keys(plant: Plant) -> Reply:
             item["not_before"][:10],
             item["not_after"][:10],
             item["state"],
+            item["custody"],
         )
         for item in listed
     ]
-    columns = ("role", "algorithm", "key id", "owner", "from", "until", "state")
+    columns = ("role", "algorithm", "key id", "owner", "from", "until", "state", "kept")
+    due = len(due_keys(trust, now))
+    endings = [each for each in issued(plant).values() if each.warned(now) is not Warned.FRESH]
     says = f"{len(rows)} keys; private halves: {plant.custody}."
-    document = {"custody": plant.custody, "keys": listed}
+    says += f" {due} are due: `holdfast key due`." if due else ""
+    says += f" {len(endings)} certificates are near their end: `holdfast cert list`." if endings else ""
+    document = {"custody": plant.custody, "keys": listed, "due": due, "certificates_ending": len(endings)}
     return Reply(says=says, document=document, tables=(Table(title="Keys", columns=columns, rows=rows),))
 
 

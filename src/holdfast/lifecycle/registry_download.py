@@ -1,7 +1,7 @@
 """Downloads: the verified bytes of a release, handed to somebody entitled, and every attempt on record.
 
 Nothing is handed out before the ledger holds who took what. Who is entitled is said by the root keys: a person needs a
-granted role. Over the network the access rules decide first (`registry.download`); this check stands behind them.
+granted role. Over the network the access rules decide first (`artifacts.download`); this check stands behind them.
 """
 
 import os
@@ -26,7 +26,7 @@ from holdfast.respond import Command
 DOWNLOADED: Final = "release.downloaded"
 REFUSED: Final = "security.refused"
 SECURITY: Final = "security"  # the stream of security events
-ACTION: Final = "registry.download"
+ACTION: Final = "artifacts.download"
 BUNDLE_FILE: Final = "model.sig"
 UNSAFE: Final = frozenset({State.QUARANTINED, State.REVOKED, State.PURGED})
 

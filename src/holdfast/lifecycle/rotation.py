@@ -23,6 +23,7 @@ from holdfast.lifecycle.routing import current_project, renew
 from holdfast.lifecycle.trusting import change
 
 ROTATED: Final = "key.rotated"
+DUE: Final = "key.due"
 OVERLAP: Final = "7d"
 EVERY: Final = "all"
 MAX_OVERLAP: Final = timedelta(days=90)  # longer, and one could as well not rotate
@@ -136,6 +137,18 @@ def keys_due(plant: Plant) -> Reply:
     says = f"{len(found)} keys are due: `holdfast key rotate --due`." if found else "No key is due."
     table = Table(title="Keys that are due", columns=("role", "key id", "owner", "because", "held"), rows=rows)
     return Reply(says=says, document={"due": found}, tables=(table,) if rows else ())
+
+
+def warn_due(plant: Plant) -> list[str]:
+    """Put on record which keys are due, each once; return what was said."""
+    said = {str(entry.body["keyid"]) for entry in plant.ledger.stream("keys") if entry.kind == DUE}
+    words = []
+    for key, why in due_keys(plant.trust, plant.clock.now()):
+        if key.keyid not in said:
+            body = {"keyid": key.keyid, "role": key.role, "owner": key.owner, "because": why}
+            plant.ledger.append([Draft(kind=DUE, actor="watch", stream="keys", body=body)])
+            words.append(f"the {key.role} key {key.keyid[:16]} is due for rotation: {why}")
+    return words
 
 
 def rewrap(plant: Plant, *, new_passphrase_file: Path | None = None) -> Reply:

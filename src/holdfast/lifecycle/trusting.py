@@ -194,6 +194,20 @@ def accept(plant: Plant, policy: Digest) -> None:
         change(plant, successor(trust, policies=sorted({*trust.policies, policy})), says="The policy may decide.")
 
 
+def demand_quorum(plant: Plant) -> None:
+    """Check that the root keys held here are enough, before anything is put on record that needs them.
+
+    Raises:
+        Refused: More persons must sign than hold their keys here.
+    """
+    trust, now, held = plant.trust, plant.clock.now(), {key.keyid for key in plant.keys.held()}
+    roots = trust.of_role("root")
+    here = {key.owner for key in roots if key.keyid in held and key.not_before <= now < key.not_after}
+    if len(here) < trust.root_threshold:
+        remedy = "Write it down with `holdfast trust propose`, have the others sign it, then apply it."
+        raise Refused(f"{len(here)} root holders are here", expected=f"{trust.root_threshold}", remedy=remedy)
+
+
 def propose(
     plant: Plant, *, out: Path, threshold: int | None = None, accept: Path | None = None, forbid: str | None = None
 ) -> Reply:

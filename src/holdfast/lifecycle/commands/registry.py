@@ -72,7 +72,7 @@ COMMANDS: Final = (
         does="write the verified files of a release into a new folder; every attempt is on record",
         verb="holdfast.lifecycle.registry_download:download",
         authority="a person's own key",
-        action="registry.download",
+        action="artifacts.download",
         options=(_RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
     ),
     Command(
