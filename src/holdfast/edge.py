@@ -225,7 +225,7 @@ def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorde
     gateway = Gateway(ground)
     loader = Loader(
         published=PublishedFolder(config.published),
-        memory=MemoryFile(path=config.home / "state.json", type=Remembered, height=Remembered.height),
+        memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
         runtime=OnnxRuntime(),
         pins=Pins(root=root, origin=config.origin or root.workspace, environment=config.environment),
         ground=ground,

@@ -19,7 +19,7 @@ from holdfast.adapters.durable import PRIVATE_FILE, READ_SAFELY, sync_directory
 from holdfast.core.artifact import Digest
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 
-MAX_MEMORY: Final = 64 * 1024  # bytes of the memory file; it holds a handful of numbers
+MAX_MEMORY: Final = 4 << 20  # bytes of the memory file: a root, and fifty thousand revoked digests
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
@@ -98,7 +98,7 @@ class MemoryFile(Generic[_Kept]):
 
     path: Path
     type: type[_Kept]
-    height: Callable[[_Kept], tuple[int, ...]]  # of two memories the higher one is newer
+    join: Callable[[_Kept, _Kept], _Kept]  # what two memories together must never forget
 
     def recall(self) -> _Kept:
         """Return what was kept last, or the empty memory of a first start.
@@ -118,7 +118,7 @@ class MemoryFile(Generic[_Kept]):
             raise _forgotten(self.path, str(error)) from error
 
     def keep(self, remembered: _Kept) -> None:
-        """Keep this durably, unless another worker has kept something newer meanwhile.
+        """Keep this durably, together with what another worker has kept meanwhile.
 
         Raises:
             NotVerified: What is there cannot be read.
@@ -126,8 +126,7 @@ class MemoryFile(Generic[_Kept]):
         """
         try:
             with self._alone():
-                if self.height(self.recall()) <= self.height(remembered):
-                    replace_durably(self.path, msgspec.json.encode(remembered))
+                replace_durably(self.path, msgspec.json.encode(self.join(self.recall(), remembered)))
         except OSError as error:
             raise Unavailable(
                 f"the gateway's memory cannot be written: {error.strerror}", place=str(self.path)

@@ -1,0 +1,200 @@
+"""Writing a repository: root and targets at a ceremony, routing, snapshot and timestamp with every route table.
+
+All five online versions are the route table's epoch, so that whoever holds the ledger can tell what was published when,
+and so that no second counter can fall behind the first. Everything is deterministic: the same values give the same
+bytes, apart from the signatures of algorithms that draw random numbers.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Role,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from holdfast.core.artifact import canonical
+from holdfast.core.errors import InvalidInput
+from holdfast.core.seal import SigningKey
+from holdfast.core.trust import Trust, TrustedKey
+from holdfast.engines.repository.keys import TufSigner, trusted_key, tuf_key
+from holdfast.engines.repository.reading import (
+    ONLINE_ROLE,
+    POLICY_NAME,
+    REVOKED_NAME,
+    ROUTES_NAME,
+    ROUTING,
+    TIMESTAMP_NAME,
+    TRUST_NAME,
+    S,
+    parsed,
+    root_name,
+    target_path,
+)
+
+__all__ = [
+    "Release",
+    "Standing",
+    "first_root",
+    "next_root",
+    "online_keys",
+    "root_name",
+    "write_release",
+    "write_targets",
+]
+
+_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the offline keys have signed: the newest targets, and the files they speak of."""
+
+    targets: bytes
+    trust: bytes  # the sealed trust document
+    revoked: bytes  # digests that are revoked for good, as a JSON list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What the online key says for one route table."""
+
+    routing: bytes
+    snapshot: bytes
+    timestamp: bytes
+    names: Mapping[str, bytes]  # every file of this state but the roots, in the order in which it must appear
+
+
+def first_root(trust: Trust, signers: Sequence[SigningKey]) -> bytes:
+    """Return the first root: the root keys with their threshold, and the online keys of a trust document."""
+    return _signed(_root(trust, 1), signers, trust.keys)
+
+
+def next_root(previous: bytes, trust: Trust, signers: Sequence[SigningKey]) -> bytes | None:
+    """Return the root after this one, or None where the keys and the threshold are what it says already.
+
+    Args:
+        previous: The newest root.
+        trust: The trust document whose keys take over.
+        signers: Root keys: as many persons as the old threshold asks for, and as many as the new one does.
+    """
+    root: Metadata[Root] = parsed(previous, Root, "root.json")
+    if _root(trust, root.signed.version) == root.signed:
+        return None
+    known = [trusted_key(key) for key in root.signed.keys.values()]
+    return _signed(_root(trust, root.signed.version + 1), signers, [*known, *trust.keys])
+
+
+def _root(trust: Trust, version: int) -> Root:
+    offline, online = trust.of_role("root"), online_keys(trust)
+    if not offline or not online:  # empty means no
+        raise InvalidInput("a root without root keys or without an online key", expected="at least one of each")
+    keys = {key.keyid: tuf_key(key) for key in sorted((*offline, *online), key=lambda key: key.keyid)}
+    of_root = sorted(key.keyid for key in offline)
+    of_online = sorted(key.keyid for key in online)
+    roles = {
+        "root": Role(of_root, trust.root_threshold),
+        "targets": Role(of_root, trust.root_threshold),
+        "snapshot": Role(of_online, 1),
+        "timestamp": Role(of_online, 1),
+    }
+    return Root(version=version, expires=_whole(trust.expires), keys=dict(keys), roles=roles, consistent_snapshot=True)
+
+
+def online_keys(trust: Trust) -> tuple[TrustedKey, ...]:
+    """Return the keys that sign routing, snapshot and timestamp."""
+    return trust.of_role(ONLINE_ROLE)
+
+
+def write_targets(
+    trust: Trust, document: bytes, revoked: Sequence[str], version: int, signers: Sequence[SigningKey]
+) -> Standing:
+    """Return what the offline keys say: the trust document, what is revoked for good, and who signs `routing`.
+
+    Args:
+        trust: The trust, as the document says it.
+        document: The sealed trust document.
+        revoked: Digests of artifacts that must never answer again.
+        version: One more than the newest targets'.
+        signers: Root keys of as many persons as the root's threshold asks for.
+    """
+    gone = canonical(sorted(set(revoked)))
+    online = online_keys(trust)
+    routing = DelegatedRole(
+        ROUTING, [key.keyid for key in online], 1, terminating=True, paths=[POLICY_NAME, ROUTES_NAME]
+    )
+    targets = Targets(
+        version=version,
+        expires=_whole(trust.expires),
+        targets={name: _target(name, data) for name, data in ((REVOKED_NAME, gone), (TRUST_NAME, document))},
+        delegations=Delegations({key.keyid: tuf_key(key) for key in online}, {ROUTING: routing}),
+    )
+    return Standing(targets=_signed(targets, signers, trust.keys), trust=document, revoked=gone)
+
+
+def write_release(
+    offline: Standing, *, routes: bytes, policy: bytes, epoch: int, expires: datetime, signer: SigningKey
+) -> Release:
+    """Return routing, snapshot and timestamp for one route table, and every file in the order it must appear.
+
+    Args:
+        offline: What the offline keys have signed last.
+        routes: The sealed route table.
+        policy: The policy it names.
+        epoch: Its epoch, which becomes the version of all three.
+        expires: When its lease ends.
+        signer: The online key.
+    """
+    targets: Metadata[Targets] = parsed(offline.targets, Targets, "targets.json")
+    delegations = targets.signed.delegations
+    known = [trusted_key(key) for key in delegations.keys.values()] if delegations is not None else []
+    end = _whole(expires)
+    carried = {name: _target(name, data) for name, data in ((POLICY_NAME, policy), (ROUTES_NAME, routes))}
+    routing = _signed(Targets(version=epoch, expires=end, targets=carried), [signer], known)
+    meta = {
+        f"{ROUTING}.json": MetaFile.from_data(epoch, routing, ["sha256"]),
+        "targets.json": MetaFile.from_data(targets.signed.version, offline.targets, ["sha256"]),
+    }
+    snapshot = _signed(Snapshot(version=epoch, expires=end, meta=meta), [signer], known)
+    newest = MetaFile.from_data(epoch, snapshot, ["sha256"])
+    timestamp = _signed(Timestamp(version=epoch, expires=end, snapshot_meta=newest), [signer], known)
+    files = {TRUST_NAME: offline.trust, REVOKED_NAME: offline.revoked, POLICY_NAME: policy, ROUTES_NAME: routes}
+    names = {target_path(name, hashlib.sha256(data).hexdigest()): data for name, data in files.items()}
+    names |= {f"{targets.signed.version}.targets.json": offline.targets, f"{epoch}.{ROUTING}.json": routing}
+    names |= {f"{epoch}.snapshot.json": snapshot, TIMESTAMP_NAME: timestamp}  # last: who sees it finds the rest
+    return Release(routing=routing, snapshot=snapshot, timestamp=timestamp, names=names)
+
+
+def _target(name: str, data: bytes) -> TargetFile:
+    return TargetFile.from_data(name, data, ["sha256"])
+
+
+def _signed(content: S, signers: Sequence[SigningKey], known: Sequence[TrustedKey]) -> bytes:
+    """Return metadata with a signature of each signer."""
+    if not signers:  # empty means no
+        raise InvalidInput("metadata without signer", expected="at least one key")
+    keys = {key.keyid: key for key in known}
+    metadata: Metadata[S] = Metadata(content)
+    for signer in sorted(signers, key=lambda each: each.keyid):
+        key = keys.get(signer.keyid)
+        if key is None:
+            raise InvalidInput("a signer that the trust document does not list", place=f"key {signer.keyid[:16]}")
+        metadata.sign(TufSigner(signer, tuf_key(key)), append=True)
+    return canonical(metadata.to_dict())
+
+
+def _whole(moment: datetime) -> datetime:
+    """Return a moment rounded up to a whole second, which is all that TUF writes: no lease becomes shorter by it."""
+    whole = moment.replace(microsecond=0)
+    return whole if whole == moment else whole + _SECOND
