@@ -7,7 +7,7 @@ import getpass
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,8 @@ from holdfast.adapters.database import open_database
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, sync_directory, write_new
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.ledger import SqlLedger
-from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
+from holdfast.adapters.offline import OfflineFolder
+from holdfast.adapters.published import PublishedFolder, prune, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.tampering import unsafe_edit_entry
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
@@ -29,7 +30,7 @@ from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import parse_policy
-from holdfast.core.ports import Clock
+from holdfast.core.ports import Clock, Signer
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
 from holdfast.core.trust import ROLES, Grant, Trust
@@ -48,6 +49,7 @@ MAX_CARD: Final = 64 * 1024  # bytes of the workspace's card and of the pinned r
 MAX_OWNER: Final = 200  # characters of a person's name and address
 GATEWAY: Final = "gateway"
 PUBLISHED: Final = "published"
+OFFLINE: Final = "offline"  # what the root keys have signed, besides the trust document
 ONLINE_ROLES: Final = tuple(role for role in ROLES if role != GATEWAY)
 
 
@@ -144,7 +146,9 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
     write_new(building / CARD_FILE, msgspec.json.encode(card))
     write_new(building / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / GATEWAY / ROOT_FILE, msgspec.json.encode(root))
-    write_new(building / TRUST_FILE, seal(trust, TRUST, [keys.signer("root")]))
+    sealed = seal(trust, TRUST, [keys.signer("root")])
+    OfflineFolder(building / OFFLINE).begin(trust, sealed, [keys.signer("root")])
+    write_new(building / TRUST_FILE, sealed)
     engine = open_database(building / LEDGER_FILE)
     ledger = SqlLedger(engine, clock=clock, signer=keys.signer("ledger"), origin=card.name)
     try:
@@ -239,7 +243,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             set_aside=lambda digest: _set_aside(home.published, digest),
             publish=lambda files: _publish(home.published, files),
             published_document=lambda name: published.document(name, MAX_ENVELOPE),
-            trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
+            offline=OfflineFolder(home.workspace / OFFLINE).newest,
+            roots=OfflineFolder(home.workspace / OFFLINE).roots,
+            pin_revocation=lambda digest: _pin_revocation(home, keys, clock, digest),
             accept_policy=lambda digest: _accept(home, keys, clock, digest),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
@@ -348,14 +354,31 @@ def _accept(home: Home, keys: FileKeys, clock: Clock, policy: Digest) -> None:
     """Let the root key sign a trust document that also accepts this policy: on top of the newest, read again here."""
     trust = read_trust(home, clock)
     newer = msgspec.structs.replace(trust, version=trust.version + 1, policies=tuple(sorted({*trust.policies, policy})))
-    replace_durably(home.workspace / TRUST_FILE, seal(newer, TRUST, [keys.signer("root")]))
+    write_trust(home, newer, [keys.signer("root")])
+
+
+def write_trust(home: Home, trust: Trust, signers: Sequence[Signer]) -> None:
+    """Seal a trust document, and let the same root keys sign the targets that carry it to the gateways.
+
+    The one door through which a trust document is replaced. Targets first: a process that dies in between leaves
+    gateways that trust a little more than the control plane uses, never a table that they cannot follow.
+    """
+    sealed = seal(trust, TRUST, signers)
+    OfflineFolder(home.workspace / OFFLINE).follow(trust, sealed, signers)
+    replace_durably(home.workspace / TRUST_FILE, sealed)
+
+
+def _pin_revocation(home: Home, keys: FileKeys, clock: Clock, digest: Digest) -> None:
+    """Let the root key sign that an artifact is revoked for good: no online key can leave that out."""
+    folder, trust = OfflineFolder(home.workspace / OFFLINE), read_trust(home, clock)
+    folder.follow(trust, folder.newest().trust, [keys.signer("root")], revoked=[digest])
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace the gateway's documents one by one, each whole, in the order given; what is as it should be stays."""
     published = PublishedFolder(folder)
     try:
-        folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        (folder / "targets").mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         for name, content in files.items():
             try:
                 same = published.document(name, len(content)) == content
@@ -363,6 +386,7 @@ def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
                 same = False
             if not same:
                 replace_durably(folder / name, content)
+        prune(folder, frozenset(files))
     except OSError as error:
         raise Unavailable(f"the gateway's folder cannot be written: {error.strerror}", place=str(folder)) from error
 

@@ -5,7 +5,9 @@ Reads bytes and believes nothing: verifying is `holdfast.serve.loading`'s.
 
 import fcntl
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,14 @@ from holdfast.core.artifact import Digest
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 
 MAX_MEMORY: Final = 4 << 20  # bytes of the memory file: a root, and fifty thousand revoked digests
+
+MAX_PUBLISHED: Final = 2 << 30  # bytes of one file; protobuf, and so ONNX, holds no more
+KEPT_S: Final = 3600.0  # that a document stays which a newer one has replaced
+PUBLISHED_NAME: Final = re.compile(
+    r"timestamp\.json|[0-9]{1,16}\.(?:root|targets|routing|snapshot)\.json"
+    r"|targets/[0-9a-f]{64}\.(?:trust\.dsse\.json|routes\.dsse\.json|policy\.toml|revoked\.json)"
+    r"|blobs/sha256/[0-9a-f]{2}/[0-9a-f]{62}"
+)
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
@@ -82,6 +92,40 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
     if len(data) > limit:
         raise InvalidInput(f"{what} is too long", place=str(path), expected=f"at most {limit} bytes")
     return data
+
+
+def prune(root: Path, keep: frozenset[str]) -> None:
+    """Remove documents that newer ones have long replaced; blobs are never touched.
+
+    A gateway that has read the timestamp before the last may still be reading what that one named, so they
+    stay a while.
+    """
+    found = [*root.glob("*.json"), *(root / "targets").glob("*")]
+    old = time.time() - KEPT_S  # by the file system's clock, which is this machine's
+    for path in found:
+        status = path.lstat()
+        name = path.relative_to(root).as_posix()
+        if name not in keep and stat.S_ISREG(status.st_mode) and status.st_mtime < old:
+            path.unlink(missing_ok=True)
+
+
+def published_file(root: Path, name: str) -> bytes | None:
+    """Return a file that gateways may fetch, or None: for whoever answers them over HTTP.
+
+    Args:
+        root: The published folder.
+        name: A path below it, as a request names it. Only names that a repository has are looked for, so nothing
+            outside the folder, hidden, or damaged and set aside can be had.
+
+    Raises:
+        Unavailable: The operating system does not let us read it.
+    """
+    if PUBLISHED_NAME.fullmatch(name) is None:
+        return None
+    try:
+        return read_bounded(root / name, MAX_PUBLISHED, name)
+    except (NotFound, InvalidInput):
+        return None
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

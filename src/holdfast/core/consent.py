@@ -7,11 +7,12 @@ over it, and when a person rolls back.
 """
 
 from datetime import datetime
+from typing import Final
 
 from holdfast.core.errors import NotVerified
 from holdfast.core.passport import Dossier
 
-_ALLOWING = frozenset({"approve", "rollback"})
+RETURN: Final = "return"  # the `rule` of a word of action "rollback" that lets its subject answer again
 
 
 def consent(dossier: Dossier, now: datetime) -> datetime | None:
@@ -24,7 +25,7 @@ def consent(dossier: Dossier, now: datetime) -> datetime | None:
     said = [
         word.issued
         for word in (verified.value for verified in dossier.nodes[dossier.subject].authorizations)
-        if word.action in _ALLOWING
+        if (word.action == "approve" or (word.action, word.rule) == ("rollback", RETURN))
         and word.issued is not None
         and dossier.trust.granted(word.person, word.role, now) is not None
     ]

@@ -12,6 +12,7 @@ from holdfast.core.policy import Policy
 from holdfast.core.ports import Blobs, Clock, Entropy, Keys, Ledger, Sandbox, Tier
 from holdfast.core.seal import Predicate, seal
 from holdfast.core.trust import Trust
+from holdfast.engines.repository import Offline
 from holdfast.lifecycle.reply import Progress
 
 T = TypeVar("T")
@@ -68,7 +69,9 @@ class Plant:
     set_aside: Callable[[Digest], None]  # moves a damaged published blob out of the way, as evidence
     publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
     published_document: Callable[[str], bytes]  # one of them as it is there now
-    trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
+    offline: Callable[[], Offline]  # what the root keys have signed last, the trust document among it
+    roots: Callable[[], Mapping[str, bytes]]  # by name, from the first to the newest
+    pin_revocation: Callable[[Digest], None]  # the root keys sign that an artifact is revoked for good
     accept_policy: Callable[[Digest], None]
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here

@@ -5,26 +5,24 @@ process left undone when it died between appending and publishing.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, parse_manifest
+from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.project import Project
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import ROUTES, unseal
+from holdfast.engines.repository import write_release
 from holdfast.lifecycle.plant import Plant
 from holdfast.registry import Standing
 
 ENVIRONMENT: Final = "production"
 ROUTED: Final = "endpoint.routed"
-POLICY_FILE: Final = "policy.toml"
-TRUST_FILE: Final = "trust.dsse.json"
-ROUTES_FILE: Final = "routes.dsse.json"
 
 
 def endpoint_stream(project: Project) -> str:
@@ -97,10 +95,33 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
         return ()
     table = table_of(plant, entry)
     restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
-    # The policy that the table names, whatever became of the file it was read from.
-    files = {POLICY_FILE: plant.blobs.get(Digest(table.policy)), TRUST_FILE: plant.trust_document()}
-    plant.publish(files | {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"]))})
+    plant.publish(documents_of(plant, entry))
     return restored
+
+
+def documents_of(plant: Plant, entry: Entry) -> Mapping[str, bytes]:
+    """Return every document that a routing entry has published, by name, in the order in which they must appear."""
+    named = {each["name"]: plant.blobs.get(Digest(each["digest"])) for each in entry.body["files"]}
+    return {**plant.roots(), **named}
+
+
+def carried(plant: Plant, table: RouteTable, sealed: Digest, policy: bytes) -> list[dict[str, str]]:
+    """Sign the repository's state that carries a table, store its files, and return their names and digests."""
+    release = write_release(
+        plant.offline(),
+        routes=plant.blobs.get(sealed),
+        policy=policy,
+        epoch=table.epoch,
+        expires=table.expires,
+        signer=plant.keys.signer("registry"),
+    )
+    return [{"name": name, "digest": plant.blobs.put(data)} for name, data in release.names.items()]
+
+
+def is_newest(plant: Plant, project: Project) -> bool:
+    """Say whether what is published carries what the offline keys have said last."""
+    entry = plant.last(endpoint_stream(project), ROUTED)
+    return entry is None or digest_bytes(plant.offline().targets) in {each["digest"] for each in entry.body["files"]}
 
 
 def _restore(plant: Plant, digest: Digest) -> bool:

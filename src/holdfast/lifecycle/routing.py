@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.artifact import Digest, Kind, digest_bytes
+from holdfast.core.consent import check_consent, consent
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
 from holdfast.core.passport import RECORDED, Dossier, open_passport, parse_passport
@@ -24,6 +25,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import (
     ENVIRONMENT,
     ROUTED,
+    carried,
     endpoint_stream,
     present_table,
     settle,
@@ -204,6 +206,8 @@ def draw(
     if subject:  # 1.
         entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
         permit = permit_for(plant, entering, cases[subject].dossier, action)
+        if action is Action.ROLLBACK:  # the gateways ask for it too, and would refuse a table without it
+            check_consent(cases[subject].dossier, _floor(plant, project, before), plant.clock.now())
     expires = []
     for case in cases.values():  # 2.
         expires.append(permit_for(plant, rules, case.dossier, Action.SERVE).expires)
@@ -211,6 +215,13 @@ def draw(
     passports = {release: case.passport for release, case in cases.items()}
     table = _table(plant, project, after, rules, passports, expires)  # 3.
     return Drawn(after=after, table=table, rules=rules, permit=permit, heads=heads, passports=tuple(passports.values()))
+
+
+def _floor(plant: Plant, project: Project, before: Standing) -> datetime | None:
+    """Return the newest consent to what answers now, as far as that checks out: what must go may be what is broken."""
+    found = [standing_case(plant, project, release) for release in before.releases]
+    given = [consent(case.dossier, plant.clock.now()) for case in found if case is not None]
+    return max((moment for moment in given if moment is not None), default=None)
 
 
 def _checked_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
@@ -305,9 +316,11 @@ def commit(plant: Plant, project: Project, drawn: Drawn, *, because: tuple[Draft
     stream = endpoint_stream(project)
     for document in (drawn.rules.text, *drawn.passports):
         plant.blobs.put(document)
+    sealed = plant.seal(drawn.table, ROUTES, "registry")
     body: dict[str, Any] = {
         "standing": msgspec.to_builtins(after),
-        "table": plant.seal(drawn.table, ROUTES, "registry"),
+        "table": sealed,
+        "files": carried(plant, drawn.table, sealed, drawn.rules.text),
         "permit": {"nonce": permit.nonce, "expires": permit.expires.isoformat()} if permit else None,
         "pointer": {"name": stream, "digest": after.baseline},
     }

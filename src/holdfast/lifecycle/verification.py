@@ -17,10 +17,8 @@ from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.proof import proved
 from holdfast.lifecycle.publishing import (
-    POLICY_FILE,
     ROUTED,
-    ROUTES_FILE,
-    TRUST_FILE,
+    documents_of,
     endpoint_stream,
     needed,
     standing,
@@ -157,8 +155,8 @@ def _published_words(plant: Plant) -> str:
     if entry is None:
         return "nothing was ever put into production"
     table = table_of(plant, entry)
-    documents = {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"])), TRUST_FILE: plant.trust_document()}
-    for name, content in (documents | {POLICY_FILE: plant.blobs.get(Digest(table.policy))}).items():
+    documents = documents_of(plant, entry)
+    for name, content in documents.items():
         if plant.published_document(name) != content:
             raise NotVerified(
                 "the gateway's copy is not what the ledger names",
@@ -168,7 +166,7 @@ def _published_words(plant: Plant) -> str:
     blobs = set(needed(plant, table))
     for digest in blobs:
         plant.published_blobs.get(digest)
-    return f"epoch {table.epoch}; {len(blobs)} blobs and 3 documents are what the ledger names"
+    return f"epoch {table.epoch}; {len(blobs)} blobs and {len(documents)} documents are what the ledger names"
 
 
 def _in_production(plant: Plant) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from holdfast.engines.repository import (
     ROUTES_NAME,
     TIMESTAMP_NAME,
     TRUST_NAME,
-    Standing,
+    Offline,
     first_root,
     root_name,
     write_release,
@@ -265,7 +265,7 @@ class Carrier:
             self._carried = (said, self.sign(documents, self.version))
         return self._carried[1]
 
-    def offline(self, trust: bytes, version: int) -> Standing:
+    def offline(self, trust: bytes, version: int) -> Offline:
         """Return what the offline keys say of a sealed trust document."""
         return write_targets(self._trust, trust, self.revoked, version, [self._root])
 

@@ -27,8 +27,8 @@ from holdfast.engines.repository.reading import (
     read_repository,
 )
 from holdfast.engines.repository.writing import (
+    Offline,
     Release,
-    Standing,
     first_root,
     next_root,
     online_keys,
@@ -43,10 +43,10 @@ __all__ = [
     "ROUTES_NAME",
     "TIMESTAMP_NAME",
     "TRUST_NAME",
+    "Offline",
     "Reached",
     "Release",
     "Repository",
-    "Standing",
     "Versions",
     "first_root",
     "next_root",

@@ -44,8 +44,8 @@ from holdfast.engines.repository.reading import (
 )
 
 __all__ = [
+    "Offline",
     "Release",
-    "Standing",
     "first_root",
     "next_root",
     "online_keys",
@@ -58,7 +58,7 @@ _SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Offline:
     """What the offline keys have signed: the newest targets, and the files they speak of."""
 
     targets: bytes
@@ -119,7 +119,7 @@ def online_keys(trust: Trust) -> tuple[TrustedKey, ...]:
 
 def write_targets(
     trust: Trust, document: bytes, revoked: Sequence[str], version: int, signers: Sequence[SigningKey]
-) -> Standing:
+) -> Offline:
     """Return what the offline keys say: the trust document, what is revoked for good, and who signs `routing`.
 
     Args:
@@ -140,11 +140,11 @@ def write_targets(
         targets={name: _target(name, data) for name, data in ((REVOKED_NAME, gone), (TRUST_NAME, document))},
         delegations=Delegations({key.keyid: tuf_key(key) for key in online}, {ROUTING: routing}),
     )
-    return Standing(targets=_signed(targets, signers, trust.keys), trust=document, revoked=gone)
+    return Offline(targets=_signed(targets, signers, trust.keys), trust=document, revoked=gone)
 
 
 def write_release(
-    offline: Standing, *, routes: bytes, policy: bytes, epoch: int, expires: datetime, signer: SigningKey
+    offline: Offline, *, routes: bytes, policy: bytes, epoch: int, expires: datetime, signer: SigningKey
 ) -> Release:
     """Return routing, snapshot and timestamp for one route table, and every file in the order it must appear.
 

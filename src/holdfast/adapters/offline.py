@@ -1,0 +1,97 @@
+"""What the offline keys have signed, kept beside the trust document: the chain of roots, and the newest targets.
+
+Signing here is a ceremony: it asks for signers of role `root`, and happens when the trust changes or an artifact is
+revoked for good. Publishing a route table only reads what lies here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from holdfast.adapters.durable import PRIVATE_DIRECTORY
+from holdfast.adapters.published import read_bounded, replace_durably
+from holdfast.core.errors import NotFound, NotVerified
+from holdfast.core.seal import SigningKey
+from holdfast.core.trust import Trust
+from holdfast.engines.repository import Offline, first_root, next_root, root_name, write_targets
+
+MAX_OFFLINE: Final = 32 << 20  # bytes: a trust document and its targets, in base64
+MAX_ROOT: Final = 1 << 20  # bytes of one root
+_NEWEST: Final = "offline.json"
+
+
+class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    version: int  # of the targets
+    targets: bytes
+    trust: bytes
+    revoked: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineFolder:
+    """The folder of what the offline keys have signed."""
+
+    folder: Path
+
+    def begin(self, trust: Trust, document: bytes, signers: Sequence[SigningKey]) -> None:
+        """Sign the first root and the first targets in a new folder."""
+        self.folder.mkdir(mode=PRIVATE_DIRECTORY)
+        replace_durably(self.folder / root_name(1), first_root(trust, signers))
+        self._keep(write_targets(trust, document, (), 1, signers), 1)
+
+    def follow(
+        self, trust: Trust, document: bytes, signers: Sequence[SigningKey], *, revoked: Sequence[str] = ()
+    ) -> None:
+        """Sign newer targets for a trust document, and a newer root where its keys or its threshold have changed.
+
+        Args:
+            trust: The trust, as the document says it.
+            document: The sealed trust document.
+            signers: As many root keys as the present root asks for, and as many as the next one does.
+            revoked: Digests that are revoked for good from now on, besides those that are already.
+        """
+        kept, roots = self._read(), self.roots()
+        after = next_root(roots[root_name(len(roots))], trust, signers)
+        if after is not None:
+            replace_durably(self.folder / root_name(len(roots) + 1), after)
+        gone = {*msgspec.json.decode(kept.revoked, type=tuple[str, ...]), *revoked}
+        self._keep(write_targets(trust, document, sorted(gone), kept.version + 1, signers), kept.version + 1)
+
+    def roots(self) -> Mapping[str, bytes]:
+        """Return every root by name, from the first to the newest.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found: dict[str, bytes] = {}
+        while (self.folder / root_name(len(found) + 1)).exists():
+            name = root_name(len(found) + 1)
+            found[name] = read_bounded(self.folder / name, MAX_ROOT, name)
+        if not found:
+            raise NotFound("the offline keys have signed no root", place=str(self.folder))
+        return found
+
+    def newest(self) -> Offline:
+        """Return what the offline keys have said last.
+
+        Raises:
+            NotFound: They have said nothing.
+            NotVerified: It cannot be read.
+        """
+        kept = self._read()
+        return Offline(targets=kept.targets, trust=kept.trust, revoked=kept.revoked)
+
+    def _read(self) -> _Kept:
+        path = self.folder / _NEWEST
+        try:
+            return msgspec.json.decode(read_bounded(path, MAX_OFFLINE, "what the offline keys signed"), type=_Kept)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise NotVerified(f"what the offline keys signed cannot be read: {error}", place=str(path)) from error
+
+    def _keep(self, offline: Offline, version: int) -> None:
+        """Keep targets and the files they speak of in one file: they are of one mind, or not there."""
+        kept = _Kept(version=version, targets=offline.targets, trust=offline.trust, revoked=offline.revoked)
+        replace_durably(self.folder / _NEWEST, msgspec.json.encode(kept))
