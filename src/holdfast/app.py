@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.adapters import published
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.clock import SystemClock, SystemEntropy
 from holdfast.adapters.database import open_database
@@ -224,7 +225,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
     keys = open_keys(home.workspace / "keys", unlock)
     trusting = _Trusting(home, clock)
     trusting()
-    published = PublishedFolder(home.published)
+    reading = PublishedFolder(home.published)
     ledger = _open_ledger(home, keys, card, clock)
     try:
         yield Plant(
@@ -242,7 +243,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             published_blobs=DiskBlobs(home.published / "blobs"),
             set_aside=lambda digest: _set_aside(home.published, digest),
             publish=lambda files: _publish(home.published, files),
-            published_document=lambda name: published.document(name, MAX_ENVELOPE),
+            published_document=lambda name: reading.document(name, MAX_ENVELOPE),
             offline=OfflineFolder(home.workspace / OFFLINE).newest,
             roots=OfflineFolder(home.workspace / OFFLINE).roots,
             pin_revocation=lambda digest: _pin_revocation(home, keys, clock, digest),
@@ -376,12 +377,12 @@ def _pin_revocation(home: Home, keys: FileKeys, clock: Clock, digest: Digest) ->
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace the gateway's documents one by one, each whole, in the order given; what is as it should be stays."""
-    published = PublishedFolder(folder)
+    reading = PublishedFolder(folder)
     try:
         (folder / "targets").mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         for name, content in files.items():
             try:
-                same = published.document(name, len(content)) == content
+                same = reading.document(name, len(content)) == content
             except HoldfastError:  # missing, longer, a link or a pipe: it is replaced, whatever it is
                 same = False
             if not same:
@@ -401,6 +402,11 @@ def _set_aside(published: Path, digest: Digest) -> None:
         damaged.rename(kept / f"{hexadecimal}.{secrets.token_hex(4)}")
     except OSError as error:
         raise Unavailable(f"a damaged blob cannot be moved aside: {error.strerror}", place=str(damaged)) from error
+
+
+def published_file(root: Path, name: str) -> bytes | None:
+    """Return a file that gateways may fetch from a project's workspace, or None; see `adapters.published`."""
+    return published.published_file(Home(root=root).published, name)
 
 
 def unsafe_edit_ledger(root: Path, position: int, old: bytes, new: bytes) -> None:

@@ -48,7 +48,7 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
         PolicyDenied: With every reason in words; the denial is on record.
         Conflict: A canary is going on already, or there is no release that one could return to.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     project = current_project(plant)
     subject = _resolve(plant, project, release)
@@ -56,7 +56,7 @@ def promote(plant: Plant, *, release: str | None = None, reason: str, canary: bo
         now = standing(plant, project)
         after = _entering(plant, now, subject) if canary else promoted(now, subject)
         _authorize(plant, project, subject, "approve", reason)
-        # Whoever lets a release in also says what may answer again if it must go at night: a gateway asks for this word.
+        # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
         _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}], reason)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
@@ -106,7 +106,7 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
     Raises:
         Conflict: Nothing is in production.
     """
-    _check_reason(reason)
+    check_reason(reason)
     plant.unlock()
     project = current_project(plant)
     if model not in {None, project.project.name}:
@@ -256,7 +256,12 @@ def _resolve(plant: Plant, project: Project, release: str | None) -> Digest:
     return Digest(made.pop())
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Check a reason that will stay on record.
+
+    Raises:
+        InvalidInput: It is empty, too long, or more than one line of text.
+    """
     if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
         expected = f"a sentence of up to {MAX_REASON} printable characters"
         raise InvalidInput("the reason is empty, too long, or not one line of text", expected=expected)

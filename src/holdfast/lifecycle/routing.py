@@ -348,9 +348,12 @@ def renew(plant: Plant, project: Project) -> RouteTable | None:
 def guards_of(project: Project) -> tuple[GuardSpec, ...]:
     """Return the guards of a project's endpoint, cheap ones first; their order is the gateway's."""
     serving = project.serving
+    window = serving.replay_window_s
+    fresh = (GuardSpec(name="fresh-request", configuration={"window_s": window}),) if window else ()
     return (
         GuardSpec(name="within-size", configuration={"max_bytes": MAX_BODY}),
         GuardSpec(name="authenticated"),
+        *fresh,
         GuardSpec(name="within-rate", configuration={"rate_per_s": serving.rate_per_s, "burst": serving.burst}),
         GuardSpec(name="valid-input", configuration={"max_rows": serving.max_rows}),
         GuardSpec(name="coarse-output", configuration={"decimals": serving.round_decimals}),

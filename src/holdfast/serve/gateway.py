@@ -165,6 +165,8 @@ class Gateway:
             model="",
             headers=headers or {},
             body=request.body,
+            method=request.method,
+            path=request.path,
             correlation=given if CORRELATION.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}",
             received_s=self._ground.monotonic(),
         )
@@ -200,7 +202,7 @@ class Gateway:
             state = self._usable()
             if isinstance(state, Refusal) or not state.routes:
                 return self._reply(call, 503, protocol.NOT_READY_BODY)
-            return self._reply(call, 200, protocol.READY_BODY)
+            return self._reply(call, 200, protocol.STALE_BODY if self._stale else protocol.READY_BODY)
         if operation is Operation.SERVER:
             return self._reply(call, 200, protocol.server_metadata(self._ground.version))
         near = request.peer in LOOPBACK and PROXIED not in call.headers

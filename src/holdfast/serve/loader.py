@@ -19,7 +19,7 @@ from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import Noted
 from holdfast.serve.gateway import Gateway, Ground
 from holdfast.serve.guards import Chains, build_chains
-from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.guards.surroundings import Nonces, Rates, Surroundings
 from holdfast.serve.loading import (
     Believed,
     Memory,
@@ -48,6 +48,11 @@ class Loader:
     gateway: Gateway
     workers: int = 1
     _rates: Rates = field(default_factory=Rates)
+    _nonces: Nonces = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to remember signed requests: none that was signed before now will be let in."""
+        self._nonces = Nonces(since=self.ground.clock.now().timestamp())
 
     def refresh(self) -> None:
         """Load what is published now and swap it in; on any failure go on as before, say so, and put it on record.
@@ -138,6 +143,7 @@ class Loader:
             credentials=CredentialTable(self.ground.credential_key, table.credentials),
             signatures=signatures,
             rates=self._rates,
+            nonces=self._nonces,
             clock=self.ground.clock,
             monotonic=self.ground.monotonic,
             workers=self.workers,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdfast.lifecycle.commands import custody, records, rules, way
+from holdfast.lifecycle.commands import custody, recall, records, rules, way
 from holdfast.lifecycle.commands.command import Command, Option
 
 __all__ = ["COMMANDS", "Command", "Option"]
@@ -12,4 +12,5 @@ COMMANDS: Final = (
     *records.COMMANDS,
     *custody.COMMANDS,
     *rules.COMMANDS,
+    *recall.COMMANDS,
 )

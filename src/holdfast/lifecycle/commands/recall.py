@@ -1,0 +1,34 @@
+"""Taking back, and keeping alive: revocations, and the lease of what answers."""
+
+from typing import Final
+
+from holdfast.lifecycle.commands.command import Command, Option
+
+COMMANDS: Final = (
+    Command(
+        words=("revoke",),
+        does="revoke an artifact for good: it, and whatever derives from it, leaves production now",
+        verb="holdfast.lifecycle.revocation:revoke",
+        authority="the owner's key",
+        action="registry.revoke",
+        options=(
+            Option(name="digest", says="digest of the artifact, or its first 12 digits", argument=True, required=True),
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+        ),
+    ),
+    Command(
+        words=("key", "revoke"),
+        does="take back every API key of a client; connected gateways refuse them within 5 s",
+        verb="holdfast.lifecycle.revocation:revoke_key",
+        authority="the stage keys",
+        action="endpoint.grant",
+        options=(Option(name="client", says="who holds them", argument=True, required=True),),
+    ),
+    Command(
+        words=("lease", "renew"),
+        does="decide anew about what answers, and give the gateways a fresh lease",
+        verb="holdfast.lifecycle.revocation:renew_lease",
+        authority="the stage keys",
+        action="endpoint.operate",
+    ),
+)
