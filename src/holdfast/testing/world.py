@@ -248,9 +248,9 @@ class Carrier:
     def __init__(self, trust: Trust, signers: Mapping[str, MemorySigner]) -> None:
         """Sign the first root; nothing is carried yet."""
         # Far away: in tests of leases the route table's own end shall come first.
-        self._trust = msgspec.structs.replace(trust, expires=trust.expires + timedelta(days=3650))
-        self._root, self._online = signers["root"], signers["registry"]
-        self.roots = [first_root(self._trust, [self._root])]
+        self.trust = msgspec.structs.replace(trust, expires=trust.expires + timedelta(days=3650))
+        self.root, self._online = signers["root"], signers["registry"]
+        self.roots = [first_root(self.trust, [self.root])]
         self.revoked: tuple[str, ...] = ()  # for good, by the offline keys
         self.version = 0
         self._carried: tuple[object, dict[str, bytes]] = (None, {})
@@ -267,7 +267,7 @@ class Carrier:
 
     def offline(self, trust: bytes, version: int) -> Offline:
         """Return what the offline keys say of a sealed trust document."""
-        return write_targets(self._trust, trust, self.revoked, version, [self._root])
+        return write_targets(self.trust, trust, self.revoked, version, [self.root])
 
     def sign(
         self, documents: Mapping[str, bytes], version: int, *, expires: datetime | None = None
@@ -278,7 +278,7 @@ class Carrier:
             routes=documents.get(ROUTES_NAME, b""),
             policy=documents.get(POLICY_NAME, b""),
             epoch=version,
-            expires=expires or self._trust.expires,
+            expires=expires or self.trust.expires,
             signer=self._online,
         )
         there = {name: data for name, data in release.names.items() if data}

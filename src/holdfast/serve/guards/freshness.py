@@ -74,8 +74,8 @@ def fresh_request(settings: FreshRequestSettings, surroundings: Surroundings) ->
     """Build the guard.
 
     Raises:
-        InvalidInput: A window that lets nothing or too much pass, or several workers: each has a memory of its own, so a
-            request could be repeated once on every one of them.
+        InvalidInput: A window that lets nothing or too much pass, or several workers: each has a memory of its own, so
+            a request could be repeated once on every one of them.
     """
     if not 0 < settings.window_s <= MAX_WINDOW_S:
         raise InvalidInput(
