@@ -96,10 +96,12 @@ class PublishedUrl:
             HoldfastError: As `document`.
             NotVerified: What came has another digest.
         """
+        hexadecimal = digest.removeprefix("sha256:")
         try:
             data = self._blobs.get(digest)
-        except (NotFound, NotVerified):  # never had, or damaged here: the control plane has a good one
-            hexadecimal = digest.removeprefix("sha256:")
+        except (NotFound, NotVerified) as error:  # never had, or damaged here: the control plane has a good one
+            if isinstance(error, NotVerified):
+                (self.cache / "sha256" / hexadecimal[:2] / hexadecimal[2:]).unlink(missing_ok=True)
             data = self.document(f"blobs/sha256/{hexadecimal[:2]}/{hexadecimal[2:]}", limit)
             if digest_bytes(data) != digest:
                 raise NotVerified("a file was changed after it was signed", place=digest) from None
