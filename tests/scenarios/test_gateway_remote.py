@@ -15,7 +15,9 @@ from tests.scenarios.test_gateway_process import PATIENCE_S, Process, eventually
 
 from holdfast.client import Client
 from holdfast.core.errors import HoldfastError, Refused, Unavailable
-from holdfast.testing.world import API_KEY, MODEL, tiny_model
+from holdfast.core.routes import GuardSpec
+from holdfast.core.signed_request import NONCE
+from holdfast.testing.world import API_KEY, GUARDS, MODEL, tiny_model
 
 PROMISED_S = 5.0  # within which a connected gateway obeys a revocation
 SLACK = 4  # a busy machine gets four times as long before the promise counts as broken
@@ -157,6 +159,40 @@ def _health(gateway: Process) -> Any:
     document = json.loads(response.read())
     connection.close()
     return document
+
+
+def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(site: Callable[..., Site]) -> None:
+    """A gateway that asks for fresh requests answers the SDK every time, and a copy of what it sent never."""
+    place = site()
+    gateway = place.gateway.ready()
+    guards = (*GUARDS[:2], GuardSpec(name="fresh-request", configuration={"window_s": 30}), *GUARDS[2:])
+    gateway.publish(gateway.world.table(gateway.release, guards=guards))
+    sent: list[dict[str, str]] = []
+
+    class Recording(Client):
+        def _signature(self, method: str, path: str, body: bytes) -> dict[str, str]:
+            sent.append(super()._signature(method, path, body))
+            return sent[-1]
+
+    class Repeating(Client):
+        def _signature(self, method: str, path: str, body: bytes) -> dict[str, str]:
+            return sent[-1]
+
+    def unsigned_is_refused() -> bool:
+        try:
+            with Client(gateway.url, API_KEY, retries=0, sign=False) as client:
+                client.infer(MODEL, [[50, 15, 0.1]])
+        except Refused as error:
+            return "HF250" in error.place
+        return False
+
+    eventually(unsigned_is_refused)
+    with Recording(gateway.url, API_KEY) as client:
+        for _ in range(3):
+            assert client.infer(MODEL, [[50, 15, 0.1]]).labels
+    assert len({each[NONCE] for each in sent}) == 3
+    with Repeating(gateway.url, API_KEY) as client, pytest.raises(Refused, match="repeated"):
+        client.infer(MODEL, [[50, 15, 0.1]])
 
 
 def test_what_is_handed_out_is_the_repository_and_nothing_else(site: Callable[..., Site]) -> None:

@@ -273,6 +273,7 @@ def signed(
 
 
 @pytest.mark.requirement("ACC-16", by="holdfast.serve.guards.freshness:FreshRequest.admit")
+@pytest.mark.requirement("ACC-16", by="holdfast.core.consent:check_consent")
 def test_neither_a_request_nor_a_release_comes_a_second_time(world: Workspace) -> None:
     """A request is answered once, within its window; an older release answers again only by a recorded rollback."""
     old, new = world.approved(1.0), world.approved(2.0)
