@@ -148,7 +148,7 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
     write_new(building / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / GATEWAY / ROOT_FILE, msgspec.json.encode(root))
     sealed = seal(trust, TRUST, [keys.signer("root")])
-    OfflineFolder(building / OFFLINE).begin(trust, sealed, [keys.signer("root")])
+    OfflineFolder(building / OFFLINE).begin(trust, [keys.signer("root")])
     write_new(building / TRUST_FILE, sealed)
     engine = open_database(building / LEDGER_FILE)
     ledger = SqlLedger(engine, clock=clock, signer=keys.signer("ledger"), origin=card.name)
@@ -244,6 +244,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             set_aside=lambda digest: _set_aside(home.published, digest),
             publish=lambda files: _publish(home.published, files),
             published_document=lambda name: reading.document(name, MAX_ENVELOPE),
+            trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
             offline=OfflineFolder(home.workspace / OFFLINE).newest,
             roots=OfflineFolder(home.workspace / OFFLINE).roots,
             pin_revocation=lambda digest: _pin_revocation(home, keys, clock, digest),
@@ -359,20 +360,19 @@ def _accept(home: Home, keys: FileKeys, clock: Clock, policy: Digest) -> None:
 
 
 def write_trust(home: Home, trust: Trust, signers: Sequence[Signer]) -> None:
-    """Seal a trust document, and let the same root keys sign the targets that carry it to the gateways.
+    """Seal a trust document, and let the same root keys sign which online keys may carry it to the gateways.
 
-    The one door through which a trust document is replaced. Targets first: a process that dies in between leaves
-    gateways that trust a little more than the control plane uses, never a table that they cannot follow.
+    The one door through which a trust document is replaced. The repository first: a process that dies in between leaves
+    gateways that would take a newer online key as well, never a table that they cannot follow.
     """
-    sealed = seal(trust, TRUST, signers)
-    OfflineFolder(home.workspace / OFFLINE).follow(trust, sealed, signers)
-    replace_durably(home.workspace / TRUST_FILE, sealed)
+    OfflineFolder(home.workspace / OFFLINE).follow(trust, signers)
+    replace_durably(home.workspace / TRUST_FILE, seal(trust, TRUST, signers))
 
 
 def _pin_revocation(home: Home, keys: FileKeys, clock: Clock, digest: Digest) -> None:
     """Let the root key sign that an artifact is revoked for good: no online key can leave that out."""
-    folder, trust = OfflineFolder(home.workspace / OFFLINE), read_trust(home, clock)
-    folder.follow(trust, folder.newest().trust, [keys.signer("root")], revoked=[digest])
+    trust = read_trust(home, clock)
+    OfflineFolder(home.workspace / OFFLINE).follow(trust, [keys.signer("root")], revoked=[digest])
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -191,8 +191,8 @@ def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(site: Calla
         for _ in range(3):
             assert client.infer(MODEL, [[50, 15, 0.1]]).labels
     assert len({each[NONCE] for each in sent}) == 3
-    with Repeating(gateway.url, API_KEY) as client, pytest.raises(Refused, match="repeated"):
-        client.infer(MODEL, [[50, 15, 0.1]])
+    with Repeating(gateway.url, API_KEY) as again, pytest.raises(Refused, match="repeated"):
+        again.infer(MODEL, [[50, 15, 0.1]])
 
 
 def test_what_is_handed_out_is_the_repository_and_nothing_else(site: Callable[..., Site]) -> None:

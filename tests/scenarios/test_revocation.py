@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from tests.scenarios.stand import Gateway, kinds, later, now, parent, releases
 
+from holdfast.adapters.offline import OfflineFolder
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.consent import RETURN, check_consent, consent
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, PolicyDenied
@@ -18,6 +19,7 @@ from holdfast.lifecycle.promotion import issue_key, promote, rollback
 from holdfast.lifecycle.publishing import present_table
 from holdfast.lifecycle.revocation import renew_lease, revoke, revoke_key
 from holdfast.lifecycle.routing import case_of, current_project
+from holdfast.testing.memory import MemorySigner
 
 
 def short(digest: str) -> str:
@@ -200,3 +202,19 @@ def test_an_older_word_does_not_let_a_release_follow_a_newer_one(producing: Plan
     assert check_consent(first, floor, moment) is not None
     with pytest.raises(NotVerified, match="without a recorded rollback"):
         check_consent(first, floor + timedelta(days=1), moment)
+
+
+def test_too_few_root_keys_sign_nothing_that_gateways_would_not_believe(producing: Plant) -> None:
+    """Two persons must sign, and one is here: the revocation holds online, and the published targets stay good."""
+    folder = OfflineFolder(producing.home.workspace / "offline")
+    before = folder.newest()
+    bob = MemorySigner("root", owner="bob", start=producing.clock.now())
+    two = msgspec.structs.replace(producing.trust, root_threshold=2, keys=(*producing.trust.keys, bob.public))
+    mine = producing.keys.signer("root")
+    with pytest.raises(NotVerified, match="signed by 1 of those that must"):
+        folder.follow(two, [mine], revoked=[releases(producing)[0]])
+    assert folder.newest() == before
+    assert len(folder.roots()) == 1
+    folder.follow(two, [mine, bob], revoked=[releases(producing)[0]])
+    assert len(folder.roots()) == 2
+    assert folder.newest() != before

@@ -1,7 +1,7 @@
 """What the offline keys have signed, kept beside the trust document: the chain of roots, and the newest targets.
 
-Signing here is a ceremony: it asks for signers of role `root`, and happens when the trust changes or an artifact is
-revoked for good. Publishing a route table only reads what lies here.
+Signing here is a ceremony: it asks for signers of role `root`, and happens when the keys that the trust names change or
+an artifact is revoked for good. Publishing a route table only reads what lies here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from holdfast.adapters.published import read_bounded, replace_durably
 from holdfast.core.errors import NotFound, NotVerified
 from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust
-from holdfast.engines.repository import Offline, first_root, next_root, root_name, write_targets
+from holdfast.engines.repository import Offline, check_offline, first_root, next_root, root_name, write_targets
 
-MAX_OFFLINE: Final = 32 << 20  # bytes: a trust document and its targets, in base64
+MAX_OFFLINE: Final = 32 << 20  # bytes: the targets and the list of revocations, in base64
 MAX_ROOT: Final = 1 << 20  # bytes of one root
 _NEWEST: Final = "offline.json"
 
@@ -26,7 +26,6 @@ _NEWEST: Final = "offline.json"
 class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     version: int  # of the targets
     targets: bytes
-    trust: bytes
     revoked: bytes
 
 
@@ -36,29 +35,32 @@ class OfflineFolder:
 
     folder: Path
 
-    def begin(self, trust: Trust, document: bytes, signers: Sequence[SigningKey]) -> None:
+    def begin(self, trust: Trust, signers: Sequence[SigningKey]) -> None:
         """Sign the first root and the first targets in a new folder."""
         self.folder.mkdir(mode=PRIVATE_DIRECTORY)
         replace_durably(self.folder / root_name(1), first_root(trust, signers))
-        self._keep(write_targets(trust, document, (), 1, signers), 1)
+        self._keep(write_targets(trust, (), 1, signers), 1)
 
-    def follow(
-        self, trust: Trust, document: bytes, signers: Sequence[SigningKey], *, revoked: Sequence[str] = ()
-    ) -> None:
-        """Sign newer targets for a trust document, and a newer root where its keys or its threshold have changed.
+    def follow(self, trust: Trust, signers: Sequence[SigningKey], *, revoked: Sequence[str] = ()) -> None:
+        """Sign newer targets, and a newer root where root keys, threshold, end or online keys of a trust have changed.
 
         Args:
-            trust: The trust, as the document says it.
-            document: The sealed trust document.
+            trust: The trust that is in force from now on.
             signers: As many root keys as the present root asks for, and as many as the next one does.
             revoked: Digests that are revoked for good from now on, besides those that are already.
+
+        Raises:
+            NotVerified: Too few persons have signed: nothing is kept, since no gateway would believe it.
         """
         kept, roots = self._read(), self.roots()
-        after = next_root(roots[root_name(len(roots))], trust, signers)
+        newest = roots[root_name(len(roots))]
+        gone = sorted({*msgspec.json.decode(kept.revoked, type=tuple[str, ...]), *revoked})
+        after = next_root(newest, trust, signers)
+        offline = write_targets(trust, gone, kept.version + 1, signers)
+        check_offline(newest, after, offline.targets)
         if after is not None:
             replace_durably(self.folder / root_name(len(roots) + 1), after)
-        gone = {*msgspec.json.decode(kept.revoked, type=tuple[str, ...]), *revoked}
-        self._keep(write_targets(trust, document, sorted(gone), kept.version + 1, signers), kept.version + 1)
+        self._keep(offline, kept.version + 1)
 
     def roots(self) -> Mapping[str, bytes]:
         """Return every root by name, from the first to the newest.
@@ -82,7 +84,7 @@ class OfflineFolder:
             NotVerified: It cannot be read.
         """
         kept = self._read()
-        return Offline(targets=kept.targets, trust=kept.trust, revoked=kept.revoked)
+        return Offline(targets=kept.targets, revoked=kept.revoked)
 
     def _read(self) -> _Kept:
         path = self.folder / _NEWEST
@@ -92,6 +94,6 @@ class OfflineFolder:
             raise NotVerified(f"what the offline keys signed cannot be read: {error}", place=str(path)) from error
 
     def _keep(self, offline: Offline, version: int) -> None:
-        """Keep targets and the files they speak of in one file: they are of one mind, or not there."""
-        kept = _Kept(version=version, targets=offline.targets, trust=offline.trust, revoked=offline.revoked)
+        """Keep targets and the list they speak of in one file: they are of one mind, or not there."""
+        kept = _Kept(version=version, targets=offline.targets, revoked=offline.revoked)
         replace_durably(self.folder / _NEWEST, msgspec.json.encode(kept))

@@ -27,7 +27,7 @@ MAX_PUBLISHED: Final = 2 << 30  # bytes of one file; protobuf, and so ONNX, hold
 KEPT_S: Final = 3600.0  # that a document stays which a newer one has replaced
 PUBLISHED_NAME: Final = re.compile(
     r"timestamp\.json|[0-9]{1,16}\.(?:root|targets|routing|snapshot)\.json"
-    r"|targets/[0-9a-f]{64}\.(?:trust\.dsse\.json|routes\.dsse\.json|policy\.toml|revoked\.json)"
+    r"|targets/[0-9a-f]{64}\.[a-z]{1,32}(?:\.[a-z]{1,8}){1,2}"
     r"|blobs/sha256/[0-9a-f]{2}/[0-9a-f]{62}"
 )
 

@@ -69,7 +69,8 @@ class Plant:
     set_aside: Callable[[Digest], None]  # moves a damaged published blob out of the way, as evidence
     publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
     published_document: Callable[[str], bytes]  # one of them as it is there now
-    offline: Callable[[], Offline]  # what the root keys have signed last, the trust document among it
+    trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
+    offline: Callable[[], Offline]  # what the root keys have signed last of the repository
     roots: Callable[[], Mapping[str, bytes]]  # by name, from the first to the newest
     pin_revocation: Callable[[Digest], None]  # the root keys sign that an artifact is revoked for good
     accept_policy: Callable[[Digest], None]

@@ -17,7 +17,7 @@ from holdfast.core.ledger import Draft, Entry
 from holdfast.core.project import Project
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import ROUTES, unseal
-from holdfast.engines.repository import write_release
+from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME, write_release
 from holdfast.lifecycle.plant import Plant
 from holdfast.registry import Standing
 
@@ -109,8 +109,11 @@ def carried(plant: Plant, table: RouteTable, sealed: Digest, policy: bytes) -> l
     """Sign the repository's state that carries a table, store its files, and return their names and digests."""
     release = write_release(
         plant.offline(),
-        routes=plant.blobs.get(sealed),
-        policy=policy,
+        documents={
+            ROUTES_NAME: plant.blobs.get(sealed),
+            POLICY_NAME: policy,
+            TRUST_NAME: plant.trust_document(),
+        },
         epoch=table.epoch,
         expires=table.expires,
         signer=plant.keys.signer("registry"),
@@ -121,7 +124,8 @@ def carried(plant: Plant, table: RouteTable, sealed: Digest, policy: bytes) -> l
 def is_newest(plant: Plant, project: Project) -> bool:
     """Say whether what is published carries what the offline keys have said last."""
     entry = plant.last(endpoint_stream(project), ROUTED)
-    return entry is None or digest_bytes(plant.offline().targets) in {each["digest"] for each in entry.body["files"]}
+    said = {digest_bytes(plant.offline().targets), digest_bytes(plant.trust_document())}
+    return entry is None or said <= {each["digest"] for each in entry.body["files"]}
 
 
 def _restore(plant: Plant, digest: Digest) -> bool:

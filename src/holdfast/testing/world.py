@@ -265,18 +265,17 @@ class Carrier:
             self._carried = (said, self.sign(documents, self.version))
         return self._carried[1]
 
-    def offline(self, trust: bytes, version: int) -> Offline:
-        """Return what the offline keys say of a sealed trust document."""
-        return write_targets(self.trust, trust, self.revoked, version, [self.root])
+    def offline(self, version: int) -> Offline:
+        """Return what the offline keys say."""
+        return write_targets(self.trust, self.revoked, version, [self.root])
 
     def sign(
         self, documents: Mapping[str, bytes], version: int, *, expires: datetime | None = None
     ) -> dict[str, bytes]:
         """Return the files of a repository of this version; a document that is missing is named all the same."""
         release = write_release(
-            self.offline(documents.get(TRUST_NAME, b""), version),
-            routes=documents.get(ROUTES_NAME, b""),
-            policy=documents.get(POLICY_NAME, b""),
+            self.offline(version),
+            documents={name: documents.get(name, b"") for name in (POLICY_NAME, ROUTES_NAME, TRUST_NAME)},
             epoch=version,
             expires=expires or self.trust.expires,
             signer=self._online,

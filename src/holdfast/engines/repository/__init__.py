@@ -8,8 +8,8 @@ seals inside them and by `decide`.
 role       signed by               says
 ========== ======================= ==========================================================================
 root       root keys, offline      which keys sign for which role, and how many persons must
-targets    root keys, offline      the trust document, what is revoked for good, and who signs `routing`
-routing    registry key, online    the route table (credentials, guards, revocations) and the policy's bytes
+targets    root keys, offline      what is revoked for good, and who signs `routing`
+routing    registry key, online    the trust document (sealed by the root keys), the route table, the policy's bytes
 snapshot   registry key, online    which versions of targets and routing belong together; its version: the epoch
 timestamp  registry key, online    the newest snapshot, until the lease ends
 ========== ======================= ==========================================================================
@@ -24,6 +24,7 @@ from holdfast.engines.repository.reading import (
     Reached,
     Repository,
     Versions,
+    check_offline,
     read_repository,
 )
 from holdfast.engines.repository.writing import (
@@ -48,6 +49,7 @@ __all__ = [
     "Release",
     "Repository",
     "Versions",
+    "check_offline",
     "first_root",
     "next_root",
     "online_keys",

@@ -31,6 +31,7 @@ TRUST_NAME: Final = "trust.dsse.json"
 ROUTES_NAME: Final = "routes.dsse.json"
 POLICY_NAME: Final = "policy.toml"
 REVOKED_NAME: Final = "revoked.json"
+CARRIED: Final = (POLICY_NAME, ROUTES_NAME, TRUST_NAME)  # by routing; each is believed by its own seal or digest
 ROUTING: Final = "routing"  # the delegated role that names the route table
 ONLINE_ROLE: Final = "registry"  # of ours; its key signs routing, snapshot and timestamp
 MAX_ROOT: Final = 1 << 19  # bytes; a root of a hundred keys fits
@@ -79,7 +80,7 @@ class Reached:
 
     def trust(self) -> bytes:
         """Return the sealed trust document (5.7)."""
-        return self._document(TRUST_NAME, self.offline)
+        return self._document(TRUST_NAME, self.online)
 
     def routes(self) -> bytes:
         """Return the sealed route table (5.7)."""
@@ -243,13 +244,30 @@ def open_targets(data: bytes, delegator: Root | Targets, role: str, meta: MetaFi
     return metadata.signed
 
 
+def check_offline(previous: bytes, following: bytes | None, targets: bytes) -> None:
+    """Check that gateways will believe what is about to be published by the offline keys.
+
+    Args:
+        previous: The newest root that is published already.
+        following: The root after it, where there is one.
+        targets: The newest targets.
+
+    Raises:
+        NotVerified: Too few persons have signed.
+    """
+    root = parsed(previous, Root, "root.json").signed
+    if following is not None:
+        root = open_root(following, root, root.version + 1)
+    _verify(root, "targets", parsed(targets, Targets, "targets.json"), "targets.json")
+
+
 def _check_delegation(offline: Targets) -> None:
     """Check that the offline keys have handed on what is handed on, and nothing more."""
     delegations = offline.delegations
     roles: Mapping[str, Role] = (delegations.roles or {}) if delegations is not None else {}
     role = roles.get(ROUTING)
     paths = set(getattr(role, "paths", None) or ())
-    if set(roles) != {ROUTING} or paths != {POLICY_NAME, ROUTES_NAME}:
+    if set(roles) != {ROUTING} or paths != set(CARRIED):
         raise NotVerified("targets.json delegates something else than the route table", place="targets.json")
 
 

@@ -30,13 +30,11 @@ from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.engines.repository.keys import TufSigner, trusted_key, tuf_key
 from holdfast.engines.repository.reading import (
+    CARRIED,
     ONLINE_ROLE,
-    POLICY_NAME,
     REVOKED_NAME,
-    ROUTES_NAME,
     ROUTING,
     TIMESTAMP_NAME,
-    TRUST_NAME,
     S,
     parsed,
     root_name,
@@ -59,10 +57,9 @@ _SECOND: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offline:
-    """What the offline keys have signed: the newest targets, and the files they speak of."""
+    """What the offline keys have signed: the newest targets, and the file they speak of."""
 
     targets: bytes
-    trust: bytes  # the sealed trust document
     revoked: bytes  # digests that are revoked for good, as a JSON list
 
 
@@ -117,42 +114,36 @@ def online_keys(trust: Trust) -> tuple[TrustedKey, ...]:
     return trust.of_role(ONLINE_ROLE)
 
 
-def write_targets(
-    trust: Trust, document: bytes, revoked: Sequence[str], version: int, signers: Sequence[SigningKey]
-) -> Offline:
-    """Return what the offline keys say: the trust document, what is revoked for good, and who signs `routing`.
+def write_targets(trust: Trust, revoked: Sequence[str], version: int, signers: Sequence[SigningKey]) -> Offline:
+    """Return what the offline keys say: what is revoked for good, and who signs `routing`.
 
     Args:
-        trust: The trust, as the document says it.
-        document: The sealed trust document.
+        trust: The trust, whose registry keys may sign `routing`.
         revoked: Digests of artifacts that must never answer again.
         version: One more than the newest targets'.
         signers: Root keys of as many persons as the root's threshold asks for.
     """
     gone = canonical(sorted(set(revoked)))
     online = online_keys(trust)
-    routing = DelegatedRole(
-        ROUTING, [key.keyid for key in online], 1, terminating=True, paths=[POLICY_NAME, ROUTES_NAME]
-    )
+    routing = DelegatedRole(ROUTING, [key.keyid for key in online], 1, terminating=True, paths=[*CARRIED])
     targets = Targets(
         version=version,
         expires=_whole(trust.expires),
-        targets={name: _target(name, data) for name, data in ((REVOKED_NAME, gone), (TRUST_NAME, document))},
+        targets={REVOKED_NAME: _target(REVOKED_NAME, gone)},
         delegations=Delegations({key.keyid: tuf_key(key) for key in online}, {ROUTING: routing}),
     )
-    return Offline(targets=_signed(targets, signers, trust.keys), trust=document, revoked=gone)
+    return Offline(targets=_signed(targets, signers, trust.keys), revoked=gone)
 
 
 def write_release(
-    offline: Offline, *, routes: bytes, policy: bytes, epoch: int, expires: datetime, signer: SigningKey
+    offline: Offline, *, documents: Mapping[str, bytes], epoch: int, expires: datetime, signer: SigningKey
 ) -> Release:
     """Return routing, snapshot and timestamp for one route table, and every file in the order it must appear.
 
     Args:
         offline: What the offline keys have signed last.
-        routes: The sealed route table.
-        policy: The policy it names.
-        epoch: Its epoch, which becomes the version of all three.
+        documents: Every one of `CARRIED` by name: the sealed route table, the policy it names, the sealed trust.
+        epoch: The table's epoch, which becomes the version of all three.
         expires: When its lease ends.
         signer: The online key.
     """
@@ -160,7 +151,9 @@ def write_release(
     delegations = targets.signed.delegations
     known = [trusted_key(key) for key in delegations.keys.values()] if delegations is not None else []
     end = _whole(expires)
-    carried = {name: _target(name, data) for name, data in ((POLICY_NAME, policy), (ROUTES_NAME, routes))}
+    if set(documents) != set(CARRIED):
+        raise InvalidInput(f"a release of {', '.join(sorted(documents))}", expected=", ".join(CARRIED))
+    carried = {name: _target(name, data) for name, data in documents.items()}
     routing = _signed(Targets(version=epoch, expires=end, targets=carried), [signer], known)
     meta = {
         f"{ROUTING}.json": MetaFile.from_data(epoch, routing, ["sha256"]),
@@ -169,7 +162,7 @@ def write_release(
     snapshot = _signed(Snapshot(version=epoch, expires=end, meta=meta), [signer], known)
     newest = MetaFile.from_data(epoch, snapshot, ["sha256"])
     timestamp = _signed(Timestamp(version=epoch, expires=end, snapshot_meta=newest), [signer], known)
-    files = {TRUST_NAME: offline.trust, REVOKED_NAME: offline.revoked, POLICY_NAME: policy, ROUTES_NAME: routes}
+    files = {REVOKED_NAME: offline.revoked, **documents}
     names = {target_path(name, hashlib.sha256(data).hexdigest()): data for name, data in files.items()}
     names |= {f"{targets.signed.version}.targets.json": offline.targets, f"{epoch}.{ROUTING}.json": routing}
     names |= {f"{epoch}.snapshot.json": snapshot, TIMESTAMP_NAME: timestamp}  # last: who sees it finds the rest
