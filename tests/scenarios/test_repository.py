@@ -206,6 +206,20 @@ def test_a_root_that_its_predecessor_did_not_sign_is_refused(world: World) -> No
     refused(look(world), NotVerified, "signed by 0 of those that must")
 
 
+def test_another_pin_ends_what_the_old_one_led_to(world: World) -> None:
+    """The root keys were stolen, and the operator installs new ones: the remembered root counts for nothing."""
+    gateway = look(world)
+    assert gateway.call().status == 200
+    other = MemorySigner("root", owner="erin", start=world.start)
+    pinned = msgspec.structs.replace(world.root, keys=(other.public,))
+    again = world.serving(OnnxRuntime())
+    again.memory.remembered = gateway.memory.remembered
+    again.loader.pins = replace(again.loader.pins, root=pinned)
+    look(world, again)
+    refused(again, NotVerified, "signed by 0 of those that must")
+    assert again.call().status == 503
+
+
 def test_two_keys_of_one_person_are_one_voice(world: World) -> None:
     """A threshold of two counts persons: one person's second key does not make up for the person who is missing."""
     mine, second, other = (MemorySigner("root", owner=name, start=world.start) for name in ("alice", "second", "bob"))

@@ -21,7 +21,7 @@ import msgspec
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Role, Root, Signed, Snapshot, Targets, Timestamp
 
-from holdfast.core.artifact import Digest, digest_bytes, parse_digest
+from holdfast.core.artifact import Digest, digest_bytes, digest_json, parse_digest
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Refused
 from holdfast.core.trust import Trust
 from holdfast.engines.repository.keys import trusted_key, tuf_key
@@ -48,6 +48,7 @@ class Versions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What of a repository must never fall, kept across restarts."""
 
     root: str = ""  # the newest root itself: it says who may sign the next one
+    pin: str = ""  # digest of the pinned document that led to it
     timestamp: int = 0
     newest: str = ""  # digest of that timestamp
     snapshot: int = 0
@@ -163,6 +164,7 @@ def read_repository(repository: Repository, remembered: Versions, now: datetime)
         online=online,
         versions=Versions(
             root=document.decode(),
+            pin=digest_json(repository.pinned),
             timestamp=timestamp.version,
             newest=digest_bytes(data),
             snapshot=snapshot.version,
@@ -179,7 +181,8 @@ def _newest_root(repository: Repository, remembered: Versions) -> tuple[Root, by
     Raises:
         NotVerified: There is none, or one of the steps is not signed as it must be.
     """
-    document = remembered.root.encode()
+    # Whoever installs another pin distrusts what the old one led to.
+    document = remembered.root.encode() if remembered.pin == digest_json(repository.pinned) else b""
     root = parsed(document, Root, "the remembered root").signed if document else None  # 5.2. verified when it came
     for _ in range(MAX_ROOTS):  # 5.3.2.
         version = root.version + 1 if root is not None else 1
