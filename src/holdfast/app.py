@@ -35,6 +35,7 @@ from holdfast.core.ports import Clock, Signer
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal, unseal
 from holdfast.core.trust import ROLES, Grant, Trust
+from holdfast.engines.repository import sign_proposal
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
@@ -247,6 +248,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent) -> Iter
             trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
             offline=OfflineFolder(home.workspace / OFFLINE).newest,
             roots=OfflineFolder(home.workspace / OFFLINE).roots,
+            propose_offline=lambda gone: OfflineFolder(home.workspace / OFFLINE).propose(read_trust(home, clock), gone),
+            sign_offline=lambda document: sign_proposal(document, [keys.signer("root")]),
+            accept_offline=OfflineFolder(home.workspace / OFFLINE).accept,
             pin_revocation=lambda digest: _pin_revocation(home, keys, clock, digest),
             accept_policy=lambda digest: _accept(home, keys, clock, digest),
             credential_key=lambda: read_private(

@@ -19,7 +19,6 @@ from holdfast.engines.repository import (
     Repository,
     Versions,
     first_root,
-    next_root,
     read_repository,
     root_name,
 )
@@ -177,8 +176,7 @@ def test_a_rotated_root_is_followed_and_remembered(world: World) -> None:
     heir = MemorySigner("root", owner="erin", start=world.start)
     keys = tuple(key for key in world.trust.keys if key.role != "root")
     trust = msgspec.structs.replace(world.trust, version=2, keys=(*keys, heir.public))
-    after = next_root(world.carrier.roots[0], trust, [world.signers["root"], heir])
-    assert after is not None
+    after = world.carrier.next_root(trust, [world.signers["root"], heir])
     world.carrier.roots.append(after)
     old, world.carrier.root = world.signers["root"], heir
     world.carrier.trust = msgspec.structs.replace(trust, expires=trust.expires + timedelta(days=300))
@@ -200,8 +198,7 @@ def test_a_root_that_its_predecessor_did_not_sign_is_refused(world: World) -> No
     stranger = MemorySigner("root", owner="mallory", start=world.start)
     keys = tuple(key for key in world.trust.keys if key.role != "root")
     trust = msgspec.structs.replace(world.trust, keys=(*keys, stranger.public))
-    forged = next_root(world.carrier.roots[0], trust, [stranger])
-    assert forged is not None
+    forged = world.carrier.next_root(trust, [stranger])
     world.published.files = kept(world) | {root_name(2): forged}
     refused(look(world), NotVerified, "signed by 0 of those that must")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,13 +11,14 @@ from tests.scenarios.stand import Gateway, kinds, later, now, parent, releases
 from holdfast.adapters.offline import OfflineFolder
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.consent import RETURN, check_consent, consent
-from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, PolicyDenied
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import AUTHORIZED
 from holdfast.core.seal import AUTHORIZATION, unseal
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key, promote, rollback
 from holdfast.lifecycle.publishing import present_table
+from holdfast.lifecycle.repository import apply, propose, sign
 from holdfast.lifecycle.revocation import renew_lease, revoke, revoke_key
 from holdfast.lifecycle.routing import case_of, current_project
 from holdfast.testing.memory import MemorySigner
@@ -218,3 +220,29 @@ def test_too_few_root_keys_sign_nothing_that_gateways_would_not_believe(producin
     folder.follow(two, [mine, bob], revoked=[releases(producing)[0]])
     assert len(folder.roots()) == 2
     assert folder.newest() != before
+
+
+def test_root_holders_elsewhere_sign_one_after_the_other(producing: Plant, tmp_path: Path) -> None:
+    """Propose here, sign there, apply here: what was revoked online alone is now revoked for good."""
+    _, second = releases(producing)
+    producing.ledger.append([_revocation(second)])
+    renew_lease(producing)
+    targets = producing.offline().targets
+    proposed = propose(producing, out=tmp_path / "proposal")
+    assert second in proposed.document["revoked"]
+    with pytest.raises(NotVerified, match="signed by 0 of those that must"):
+        apply(producing, file=tmp_path / "proposal")
+    assert producing.offline().targets == targets
+    signed = sign(producing, file=tmp_path / "proposal", out=tmp_path / "signed")
+    assert ("is revoked for good", second) in signed.tables[0].rows
+    apply(producing, file=tmp_path / "signed")
+    assert second in msgspec.json.decode(producing.offline().revoked, type=list[str])
+    with pytest.raises(Conflict, match="kept meanwhile"):
+        apply(producing, file=tmp_path / "signed")
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        propose(producing, out=tmp_path / "proposal")
+    (tmp_path / "nonsense").write_bytes(b"{}")
+    with pytest.raises(NotVerified, match="no proposal"):
+        sign(producing, file=tmp_path / "nonsense", out=tmp_path / "never")
+    gateway = Gateway(producing)
+    assert second in gateway.loader.memory.recall().revoked

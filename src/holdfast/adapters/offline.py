@@ -13,10 +13,21 @@ import msgspec
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY
 from holdfast.adapters.published import read_bounded, replace_durably
-from holdfast.core.errors import NotFound, NotVerified
+from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust
-from holdfast.engines.repository import Offline, check_offline, first_root, next_root, root_name, write_targets
+from holdfast.engines.repository import (
+    Offline,
+    Proposal,
+    check_offline,
+    countersigned,
+    first_root,
+    next_root,
+    read_proposal,
+    root_name,
+    sign_proposal,
+    write_targets,
+)
 
 MAX_OFFLINE: Final = 32 << 20  # bytes: the targets and the list of revocations, in base64
 MAX_ROOT: Final = 1 << 20  # bytes of one root
@@ -39,28 +50,47 @@ class OfflineFolder:
         """Sign the first root and the first targets in a new folder."""
         self.folder.mkdir(mode=PRIVATE_DIRECTORY)
         replace_durably(self.folder / root_name(1), first_root(trust, signers))
-        self._keep(write_targets(trust, (), 1, signers), 1)
+        offline = write_targets(trust, (), 1)
+        self._keep(_Kept(version=1, targets=countersigned(offline.targets, signers), revoked=offline.revoked))
 
-    def follow(self, trust: Trust, signers: Sequence[SigningKey], *, revoked: Sequence[str] = ()) -> None:
-        """Sign newer targets, and a newer root where root keys, threshold, end or online keys of a trust have changed.
+    def propose(self, trust: Trust, revoked: Sequence[str] = ()) -> bytes:
+        """Return what comes next, unsigned: newer targets, and a newer root where keys, threshold or end have changed.
 
         Args:
             trust: The trust that is in force from now on.
-            signers: As many root keys as the present root asks for, and as many as the next one does.
             revoked: Digests that are revoked for good from now on, besides those that are already.
-
-        Raises:
-            NotVerified: Too few persons have signed: nothing is kept, since no gateway would believe it.
         """
         kept, roots = self._read(), self.roots()
-        newest = roots[root_name(len(roots))]
         gone = sorted({*msgspec.json.decode(kept.revoked, type=tuple[str, ...]), *revoked})
-        after = next_root(newest, trust, signers)
-        offline = write_targets(trust, gone, kept.version + 1, signers)
-        check_offline(newest, after, offline.targets)
-        if after is not None:
-            replace_durably(self.folder / root_name(len(roots) + 1), after)
-        self._keep(offline, kept.version + 1)
+        offline = write_targets(trust, gone, kept.version + 1)
+        root = next_root(roots[root_name(len(roots))], trust)
+        version = kept.version + 1
+        proposal = Proposal(version=version, root=root, targets=offline.targets, revoked=offline.revoked)
+        return msgspec.json.encode(proposal)
+
+    def accept(self, proposal: bytes) -> None:
+        """Keep what enough persons have signed.
+
+        Raises:
+            Conflict: Something else was kept since it was proposed.
+            NotVerified: Too few persons have signed, or it cannot be read: nothing is kept, since no gateway would
+                believe it.
+        """
+        made, kept, roots = read_proposal(proposal), self._read(), self.roots()
+        if made.version != kept.version + 1:
+            raise Conflict(f"targets {kept.version} were kept meanwhile", expected=f"number {made.version - 1}")
+        check_offline(roots[root_name(len(roots))], made.root, made.targets, made.revoked)
+        if made.root is not None:
+            replace_durably(self.folder / root_name(len(roots) + 1), made.root)
+        self._keep(_Kept(version=made.version, targets=made.targets, revoked=made.revoked))
+
+    def follow(self, trust: Trust, signers: Sequence[SigningKey], *, revoked: Sequence[str] = ()) -> None:
+        """Propose, sign and keep at once, where enough root keys are at hand.
+
+        Raises:
+            NotVerified: They are too few.
+        """
+        self.accept(sign_proposal(self.propose(trust, revoked), signers))
 
     def roots(self) -> Mapping[str, bytes]:
         """Return every root by name, from the first to the newest.
@@ -93,7 +123,6 @@ class OfflineFolder:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise NotVerified(f"what the offline keys signed cannot be read: {error}", place=str(path)) from error
 
-    def _keep(self, offline: Offline, version: int) -> None:
+    def _keep(self, kept: _Kept) -> None:
         """Keep targets and the list they speak of in one file: they are of one mind, or not there."""
-        kept = _Kept(version=version, targets=offline.targets, revoked=offline.revoked)
         replace_durably(self.folder / _NEWEST, msgspec.json.encode(kept))

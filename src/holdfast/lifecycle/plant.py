@@ -1,6 +1,6 @@
 """The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -72,6 +72,9 @@ class Plant:
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
     offline: Callable[[], Offline]  # what the root keys have signed last of the repository
     roots: Callable[[], Mapping[str, bytes]]  # by name, from the first to the newest
+    propose_offline: Callable[[Sequence[str]], bytes]  # what they should sign next, with these revocations
+    sign_offline: Callable[[bytes], bytes]  # with the root key that is held here
+    accept_offline: Callable[[bytes], None]  # what enough of them have signed
     pin_revocation: Callable[[Digest], None]  # the root keys sign that an artifact is revoked for good
     accept_policy: Callable[[Digest], None]
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too

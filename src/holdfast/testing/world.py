@@ -29,7 +29,9 @@ from holdfast.engines.repository import (
     TIMESTAMP_NAME,
     TRUST_NAME,
     Offline,
+    countersigned,
     first_root,
+    next_root,
     root_name,
     write_release,
     write_targets,
@@ -265,9 +267,21 @@ class Carrier:
             self._carried = (said, self.sign(documents, self.version))
         return self._carried[1]
 
+    def next_root(self, trust: Trust, signers: Sequence[MemorySigner]) -> bytes:
+        """Return the root after the first one, as these sign it for a trust whose keys differ.
+
+        Raises:
+            InvalidInput: They do not differ.
+        """
+        made = next_root(self.roots[0], trust)
+        if made is None:
+            raise InvalidInput("this trust asks for no other root")
+        return countersigned(made, signers)
+
     def offline(self, version: int) -> Offline:
         """Return what the offline keys say."""
-        return write_targets(self.trust, self.revoked, version, [self.root])
+        made = write_targets(self.trust, self.revoked, version)
+        return Offline(targets=countersigned(made.targets, [self.root]), revoked=made.revoked)
 
     def sign(
         self, documents: Mapping[str, bytes], version: int, *, expires: datetime | None = None

@@ -15,6 +15,7 @@ timestamp  registry key, online    the newest snapshot, until the lease ends
 ========== ======================= ==========================================================================
 """
 
+from holdfast.engines.repository.proposal import Proposal, read_proposal, sign_proposal, told
 from holdfast.engines.repository.reading import (
     POLICY_NAME,
     REVOKED_NAME,
@@ -30,6 +31,7 @@ from holdfast.engines.repository.reading import (
 from holdfast.engines.repository.writing import (
     Offline,
     Release,
+    countersigned,
     first_root,
     next_root,
     online_keys,
@@ -45,16 +47,21 @@ __all__ = [
     "TIMESTAMP_NAME",
     "TRUST_NAME",
     "Offline",
+    "Proposal",
     "Reached",
     "Release",
     "Repository",
     "Versions",
     "check_offline",
+    "countersigned",
     "first_root",
     "next_root",
     "online_keys",
+    "read_proposal",
     "read_repository",
     "root_name",
+    "sign_proposal",
+    "told",
     "write_release",
     "write_targets",
 ]

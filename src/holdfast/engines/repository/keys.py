@@ -1,15 +1,14 @@
-"""Our keys as TUF writes them, and back; our signers as python-tuf calls them."""
+"""Our keys as TUF writes them, and back."""
 
-from typing import Any, Final, NoReturn
+from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from securesystemslib.signer import Key, Signature, Signer, SSlibKey
+from securesystemslib.signer import Key, SSlibKey
 
 from holdfast.core.artifact import from_base64
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import SigningKey
 from holdfast.core.trust import TrustedKey
 
 OURS: Final = "x-holdfast-key"  # the member of a TUF key that holds ours: owner, role and window
@@ -46,30 +45,3 @@ def trusted_key(key: Key) -> TrustedKey:
     if tuf_key(trusted) != key:
         raise NotVerified("a key of the repository is another one than it says", place=place)
     return trusted
-
-
-class TufSigner(Signer):
-    """One of our signers, as python-tuf's `Metadata.sign` calls it."""
-
-    def __init__(self, signer: SigningKey, key: Key) -> None:
-        """Hold a door to a private key and the public key as TUF lists it."""
-        self._signer, self._key = signer, key
-
-    @classmethod
-    def from_priv_key_uri(cls, priv_key_uri: str, public_key: Key, secrets_handler: Any = None) -> NoReturn:
-        """Refuse: private keys have one door each, and it is no URI.
-
-        Raises:
-            InvalidInput: Always.
-        """
-        del priv_key_uri, public_key, secrets_handler
-        raise InvalidInput("a signer is not opened by a URI here", expected="a signer of the port `Keys`")
-
-    @property
-    def public_key(self) -> Key:
-        """The public key."""
-        return self._key
-
-    def sign(self, payload: bytes) -> Signature:
-        """Return a signature over the payload."""
-        return Signature(self._signer.keyid, self._signer.sign(payload).hex())

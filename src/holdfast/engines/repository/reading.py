@@ -247,21 +247,28 @@ def open_targets(data: bytes, delegator: Root | Targets, role: str, meta: MetaFi
     return metadata.signed
 
 
-def check_offline(previous: bytes, following: bytes | None, targets: bytes) -> None:
+def check_offline(previous: bytes, following: bytes | None, targets: bytes, revoked: bytes) -> None:
     """Check that gateways will believe what is about to be published by the offline keys.
 
     Args:
         previous: The newest root that is published already.
         following: The root after it, where there is one.
         targets: The newest targets.
+        revoked: The list that they name.
 
     Raises:
-        NotVerified: Too few persons have signed.
+        NotVerified: Too few persons have signed, or the list is another one.
     """
     root = parsed(previous, Root, "root.json").signed
     if following is not None:
         root = open_root(following, root, root.version + 1)
-    _verify(root, "targets", parsed(targets, Targets, "targets.json"), "targets.json")
+    metadata = parsed(targets, Targets, "targets.json")
+    _verify(root, "targets", metadata, "targets.json")
+    _check_delegation(metadata.signed)
+    try:
+        metadata.signed.targets[REVOKED_NAME].verify_length_and_hashes(revoked)
+    except (KeyError, RepositoryError) as error:
+        raise NotVerified("the targets name another list of revocations", place=REVOKED_NAME) from error
 
 
 def _check_delegation(offline: Targets) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from securesystemslib.signer import Signature
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -28,7 +29,7 @@ from holdfast.core.artifact import canonical
 from holdfast.core.errors import InvalidInput
 from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust, TrustedKey
-from holdfast.engines.repository.keys import TufSigner, trusted_key, tuf_key
+from holdfast.engines.repository.keys import tuf_key
 from holdfast.engines.repository.reading import (
     CARRIED,
     ONLINE_ROLE,
@@ -44,6 +45,7 @@ from holdfast.engines.repository.reading import (
 __all__ = [
     "Offline",
     "Release",
+    "countersigned",
     "first_root",
     "next_root",
     "online_keys",
@@ -75,22 +77,24 @@ class Release:
 
 def first_root(trust: Trust, signers: Sequence[SigningKey]) -> bytes:
     """Return the first root: the root keys with their threshold, and the online keys of a trust document."""
-    return _signed(_root(trust, 1), signers, trust.keys)
+    return countersigned(_unsigned(_root(trust, 1)), signers)
 
 
-def next_root(previous: bytes, trust: Trust, signers: Sequence[SigningKey]) -> bytes | None:
-    """Return the root after this one, or None where the keys and the threshold are what it says already.
+def next_root(previous: bytes, trust: Trust) -> bytes | None:
+    """Return the root after this one, unsigned, or None where all of it is what this one says already.
+
+    Its signers are as many persons as the old threshold asks for, and as many as the new one does.
 
     Args:
         previous: The newest root.
         trust: The trust document whose keys take over.
-        signers: Root keys: as many persons as the old threshold asks for, and as many as the new one does.
     """
     root: Metadata[Root] = parsed(previous, Root, "root.json")
-    if _root(trust, root.signed.version) == root.signed:
+    made = _root(trust, root.signed.version)
+    if made == root.signed:
         return None
-    known = [trusted_key(key) for key in root.signed.keys.values()]
-    return _signed(_root(trust, root.signed.version + 1), signers, [*known, *trust.keys])
+    made.version += 1
+    return _unsigned(made)
 
 
 def _root(trust: Trust, version: int) -> Root:
@@ -114,14 +118,13 @@ def online_keys(trust: Trust) -> tuple[TrustedKey, ...]:
     return trust.of_role(ONLINE_ROLE)
 
 
-def write_targets(trust: Trust, revoked: Sequence[str], version: int, signers: Sequence[SigningKey]) -> Offline:
-    """Return what the offline keys say: what is revoked for good, and who signs `routing`.
+def write_targets(trust: Trust, revoked: Sequence[str], version: int) -> Offline:
+    """Return what the offline keys shall say, unsigned: what is revoked for good, and who signs `routing`.
 
     Args:
         trust: The trust, whose registry keys may sign `routing`.
         revoked: Digests of artifacts that must never answer again.
         version: One more than the newest targets'.
-        signers: Root keys of as many persons as the root's threshold asks for.
     """
     gone = canonical(sorted(set(revoked)))
     online = online_keys(trust)
@@ -132,7 +135,7 @@ def write_targets(trust: Trust, revoked: Sequence[str], version: int, signers: S
         targets={REVOKED_NAME: _target(REVOKED_NAME, gone)},
         delegations=Delegations({key.keyid: tuf_key(key) for key in online}, {ROUTING: routing}),
     )
-    return Offline(targets=_signed(targets, signers, trust.keys), revoked=gone)
+    return Offline(targets=_unsigned(targets), revoked=gone)
 
 
 def write_release(
@@ -149,19 +152,24 @@ def write_release(
     """
     targets: Metadata[Targets] = parsed(offline.targets, Targets, "targets.json")
     delegations = targets.signed.delegations
-    known = [trusted_key(key) for key in delegations.keys.values()] if delegations is not None else []
+    if delegations is None or signer.keyid not in delegations.keys:
+        raise InvalidInput(
+            "the offline keys have not said that this key may sign what gateways read",
+            place=f"key {signer.keyid[:16]} of role {ONLINE_ROLE}",
+            remedy="Hold the ceremony: `holdfast repository propose`, `sign` and `apply`.",
+        )
     end = _whole(expires)
     if set(documents) != set(CARRIED):
         raise InvalidInput(f"a release of {', '.join(sorted(documents))}", expected=", ".join(CARRIED))
     carried = {name: _target(name, data) for name, data in documents.items()}
-    routing = _signed(Targets(version=epoch, expires=end, targets=carried), [signer], known)
+    routing = _signed(Targets(version=epoch, expires=end, targets=carried), [signer])
     meta = {
         f"{ROUTING}.json": MetaFile.from_data(epoch, routing, ["sha256"]),
         "targets.json": MetaFile.from_data(targets.signed.version, offline.targets, ["sha256"]),
     }
-    snapshot = _signed(Snapshot(version=epoch, expires=end, meta=meta), [signer], known)
+    snapshot = _signed(Snapshot(version=epoch, expires=end, meta=meta), [signer])
     newest = MetaFile.from_data(epoch, snapshot, ["sha256"])
-    timestamp = _signed(Timestamp(version=epoch, expires=end, snapshot_meta=newest), [signer], known)
+    timestamp = _signed(Timestamp(version=epoch, expires=end, snapshot_meta=newest), [signer])
     files = {REVOKED_NAME: offline.revoked, **documents}
     names = {target_path(name, hashlib.sha256(data).hexdigest()): data for name, data in files.items()}
     names |= {f"{targets.signed.version}.targets.json": offline.targets, f"{epoch}.{ROUTING}.json": routing}
@@ -173,17 +181,23 @@ def _target(name: str, data: bytes) -> TargetFile:
     return TargetFile.from_data(name, data, ["sha256"])
 
 
-def _signed(content: S, signers: Sequence[SigningKey], known: Sequence[TrustedKey]) -> bytes:
-    """Return metadata with a signature of each signer."""
+def countersigned(document: bytes, signers: Sequence[SigningKey]) -> bytes:
+    """Return metadata with a signature of each of these signers, beside those that it has."""
     if not signers:  # empty means no
         raise InvalidInput("metadata without signer", expected="at least one key")
-    keys = {key.keyid: key for key in known}
+    metadata = Metadata.from_bytes(document)
+    for signer in signers:
+        metadata.signatures[signer.keyid] = Signature(signer.keyid, signer.sign(metadata.signed_bytes).hex())
+    metadata.signatures = dict(sorted(metadata.signatures.items()))
+    return canonical(metadata.to_dict())
+
+
+def _signed(content: S, signers: Sequence[SigningKey]) -> bytes:
+    return countersigned(_unsigned(content), signers)
+
+
+def _unsigned(content: S) -> bytes:
     metadata: Metadata[S] = Metadata(content)
-    for signer in sorted(signers, key=lambda each: each.keyid):
-        key = keys.get(signer.keyid)
-        if key is None:
-            raise InvalidInput("a signer that the trust document does not list", place=f"key {signer.keyid[:16]}")
-        metadata.sign(TufSigner(signer, tuf_key(key)), append=True)
     return canonical(metadata.to_dict())
 
 

@@ -1,4 +1,4 @@
-"""Taking back, and keeping alive: revocations, and the lease of what answers."""
+"""Taking back, and keeping alive: revocations, the lease of what answers, and what root holders sign for gateways."""
 
 from typing import Final
 
@@ -30,5 +30,32 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.revocation:renew_lease",
         authority="the stage keys",
         action="endpoint.operate",
+    ),
+    Command(
+        words=("repository", "propose"),
+        does="write down what root holders should sign for the gateways: online keys, and revocations for good",
+        verb="holdfast.lifecycle.repository:propose",
+        authority="anyone who can read the workspace",
+        action="keys.manage",
+        options=(Option(name="out", says="file to write", kind="path", argument=True, required=True),),
+    ),
+    Command(
+        words=("repository", "sign"),
+        does="add the signature of the root key that is held here to a proposal",
+        verb="holdfast.lifecycle.repository:sign",
+        authority="the root key",
+        action="keys.manage",
+        options=(
+            Option(name="file", says="the proposal", kind="path", argument=True, required=True),
+            Option(name="out", says="file to write", kind="path", required=True),
+        ),
+    ),
+    Command(
+        words=("repository", "apply"),
+        does="put a proposal in force that enough root holders have signed",
+        verb="holdfast.lifecycle.repository:apply",
+        authority="the root key",
+        action="keys.manage",
+        options=(Option(name="file", says="the signed proposal", kind="path", argument=True, required=True),),
     ),
 )
