@@ -36,7 +36,7 @@ COMMANDS: Final = (
         does="write down what root holders should sign for the gateways: online keys, and revocations for good",
         verb="holdfast.lifecycle.repository:propose",
         authority="anyone who can read the workspace",
-        action="keys.manage",
+        action="trust.propose",
         options=(Option(name="out", says="file to write", kind="path", argument=True, required=True),),
     ),
     Command(
@@ -44,7 +44,7 @@ COMMANDS: Final = (
         does="add the signature of the root key that is held here to a proposal",
         verb="holdfast.lifecycle.repository:sign",
         authority="the root key",
-        action="keys.manage",
+        action="trust.sign",
         options=(
             Option(name="file", says="the proposal", kind="path", argument=True, required=True),
             Option(name="out", says="file to write", kind="path", required=True),
@@ -55,7 +55,7 @@ COMMANDS: Final = (
         does="put a proposal in force that enough root holders have signed",
         verb="holdfast.lifecycle.repository:apply",
         authority="the root key",
-        action="keys.manage",
+        action="trust.change",
         options=(Option(name="file", says="the signed proposal", kind="path", argument=True, required=True),),
     ),
 )
