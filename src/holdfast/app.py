@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from holdfast.adapters import published
 from holdfast.adapters.answers import SqlAnswers
 from holdfast.adapters.backup import read_backup, workspace_of, write_backup
 from holdfast.adapters.blobs import DiskBlobs
@@ -42,8 +43,9 @@ from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.moving import moving
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store
+from holdfast.adapters.offline import OfflineFolder
 from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal, unlock_name
-from holdfast.adapters.published import PublishedFolder, read_bounded, replace_durably
+from holdfast.adapters.published import PublishedFolder, prune, read_bounded, replace_durably
 from holdfast.adapters.sandbox import open_sandbox, probe
 from holdfast.adapters.scratch import in_memory, leave, scratch_folder
 from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
@@ -62,11 +64,12 @@ from holdfast.core.artifact import Digest, File, digest_bytes, from_base64, mani
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.policy import parse_policy
-from holdfast.core.ports import Clock
+from holdfast.core.ports import Clock, Signer
 from holdfast.core.project import parse_project
 from holdfast.core.seal import MAX_ENVELOPE, TRUST, seal
 from holdfast.core.succession import follow, parse_links
 from holdfast.core.trust import ROLES, Grant, Trust, TrustedKey
+from holdfast.engines.repository import sign_proposal as sign_repository
 from holdfast.lifecycle.inputs import check_reason, read_project_file
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy, shipped_policies
@@ -91,6 +94,7 @@ STORAGE: Final = "storage"  # data keys
 SEALED: Final = "sealed"  # what lies under them
 GATEWAY: Final = "gateway"
 PUBLISHED: Final = "published"
+OFFLINE: Final = "offline"  # what the root keys have signed, besides the trust document
 ONLINE_ROLES: Final = tuple(role for role in ROLES if role != GATEWAY)
 
 
@@ -197,7 +201,9 @@ def _build(building: Path, card: Card, unlock: Unlock, clock: Clock) -> None:
     write_new(building / CARD_FILE, msgspec.json.encode(card))
     write_new(building / ROOT_FILE, msgspec.json.encode(root))
     write_new(building / GATEWAY / ROOT_FILE, msgspec.json.encode(root))
-    write_new(building / TRUST_FILE, seal(trust, TRUST, [keys.signer("root")]))
+    sealed = seal(trust, TRUST, [keys.signer("root")])
+    OfflineFolder(building / OFFLINE).begin(trust, [keys.signer("root")])
+    write_new(building / TRUST_FILE, sealed)
     engine = open_database(card.database or building / LEDGER_FILE)
     ledger = SqlLedger(engine, clock=clock, signer=keys.signer("ledger"), origin=card.name)
     try:
@@ -355,9 +361,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     trusting = _Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
-    published = PublishedFolder(home.published)
     ledger = _open_ledger(home, keys, trusting, card, clock)
     plant = None
+    reading = PublishedFolder(home.published)
     try:
         plant = Plant(
             home=home,
@@ -380,7 +386,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             published_blobs=DiskBlobs(home.published / "blobs"),
             set_aside=lambda digest: _set_aside(home.published, digest),
             publish=lambda files: _publish(home.published, files),
-            published_document=lambda name: published.document(name, MAX_ENVELOPE),
+            published_document=lambda name: reading.document(name, MAX_ENVELOPE),
             trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
             write_backup=lambda out, signed: write_backup(
                 out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
@@ -393,6 +399,13 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             tell_uses=lambda: _tell_uses(keys, ledger),
             move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
             rewrap=lambda passphrase: _rewrap(folder, authority, vault, settings, card, passphrase, outside=home.root),
+            offline=OfflineFolder(home.workspace / OFFLINE).newest,
+            roots=OfflineFolder(home.workspace / OFFLINE).roots,
+            propose_offline=lambda gone: OfflineFolder(home.workspace / OFFLINE).propose(read_trust(home, clock), gone),
+            sign_offline=lambda document: sign_repository(document, _roots_held(keys, trusting())),
+            follow_offline=partial(_follow_offline, home, keys, clock),
+            accept_offline=OfflineFolder(home.workspace / OFFLINE).accept,
+            pin_revocation=lambda digest: _pin_revocation(home, keys, clock, digest),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
             ),
@@ -770,18 +783,44 @@ class _Trusting:
         return self._known[1]
 
 
+def _roots_held(keys: ChosenKeys, *trusts: Trust) -> list[Signer]:
+    """Return every root key that is held here, of those that these versions of the trust name."""
+    held = {key.keyid for key in keys.held()}
+    named = {key.keyid for trust in trusts for key in trust.of_role("root")}
+    return [keys.signer_of(keyid) for keyid in sorted(held & named)]
+
+
+def _follow_offline(home: Home, keys: ChosenKeys, clock: Clock, newer: Trust) -> bool:
+    """Let the root keys held here sign what gateways need to follow a newer trust; say whether they were enough."""
+    signers = _roots_held(keys, read_trust(home, clock), newer)
+    if not signers:
+        return False
+    try:
+        OfflineFolder(home.workspace / OFFLINE).follow(newer, signers)
+    except NotVerified:
+        return False
+    return True
+
+
+def _pin_revocation(home: Home, keys: ChosenKeys, clock: Clock, digest: Digest) -> None:
+    """Let the root key sign that an artifact is revoked for good: no online key can leave that out."""
+    trust = read_trust(home, clock)
+    OfflineFolder(home.workspace / OFFLINE).follow(trust, _roots_held(keys, trust), revoked=[digest])
+
+
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace the gateway's documents one by one, each whole, in the order given; what is as it should be stays."""
-    published = PublishedFolder(folder)
+    reading = PublishedFolder(folder)
     try:
-        folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        (folder / "targets").mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         for name, content in files.items():
             try:
-                same = published.document(name, len(content)) == content
+                same = reading.document(name, len(content)) == content
             except HoldfastError:  # missing, longer, a link or a pipe: it is replaced, whatever it is
                 same = False
             if not same:
                 replace_durably(folder / name, content)
+        prune(folder, frozenset(files))
     except OSError as error:
         raise Unavailable(f"the gateway's folder cannot be written: {error.strerror}", place=str(folder)) from error
 
@@ -849,6 +888,11 @@ def trust_sign(
     document = {"signatures": signatures, "version": trust.version, "trust": msgspec.to_builtins(trust)}
     table = Table(title=f"What was signed: trust version {trust.version}", columns=("what", "says"), rows=rows)
     return Reply(says=words, document=document, tables=(table,))
+
+
+def published_file(root: Path, name: str) -> bytes | None:
+    """Return a file that gateways may fetch from a project's workspace, or None; see `adapters.published`."""
+    return published.published_file(Home(root=root).published, name)
 
 
 def unsafe_edit_ledger(root: Path, position: int, old: bytes, new: bytes) -> None:

@@ -8,6 +8,7 @@ all is bounded, so that a gateway in trouble is not kept there by its callers.
 import http.client
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 from urllib.parse import quote, urlsplit
 
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidRequest, NotFound, Refused, Unavailable
+from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 
 TIMEOUT_S: Final = 10.0  # for one attempt
 RETRIES: Final = 3  # attempts after the first
@@ -61,8 +63,12 @@ class Client:
         retries: int = RETRIES,
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
+        sign: bool = True,
     ) -> None:
         """Remember where to call and as whom; nothing is sent yet.
+
+        Each attempt is signed anew, so that a gateway which asks for fresh requests takes it, and takes it once; others
+        ignore the signature. `sign=False` leaves it out.
 
         Raises:
             InvalidInput: The URL is not `http://` or `https://` with a host.
@@ -73,6 +79,7 @@ class Client:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
         self._prefix = parts.path.rstrip("/")
+        self._sign = sign
         self._api_key, self._retries, self._patience_s, self._sleep = api_key, retries, patience_s, sleep
 
     def __enter__(self) -> Self:
@@ -157,13 +164,22 @@ class Client:
             self._sleep(wait_s)
             left, patience_s, wait_s = left - 1, patience_s - wait_s, 2 * wait_s
 
+    def _signature(self, method: str, path: str, body: bytes) -> dict[str, str]:
+        """Return the headers that sign one attempt; the path is the gateway's own, without what a proxy cuts off."""
+        timestamp, nonce = str(int(time.time())), secrets.token_urlsafe(16)
+        signature = request_signature(
+            self._api_key, method=method, path=path, body=body, timestamp=timestamp, nonce=nonce
+        )
+        return {TIMESTAMP: timestamp, NONCE: nonce, SIGNATURE: signature}
+
     def _attempt(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Make one attempt, on a new connection if the gateway has closed the old one meanwhile."""
         kept = self._connection.sock is not None
         try:
-            self._connection.request(method, self._prefix + path, body, headers)
+            signed = headers | self._signature(method, path, body or b"") if self._sign else headers
+            self._connection.request(method, self._prefix + path, body, signed)
             response = self._connection.getresponse()
             content = response.read(MAX_ANSWER + 1)
         except (OSError, http.client.HTTPException) as error:

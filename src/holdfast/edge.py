@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from holdfast.serve import Gateway, Loader, Recorder
 
 POLL_S: Final = 0.25  # between two looks at the published folder
+SHORTEST_POLL_S: Final = 0.1  # between two questions to a control plane on another host; one takes some milliseconds
+LONGEST_POLL_S: Final = 3.0  # with jitter, a look and a load still within the 5 s that are promised
 EVENTS_S: Final = 0.05  # between two groups of security events on their way to the disk
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
 MAX_KEY: Final = 4096  # bytes of the credential key
@@ -43,13 +45,15 @@ MAX_KEY: Final = 4096  # bytes of the credential key
 class EdgeConfig:
     """What a gateway is told when it starts; see `docs/reference/gateway.md`."""
 
-    published: Path  # the folder that the control plane writes
+    published: Path  # the folder that the control plane writes; read where no address is given
     home: Path  # the gateway's own folder: memory and spool
     root: Path  # the root keys it pins, as a trust document in plain JSON
     credential_key: Path  # the key of the keyed hashes by which API keys are known
     identity: "Callable[[], Signer]"  # opens the gateway's own signing key, in the worker that uses it
     # Of several identity keys the one that is trusted by now; a rotation then needs no restart.
     choose: "Callable[[Trust, datetime], Signer] | None" = None
+    source: str = ""  # the address of a control plane on another host, whose published folder is fetched
+    poll_s: float = 1.0  # between two questions to that address
     environment: str = "production"
     origin: str = ""  # of the ledger's checkpoints; the root document's workspace if left out
     host: str = "127.0.0.1"
@@ -75,6 +79,9 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
 
     if config.telemetry_every_s <= 0:
         raise InvalidInput(f"telemetry every {config.telemetry_every_s} s", expected="more than 0")
+    if not SHORTEST_POLL_S <= config.poll_s <= LONGEST_POLL_S:
+        expected = f"{SHORTEST_POLL_S} to {LONGEST_POLL_S} s: a revocation must reach a gateway within 5 s"
+        raise InvalidInput(f"polling every {config.poll_s} s", expected=expected)
     announce = tell or _print_line
 
     def ready(port: int) -> None:
@@ -209,12 +216,13 @@ def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorde
     from holdfast import __version__
     from holdfast.adapters.clock import SystemClock
     from holdfast.adapters.durable import read_private
+    from holdfast.adapters.fetching import PublishedUrl
     from holdfast.adapters.published import MemoryFile, PublishedFolder
     from holdfast.adapters.runtime import OnnxRuntime
     from holdfast.adapters.spool import Spool
     from holdfast.serve import Gateway, Ground, Loader, Pins, Recorder
     from holdfast.serve.credentials import check_credential_key
-    from holdfast.serve.loading import Remembered
+    from holdfast.serve.loading import Published, Remembered
 
     root = read_root(config.root)
     credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
@@ -228,9 +236,12 @@ def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorde
         metrics_for_all=config.metrics_for_all,
     )
     gateway = Gateway(ground)
+    published: Published = PublishedFolder(config.published)
+    if config.source:
+        published = PublishedUrl(url=config.source, cache=config.home / "cache", poll_s=config.poll_s)
     loader = Loader(
-        published=PublishedFolder(config.published),
-        memory=MemoryFile(path=config.home / "state.json", type=Remembered, height=Remembered.height),
+        published=published,
+        memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
         runtime=OnnxRuntime(),
         pins=Pins(root=root, origin=config.origin or root.workspace, environment=config.environment),
         ground=ground,
@@ -347,6 +358,7 @@ def command(
     port: int = 8080,
     workers: int = 1,
     ready_file: Path | None = None,
+    from_url: str | None = None,
 ) -> Any:
     """Run a workspace's gateway until it is told to stop: `holdfast serve`."""
     from holdfast.lifecycle.reply import Progress, Reply
@@ -355,8 +367,35 @@ def command(
         words = f"{document['url']} answers ({document['workers']} worker(s)); stop with Ctrl-C"
         tell(Progress(stage="serve", state="finished", words=words))
 
-    serve(config_of(root, host=host, port=port, workers=workers, ready_file=ready_file), tell=announce)
+    more = {"ready_file": ready_file, "source": from_url or ""}
+    serve(config_of(root, host=host, port=port, workers=workers, **more), tell=announce)
     return Reply(says="The gateway has ended.")
+
+
+def distribute(root: Path, *, tell: Callable[[Any], None], host: str = "127.0.0.1", port: int = 8081) -> Any:
+    """Hand the published folder to gateways on other hosts until told to stop: `holdfast publish serve`.
+
+    Raises:
+        NotFound: There is no workspace.
+        Unavailable: The address cannot be listened on.
+    """
+    from holdfast.adapters import http_server
+    from holdfast.adapters.published import published_file
+    from holdfast.adapters.supervisor import bind, probe
+    from holdfast.lifecycle.reply import Progress, Reply
+    from holdfast.serve.distribution import distribution
+
+    folder = config_of(root).published
+    probe(host, port)
+    with bind(host, port) as listening:
+        words = f"http://{host}:{listening.getsockname()[1]} hands out what is published; stop with Ctrl-C"
+
+        def started() -> None:
+            tell(Progress(stage="publish", state="finished", words=words))
+
+        app = distribution(lambda name: published_file(folder, name))
+        http_server.run(app, listening, on_started=started, on_malformed=lambda _: None)
+    return Reply(says="The published folder is no longer handed out.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,10 @@ from holdfast.core.artifact import digest_bytes
 from holdfast.core.guard import Answer, Call, Guard, Refusal
 from holdfast.core.routes import Credential
 from holdfast.core.schema import Field, Signature
+from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve import GUARDS
 from holdfast.serve.credentials import CredentialTable, hash_api_key
-from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.guards.surroundings import Nonces, Rates, Surroundings
 from holdfast.testing import BrokenPromiseError, SettableClock, check_guard
 from holdfast.testing.conformance import SECRET
 
@@ -26,10 +27,18 @@ BODY = b'{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","data":[0.5,
 SETTINGS: dict[str, dict[str, Any]] = {
     "within-size": {"max_bytes": 1000},
     "authenticated": {},
+    "fresh-request": {"window_s": 60.0},
     "within-rate": {"rate_per_s": 100.0, "burst": 100},
     "valid-input": {"max_rows": 4},
     "coarse-output": {"decimals": 2},
 }
+
+
+class Forgetful(Nonces):
+    """Remembers no nonce: `check_guard` asks with one call again and again, which is a replay."""
+
+    def remember(self, nonce: str, *, until: float, now: float) -> bool:
+        return True
 
 
 def surroundings() -> Surroundings:
@@ -44,6 +53,7 @@ def surroundings() -> Surroundings:
         credentials=CredentialTable(SALT, (credential,)),
         signatures={RELEASE: signature},
         rates=Rates(),
+        nonces=Forgetful(),
         clock=CLOCK,
         monotonic=lambda: 1000.0,
     )
@@ -51,10 +61,15 @@ def surroundings() -> Surroundings:
 
 def call() -> Call:
     """A good call, as it is when access has been checked and a release was chosen."""
+    timestamp, nonce = str(int(CLOCK.now().timestamp())), "A" * 22
+    path = "/v2/models/tiny/infer"
+    signature = request_signature(KEY, method="POST", path=path, body=BODY, timestamp=timestamp, nonce=nonce)
     return Call(
         model="tiny",
-        headers={"authorization": f"Bearer {KEY}"},
+        headers={"authorization": f"Bearer {KEY}", TIMESTAMP: timestamp, NONCE: nonce, SIGNATURE: signature},
         body=BODY,
+        method="POST",
+        path=path,
         correlation="c",
         received_s=1000.0,
         client="bob",

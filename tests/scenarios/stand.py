@@ -73,6 +73,12 @@ def file_evidence(plant: Plant, item: Evidence, *, role: str | None = None) -> N
     plant.ledger.append([Draft(kind="evidence.filed", actor=item.stage, stream=item.subject, body=body)])
 
 
+def document(plant: Plant, name: str) -> Path:
+    """The newest published document of a name."""
+    found = (plant.home.published / "targets").glob(f"*.{name}")
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=plant.home.published / "targets" / name)
+
+
 def kinds(plant: Plant, stream: str) -> list[str]:
     """The kinds of all entries of a stream, in order."""
     return [entry.kind for entry in plant.ledger.stream(stream)]

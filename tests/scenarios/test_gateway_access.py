@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.routes import GuardSpec
-from holdfast.serve.loading import ROUTES_NAME
+from holdfast.engines.repository import ROUTES_NAME
 from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, ROW, Serving, World, with_key
 
 OTHER_KEY = "hf_" + "B" * 43

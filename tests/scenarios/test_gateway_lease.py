@@ -9,7 +9,7 @@ from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotFound, Refused
 from holdfast.core.seal import TRUST
-from holdfast.serve.loading import ROUTES_NAME, TRUST_NAME
+from holdfast.engines.repository import ROUTES_NAME, TRUST_NAME
 from holdfast.testing.world import MODEL, Serving, World, tiny_model
 
 LEASE = timedelta(minutes=15)

@@ -15,7 +15,8 @@ from holdfast.core.evidence import Finding, Severity
 from holdfast.core.passport import ProvenEntry, parse_passport
 from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import ROUTES, TRUST, open_envelope
-from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME, Remembered
+from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME
+from holdfast.serve.loading import Remembered
 from holdfast.testing.memory import MemorySigner
 from holdfast.testing.world import GUARDS, MODEL, MemoryMemory, MemoryPublished, Serving, World, tiny_model, with_key
 
@@ -123,7 +124,7 @@ def test_bytes_are_read_once_and_those_very_bytes_are_loaded(world: World) -> No
             return super().load(model, features=features, classes=classes)
 
     honest = world.published
-    found.loader.published, found.loader.runtime = Swapping(honest.documents, honest.blobs), Watching()
+    found.loader.published, found.loader.runtime = Swapping(honest.documents, honest.blobs, honest.carry), Watching()
     found.look()
     assert (reads.count(digest), loaded) == (1, [digest])
     assert answer(found)[0] == 200

@@ -19,6 +19,7 @@ from tests.scenarios.stand import (
     blob,
     calm,
     damage,
+    document,
     drifted,
     evidence,
     file_evidence,
@@ -180,11 +181,11 @@ def test_looking_twice_does_nothing_twice(producing: Plant) -> None:
     _, second = releases(producing)
     Spool(plant=producing).tell(second, drifted(producing, second, "mean_texture"))
     look(producing)
-    size, table = producing.ledger.size(), (producing.home.published / "routes.dsse.json").read_bytes()
+    size, table = producing.ledger.size(), document(producing, "routes.dsse.json").read_bytes()
     seen = look(producing)
     assert (seen.windows, seen.raised, seen.done) == (0, (), ())
     assert producing.ledger.size() == size
-    assert (producing.home.published / "routes.dsse.json").read_bytes() == table
+    assert document(producing, "routes.dsse.json").read_bytes() == table
 
 
 # Integrity: what the gateway refuses to load.

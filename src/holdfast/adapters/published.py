@@ -5,7 +5,9 @@ Reads bytes and believes nothing: verifying is `holdfast.serve.loading`'s.
 
 import fcntl
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,15 @@ from holdfast.adapters.durable import PRIVATE_FILE, READ_SAFELY, sync_directory
 from holdfast.core.artifact import Digest
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 
-MAX_MEMORY: Final = 64 * 1024  # bytes of the memory file; it holds a handful of numbers
+MAX_MEMORY: Final = 4 << 20  # bytes of the memory file: a root, and fifty thousand revoked digests
+
+MAX_PUBLISHED: Final = 2 << 30  # bytes of one file; protobuf, and so ONNX, holds no more
+KEPT_S: Final = 3600.0  # that a document stays which a newer one has replaced
+PUBLISHED_NAME: Final = re.compile(
+    r"timestamp\.json|[0-9]{1,16}\.(?:root|targets|routing|snapshot)\.json"
+    r"|targets/[0-9a-f]{64}\.[a-z]{1,32}(?:\.[a-z]{1,8}){1,2}"
+    r"|blobs/sha256/[0-9a-f]{2}/[0-9a-f]{62}"
+)
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
@@ -84,6 +94,40 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
     return data
 
 
+def prune(root: Path, keep: frozenset[str]) -> None:
+    """Remove documents that newer ones have long replaced; blobs are never touched.
+
+    A gateway that has read the timestamp before the last may still be reading what that one named, so they
+    stay a while.
+    """
+    found = [*root.glob("*.json"), *(root / "targets").glob("*")]
+    old = time.time() - KEPT_S  # by the file system's clock, which is this machine's
+    for path in found:
+        status = path.lstat()
+        name = path.relative_to(root).as_posix()
+        if name not in keep and stat.S_ISREG(status.st_mode) and status.st_mtime < old:
+            path.unlink(missing_ok=True)
+
+
+def published_file(root: Path, name: str) -> bytes | None:
+    """Return a file that gateways may fetch, or None: for whoever answers them over HTTP.
+
+    Args:
+        root: The published folder.
+        name: A path below it, as a request names it. Only names that a repository has are looked for, so nothing
+            outside the folder, hidden, or damaged and set aside can be had.
+
+    Raises:
+        Unavailable: The operating system does not let us read it.
+    """
+    if PUBLISHED_NAME.fullmatch(name) is None:
+        return None
+    try:
+        return read_bounded(root / name, MAX_PUBLISHED, name)
+    except (NotFound, InvalidInput):
+        return None
+
+
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.lstat()
@@ -98,7 +142,7 @@ class MemoryFile(Generic[_Kept]):
 
     path: Path
     type: type[_Kept]
-    height: Callable[[_Kept], tuple[int, ...]]  # of two memories the higher one is newer
+    join: Callable[[_Kept, _Kept], _Kept]  # what two memories together must never forget
 
     def recall(self) -> _Kept:
         """Return what was kept last, or the empty memory of a first start.
@@ -118,7 +162,7 @@ class MemoryFile(Generic[_Kept]):
             raise _forgotten(self.path, str(error)) from error
 
     def keep(self, remembered: _Kept) -> None:
-        """Keep this durably, unless another worker has kept something newer meanwhile.
+        """Keep this durably, together with what another worker has kept meanwhile.
 
         Raises:
             NotVerified: What is there cannot be read.
@@ -126,8 +170,7 @@ class MemoryFile(Generic[_Kept]):
         """
         try:
             with self._alone():
-                if self.height(self.recall()) <= self.height(remembered):
-                    replace_durably(self.path, msgspec.json.encode(remembered))
+                replace_durably(self.path, msgspec.json.encode(self.join(self.recall(), remembered)))
         except OSError as error:
             raise Unavailable(
                 f"the gateway's memory cannot be written: {error.strerror}", place=str(self.path)

@@ -23,6 +23,8 @@ class Call:
     body: bytes
     correlation: str
     received_s: float  # monotonic clock
+    method: str = ""  # as the request named it
+    path: str = ""  # the same
     operation: str = "infer"  # what is asked of the model, as `holdfast.serve.protocol` names it
     client: str = ""  # credential id, once authenticated
     request_id: str = ""

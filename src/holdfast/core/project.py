@@ -105,6 +105,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     burst: Count = 100
     max_rows: Count = 256
     lease: str = "15m"
+    replay_window_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # of signed requests; 0 asks for no signature
 
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

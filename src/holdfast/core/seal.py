@@ -48,11 +48,12 @@ class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     person: str
     role: str
-    action: Literal["approve", "reject", "waive", "rollback", "grant"]
+    action: Literal["approve", "reject", "waive", "rollback", "grant", "revoke"]
     subject: str
     rule: str = ""
     until: Moment
     reason: str
+    issued: Moment | None = None  # when the person said so: of two words on two releases, the later one wins
 
 
 class Restoration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -31,7 +31,7 @@ from holdfast.lifecycle.intake import take_in_spool
 from holdfast.lifecycle.planning_threats import keep_tickets
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
-from holdfast.lifecycle.publishing import lease_left, settle, standing, standing_at
+from holdfast.lifecycle.publishing import is_newest, lease_left, settle, standing, standing_at
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
 from holdfast.lifecycle.rotation import warn_due
 from holdfast.lifecycle.routing import commit, current_project, draw, standing_case
@@ -172,7 +172,7 @@ def _roll_back(plant: Plant, project: Project, item: Raised, posture: Posture) -
 
 
 def _keep_lease(plant: Plant, project: Project) -> tuple[list[str], list[Raised]]:
-    """Decide anew about what answers, when something was said of it or half of the gateway's lease is gone.
+    """Decide anew about what answers, when something was said of it or of the trust, or half of its lease is gone.
 
     A release that the policy denies by now is taken out; one of which something does not verify is an integrity
     failure, for which the playbook has a row.
@@ -182,7 +182,7 @@ def _keep_lease(plant: Plant, project: Project) -> tuple[list[str], list[Raised]
         return [], []
     try:
         quiet = all(standing_case(plant, project, release) for release in now.releases)
-        if quiet and lease_left(plant, project) > LEASE_LEFT:
+        if quiet and is_newest(plant, project) and lease_left(plant, project) > LEASE_LEFT:
             return [], []
         table = commit(plant, project, draw(plant, project, renewed(now)))
     except LedgerBroken:

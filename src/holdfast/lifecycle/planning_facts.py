@@ -19,7 +19,7 @@ from holdfast.core.trust import ROLES
 from holdfast.lifecycle import STAGES
 from holdfast.lifecycle.intake import DRAINED, TAKEN
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.publishing import ROUTES_FILE, endpoint_stream, present_table, standing
+from holdfast.lifecycle.publishing import documents_of, endpoint_stream, present_table, standing
 from holdfast.lifecycle.reply import short
 from holdfast.lifecycle.traffic import MEASURED, traffic_stream
 from holdfast.lifecycle.verification import opened_checkpoints
@@ -184,7 +184,7 @@ def _routes(plant: Plant, project: Project) -> State:
     table, entry = present_table(plant, project), plant.last(endpoint_stream(project), "endpoint.routed")
     if table is None or entry is None:
         return _none("nothing is routed")
-    if plant.published_document(ROUTES_FILE) != plant.blobs.get(Digest(entry.body["table"])):
+    if any(plant.published_document(name) != content for name, content in documents_of(plant, entry).items()):
         return _none("what the gateway reads is not what the ledger names")
     if table.expires <= plant.clock.now():
         return _none(f"the lease of epoch {table.epoch} has ended")

@@ -23,7 +23,7 @@ from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
-from holdfast.lifecycle.publishing import ROUTED, ROUTES_FILE, standing, standing_of
+from holdfast.lifecycle.publishing import ROUTED, published_routes, standing, standing_of
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project
 from holdfast.plan.inventory import Answering, Listed, unlisted
@@ -142,7 +142,7 @@ def answering_in(plant: Plant) -> tuple[Answering, ...]:
 def _published(plant: Plant) -> Iterator[Answering]:
     """Yield what the gateway's folder says it serves, whoever wrote it: it is compared with the list, not believed."""
     try:
-        document = plant.published_document(ROUTES_FILE)
+        document = published_routes(plant)
     except HoldfastError:
         return  # nothing was ever published
     try:

@@ -1,6 +1,6 @@
 """The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from holdfast.core.ports import (
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust, TrustedKey
+from holdfast.engines.repository import Offline
 from holdfast.lifecycle.access_memory import Memory
 from holdfast.lifecycle.reply import Progress
 from holdfast.serve.state import Runtime
@@ -105,6 +106,13 @@ class Plant:
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
     root_links: Callable[[], bytes]  # the versions that changed the root, for readers who pinned an older one
     store_trust: Callable[[bytes, bytes | None], None]  # a newer trust, and the links where it changes the root
+    offline: Callable[[], Offline]  # what the root keys have signed last of the repository
+    roots: Callable[[], Mapping[str, bytes]]  # by name, from the first to the newest
+    propose_offline: Callable[[Sequence[str]], bytes]  # what they should sign next, with these revocations
+    sign_offline: Callable[[bytes], bytes]  # with the root key that is held here
+    accept_offline: Callable[[bytes], None]  # what enough of them have signed
+    follow_offline: Callable[[Trust], bool]  # the root keys held here sign what a newer trust asks; False: too few
+    pin_revocation: Callable[[Digest], None]  # the root keys sign that an artifact is revoked for good
     accept_policy: Callable[[Digest], None]
     write_backup: Callable[[Path, SignedCheckpoint], int]  # the whole workspace, encrypted, into a new file
     gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here

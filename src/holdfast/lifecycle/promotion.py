@@ -5,6 +5,7 @@ append that names the heads the decision was made on. What follows from it for t
 """
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from holdfast.core.artifact import Digest, Kind
+from holdfast.core.consent import RETURN
 from holdfast.core.errors import Conflict, InvalidInput, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import AUTHORIZED
@@ -33,6 +35,7 @@ from holdfast.rollout import canary as plan_of
 from holdfast.serve.credentials import hash_api_key
 
 APPROVAL_LASTS: Final = timedelta(days=30)
+FALLBACKS: Final = 3  # earlier releases that may answer again when the newest must go
 ATTEMPTS: Final = 5  # to take a release out while others write: each needs one of them to file evidence just then
 MAX_CLIENT: Final = 64  # characters of a client's name
 MAX_DAYS: Final = 366  # of an API key: one that never expires is never looked at again
@@ -60,6 +63,8 @@ def promote(
         if not no_approve:
             authorize(plant, project, subject, "approve", reason)
         file_gates(plant, project, subject)
+        # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
+        _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}], reason)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
@@ -118,6 +123,8 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
         if not now.baseline:
             raise Conflict("nothing is in production", remedy="Promote a release first.")
         authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
+        after, _ = rolled_back(now, now.posture)
+        _may_return(plant, project, [*after.previous, after.baseline], reason)
         withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture=now.posture)
     says = f"Release {short(withdrawn)} is out of production; " + (
         f"{short(target)} answers again." if target else "nothing answers: there is no earlier release that may serve."
@@ -271,8 +278,20 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
     return Digest(made.pop())
 
 
+def _may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str) -> None:
+    """Put on record which earlier releases may answer again from now on; the newest few, the last one first of all."""
+    for digest in [digest for digest in releases if digest][-FALLBACKS:]:
+        authorize(plant, project, Digest(digest), "rollback", reason, rule=RETURN)
+
+
 def authorize(
-    plant: Plant, project: Project, subject: Digest, action: Literal["approve", "rollback"], reason: str
+    plant: Plant,
+    project: Project,
+    subject: Digest,
+    action: Literal["approve", "rollback"],
+    reason: str,
+    *,
+    rule: str = "",
 ) -> None:
     """Put the owner's signed word on record."""
     word = Authorization(
@@ -280,8 +299,10 @@ def authorize(
         role="owner",
         action=action,
         subject=subject,
+        rule=rule,
         until=plant.clock.now() + APPROVAL_LASTS,
         reason=reason,
+        issued=plant.clock.now(),
     )
     envelope = plant.seal(word, AUTHORIZATION, "person")
     body = {"action": action, "person": plant.person, "envelope": envelope}

@@ -4,29 +4,28 @@ The ledger is the truth (docs/adr/0072): `settle` needs nothing else, may be cal
 process left undone when it died between appending and publishing.
 """
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, parse_manifest
+from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.project import Project
 from holdfast.core.restatement import void
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import ROUTES, unseal
+from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TIMESTAMP_NAME, TRUST_NAME, write_release
+from holdfast.engines.repository.reading import ROUTING, target_path
 from holdfast.lifecycle.plant import Plant
 from holdfast.registry import Standing
 
 ENVIRONMENT: Final = "production"
 ROUTED: Final = "endpoint.routed"
-POLICY_FILE: Final = "policy.toml"
-TRUST_FILE: Final = "trust.dsse.json"
-ROOTS_FILE: Final = "roots.json"
-ROUTES_FILE: Final = "routes.dsse.json"
 
 
 def endpoint_stream(project: Project) -> str:
@@ -103,12 +102,54 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
         return ()
     table = table_of(plant, entry)
     restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
-    # The policy that the table names, whatever became of the file it was read from.
-    # The links before the trust: a reader of the older one does not follow them yet.
-    files = {POLICY_FILE: plant.blobs.get(Digest(table.policy)), ROOTS_FILE: plant.root_links()}
-    files |= {TRUST_FILE: plant.trust_document()}
-    plant.publish(files | {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"]))})
+    plant.publish(documents_of(plant, entry))
     return restored
+
+
+def documents_of(plant: Plant, entry: Entry) -> Mapping[str, bytes]:
+    """Return every document that a routing entry has published, by name, in the order in which they must appear."""
+    named = {each["name"]: plant.blobs.get(Digest(each["digest"])) for each in entry.body["files"]}
+    return {**plant.roots(), **named}
+
+
+def published_routes(plant: Plant) -> bytes:
+    """Return the route table that lies in the gateway's folder now, whoever wrote it: nothing of it is believed.
+
+    Raises:
+        NotFound: There is none.
+        NotVerified: What leads to it cannot be read.
+    """
+    try:
+        timestamp = json.loads(plant.published_document(TIMESTAMP_NAME))
+        epoch = int(timestamp["signed"]["meta"]["snapshot.json"]["version"])
+        routing = json.loads(plant.published_document(f"{epoch}.{ROUTING}.json"))
+        named = str(routing["signed"]["targets"][ROUTES_NAME]["hashes"]["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise NotVerified("what leads to the route table cannot be read", place=TIMESTAMP_NAME) from error
+    return plant.published_document(target_path(ROUTES_NAME, named))
+
+
+def carried(plant: Plant, table: RouteTable, sealed: Digest, policy: bytes) -> list[dict[str, str]]:
+    """Sign the repository's state that carries a table, store its files, and return their names and digests."""
+    release = write_release(
+        plant.offline(),
+        documents={
+            ROUTES_NAME: plant.blobs.get(sealed),
+            POLICY_NAME: policy,
+            TRUST_NAME: plant.trust_document(),
+        },
+        epoch=table.epoch,
+        expires=table.expires,
+        signer=plant.keys.signer("registry"),
+    )
+    return [{"name": name, "digest": plant.blobs.put(data)} for name, data in release.names.items()]
+
+
+def is_newest(plant: Plant, project: Project) -> bool:
+    """Say whether what is published carries what the offline keys have said last."""
+    entry = plant.last(endpoint_stream(project), ROUTED)
+    said = {digest_bytes(plant.offline().targets), digest_bytes(plant.trust_document())}
+    return entry is None or said <= {each["digest"] for each in entry.body["files"]}
 
 
 def _restore(plant: Plant, digest: Digest) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import PolicyDenied
-from holdfast.core.ledger import Draft
+from holdfast.core.ledger import Draft, Entry
 from holdfast.core.policy import Action, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import ModelRoute, RouteTable
@@ -17,7 +17,7 @@ from holdfast.core.seal import ROUTES
 from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import authorize
-from holdfast.lifecycle.publishing import POLICY_FILE, ROUTES_FILE, TRUST_FILE
+from holdfast.lifecycle.publishing import carried, documents_of
 from holdfast.lifecycle.registry_gates import file_gates
 from holdfast.lifecycle.registry_record import refusal
 from holdfast.lifecycle.registry_words import meant
@@ -67,15 +67,17 @@ def stage(plant: Plant, *, release: str | None = None, reason: str) -> Reply:
         table = _table(plant, project, subject, case.passport, permit.expires, rules.digest)
         for content in (rules.text, case.passport):
             plant.blobs.put(content)
+        sealed = plant.seal(table, ROUTES, "registry")
         body: dict[str, Any] = {
-            "table": plant.seal(table, ROUTES, "registry"),
+            "table": sealed,
+            "files": carried(plant, table, sealed, rules.text),
             "reason": reason,
             "permit": {"nonce": permit.nonce, "expires": permit.expires.isoformat()},
             "pointer": {"name": staging_stream(project), "digest": subject},
         }
         staged = Draft(kind=STAGED, actor=plant.person, stream=staging_stream(project), body=body)
-        plant.ledger.append([staged], expect=heads | dict(case.heads), consume_nonce=permit.nonce)
-        _publish(plant, subject, case.passport, rules.text, Digest(body["table"]))
+        (entry,) = plant.ledger.append([staged], expect=heads | dict(case.heads), consume_nonce=permit.nonce)
+        _publish(plant, subject, case.passport, entry)
     says = f"Release {short(subject)} is in staging, at epoch {table.epoch}: a gateway that reads {plant.home.staging} "
     document = {"release": subject, "epoch": table.epoch, "permit_expires": permit.expires.isoformat()}
     return Reply(says=says + "answers with it.", document=document)
@@ -101,10 +103,10 @@ def _table(
     )
 
 
-def _publish(plant: Plant, release: Digest, passport: bytes, policy: bytes, table: Digest) -> None:
-    """Copy what a gateway needs, the route table last: a process that dies before leaves the former one standing."""
+def _publish(plant: Plant, release: Digest, passport: bytes, entry: Entry) -> None:
+    """Copy what a gateway needs, what leads to it last: a process that dies before leaves the former one standing."""
     plant.staged_blobs.put(passport)
     plant.staged_blobs.put(plant.blobs.get(release))
     for file in parse_manifest(plant.blobs.get(release)).files:
         plant.staged_blobs.put(plant.blobs.get(Digest(file.digest)))
-    plant.stage({POLICY_FILE: policy, TRUST_FILE: plant.trust_document(), ROUTES_FILE: plant.blobs.get(table)})
+    plant.stage(documents_of(plant, entry))

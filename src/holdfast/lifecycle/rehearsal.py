@@ -129,6 +129,7 @@ def _package(plant: Plant, dossier: Dossier, permit: Permit) -> Package:
     return Package(
         digest=dossier.subject,
         permit=permit,
+        consent=None,  # nobody outside is answered
         signature=msgspec.json.decode(signature, type=Signature),
         profile=msgspec.json.decode(profile, type=TrainingProfile),
         model=model,

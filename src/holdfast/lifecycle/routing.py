@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.artifact import Digest, digest_bytes
+from holdfast.core.consent import check_consent, consent
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
 from holdfast.core.passport import REVOKED, Dossier, open_passport, parse_passport
@@ -27,6 +28,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import (
     ENVIRONMENT,
     ROUTED,
+    carried,
     endpoint_stream,
     present_table,
     settle,
@@ -200,6 +202,8 @@ def draw(
     if subject:  # 1.
         entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
         permit = permit_for(plant, entering, cases[subject].dossier, action)
+        if action is Action.ROLLBACK:  # the gateways ask for it too, and would refuse a table without it
+            check_consent(cases[subject].dossier, _floor(plant, project, before), plant.clock.now())
     serving = []
     for release, case in cases.items():  # 2.
         serving.append(permit_for(plant, rules, case.dossier, Action.SERVE))
@@ -234,6 +238,13 @@ def _check_state(plant: Plant, project: Project, after: Standing, release: Diges
     plant.ledger.append([Draft(kind="decision.denied", actor="registry", stream=release, body=body)])
     said = f"its state does not let release {short(release)} into {ENVIRONMENT}"
     raise PolicyDenied(said, reasons=(f"[state] {words}",), place=release)
+
+
+def _floor(plant: Plant, project: Project, before: Standing) -> datetime | None:
+    """Return the newest consent to what answers now, as far as that checks out: what must go may be what is broken."""
+    found = [standing_case(plant, project, release) for release in before.releases]
+    given = [consent(case.dossier, plant.clock.now()) for case in found if case is not None]
+    return max((moment for moment in given if moment is not None), default=None)
 
 
 def _checked_case(plant: Plant, project: Project, release: Digest, subject: str) -> Case:
@@ -334,11 +345,13 @@ def commit(plant: Plant, project: Project, drawn: Drawn, *, because: tuple[Draft
     stream = endpoint_stream(project)
     for document in (drawn.rules.text, *drawn.passports):
         plant.blobs.put(document)
+    sealed = plant.seal(drawn.table, ROUTES, "registry")
     body: dict[str, Any] = {
         "standing": msgspec.to_builtins(after),
-        "table": plant.seal(drawn.table, ROUTES, "registry"),
         "permit": _permitted(permit) if permit else None,
         "decisions": [recorded_permit(plant, each) for each in drawn.permits],
+        "table": sealed,
+        "files": carried(plant, drawn.table, sealed, drawn.rules.text),
         "pointer": {"name": stream, "digest": after.baseline},
     }
     routed = Draft(kind=ROUTED, actor="registry", stream=stream, body=body)
@@ -371,9 +384,12 @@ def guards_of(project: Project) -> tuple[GuardSpec, ...]:
     serving = project.serving
     fine = of_model(project) not in WITHHELD  # else finer probabilities would tell who was among the rows
     decimals = serving.round_decimals if fine else min(serving.round_decimals, SENSITIVE_DECIMALS)
+    window = serving.replay_window_s
+    fresh = (GuardSpec(name="fresh-request", configuration={"window_s": window}),) if window else ()
     return (
         GuardSpec(name="within-size", configuration={"max_bytes": MAX_BODY}),
         GuardSpec(name="authenticated"),
+        *fresh,
         GuardSpec(name="within-rate", configuration={"rate_per_s": serving.rate_per_s, "burst": serving.burst}),
         GuardSpec(name="valid-input", configuration={"max_rows": serving.max_rows}),
         GuardSpec(name="coarse-output", configuration={"decimals": decimals}),

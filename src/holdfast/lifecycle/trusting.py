@@ -28,9 +28,8 @@ from holdfast.core.succession import (
 from holdfast.core.trust import Trust
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.publishing import settle
 from holdfast.lifecycle.reply import Reply, Table, short
-from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.routing import current_project, renew
 
 CHANGED: Final = "trust.changed"
 STREAM: Final = "trust"
@@ -131,19 +130,29 @@ def enact(plant: Plant, document: bytes, *, says: str, actor: str, because: Sequ
     }
     entry = Draft(kind=CHANGED, actor=actor, stream=STREAM, body=body)
     plant.ledger.append([*because, entry], expect=heads)
+    carried = not _concerns_gateways(old, newer) or plant.follow_offline(newer)
     plant.store_trust(document, _links_file(links) if links is not None else None)
     rows = [(each["what"], _about(each)) for each in made]
     return Reply(
-        says=f"{says} Trust version {newer.version} is in force{_published(plant)}.",
+        says=f"{says} Trust version {newer.version} is in force{_published(plant, carried=carried)}.",
         document={"version": newer.version, "changes": made, "signers": body["signers"]},
         tables=(Table(title="Changed", columns=("change", "about"), rows=rows),) if rows else (),
     )
 
 
-def _published(plant: Plant) -> str:
+def _concerns_gateways(old: Trust, newer: Trust) -> bool:
+    """Say whether the root keys must sign for the gateways too: who may carry documents to them, and by whose word."""
+    terms = (old.root_threshold, old.expires) != (newer.root_threshold, newer.expires)
+    return terms or any(old.of_role(role) != newer.of_role(role) for role in ("root", "registry"))
+
+
+def _published(plant: Plant, *, carried: bool) -> str:
     """Bring the new trust before the gateways, if anything is in production; say so if that did not work."""
+    if not carried:
+        return ", but not yet before the gateways: hold `holdfast repository propose`, `sign` and `apply`"
     try:
-        settle(plant, current_project(plant))
+        with plant.ledger.lease("route"):
+            renew(plant, current_project(plant))
     except HoldfastError as error:  # no project, or the present table needs a key that was just withdrawn
         return f", but not yet before the gateways ({error.message})" if not isinstance(error, InvalidInput) else ""
     return ""

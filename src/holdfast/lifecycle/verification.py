@@ -20,17 +20,7 @@ from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.proof import proved
-from holdfast.lifecycle.publishing import (
-    POLICY_FILE,
-    ROOTS_FILE,
-    ROUTED,
-    ROUTES_FILE,
-    TRUST_FILE,
-    endpoint_stream,
-    needed,
-    standing,
-    table_of,
-)
+from holdfast.lifecycle.publishing import ROUTED, documents_of, endpoint_stream, needed, standing, table_of
 from holdfast.lifecycle.registry_retention import absent
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
@@ -240,8 +230,7 @@ def _published_words(plant: Plant) -> str:
     if entry is None:
         return "nothing was ever put into production"
     table = table_of(plant, entry)
-    documents = {ROUTES_FILE: plant.blobs.get(Digest(entry.body["table"])), TRUST_FILE: plant.trust_document()}
-    documents |= {POLICY_FILE: plant.blobs.get(Digest(table.policy)), ROOTS_FILE: plant.root_links()}
+    documents = documents_of(plant, entry)
     for name, content in documents.items():
         if plant.published_document(name) != content:
             raise NotVerified(

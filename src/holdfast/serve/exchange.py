@@ -13,6 +13,9 @@ HEADERS_READ: Final = {
     b"x-correlation-id": "x-correlation-id",
     b"content-encoding": "content-encoding",
     b"inference-header-content-length": "inference-header-content-length",
+    b"x-holdfast-timestamp": "x-holdfast-timestamp",
+    b"x-holdfast-nonce": "x-holdfast-nonce",
+    b"x-holdfast-signature": "x-holdfast-signature",
 }
 """The request headers that decide anything. No other is looked at, so none can be smuggled past us."""
 

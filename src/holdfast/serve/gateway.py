@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
-from holdfast.core.routes import RouteTable
 from holdfast.core.telemetry import Window
 from holdfast.serve import protocol
 from holdfast.serve.events import Noted, SecurityLog
@@ -109,11 +108,11 @@ class Gateway:
         self._stale = reason
         self._counts.failed_loads += 1
 
-    def narrow(self, table: RouteTable, chains: Chains | None) -> None:
+    def narrow(self, revoked: frozenset[str], chains: Chains | None) -> None:
         """Obey what a newer, believed table takes away, although not all of what it gives could be loaded."""
         state = self._state
         if state is not None:
-            self._state = state.without(frozenset(table.revoked), chains or state.chains)
+            self._state = state.without(revoked, chains or state.chains)
 
     def expire(self, now: datetime) -> bool:
         """Drop the state if its lease is over; a clock set back afterwards does not bring it back."""
@@ -166,6 +165,8 @@ class Gateway:
             model="",
             headers=headers or {},
             body=request.body,
+            method=request.method,
+            path=request.path,
             correlation=given if CORRELATION.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}",
             received_s=self._ground.monotonic(),
         )
@@ -201,7 +202,7 @@ class Gateway:
             state = self._usable()
             if isinstance(state, Refusal) or not state.routes:
                 return self._reply(call, 503, protocol.NOT_READY_BODY)
-            return self._reply(call, 200, protocol.READY_BODY)
+            return self._reply(call, 200, protocol.STALE_BODY if self._stale else protocol.READY_BODY)
         if operation is Operation.SERVER:
             return self._reply(call, 200, protocol.server_metadata(self._ground.version))
         near = request.peer in LOOPBACK and PROXIED not in call.headers

@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from holdfast.core.errors import HoldfastError
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.schema import Signature
+from holdfast.engines.repository import TIMESTAMP_NAME
 from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import Noted
 from holdfast.serve.gateway import Gateway, Ground
 from holdfast.serve.guards import Chains, build_chains
-from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.guards.surroundings import Nonces, Rates, Surroundings
 from holdfast.serve.loading import (
-    ROUTES_NAME,
-    TRUST_NAME,
     Believed,
     Memory,
+    Named,
     Package,
     Pins,
     Published,
@@ -46,6 +48,11 @@ class Loader:
     gateway: Gateway
     workers: int = 1
     _rates: Rates = field(default_factory=Rates)
+    _nonces: Nonces = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to remember signed requests: none that was signed before now will be let in."""
+        self._nonces = Nonces(since=self.ground.clock.now().timestamp())
 
     def refresh(self) -> None:
         """Load what is published now and swap it in; on any failure go on as before, say so, and put it on record.
@@ -62,9 +69,11 @@ class Loader:
             self._refused(error, now)
             raise
         try:
-            state = self._state(believed, now)
+            state, consents = self._state(believed, now)
+            # The same for what persons have allowed: once a release answers, an older one needs a newer word.
+            self.memory.keep(msgspec.structs.replace(believed.remembered, consents=consents))
         except Exception as error:
-            self.gateway.narrow(believed.table, self._narrowed(believed.table))
+            self.gateway.narrow(believed.revoked, self._narrowed(believed.table))
             self._refused(error, now)
             raise
         self.gateway.swap(state)
@@ -81,22 +90,26 @@ class Loader:
         self.gateway.hold(code)
         self.ground.log.note(Noted(time=now, kind=f"state.refused.{code}", caller="gateway", detail=detail))
 
-    def _state(self, believed: Believed, now: datetime) -> State:
+    def _state(self, believed: Believed, now: datetime) -> tuple[State, dict[str, datetime]]:
+        """Return the new state, and the newest consent to a release of each model."""
         loaded: dict[str, Release] = {}
-        for route in believed.table.models:
-            for digest, passport in _named(route):
-                if digest not in loaded:
-                    package = unpack(self.published, self.pins, believed, digest, passport, now)
-                    loaded[digest] = self._release(package)
+        consents = dict(believed.remembered.consents)
+        for named in [named for route in believed.table.models for named in _named(route)]:
+            package = unpack(self.published, self.pins, believed, named, now)
+            if package.consent is not None:
+                consents[named.model] = max(package.consent, consents.get(named.model, package.consent))
+            if named.release not in loaded:
+                loaded[named.release] = self._release(package)
         signatures = {digest: release.signature for digest, release in loaded.items()}
         permits = (release.permit.expires for release in loaded.values())
-        return State(
+        state = State(
             epoch=believed.table.epoch,
             trust=believed.trust,
             lease=min([believed.until, *permits]),
             routes={route.name: _route(route, loaded) for route in believed.table.models},
             chains=self._chains(believed.table, signatures),
         )
+        return state, consents
 
     def _release(self, package: Package) -> Release:
         return Release(
@@ -130,6 +143,7 @@ class Loader:
             credentials=CredentialTable(self.ground.credential_key, table.credentials),
             signatures=signatures,
             rates=self._rates,
+            nonces=self._nonces,
             clock=self.ground.clock,
             monotonic=self.ground.monotonic,
             workers=self.workers,
@@ -137,12 +151,12 @@ class Loader:
         return build_chains(table.guards, surroundings)
 
 
-def _named(route: ModelRoute) -> list[tuple[str, str]]:
+def _named(route: ModelRoute) -> list[Named]:
     """Return the releases of a route, each with its passport."""
-    pairs = [(route.baseline, route.passport)]
+    found = [Named(model=route.name, release=route.baseline, passport=route.passport)]
     if route.candidate is not None and route.candidate_passport is not None:
-        pairs.append((route.candidate, route.candidate_passport))
-    return pairs
+        found.append(Named(model=route.name, release=route.candidate, passport=route.candidate_passport))
+    return found
 
 
 def _route(route: ModelRoute, loaded: Mapping[str, Release]) -> Route:
@@ -165,7 +179,7 @@ class Watcher:
         if gateway.expire(ground.clock.now()):
             ground.log.note(Noted(time=ground.clock.now(), kind="state.lease-over", caller="gateway"))
         # The stamp is taken before reading: a document replaced meanwhile has another one at the next look.
-        stamp, now_s = self.loader.published.stamp(TRUST_NAME, ROUTES_NAME), ground.monotonic()
+        stamp, now_s = self.loader.published.stamp(TIMESTAMP_NAME), ground.monotonic()
         if stamp == self._seen and (self._retry_at_s is None or now_s < self._retry_at_s):
             return
         self._seen, self._retry_at_s = stamp, None

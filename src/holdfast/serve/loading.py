@@ -2,11 +2,14 @@
 
 The gateway believes nobody but the keys it pinned. Each step takes what the one before has verified:
 
-1. the trust document is sealed by the pinned root keys, and no older than one seen before;
+0. what is published is one whole state of a TUF repository that the pinned root keys lead to, unexpired, and no version
+   in it has fallen (`engines.repository`);
+1. the trust document is sealed by the root keys, and no older than one seen before;
 2. the route table is sealed by the registry, for this workspace and environment, inside its lease, and its epoch has
    not fallen;
 3. the policy's bytes are the ones that the table names and the root keys accept;
-4. each release's passport proves a closure over which `decide` permits serving, nothing of it revoked;
+4. each release's passport proves a closure over which `decide` permits serving, nothing of it revoked, and a person's
+   word lets it follow what answered before it;
 5. the release's bytes are read once, are what their digests say, and hold the very model that the evidence is about;
 6. those bytes are loaded and answer a warm-up call.
 
@@ -31,24 +34,27 @@ from holdfast.core.artifact import (
     parse_digest,
     parse_manifest,
 )
-from holdfast.core.errors import InvalidInput, NotFound, NotVerified, PolicyDenied, Refused
+from holdfast.core.consent import check_consent
+from holdfast.core.errors import InvalidInput, NotVerified, PolicyDenied, Refused
 from holdfast.core.passport import MAX_PASSPORT, Dossier, open_passport, parse_passport
-from holdfast.core.policy import MAX_POLICY, Action, Denial, Permit, Policy, Request, decide, parse_policy
+from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.schema import Signature
-from holdfast.core.seal import MAX_ENVELOPE, ROUTES, unseal
-from holdfast.core.succession import follow, parse_links
+from holdfast.core.seal import ROUTES, TRUST, unseal
 from holdfast.core.trust import Trust, TrustedKey
+from holdfast.engines.repository import (
+    POLICY_NAME,
+    ROUTES_NAME,
+    TRUST_NAME,
+    Repository,
+    Versions,
+    read_repository,
+)
 from holdfast.serve.protocol import MODEL_NAME
 from holdfast.serve.state import Model, Runtime, TrainingProfile, sane
 
-TRUST_NAME: Final = "trust.dsse.json"
-ROOTS_NAME: Final = "roots.json"
-ROUTES_NAME: Final = "routes.dsse.json"
-POLICY_NAME: Final = "policy.toml"
 MODEL_FILES: Final = ("model.onnx", "profile.json", "signature.json")  # the whole folder of a MODEL artifact
 MAX_MANIFEST: Final = 16 << 20  # bytes; MAX_MANIFEST_FILES entries fit
-MAX_ROOTS: Final = 64 << 20  # bytes; a link takes a few KiB, and there are at most a thousand
 MAX_FILE: Final = 2 << 30  # bytes; protobuf, and so ONNX, holds no more in one file
 CLOCK_SKEW: Final = timedelta(seconds=60)  # how far ahead of ours the registry's clock may be
 
@@ -84,10 +90,22 @@ class Remembered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     epoch: int = 0
     content: str = ""  # digest of the table of that epoch, its dates apart
     issued: datetime | None = None
+    versions: Versions = Versions()  # of the repository
+    revoked: tuple[str, ...] = ()  # every digest that was ever seen revoked: no later table makes it good again
+    consents: dict[str, datetime] = {}  # by model: the newest person's word by which a release of it has answered
 
-    def height(self) -> tuple[int, int]:
+    def height(self) -> tuple[int, ...]:
         """Return by what two memories are compared: the higher one is newer."""
-        return self.epoch, self.trust_version
+        return (self.epoch, self.trust_version, *self.versions.height())
+
+    def joined(self, other: "Remembered") -> "Remembered":
+        """Return the newer of two memories, with all that either has seen revoked or allowed."""
+        newer = other if self.height() <= other.height() else self
+        consents = dict(self.consents)
+        for model, moment in other.consents.items():
+            consents[model] = max(moment, consents.get(model, moment))
+        gone = tuple(sorted({*self.revoked, *other.revoked}))
+        return msgspec.structs.replace(newer, revoked=gone, consents=consents)
 
 
 class Memory(Protocol):
@@ -117,10 +135,11 @@ class Pins:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Believed:
-    """What steps 1 to 3 have verified; `until` is when the first of the keys and documents under it ends."""
+    """What steps 0 to 3 have verified; `until` is when the first of the keys and documents under it ends."""
 
     trust: Trust
     table: RouteTable
+    revoked: frozenset[str]  # by this table, by the offline keys, or by anything this gateway has believed before
     policy: Policy
     policy_digest: Digest
     until: datetime
@@ -128,37 +147,47 @@ class Believed:
 
 
 def believe(published: Published, pins: Pins, remembered: Remembered, now: datetime) -> Believed:
-    """Return trust, route table and policy, verified (steps 1 to 3).
+    """Return trust, route table and policy, verified (steps 0 to 3).
 
     Raises:
         NotVerified: A signature, digest, window, epoch or name does not fit.
         Refused: The lease is over.
     """
-    sealed = follow(pins.root, _links(published), published.document(TRUST_NAME, MAX_ENVELOPE), now=now)
+    repository = Repository(fetch=published.document, pinned=pins.root)
+    reached = read_repository(repository, remembered.versions, now)  # 0.
+    root = reached.root
+    sealed = unseal(reached.trust(), TRUST, root, at=now, threshold=root.root_threshold)
     trust = sealed.value  # 1.
     if trust.version < remembered.trust_version:
         raise NotVerified(f"trust document {trust.version} is older than one seen before", place=TRUST_NAME)
     if now >= trust.expires:
         raise Refused("the trust document has expired", place=TRUST_NAME, remedy="Have the root keys renew it.")
-    routes = unseal(published.document(ROUTES_NAME, MAX_ENVELOPE), ROUTES, trust, at=now)
+    routes = unseal(reached.routes(), ROUTES, trust, at=now)
     table = routes.value  # 2.
     newer = _check_table(table, trust, pins, remembered, now)
-    policy, digest = parse_policy(published.document(POLICY_NAME, MAX_POLICY))  # 3.
+    policy, digest = parse_policy(reached.policy())  # 3.
     if digest != table.policy or digest not in trust.policies:
         raise NotVerified(
             "the policy is not the one that the route table names and the root keys accept", place=POLICY_NAME
         )
-    roots = _ends(sealed.signers, trust.root_threshold)
-    until = min(table.expires, trust.expires, roots, _ends(routes.signers))
-    return Believed(trust=trust, table=table, policy=policy, policy_digest=digest, until=until, remembered=newer)
-
-
-def _links(published: Published) -> tuple[bytes, ...]:
-    """Return how the pinned root leads to today's; without the file it is today's."""
-    try:
-        return parse_links(published.document(ROOTS_NAME, MAX_ROOTS))
-    except NotFound:
-        return ()
+    gone = frozenset({*remembered.revoked, *table.revoked, *reached.revoked()})
+    return Believed(
+        trust=trust,
+        table=table,
+        revoked=gone,
+        policy=policy,
+        policy_digest=digest,
+        until=min(
+            table.expires,
+            trust.expires,
+            reached.until,
+            _ends(sealed.signers, trust.root_threshold),
+            _ends(routes.signers),
+        ),
+        remembered=msgspec.structs.replace(
+            newer, versions=reached.versions, revoked=tuple(sorted(gone)), consents=remembered.consents
+        ),
+    )
 
 
 def _ends(signers: tuple[TrustedKey, ...], threshold: int = 1) -> datetime:
@@ -213,34 +242,48 @@ class Package:
 
     digest: Digest
     permit: Permit
+    consent: datetime | None  # when a person last said that it may answer
     signature: Signature
     profile: TrainingProfile
     model: bytes
     model_digest: Digest
 
 
-def unpack(published: Published, pins: Pins, believed: Believed, release: str, passport: str, now: datetime) -> Package:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A release as a route names it."""
+
+    model: str
+    release: str
+    passport: str
+
+
+def unpack(published: Published, pins: Pins, believed: Believed, named: Named, now: datetime) -> Package:
     """Return a release that may be served, verified (steps 4 and 5).
 
     Raises:
         PolicyDenied: `decide` does not permit it, with every reason.
-        NotVerified: Its passport or its bytes do not check out, or it or something it derives from is revoked.
+        NotVerified: Its passport or its bytes do not check out, it or something it derives from is revoked, or it is
+            older than what answered before it and nobody has recorded a rollback.
     """
+    release, passport = named.release, named.passport
     digest = _digest(release)
     document = _verified(published, _digest(passport), MAX_PASSPORT)  # 4.
     dossier = open_passport(parse_passport(document), believed.trust, origin=pins.origin)
     if dossier.subject != digest or dossier.nodes[digest].kind is not Kind.RELEASE:
         raise NotVerified("the passport is about something else than the release", place=release)
-    gone = sorted(set(believed.table.revoked) & {*dossier.nodes, passport})
+    gone = sorted(believed.revoked & {*dossier.nodes, passport})
     if gone:
         raise NotVerified("the release, or something it derives from, is revoked", place=gone[0])
     permit = _permit(believed, dossier, now)
+    given = check_consent(dossier, believed.remembered.consents.get(named.model), now)
     files = parse_manifest(_verified(published, digest, MAX_MANIFEST))  # 5.
     _check_model(files, dossier)
     model, profile, signature = (_file(published, files, name) for name in MODEL_FILES)
     found = Package(
         digest=digest,
         permit=permit,
+        consent=given,
         signature=_decoded(signature, Signature, release),
         profile=_decoded(profile, TrainingProfile, release),
         model=model,

@@ -272,4 +272,5 @@ def model_ready(model: str) -> bytes:
 
 LIVE_BODY: Final = b'{"live":true}'
 READY_BODY: Final = b'{"live":true,"ready":true}'
+STALE_BODY: Final = b'{"live":true,"ready":true,"stale":true}'  # ready for as long as the lease lasts
 NOT_READY_BODY: Final = b'{"live":true,"ready":false}'

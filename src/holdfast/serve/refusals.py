@@ -42,6 +42,7 @@ NO_SUCH_PATH: Final = Saying(code="HF246", status=404, public="there is nothing 
 WRONG_METHOD: Final = Saying(code="HF247", status=405, public="the method is not allowed here")
 ENCODED: Final = Saying(code="HF248", status=415, public="encoded bodies are not accepted")
 TOO_SLOW: Final = Saying(code="HF249", status=408, public="the request took too long to arrive")
+REPEATED: Final = Saying(code="HF250", status=403, public="the request is not signed, not recent, or repeated")
 
 NOT_READY: Final = Saying(code="HF760", status=503, public="the service is not ready", security=False)
 LEASE_OVER: Final = Saying(code="HF761", status=503, public="the service may no longer answer", security=False)
@@ -61,6 +62,7 @@ SAYINGS: Final = (
     WRONG_METHOD,
     ENCODED,
     TOO_SLOW,
+    REPEATED,
     NOT_READY,
     LEASE_OVER,
     WITHDRAWN,

@@ -5,7 +5,7 @@ is the same in every run. Tests then spoil one thing at a time and see who notic
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,12 +23,25 @@ from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.schema import Field, Signature
 from holdfast.core.seal import EVIDENCE, ROUTES, TRUST, Predicate, seal
 from holdfast.core.trust import ROLES, Grant, Trust
+from holdfast.engines.repository import (
+    POLICY_NAME,
+    ROUTES_NAME,
+    TIMESTAMP_NAME,
+    TRUST_NAME,
+    Offline,
+    countersigned,
+    first_root,
+    next_root,
+    root_name,
+    write_release,
+    write_targets,
+)
 from holdfast.maths.sketch import profile
 from holdfast.registry.admission import build_passport
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
 from holdfast.serve.credentials import hash_api_key
 from holdfast.serve.events import Noted
-from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME, Remembered
+from holdfast.serve.loading import Remembered
 from holdfast.serve.state import Runtime
 from holdfast.testing.clock import SettableClock
 from holdfast.testing.memory import MemoryBlobs, MemoryLedger, MemorySigner
@@ -137,10 +150,20 @@ def training_profile(signature: Signature = SIGNATURE) -> bytes:
 
 @dataclass(slots=True)
 class MemoryPublished:
-    """A published folder in memory, as the gateway reads it; tests change `documents` and `blobs` at will."""
+    """A published folder in memory, as the gateway reads it; tests change `documents` and `blobs` at will.
+
+    Whatever `documents` are changed to is carried by a new, well-signed state of the TUF repository: so tests of the
+    seals inside attack as somebody who holds every online key. Tests of the repository itself set `files`.
+    """
 
     documents: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    carry: Callable[[Mapping[str, bytes]], Mapping[str, bytes]] = dict
+    files: dict[str, bytes] | None = None  # all files as an attacker has left them
+
+    def present(self) -> Mapping[str, bytes]:
+        """Return every file but the blobs, as a gateway finds them."""
+        return self.files if self.files is not None else self.carry(self.documents)
 
     def document(self, name: str, limit: int) -> bytes:
         """Return a document.
@@ -149,7 +172,7 @@ class MemoryPublished:
             NotFound: It is not there.
             InvalidInput: It is longer than `limit`.
         """
-        return _bounded(self.documents.get(name), limit, name)
+        return _bounded(self.present().get(name), limit, name)
 
     def blob(self, digest: Digest, limit: int) -> bytes:
         """Return a blob, unverified: the gateway must not rely on its store.
@@ -162,16 +185,16 @@ class MemoryPublished:
 
     def stamp(self, *names: str) -> object:
         """Return what differs whenever one of the documents was replaced."""
-        return tuple(digest_bytes(self.documents[name]) if name in self.documents else None for name in names)
+        files = self.present()
+        return tuple(digest_bytes(files[name]) if name in files else None for name in names)
 
     def write(self, folder: Path) -> None:
-        """Write everything to disk the way the control plane does: blobs first, the route table last."""
+        """Write everything to disk the way the control plane does: blobs first, the timestamp last."""
         for digest, data in self.blobs.items():
             name = digest.removeprefix("sha256:")
             _write(folder / "blobs" / "sha256" / name[:2] / name[2:], data)
-        for name in (POLICY_NAME, TRUST_NAME, ROUTES_NAME):
-            if name in self.documents:
-                _write(folder / name, self.documents[name])
+        for name, data in sorted(self.present().items(), key=lambda item: item[0] == TIMESTAMP_NAME):
+            _write(folder / name, data)
 
     def remove(self, folder: Path) -> None:
         """Remove the folder, as a control plane that is gone would leave it."""
@@ -207,8 +230,7 @@ class MemoryMemory:
 
     def keep(self, remembered: Remembered) -> None:
         """Keep this, unless something newer was kept meanwhile."""
-        if self.remembered.height() <= remembered.height():
-            self.remembered = remembered
+        self.remembered = self.remembered.joined(remembered)
 
 
 @dataclass(slots=True)
@@ -220,6 +242,60 @@ class Ticks:
     def __call__(self) -> float:
         """Return the seconds."""
         return self.seconds
+
+
+class Carrier:
+    """Carries documents in a TUF repository whose online keys sign whatever there is, as often as it changes."""
+
+    def __init__(self, trust: Trust, signers: Mapping[str, MemorySigner]) -> None:
+        """Sign the first root; nothing is carried yet."""
+        # Far away: in tests of leases the route table's own end shall come first.
+        self.trust = msgspec.structs.replace(trust, expires=trust.expires + timedelta(days=3650))
+        self.root, self._online = signers["root"], signers["registry"]
+        self.roots = [first_root(self.trust, [self.root])]
+        self.revoked: tuple[str, ...] = ()  # for good, by the offline keys
+        self.version = 0
+        self._carried: tuple[object, dict[str, bytes]] = (None, {})
+
+    def __call__(self, documents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Return the files of a repository that carries these documents; no file at all where there is none."""
+        if not documents:
+            return {}
+        said = (dict(documents), self.revoked)
+        if self._carried[0] != said:
+            self.version += 1
+            self._carried = (said, self.sign(documents, self.version))
+        return self._carried[1]
+
+    def next_root(self, trust: Trust, signers: Sequence[MemorySigner]) -> bytes:
+        """Return the root after the first one, as these sign it for a trust whose keys differ.
+
+        Raises:
+            InvalidInput: They do not differ.
+        """
+        made = next_root(self.roots[0], trust)
+        if made is None:
+            raise InvalidInput("this trust asks for no other root")
+        return countersigned(made, signers)
+
+    def offline(self, version: int) -> Offline:
+        """Return what the offline keys say."""
+        made = write_targets(self.trust, self.revoked, version)
+        return Offline(targets=countersigned(made.targets, [self.root]), revoked=made.revoked)
+
+    def sign(
+        self, documents: Mapping[str, bytes], version: int, *, expires: datetime | None = None
+    ) -> dict[str, bytes]:
+        """Return the files of a repository of this version; a document that is missing is named all the same."""
+        release = write_release(
+            self.offline(version),
+            documents={name: documents.get(name, b"") for name in (POLICY_NAME, ROUTES_NAME, TRUST_NAME)},
+            epoch=version,
+            expires=expires or self.trust.expires,
+            signer=self._online,
+        )
+        there = {name: data for name, data in release.names.items() if data}
+        return {root_name(number): data for number, data in enumerate(self.roots, 1)} | there
 
 
 class World:
@@ -249,7 +325,8 @@ class World:
             policies=(digest_bytes(self.policy),),
             grants=(Grant(person="alice", role="owner", not_after=self.start + timedelta(days=30)),),
         )
-        self.published = MemoryPublished()
+        self.carrier = Carrier(self.trust, self.signers)
+        self.published = MemoryPublished(carry=self.carrier)
         self._epoch = 0
 
     @property

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from holdfast.edge import EdgeConfig
+from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME
 from holdfast.serve import GUARDS
 from holdfast.serve.exchange import HEADERS_READ
 from holdfast.serve.guards import GuardKind
-from holdfast.serve.loading import POLICY_NAME, ROUTES_NAME, TRUST_NAME
 from holdfast.serve.protocol import DATATYPES, OUTPUTS
 from holdfast.serve.refusals import SAYINGS, Saying
 

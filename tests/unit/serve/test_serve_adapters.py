@@ -155,7 +155,7 @@ def test_the_stamp_changes_when_a_document_is_replaced_and_only_then(tmp_path: P
 
 def memory(tmp_path: Path) -> MemoryFile[Remembered]:
     """The gateway's memory in a file."""
-    return MemoryFile(path=tmp_path / "state.json", type=Remembered, height=Remembered.height)
+    return MemoryFile(path=tmp_path / "state.json", type=Remembered, join=Remembered.joined)
 
 
 def test_what_is_kept_is_recalled_by_the_next_process(tmp_path: Path) -> None:

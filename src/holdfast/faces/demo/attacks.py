@@ -56,7 +56,7 @@ def unsigned_release(stage: Stage, plant: Plant) -> None:
     """Route to another release without the registry's signature: edit the table and keep the old seal."""
 
     def attack(published: Path) -> None:
-        path = published / "routes.dsse.json"
+        path = max((published / "targets").glob("*.routes.dsse.json"), key=lambda each: each.stat().st_mtime_ns)
         payload, _ = open_envelope(path.read_bytes())
         envelope = msgspec.json.decode(path.read_bytes())
         forged = payload.replace(standing(plant, current_project(plant)).baseline.encode(), b"sha256:" + b"0" * 64)

@@ -9,6 +9,7 @@ from holdfast.lifecycle.commands import (
     persons,
     plan,
     platform,
+    recall,
     records,
     registry,
     rules,
@@ -31,4 +32,5 @@ COMMANDS: Final = (
     *platform.COMMANDS,
     *plan.COMMANDS,
     *audit.COMMANDS,
+    *recall.COMMANDS,
 )

@@ -84,6 +84,19 @@ COMMANDS: Final = (
             Option(name="port", says="port to listen on; 0 for a free one", kind="int", default=8080),
             Option(name="workers", says="worker processes", kind="int", default=1),
             Option(name="ready-file", says="write this file once requests are answered", kind="path"),
+            Option(name="from-url", says="fetch what is published from this address, not from this workspace"),
+        ),
+    ),
+    Command(
+        words=("publish", "serve"),
+        does="hand what is published to gateways on other hosts, which verify it themselves",
+        verb="holdfast.edge:distribute",
+        authority="none",
+        action="endpoint.operate",
+        opens="folder",
+        options=(
+            Option(name="host", says="address to listen on", default="127.0.0.1"),
+            Option(name="port", says="port to listen on; 0 for a free one", kind="int", default=8081),
         ),
     ),
     Command(

@@ -14,6 +14,7 @@ from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Chain, Guard
 from holdfast.core.routes import GuardSpec
 from holdfast.serve.guards.access import AuthenticatedSettings, WithinRateSettings, authenticated, within_rate
+from holdfast.serve.guards.freshness import FreshRequestSettings, fresh_request
 from holdfast.serve.guards.inputs import ValidInputSettings, valid_input
 from holdfast.serve.guards.outputs import CoarseOutputSettings, coarse_output
 from holdfast.serve.guards.size import WithinSizeSettings, within_size
@@ -38,6 +39,7 @@ GUARDS: Final[tuple[GuardKind[Any], ...]] = (
     GuardKind(
         name="authenticated", settings=AuthenticatedSettings, build=authenticated, everywhere=True, required=True
     ),
+    GuardKind(name="fresh-request", settings=FreshRequestSettings, build=fresh_request),
     GuardKind(name="within-rate", settings=WithinRateSettings, build=within_rate, everywhere=True),
     GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True),
     GuardKind(name="coarse-output", settings=CoarseOutputSettings, build=coarse_output),
@@ -84,6 +86,6 @@ def _check_order(names: Sequence[str]) -> None:
         if kind.required and kind.name not in names:  # without these two nothing is known of caller or input
             raise InvalidInput(f"the guard {kind.name} is missing", place="routes", expected="it in every table")
     known = names.index("authenticated")
-    for name in ("within-rate", "valid-input"):
+    for name in ("fresh-request", "within-rate", "valid-input"):
         if name in names and names.index(name) < known:
             raise InvalidInput(f"{name} stands before authenticated", place="routes", expected="the caller known first")

@@ -1,0 +1,93 @@
+"""Each signed request counts once, and only for a short while."""
+
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from holdfast.core.errors import InvalidInput
+from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.core.ports import Clock
+from holdfast.core.signed_request import NONCE, NONCE_FORM, SIGNATURE, TIME_FORM, TIMESTAMP, request_signature
+from holdfast.serve.credentials import presented
+from holdfast.serve.guards.surroundings import Nonces, Surroundings
+from holdfast.serve.refusals import REPEATED
+
+MAX_WINDOW_S: Final = 3600.0  # longer, and what must be remembered outgrows a worker's memory
+
+
+class FreshRequestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How far a request's time may lie from the gateway's, in seconds."""
+
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshRequest:
+    """A call is signed by its API key, its time is within the window, and its nonce was not seen within it.
+
+    1. All three headers have their form. 2. The time is near, and not from before this worker began: what an earlier
+    one has seen, nobody remembers. 3. The signature is right; only then 4. the nonce is looked up and remembered.
+    Where no more nonces can be remembered, calls are refused.
+    """
+
+    name: str = "fresh-request"
+    window_s: float
+    nonces: Nonces
+    clock: Clock
+
+    def admit(self, call: Call) -> Call | Refusal:
+        """Let a call pass that was never seen, and remember it."""
+        timestamp, nonce = call.headers.get(TIMESTAMP, ""), call.headers.get(NONCE, "")
+        if TIME_FORM.fullmatch(timestamp) is None or NONCE_FORM.fullmatch(nonce) is None:  # 1.
+            return self._refuse(call, "no signed time and nonce")
+        now, said = self.clock.now().timestamp(), float(timestamp)
+        if abs(now - said) > self.window_s:  # 2.
+            return self._refuse(call, f"signed {now - said:.0f} s ago")
+        if said < self.nonces.since:
+            return self._refuse(call, "signed before this worker began")
+        expected = request_signature(
+            presented(call.headers),
+            method=call.method,
+            path=call.path,
+            body=call.body,
+            timestamp=timestamp,
+            nonce=nonce,
+        )
+        given = call.headers.get(SIGNATURE, "")
+        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):  # 3.
+            return self._refuse(call, "the signature is wrong")
+        if not self.nonces.remember(f"{call.client}\0{nonce}", until=said + self.window_s, now=now):  # 4.
+            return self._refuse(call, "repeated, or more calls than can be remembered")
+        return call
+
+    def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
+        """Let every answer out: the call was counted when it came in."""
+        return answer
+
+    def _refuse(self, call: Call, why: str) -> Refusal:
+        return REPEATED.refusal(self.name, f"{call.client}: {why}")
+
+
+def fresh_request(settings: FreshRequestSettings, surroundings: Surroundings) -> FreshRequest:
+    """Build the guard.
+
+    Raises:
+        InvalidInput: A window that lets nothing or too much pass, or several workers: each has a memory of its own, so
+            a request could be repeated once on every one of them.
+    """
+    if not 0 < settings.window_s <= MAX_WINDOW_S:
+        raise InvalidInput(
+            f"fresh-request with a window of {settings.window_s} s",
+            place="routes",
+            expected=f"above 0, at most {MAX_WINDOW_S:.0f} s",
+        )
+    if surroundings.workers != 1:
+        raise InvalidInput(
+            f"fresh-request on {surroundings.workers} workers, which do not share what they have seen",
+            place="routes",
+            expected="one worker",
+            remedy="Start the gateway with --workers 1, or take replay_window_s out of the project and promote again.",
+        )
+    return FreshRequest(window_s=settings.window_s, nonces=surroundings.nonces, clock=surroundings.clock)
