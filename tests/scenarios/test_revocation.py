@@ -246,3 +246,23 @@ def test_root_holders_elsewhere_sign_one_after_the_other(producing: Plant, tmp_p
         sign(producing, file=tmp_path / "nonsense", out=tmp_path / "never")
     gateway = Gateway(producing)
     assert second in gateway.loader.memory.recall().revoked
+
+
+def test_a_canary_and_what_it_may_replace_follow_one_another_in_every_table(producing: Plant) -> None:
+    """Approval and the way back are said at one moment: the gateway loads both now, and each of them alone later."""
+    first, second = releases(producing)
+    gateway = Gateway(producing)
+    rollback(producing, reason="Let us begin anew.")
+    gateway.loader.refresh()
+    promote(producing, release=second, reason="With care this time.", canary=True)
+    for _ in range(2):
+        gateway.loader.refresh()
+        state = gateway.gateway.state
+        assert state is not None
+        assert set(state.releases) == {first, second}
+        renew_lease(producing)
+    rollback(producing, reason="The candidate is slow.")
+    gateway.loader.refresh()
+    promote(producing, release=second, reason="It was the network.")
+    gateway.loader.refresh()
+    assert gateway.answers_with(gateway.rows(second)) == short(second)

@@ -6,7 +6,7 @@ append that names the heads the decision was made on. What follows from it for t
 
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -60,11 +60,12 @@ def promote(
     with plant.ledger.lease("route"):
         now = standing(plant, project)
         after = _entering(plant, now, subject) if canary else promoted(now, subject)
+        at = plant.clock.now()  # one moment for all that is said at once: neither word is older than the other
         if not no_approve:
-            authorize(plant, project, subject, "approve", reason)
+            authorize(plant, project, subject, "approve", reason, at=at)
         file_gates(plant, project, subject)
         # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
-        _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}], reason)
+        _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}], reason, at)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
@@ -122,9 +123,10 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
         now = standing(plant, project)
         if not now.baseline:
             raise Conflict("nothing is in production", remedy="Promote a release first.")
-        authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason)
+        at = plant.clock.now()
+        authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason, at=at)
         after, _ = rolled_back(now, now.posture)
-        _may_return(plant, project, [*after.previous, after.baseline], reason)
+        _may_return(plant, project, [*after.previous, after.baseline], reason, at)
         withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture=now.posture)
     says = f"Release {short(withdrawn)} is out of production; " + (
         f"{short(target)} answers again." if target else "nothing answers: there is no earlier release that may serve."
@@ -278,10 +280,10 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
     return Digest(made.pop())
 
 
-def _may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str) -> None:
+def _may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str, at: datetime) -> None:
     """Put on record which earlier releases may answer again from now on; the newest few, the last one first of all."""
     for digest in [digest for digest in releases if digest][-FALLBACKS:]:
-        authorize(plant, project, Digest(digest), "rollback", reason, rule=RETURN)
+        authorize(plant, project, Digest(digest), "rollback", reason, at=at, rule=RETURN)
 
 
 def authorize(
@@ -291,18 +293,20 @@ def authorize(
     action: Literal["approve", "rollback"],
     reason: str,
     *,
+    at: datetime | None = None,
     rule: str = "",
 ) -> None:
-    """Put the owner's signed word on record."""
+    """Put the owner's signed word on record, as of a moment; now, if left out."""
+    at = at or plant.clock.now()
     word = Authorization(
         person=plant.person,
         role="owner",
         action=action,
         subject=subject,
         rule=rule,
-        until=plant.clock.now() + APPROVAL_LASTS,
+        until=at + APPROVAL_LASTS,
         reason=reason,
-        issued=plant.clock.now(),
+        issued=at,
     )
     envelope = plant.seal(word, AUTHORIZATION, "person")
     body = {"action": action, "person": plant.person, "envelope": envelope}

@@ -44,7 +44,8 @@ def _measured(plant: Plant, rules: Rules, release: Digest) -> Evidence:
     request = Request(action=Action.PROMOTE, environment=ENVIRONMENT, now=plant.clock.now(), nonce="gates")
     verdict = decide(unapproved(rules.policy), rules.digest, dossier, request)
     reasons = verdict.reasons if isinstance(verdict, Denial) else ()
-    wanted = [rule.approved_by for rule in rules.policy.rule if rule.approved_by is not None]
+    asked = [rule.approved_by for rule in rules.policy.rule if rule.approved_by is not None]
+    wanted = [each for each in asked if not each.rule]  # of the release as a whole; the rest is for `decide` alone
     return Evidence(
         control=GATES,
         subject=release,
@@ -56,7 +57,10 @@ def _measured(plant: Plant, rules: Rules, release: Digest) -> Evidence:
             Finding(place=reason.subject, severity=Severity.MEDIUM, rule=reason.rule, message=reason.words[:1000])
             for reason in reasons[:100]
         ),
-        facts={"policy": rules.digest, "approvals": ",".join(f"{each.role}={each.count}" for each in wanted)},
+        facts={
+            "policy": rules.digest,
+            "approvals": ",".join(f"{'|'.join(each.roles)}={each.count}" for each in wanted),
+        },
     )
 
 

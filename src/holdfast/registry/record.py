@@ -191,7 +191,7 @@ class _Account:
             return False
         if word.action == "reject":
             self.proofs.rejected.add(word.person)
-        elif word.action == "approve":
+        elif word.action == "approve" and not word.rule:  # a word of something else, such as a review, is no approval
             if self.opener.trust.granted(word.person, word.role, entry.moment) is None or entry.moment >= word.until:
                 return False
             self.proofs.approvals[word.role][word.person] = None
