@@ -24,15 +24,16 @@ APACHE_2: Final = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523
 
 LOCKS: Final = {
     "demo": (("demo",), ("build",)),
-    "dev": (("demo",), ("build", "test", "check")),
+    "dev": (("demo", "server"), ("build", "test", "check")),
     "gateway": (("gateway",), ()),
     "lock": ((), ("lock",)),
     "peers": ((), ("peers",)),
+    "peers-mlflow": ((), ("peers-mlflow",)),
 }
 """For each lock: the extras and the dependency groups it is made from."""
 
 PIN: Final = re.compile(
-    r"^(?P<name>[a-z0-9]+(?:[-_.][a-z0-9]+)*)==(?P<version>[0-9][0-9a-z.+!]*)(?: ; (?P<marker>[^#]+?))? \\$"
+    r"^(?P<name>[a-z0-9]+(?:[-_.][a-z0-9]+)*)(?:\[[a-z0-9,-]+\])?==(?P<version>[0-9][0-9a-z.+!]*)(?: ; (?P<marker>[^#]+?))? \\$"
 )
 HASH: Final = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 
