@@ -869,6 +869,7 @@ CONTRACT: Mapping[str, tuple[Kind, frozenset[str]]] = {
     "plan.budget/1": (Kind.MODEL, frozenset({"worst_use", "obligations_unmet"})),
     "release.package/1": (Kind.RELEASE, frozenset({"files", "bom_components", "bom_complete"})),
     "release.signature/1": (Kind.RELEASE, frozenset({"verified", "files_covered"})),
+    "release.version/1": (Kind.RELEASE, frozenset({"version_kinds"})),
 }
 """What each control measures on what: the words that the stages and the shipped policies share."""
 

@@ -10,15 +10,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.core.artifact import Digest, parse_manifest
+from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.compliance import ControlMap, Live, Stood, parse_map, stand
 from holdfast.core.errors import HoldfastError, NotFound
 from holdfast.core.evidence import Outcome
-from holdfast.core.passport import Dossier
+from holdfast.core.passport import RECORDED, Dossier
 from holdfast.core.policy import Action, Denial, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import RouteTable
 from holdfast.lifecycle.incidents import incident_stream
+from holdfast.lifecycle.inputs import rows_key
 from holdfast.lifecycle.pack import shipped
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
@@ -278,6 +279,15 @@ def _held(name: str) -> Callable[[View], Live]:
     return check
 
 
+def _rows_sealed(view: View) -> Live:
+    keys = set(view.plant.data_keys())
+    recorded = (entry for entry in view.plant.ledger.entries() if entry.kind == RECORDED)
+    sources = dict.fromkeys(entry.stream for entry in recorded if entry.body["kind"] == Kind.SOURCE)
+    bare = [each for each in sources if rows_key(each) not in keys and view.plant.blobs.has(Digest(each))]
+    words = f"{len(sources)} sources lie under data keys of their own, or were erased"
+    return Live(shown=bool(sources) and not bare, words=words if not bare else f"{short(bare[0])} lies in the clear")
+
+
 FACTS: Final = (
     Fact(name="ledger.holds", says="every entry, table and checkpoint of the ledger fits", check=_ledger_holds),
     Fact(name="ledger.witnessed", says="a witness has cosigned within 30 days", check=_ledger_witnessed),
@@ -293,6 +303,7 @@ FACTS: Final = (
     Fact(name="rollback.ready", says="there is a release to go back to", check=_rollback_ready),
     Fact(name="credentials.expire", says="each API key ends within a year", check=_credentials_expire),
     Fact(name="keys.one-role", says="each key has one role", check=_keys_one_role),
+    Fact(name="rows.sealed", says="every source lies encrypted under a data key of its own", check=_rows_sealed),
     Fact(name="events.kept", says="security logs are kept for half a year or longer", check=_events_kept),
     Fact(name="incidents.answered", says="no incident is open for more than 30 days", check=_incidents_answered),
     Fact(name="residency.kept", says="declared regions are allowed ones", check=_residency_kept),
