@@ -53,17 +53,17 @@ def whole_way(stage: Stage) -> None:
     stage.show(WAY, "workspace", "made", "a key for each role, encrypted at rest; a ledger; a trust root")
     _show_tiers(stage)
     with app.open_plant(stage.root, tell=stage.tell) as plant:
-        first = _candidate(stage, plant, kind="weak")
+        first = candidate(stage, plant, WAY, kind="weak")
         _show_data(stage, plant, first)
         _denied(stage, plant)
-        second = _candidate(stage, plant, kind="strong")
+        second = candidate(stage, plant, WAY, kind="strong")
         _show_evidence(stage, plant, second)
         promote(plant, reason="Better than the linear model on every slice.")
-        stage.show(GATE, f"second candidate {short(_release(second))}", "promoted", "every rule of the policy holds")
+        stage.show(GATE, f"second candidate {short(release_of(second))}", "promoted", "every rule of the policy holds")
         key = str(issue_key(plant, client="clinic-north").document["key"])
         with start(stage.root) as gateway:
             _answers(stage, plant, gateway, key, second)
-            attacks.run(stage, plant, gateway, key, _rows(plant, second))
+            attacks.run(stage, plant, gateway, key, rows_of(plant, second))
             third = _canary(stage, plant, gateway, key)
             _drift(stage, plant, gateway, key, second, third)
         stage.proof = why(plant)
@@ -80,7 +80,7 @@ def _show_tiers(stage: Stage) -> None:
             stage.show(WAY, f"sandbox tier {tier['tier']}", "missing", words)
 
 
-def _candidate(stage: Stage, plant: Plant, **params: Any) -> Reply:
+def candidate(stage: Stage, plant: Plant, chapter: str = WAY, /, **params: Any) -> Reply:
     """Run the whole way with these parameters of the recipe: another project file, another digest."""
     text = plant.home.project_file.read_text(encoding="utf-8")
     shown = ", ".join(f"{key} = {value}" for key, value in params.items())
@@ -90,15 +90,16 @@ def _candidate(stage: Stage, plant: Plant, **params: Any) -> Reply:
     plant.home.project_file.write_text(changed, encoding="utf-8")
     reply = run(plant)
     stage.show(
-        WAY,
+        chapter,
         f"candidate with {shown}",
         "released",
-        f"release {short(_release(reply))}, signed; not yet allowed anywhere",
+        f"release {short(release_of(reply))}, signed; not yet allowed anywhere",
     )
     return reply
 
 
-def _release(reply: Reply) -> str:
+def release_of(reply: Reply) -> str:
+    """Return the release that a run made."""
     return str(reply.document["release"])
 
 
@@ -146,7 +147,7 @@ def _show_evidence(stage: Stage, plant: Plant, reply: Reply) -> None:
         stage.show(WAY, item.control, item.outcome, shown or item.reason)
 
 
-def _rows(plant: Plant, reply: Reply) -> NDArray[np.float64]:
+def rows_of(plant: Plant, reply: Reply) -> NDArray[np.float64]:
     """Return the training rows of a run, shape (rows, features): traffic as the model knows it."""
     split = parse_manifest(plant.blobs.get(Digest(reply.document["artifacts"][Kind.SPLIT])))
     view = parse_manifest(plant.blobs.get(Digest(reply.document["artifacts"][Kind.RELEASE])))
@@ -159,13 +160,14 @@ def _rows(plant: Plant, reply: Reply) -> NDArray[np.float64]:
 
 def _answers(stage: Stage, plant: Plant, gateway: Running, key: str, reply: Reply) -> None:
     with Client(gateway.url, key) as client:
-        answer = client.infer(_model(plant), _rows(plant, reply)[:1])
-    stage.expect(_release(reply).removeprefix("sha256:").startswith(answer.release), "the promoted release answers")
+        answer = client.infer(model_of(plant), rows_of(plant, reply)[:1])
+    stage.expect(release_of(reply).removeprefix("sha256:").startswith(answer.release), "the promoted release answers")
     words = f"by release {answer.release}, rounded as the policy says, correlation id {answer.correlation[:8]}…"
     stage.show(GATE, "an authenticated prediction", f"{answer.labels[0]} {max(answer.probabilities[0])}", words)
 
 
-def _model(plant: Plant) -> str:
+def model_of(plant: Plant) -> str:
+    """Return the name of the workspace's model."""
     return current_project(plant).project.name
 
 
@@ -181,19 +183,19 @@ def _traffic(gateway: Running, key: str, model: str, rows: NDArray[np.float64]) 
 
 def _canary(stage: Stage, plant: Plant, gateway: Running, key: str) -> Reply:
     """Let a third candidate take over step by step, watched by an anytime-valid test."""
-    third = _candidate(stage, plant, kind="strong", c=6.0)
+    third = candidate(stage, plant, WAY, kind="strong", c=6.0)
     promote(plant, reason="Refreshed; let it prove itself on live traffic.", canary=True)
     stage.show(
-        TRAFFIC, f"third candidate {short(_release(third))}", "canary", "a small share of the calls; the rest stays"
+        TRAFFIC, f"third candidate {short(release_of(third))}", "canary", "a small share of the calls; the rest stays"
     )
-    chance, rows = np.random.default_rng(3), _rows(plant, third)
+    chance, rows = np.random.default_rng(3), rows_of(plant, third)
     for _ in range(MAX_ROUNDS):
-        _traffic(gateway, key, _model(plant), chance.permutation(rows))
+        _traffic(gateway, key, model_of(plant), chance.permutation(rows))
         for words in look(plant).done:
             if words.startswith("canary"):
                 stage.show(TRAFFIC, "canary analysis", "step", words)
         now = standing(plant, current_project(plant))
-        if now.baseline == _release(third):
+        if now.baseline == release_of(third):
             return third
     stage.expect(holds=False, what="the canary takes over")
     return third
@@ -201,9 +203,9 @@ def _canary(stage: Stage, plant: Plant, gateway: Running, key: str) -> Reply:
 
 def _drift(stage: Stage, plant: Plant, gateway: Running, key: str, second: Reply, third: Reply) -> None:
     """Send traffic that drifts: a scanner was recalibrated. It is noticed, and the release before answers again."""
-    rows = _rows(plant, third)
+    rows = rows_of(plant, third)
     drifted = rows * np.where(np.arange(rows.shape[1]) < RESCALED, 1.35, 1.0)
-    _traffic(gateway, key, _model(plant), drifted)
+    _traffic(gateway, key, model_of(plant), drifted)
     seen = look(plant)
     stage.expect(any(item.signal is Signal.DRIFT for item in seen.raised), "drifted traffic raises a signal")
     for item in seen.raised:
@@ -211,8 +213,8 @@ def _drift(stage: Stage, plant: Plant, gateway: Running, key: str, second: Reply
     for words in seen.done:
         stage.show(TRAFFIC, "playbook", "done", words)
     now = standing(plant, current_project(plant))
-    stage.expect(now.baseline == _release(second), "the release before answers again")
-    incident = plant.last(f"incident/{_model(plant)}", "incident.opened")
+    stage.expect(now.baseline == release_of(second), "the release before answers again")
+    incident = plant.last(f"incident/{model_of(plant)}", "incident.opened")
     stage.expect(incident is not None, "an incident is open")
     if incident is not None:
         document = msgspec.json.decode(plant.blobs.get(Digest(incident.body["document"])))

@@ -126,6 +126,7 @@ COMMANDS: Final = (
         options=(
             Option(name="into", says="folder to work in; a new temporary one if left out", kind="path"),
             Option(name="keep", says="keep the folder afterwards", kind="flag", default=False),
+            Option(name="chapter", says="only this chapter: 1 or 2"),
         ),
     ),
 )
