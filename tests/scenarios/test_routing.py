@@ -165,7 +165,7 @@ def promote_word(plant: Plant, release: Digest) -> None:
     """Put the owner's approval on record, as `promote` does first."""
     from holdfast.lifecycle.promotion import _authorize
 
-    _authorize(plant, current_project(plant), release, "approve", "It was looked at.")
+    _authorize(plant, current_project(plant), release, "approve", "It was looked at.", at=plant.clock.now())
 
 
 def test_a_permit_is_used_once(plant: Plant) -> None:
