@@ -33,7 +33,8 @@ LOCKS: Final = {
 """For each lock: the extras and the dependency groups it is made from."""
 
 PIN: Final = re.compile(
-    r"^(?P<name>[a-z0-9]+(?:[-_.][a-z0-9]+)*)(?:\[[a-z0-9, -]+\])?==(?P<version>[0-9][0-9a-z.+!]*)(?: ; (?P<marker>[^#]+?))? \\$"
+    r"^(?P<name>[a-z0-9]+(?:[-_.][a-z0-9]+)*)(?:\[[a-z0-9, -]+\])?==(?P<version>[0-9][0-9a-z.+!]*)"
+    r"(?: ; (?P<marker>[^#]+?))? \\$"
 )
 HASH: Final = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 

@@ -35,7 +35,7 @@ from holdfast.rollout import canary as plan_of
 from holdfast.serve.credentials import hash_api_key
 
 APPROVAL_LASTS: Final = timedelta(days=30)
-FALLBACKS: Final = 3  # earlier releases that may answer again when the newest must go
+MAY_ANSWER: Final = 4  # releases: the one that goes in, and three that may answer again when it must go
 ATTEMPTS: Final = 5  # to take a release out while others write: each needs one of them to file evidence just then
 MAX_CLIENT: Final = 64  # characters of a client's name
 MAX_DAYS: Final = 366  # of an API key: one that never expires is never looked at again
@@ -65,7 +65,7 @@ def promote(
             authorize(plant, project, subject, "approve", reason, at=at)
         file_gates(plant, project, subject)
         # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
-        _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}], reason, at)
+        _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}, subject], reason, at)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
@@ -281,8 +281,8 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
 
 
 def _may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str, at: datetime) -> None:
-    """Put on record which earlier releases may answer again from now on; the newest few, the last one first of all."""
-    for digest in [digest for digest in releases if digest][-FALLBACKS:]:
+    """Put on record which releases may answer from now on, whatever was approved when; the last ones of these."""
+    for digest in [digest for digest in releases if digest][-MAY_ANSWER:]:
         authorize(plant, project, Digest(digest), "rollback", reason, at=at, rule=RETURN)
 
 
