@@ -372,11 +372,13 @@ def test_a_watch_learns_of_a_policy_that_another_process_accepts(producing: Plan
     """It was opened before: what is promoted under the new rules must not look unaccepted to it, and be taken out."""
     path = producing.home.root / "mine.toml"
     path.write_text(f'name = "mine"\nversion = 1\npermit_lasts = "1h"\n{DERIVATION}{RULE}', encoding="utf-8")
+    before = now(producing)
     with app.open_plant(producing.home.root) as other:
-        accept_policy(other, file=path)
+        accept_policy(other, file=path)  # which tells the gateways of the newer trust by a newer table
     assert load_policy("mine.toml", producing.home.root)[1] in producing.trust.policies
-    (done,) = look(producing).done  # the gateways are told of the newer trust by a newer table
-    assert done.startswith("lease renewed")
+    assert now(producing).version == before.version + 1
+    assert not look(producing).trouble
+    assert now(producing).baseline == before.baseline
 
 
 def test_a_renamed_project_does_not_end_what_is_served_under_its_name(producing: Plant) -> None:
