@@ -376,8 +376,8 @@ def test_a_watch_learns_of_a_policy_that_another_process_accepts(producing: Plan
     with app.open_plant(producing.home.root) as other:
         accept_policy(other, file=path)  # which tells the gateways of the newer trust by a newer table
     assert load_policy("mine.toml", producing.home.root)[1] in producing.trust.policies
-    assert now(producing).version == before.version + 1
-    assert not look(producing).trouble
+    assert now(producing).epoch == before.epoch + 1
+    assert not look(producing).done
     assert now(producing).baseline == before.baseline
 
 

@@ -104,7 +104,7 @@ class WitnessFolder:
             if isinstance(verdict, Declined):
                 return verdict
             stamp = int(self._clock.now().timestamp())
-            signature = self._keys.sign(KEY_ROLE, cosigned_message(verdict.text, stamp))
+            signature = self._keys.signer(KEY_ROLE).sign(cosigned_message(verdict.text, stamp))
             self._remember(seen | {verdict.head.origin: verdict.head})  # before the cosignature leaves
         return cosignature_line(self.key, stamp, signature)
 

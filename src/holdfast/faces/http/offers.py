@@ -27,22 +27,6 @@ class PathRule:
     why: str
 
 
-PATHS: Final = (
-    PathRule(words=("why",), option="html", how="left out", why="the answer is JSON; a page is made where it is read"),
-    PathRule(
-        words=("verify",), option="checkpoint", how="left out", why="who asks a server must not let it judge itself"
-    ),
-    PathRule(
-        words=("ledger", "verify"),
-        option="checkpoint",
-        how="left out",
-        why="who asks a server must not let it judge itself",
-    ),
-    PathRule(words=("ledger", "checkpoint"), option="out", how="content out", why="the note is in the answer"),
-    PathRule(words=("policy", "accept"), option="file", how="content in", why="the policy's text is in the request"),
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
     """A command that is not offered, and why."""
@@ -51,12 +35,100 @@ class Withheld:
     why: str
 
 
+def _rules(how: How, why: str, *named: str) -> tuple[PathRule, ...]:
+    """Rules of one kind, from `words of the command --option`."""
+    split = (each.partition(" --") for each in named)
+    return tuple(PathRule(words=tuple(words.split()), option=option, how=how, why=why) for words, _, option in split)
+
+
+def _withheld(why: str, *named: str) -> tuple[Withheld, ...]:
+    return tuple(Withheld(words=tuple(words.split()), why=why) for words in named)
+
+
+PATHS: Final = (
+    *_rules("left out", "the answer is JSON; a page is made where it is read", "why --html"),
+    *_rules(
+        "left out",
+        "who asks a server must not let it judge itself",
+        "verify --checkpoint",
+        "ledger verify --checkpoint",
+    ),
+    *_rules("content out", "the note is in the answer", "ledger checkpoint --out"),
+    *_rules(
+        "content in",
+        "the file's text is in the request",
+        "policy accept --file",
+        "access accept --file",
+        "access provider --file",
+    ),
+    *_rules(
+        "left out",
+        "who asks is known by what the request presents",
+        "access request --credential",
+        "access approve --credential",
+        "access reject --credential",
+    ),
+    *_rules("left out", "the rules in force are asked; others are tried where they are written", "access check --file"),
+    *_rules(
+        "left out", "callers do not choose which of the server's files are looked through", "registry sprawl --under"
+    ),
+    *_rules(
+        "left out",
+        "files are written where their reader is; the answer says the same",
+        "rollback --into",
+        "compliance --out",
+        "routine weekly --out",
+        "routine monthly --out",
+        "routine quarterly --out",
+    ),
+)
+
 WITHHELD: Final = (
-    Withheld(words=("access", "bootstrap"), why="whoever may ask for it has a credential already"),
-    Withheld(words=("access", "claim"), why="it answers a token that was printed on the server's own terminal"),
-    Withheld(words=("access", "token"), why="it reads a credential from a file of whoever asks"),
-    Withheld(words=("login",), why="it is for whoever sits at the command line"),
-    Withheld(words=("logout",), why="it is for whoever sits at the command line"),
+    *_withheld("whoever may ask for it has a credential already", "access bootstrap"),
+    *_withheld("it answers a token that was printed on the server's own terminal", "access claim"),
+    *_withheld("it reads a credential from a file of whoever asks", "access token"),
+    *_withheld("it is for whoever sits at the command line", "login", "logout"),
+    *_withheld(
+        "a person signs with a key of her own, which no server holds", "approve", "reject", "waive", "plan signoff"
+    ),
+    *_withheld(
+        "root keys sign it, where they are kept",
+        "person add",
+        "person remove",
+        "grant",
+        "revoke-grant",
+        "trust propose",
+        "trust apply",
+        "repository propose",
+        "repository sign",
+        "repository apply",
+        "access trust-domain",
+    ),
+    *_withheld(
+        "private keys are moved and ended where they lie",
+        "key rotate",
+        "key compromise",
+        "key resign",
+        "key custody",
+        "key destroy",
+        "key rewrap",
+        "cert issue",
+        "cert renew",
+    ),
+    *_withheld("a secret is given where it is known, never in a request that others may log", "secret put"),
+    *_withheld(
+        "it writes files, which belong where their reader is",
+        "data export",
+        "backup",
+        "registry download",
+        "events export",
+        "pack make",
+        "ledger tiles",
+    ),
+    *_withheld(
+        "the files of a witness are carried by whoever asks it", "ledger ask-witness", "ledger take-cosignature"
+    ),
+    *_withheld("it judges a file of whoever asks, which needs no server", "cert verify"),
 )
 
 JOBS: Final = (("run",), ("watch",))

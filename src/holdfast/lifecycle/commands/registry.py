@@ -104,7 +104,7 @@ COMMANDS: Final = (
         does="let the bytes of a retired release be collected, and leave a tombstone",
         verb="holdfast.lifecycle.registry_states:purge",
         authority="a person's own key",
-        action="registry.retire",
+        action="registry.purge",
         options=(_NAMED, _REASON),
     ),
     Command(

@@ -58,7 +58,7 @@ COMMANDS: Final = (
         does="put the release before this one, or a named earlier one, back into production",
         verb="holdfast.lifecycle.registry_rollback:rollback",
         authority="the owner's key",
-        action="registry.promote",
+        action="registry.rollback",
         options=(
             WHICH,
             Option(name="reason", says="why, in a sentence that stays on record", required=True),
