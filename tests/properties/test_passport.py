@@ -84,7 +84,8 @@ def test_a_whole_passport_opens() -> None:
     assert dossier.heads == CHRONICLE.ledger.heads([artifact.digest for artifact in MADE.values()])
     node = dossier.nodes[RELEASE.digest]
     assert {kind for kind, _ in node.parents} == {Kind.MODEL, Kind.PROJECT}
-    assert [item.evidence.control for item in node.filed] == ["release.package/1", "release.signature/1"]
+    filed = [item.evidence.control for item in node.filed]
+    assert filed == ["release.package/1", "release.signature/1", "release.version/1"]
     words = [(word.value.person, word.value.rule) for word in node.authorizations]
     assert words == [("alice", rule) for rule in ("", "signoff.design", "signoff.pipeline", "signoff.runtime")]
     assert parse_passport(canonical(LATER)) == LATER

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("src", "policies", "examples", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("src", "policies", "evidence", "examples", "pyproject.toml", "README.md", "LICENSE")
 
 
 def build(folder: Path, target: str) -> str:

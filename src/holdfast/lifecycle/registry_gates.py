@@ -44,6 +44,7 @@ def _measured(plant: Plant, rules: Rules, release: Digest) -> Evidence:
     request = Request(action=Action.PROMOTE, environment=ENVIRONMENT, now=plant.clock.now(), nonce="gates")
     verdict = decide(unapproved(rules.policy), rules.digest, dossier, request)
     reasons = verdict.reasons if isinstance(verdict, Denial) else ()
+    waived = set(verdict.waived) if not isinstance(verdict, Denial) else set()
     asked = [rule.approved_by for rule in rules.policy.rule if rule.approved_by is not None]
     wanted = [each for each in asked if not each.rule]  # of the release as a whole; the rest is for `decide` alone
     return Evidence(
@@ -59,6 +60,9 @@ def _measured(plant: Plant, rules: Rules, release: Digest) -> Evidence:
         ),
         facts={
             "policy": rules.digest,
+            "waived": ",".join(
+                sorted({rule.control for rule in rules.policy.rule if rule.control and rule.id in waived})
+            ),
             "approvals": ",".join(f"{'|'.join(each.roles)}={each.count}" for each in wanted),
         },
     )

@@ -15,6 +15,7 @@ from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Entry
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED, REVOKED, STARTED
 from holdfast.core.ports import Blobs
+from holdfast.core.restatement import RESTATED, unseal_restated, void
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, ROUTES, Authorization, Predicate, unseal
 from holdfast.core.trust import Trust
@@ -83,22 +84,37 @@ class Opener:
     def __init__(self, blobs: Blobs, trust: Trust) -> None:
         """Read from these blobs, and believe this trust."""
         self._blobs, self._trust = blobs, trust
-        self._known: dict[tuple[str, str, str], Any] = {}
+        self._known: dict[tuple[str, str, str, str], Any] = {}
 
     @property
     def trust(self) -> Trust:
         """Whom it believes."""
         return self._trust
 
-    def open(self, entry: Entry, predicate: Predicate[T], key: str = "envelope") -> T | None:
-        """Return what the envelope that an entry names says, or None if it proves nothing."""
+    def open(
+        self, entry: Entry, predicate: Predicate[T], key: str = "envelope", *, again: Entry | None = None
+    ) -> T | None:
+        """Return what the envelope that an entry names says, or None if it proves nothing.
+
+        Args:
+            entry: It names the envelope.
+            predicate: What the envelope says.
+            key: Under this key of its body.
+            again: The entry by which somebody entitled has stated the same again, where its key was revoked.
+        """
         named = entry.body.get(key)
         if not isinstance(named, str):
             return None
-        place = (named, predicate.uri, entry.time)
+        newer = str(again.body.get("envelope")) if again is not None else ""
+        place = (named, predicate.uri, entry.time, newer)
         if place not in self._known:
             try:
-                found = unseal(self._blobs.get(Digest(named)), predicate, self._trust, at=entry.moment)
+                old = self._blobs.get(Digest(named))
+                if again is None or not void(old, self._trust):
+                    found = unseal(old, predicate, self._trust, at=entry.moment)
+                else:
+                    new = self._blobs.get(Digest(newer))
+                    found = unseal_restated(old, new, predicate, self._trust, at=again.moment)
             except (NotVerified, NotFound, InvalidInput):  # what does not verify proves nothing: it moves no state
                 return None
             self._known[place] = found.value
@@ -121,6 +137,7 @@ class _Account:
     trail: list[Moved] = field(default_factory=list)
     ignored: list[int] = field(default_factory=list)
     measured: dict[str, Evidence] = field(default_factory=dict)
+    restated: Mapping[str, Entry] = field(default_factory=dict)  # by the envelope of old
 
     def take(self, entry: Entry) -> None:
         """Take in one entry: note what it proves, then see how far that leads."""
@@ -173,7 +190,7 @@ class _Account:
         return True
 
     def evidence(self, entry: Entry) -> bool:
-        found = self.opener.open(entry, EVIDENCE)
+        found = self.opener.open(entry, EVIDENCE, again=self.restated.get(str(entry.body.get("envelope"))))
         if found is None or found.subject != entry.stream or found.control != entry.body.get("control"):
             return False
         if found.kind is not self.proofs.kinds.get(entry.stream):
@@ -299,8 +316,10 @@ def fold(release: Digest, entries: Iterable[Entry], opener: Opener) -> Record:
     Raises:
         NotFound: No entry records such a release.
     """
-    account = _Account(release=release, opener=opener, proofs=Proofs(release=release))
-    for entry in entries:
+    known = tuple(entries)
+    restated = {str(entry.body.get("restates")): entry for entry in known if entry.kind == RESTATED}
+    account = _Account(release=release, opener=opener, proofs=Proofs(release=release), restated=restated)
+    for entry in known:
         if entry.kind in OWN and entry.stream != release:
             continue  # about another release
         account.take(entry)

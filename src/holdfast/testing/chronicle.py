@@ -184,7 +184,7 @@ def fulfil(
         chronicle: Where to write; its persons approve.
         policy: The policy's document.
         but: Controls that leave nothing.
-        approved: Whether the persons approve.
+        approved: Whether the persons approve; what they say of single steps, such as a review, is there either way.
     """
     rules, _ = parse_policy(policy)
     made: dict[Kind, Artifact] = {}
@@ -200,8 +200,8 @@ def fulfil(
     everybody = [name for name, signer in chronicle.signers.items() if signer.role == "person"]
     seats: dict[str, Iterator[str]] = {}
     for rule in rules.rule:
-        if rule.approved_by is not None and approved:
-            topic = rule.approved_by.rule
+        topic = rule.approved_by.rule if rule.approved_by is not None else ""
+        if rule.approved_by is not None and (approved or topic):
             persons = seats.setdefault(topic, iter(everybody))  # a person takes one seat in each topic
             for _, person in zip(range(rule.approved_by.count), persons, strict=False):
                 chronicle.authorize(person, made[rule.on], role=rule.approved_by.roles[0], rule=topic)

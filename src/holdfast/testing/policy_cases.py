@@ -63,7 +63,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     environment: str = ""  # where; by default one that the policy decides about
     action: Action = Action.PROMOTE
     after: str = ""  # how much later it is decided
-    approved: bool = True  # whether the persons that the policy asks for have approved
+    approved: bool = True  # whether the persons that the policy asks for have approved the release
 
 
 class Cases(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
