@@ -217,7 +217,8 @@ def test_signing_checks_and_audits_run_without_hands_and_what_is_left_is_said(pr
         assert producing.person not in without[name]["by"]
     by_hand = {row["what"]: row for row in document["by_hand"]}
     approvals = by_hand["approvals, rejections and rollbacks"]
-    assert (approvals["times"], approvals["by"]) == (2, [producing.person])
+    # Two promotions: each approves, and says what may answer again, itself and the one before.
+    assert (approvals["times"], approvals["by"]) == (5, [producing.person])
     assert all(row["why"] for row in by_hand.values())
     assert document["automated_share"] > 0.9
     assert toil(later(producing, timedelta(days=90))).document["automated_share"] == 0
@@ -227,7 +228,7 @@ def test_signing_checks_and_audits_run_without_hands_and_what_is_left_is_said(pr
 
 def test_an_audit_that_finds_something_says_so_and_records_it(producing: Plant) -> None:
     """The exit code is that of a failed verification, so that a timer tells somebody."""
-    (producing.home.published / "routes.dsse.json").write_bytes(b"{}")
+    (producing.home.published / "timestamp.json").write_bytes(b"{}")
     reply = audit_run(producing)
     assert reply.exit_code == verify(producing).exit_code != 0
     entry = producing.last("audits", "audit.run")
