@@ -395,7 +395,8 @@ def test_the_whole_way_over_http(finished: Path, tmp_path: Path) -> None:
         status, job = up.ask("POST", "/v1/run", key, {})
         assert status == 202
         wait(lambda: up.ask("GET", f"/v1/jobs/{job['job']}", key)[1]["state"] in {"done", "failed"})
-        assert up.ask("GET", f"/v1/jobs/{job['job']}", key)[1]["state"] == "done"
+        ended = up.ask("GET", f"/v1/jobs/{job['job']}", key)[1]
+        assert ended["state"] == "done", ended
         assert up.ask("POST", "/v1/promote", key, {"reason": "It is good."})[0] == 200
         _, issued = up.ask("POST", "/v1/key/issue", key, {"client": "ward"})
         from holdfast.client import Client

@@ -20,6 +20,8 @@ from holdfast.core.errors import HoldfastError, IntakeClosed, InvalidInput, Poli
 from holdfast.core.evidence import Outcome, failed
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.seal import ROUTES
+from holdfast.engines.repository import ROUTES_NAME, TIMESTAMP_NAME
+from holdfast.engines.repository.reading import ROUTING, target_path
 from holdfast.lifecycle.loop import look, watch
 from holdfast.lifecycle.planning import (
     KNOWN,
@@ -38,7 +40,8 @@ from holdfast.lifecycle.planning_models import models
 from holdfast.lifecycle.planning_records import signoff, tabletop
 from holdfast.lifecycle.planning_threats import is_test, review, threats, tickets
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.promotion import newest_release, promote
+from holdfast.lifecycle.policies import shipped_policies
+from holdfast.lifecycle.promotion import accept_policy, newest_release, promote
 from holdfast.lifecycle.publishing import endpoint_stream, present_table, settle
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.runner import run
@@ -410,7 +413,11 @@ def test_the_sources_that_a_contract_may_name_are_what_is_measured(at_work: Plan
 def test_a_model_of_the_highest_tier_needs_three_reviews(plant: Plant) -> None:
     """Asked by people outside about persons: design, pipeline and runtime must be signed, each of them."""
     text = plant.home.project_file.read_text(encoding="utf-8")
-    plant.home.project_file.write_text(text.replace('exposure = "internal"', 'exposure = "partner"'), encoding="utf-8")
+    text = text.replace('exposure = "internal"', 'exposure = "partner"').replace('"baseline"', '"mine.toml"')
+    plant.home.project_file.write_text(text, encoding="utf-8")
+    strict = next(path for path in shipped_policies() if path.stem == "baseline").read_text(encoding="utf-8")
+    (plant.home.root / "mine.toml").write_text(strict.replace("covers = 3", "covers = 4"), encoding="utf-8")
+    accept_policy(plant, file=plant.home.root / "mine.toml")
     run(plant)
     for missing in (("design", "pipeline", "runtime"), ("pipeline", "runtime"), ("runtime",)):
         with pytest.raises(PolicyDenied) as denied:
@@ -492,7 +499,11 @@ def test_every_model_is_listed_and_what_answers_unlisted_is_reported(
     assert table is not None
     other = msgspec.structs.replace(table.models[0], name="stowaway")
     digest = at_work.seal(msgspec.structs.replace(table, models=(*table.models, other)), ROUTES, "registry")
-    at_work.publish({"routes.dsse.json": at_work.blobs.get(digest)})
+    timestamp = json.loads(at_work.published_document(TIMESTAMP_NAME))
+    epoch = timestamp["signed"]["meta"]["snapshot.json"]["version"]
+    routing = json.loads(at_work.published_document(f"{epoch}.{ROUTING}.json"))
+    named = routing["signed"]["targets"][ROUTES_NAME]["hashes"]["sha256"]
+    at_work.publish({target_path(ROUTES_NAME, named): at_work.blobs.get(digest)})
     (planted,) = models(at_work).document["unlisted"]
     assert (planted["model"], planted["shown_by"]) == ("stowaway", "the published folder")
     assert "inventory:complete" in off(at_work)

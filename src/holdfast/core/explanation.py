@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.approval import seconds
-from holdfast.core.artifact import Digest
+from holdfast.core.artifact import Digest, Kind
 from holdfast.core.passport import Dossier, Node, current
 from holdfast.core.policy import Denial, Permit, Policy, Request, Rule, decide
 
@@ -56,6 +56,8 @@ def explain(policy: Policy, digest: Digest, dossier: Dossier, request: Request) 
 
 
 def _looked_at(rule: Rule, dossier: Dossier) -> Iterator[str]:
+    if rule.not_applicable_if is not None:
+        yield from _excuses(rule.not_applicable_if, dossier)
     for node in dossier.nodes.values():
         if node.kind is not rule.on:
             continue
@@ -63,8 +65,19 @@ def _looked_at(rule: Rule, dossier: Dossier) -> Iterator[str]:
             yield from _evidence(rule, rule.control, node)
         if rule.approved_by is not None:
             for word in (verified.value for verified in node.authorizations):
-                if word.role in rule.approved_by.roles or word.action == "reject":
+                about = word.rule == rule.approved_by.rule and word.role in rule.approved_by.roles
+                if about or word.action == "reject":
                     yield f"{word.person} as {word.role}: {word.action}, until {word.until:%Y-%m-%d %H:%M}"
+
+
+def _excuses(condition: str, dossier: Dossier) -> Iterator[str]:
+    """Yield what is stated of the project that excuses a rule."""
+    key, _, value = condition.partition("=")
+    for node in dossier.nodes.values():
+        for item in node.filed:
+            if node.kind is Kind.PROJECT and item.evidence.facts.get(key) == value:
+                signers = ", ".join(sorted({each.role for each in item.verified.signers}))
+                yield f"{item.evidence.control} states {condition}, which excuses it, sealed by {signers}"
 
 
 def _evidence(rule: Rule, control: str, node: Node) -> Iterator[str]:
