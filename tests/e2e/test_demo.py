@@ -80,3 +80,27 @@ def test_the_report_needs_nothing_else(told: dict[str, Any]) -> None:
     assert page.startswith("<!doctype html>")
     assert not re.search(r"<script|src=|href=|@import|url\(|https?://", page)
     assert "Why breast-cancer answers" in page
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome"),
+    [
+        ("^Rita", "granted"),
+        ("the owner alone promotes", "denied"),
+        ("the owner approves again", "denied"),
+        ("the key that signs routes", "rotated"),
+        ("^backup$", "made"),
+        ("restored in another folder", "verified"),
+    ],
+)
+def test_chapter_two_ends_as_told(told: dict[str, Any], what: str, outcome: str) -> None:
+    """Two persons, a rotation that no caller notices, a backup that verifies elsewhere."""
+    assert outcomes(told, what) == [outcome]
+
+
+def test_a_rotation_costs_no_call(told: dict[str, Any]) -> None:
+    """Calls were answered on both sides of it."""
+    (words,) = [step["words"] for step in told["steps"] if step["outcome"] == "rotated"]
+    answered = re.match(r"(\d+) calls answered meanwhile, none failed", words)
+    assert answered
+    assert int(answered[1]) >= 40
