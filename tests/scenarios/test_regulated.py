@@ -30,6 +30,7 @@ from tests.scenarios.stand import (
 )
 
 from holdfast import app
+from holdfast.core.access import read_rules
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, PolicyDenied, Refused
 from holdfast.core.evidence import failed
@@ -39,6 +40,7 @@ from holdfast.core.seal import AUTHORIZATION, EVIDENCE, Authorization, seal, uns
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import copy_project, example
 from holdfast.lifecycle import probes
+from holdfast.lifecycle.access import look
 from holdfast.lifecycle.approvals import approvals, approve, file_authorization, reject, waive
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
@@ -439,6 +441,15 @@ def test_a_drill_goes_back_to_what_answers_now(producing: Plant) -> None:
     found = unseal(producing.blobs.get(Digest(filed.body["envelope"])), EVIDENCE, producing.trust, at=filed.moment)
     assert found.value.facts == {"to": second}
     assert {measure.name for measure in found.value.timings} == {"rollback_s"}
+
+
+@pytest.mark.requirement("CICD-26", by="holdfast.lifecycle.probes:_may")
+def test_rules_that_let_everybody_in_deny(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ready B: an account without a group must be denied by the access rules in force, and it is not."""
+    town.approved()
+    open_rules = read_rules(b'@id("anybody") permit (principal, action, resource);')
+    monkeypatch.setattr(probes, "look", lambda plant: replace(look(plant), rules=open_rules))
+    assert again(town, "registry.access/1") == {"ready.access"}
 
 
 @pytest.mark.requirement("CICD-27", by="holdfast.lifecycle.probes:_dashboards")

@@ -13,12 +13,15 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from holdfast.core.access import Denied, Principal, Resource
+from holdfast.core.actions import ACTIONS
 from holdfast.core.artifact import Digest
 from holdfast.core.control import Control, Report
 from holdfast.core.errors import StageFailed
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
 from holdfast.core.passport import Dossier
 from holdfast.core.telemetry import Window
+from holdfast.lifecycle.access import decide, look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.rehearsal import ELSEWHERE, Rehearsal, encode_rows, rehearse
@@ -154,6 +157,8 @@ def _access(stage: Stage) -> Report:
         "a grant for another model": _refused(rehearsal, good, rehearsal.stranger),
         "a grant that ended": _refused(rehearsal, good, rehearsal.expired),
         "the gateway's figures from another machine": _refused(rehearsal, b"", **near, peer=ELSEWHERE),
+        "an account without a group": not _may(stage.plant, "nobody"),
+        "an auditor who changes something": not _may(stage.plant, "auditor", "auditors"),
     }
     let_in = [what for what, denied in probes.items() if not denied]
     if let_in:
@@ -161,6 +166,16 @@ def _access(stage: Stage) -> Report:
     if rehearsal.ask(good, rehearsal.keys[0]).status != 200:  # noqa: PLR2004 - RFC 9110
         raise StageFailed("a caller with a grant is denied, so denials show nothing")
     return Report(measures=(exactly("denied_probes", len(probes)),))
+
+
+def _may(plant: Plant, name: str, *groups: str) -> list[str]:
+    """Return what the rules in force let an account do that it must not: all but asking, and reading for a group."""
+    now, moment = look(plant), plant.clock.now()
+    principal = Principal(name=name, sort="user", groups=groups)
+    kept = {"asking", "reading"} if groups else {"asking"}
+    model = Resource(kind="model", name=current_project(plant).project.name, environment="production")
+    asked = (action.name for action in ACTIONS if action.sort not in kept)
+    return [name for name in asked if not isinstance(decide(now, principal, name, model, moment), Denied)]
 
 
 def _telemetry(stage: Stage) -> Report:
