@@ -16,7 +16,7 @@ from holdfast.core.authorship import AUTHORSHIP
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.faces.http.offers import PATHS, PUBLIC, WITHHELD, offers
-from holdfast.lifecycle import COMMANDS, STAGES
+from holdfast.lifecycle import ROOMS, STAGES, Command
 from holdfast.lifecycle.custody import CUSTODY
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
@@ -39,15 +39,22 @@ def commands() -> Iterator[str]:
     yield "6 somebody was faster · 7 a stage failed · 70 a defect. Shell completion:"
     yield '`eval "$(_HOLDFAST_COMPLETE=bash_source holdfast)"` (also `zsh_source`, `fish_source`).'
     root = build()
-    for command in COMMANDS:
-        found: click.Command = root
-        for word in command.words:
-            found = found.commands[word] if isinstance(found, click.Group) else found
-        words = " ".join(("holdfast", *command.words))
-        context = click.Context(
-            found, info_name=words, max_content_width=100, terminal_width=100, help_option_names=["-h", "--help"]
-        )
-        yield from ("", f"## `{words}`", "", "```text", found.get_help(context).strip(), "```")
+    for title, found in ROOMS:
+        yield from ("", f"## {title}")
+        for command in found:
+            yield from _command(root, command)
+
+
+def _command(root: click.Group, command: Command) -> Iterator[str]:
+    """One command with its help."""
+    found: click.Command = root
+    for word in command.words:
+        found = found.commands[word] if isinstance(found, click.Group) else found
+    words = " ".join(("holdfast", *command.words))
+    context = click.Context(
+        found, info_name=words, max_content_width=100, terminal_width=100, help_option_names=["-h", "--help"]
+    )
+    yield from ("", f"### `{words}`", "", "```text", found.get_help(context).strip(), "```")
 
 
 def tree(kind: type[HoldfastError]) -> Iterator[type[HoldfastError]]:

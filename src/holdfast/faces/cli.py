@@ -18,7 +18,7 @@ import click
 
 from holdfast import __version__
 from holdfast.core.errors import HoldfastError, Unavailable, UsageError, in_words
-from holdfast.lifecycle import COMMANDS, Command, Option
+from holdfast.lifecycle import COMMANDS, ROOMS, Command, Option
 
 _TYPES: Final[dict[str, Any]] = {
     "text": str,
@@ -93,7 +93,7 @@ def _complain(error: HoldfastError, *, as_json: bool) -> int:
 
 def build() -> click.Group:
     """Return the whole command line."""
-    root = click.Group(
+    root = _Root(
         "holdfast",
         help="Carry a model from raw rows to production, every step leaving signed evidence.",
         no_args_is_help=True,
@@ -101,15 +101,33 @@ def build() -> click.Group:
     )
     root.params.append(click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version))
     for command in COMMANDS:
-        group = root
+        group: click.Group = root
         for word in command.words[:-1]:
             found = group.commands.get(word)
             if not isinstance(found, click.Group):
-                found = click.Group(word, help=f"Commands about the {word}.")
+                found = click.Group(word)
                 group.add_command(found)
             group = found
         group.add_command(_command(command))
+    for named in root.commands.values():
+        if isinstance(named, click.Group):
+            named.short_help = ", ".join(named.commands)
     return root
+
+
+class _Root(click.Group):
+    """The first page of the help: the commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each room; a word that several rooms use stands in the first."""
+        del ctx  # every command is shown, whoever asks
+        left = dict(self.commands)
+        for title, commands in ROOMS:
+            named = [left.pop(command.words[0], None) for command in commands]
+            rows = [(each.name or "", each.get_short_help_str(limit=200)) for each in named if each is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 def _version(context: click.Context, _parameter: click.Parameter, value: object) -> None:

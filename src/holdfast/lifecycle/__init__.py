@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.core.artifact import Kind
-from holdfast.lifecycle.commands import COMMANDS, Command, Option
+from holdfast.lifecycle.commands import COMMANDS, ROOMS, Command, Option
 
-__all__ = ["COMMANDS", "DERIVES", "FOLDERS", "STAGES", "Command", "Option", "Stage"]
+__all__ = ["COMMANDS", "DERIVES", "FOLDERS", "ROOMS", "STAGES", "Command", "Option", "Stage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

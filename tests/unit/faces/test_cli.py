@@ -1,11 +1,13 @@
 """The command line as it is made from the table: every command is there, explains itself, and refuses what is none."""
 
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from holdfast.faces.cli import build, invoke
-from holdfast.lifecycle import COMMANDS
+from holdfast.lifecycle import COMMANDS, ROOMS
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,14 @@ def test_the_command_line_is_made_from_the_table() -> None:
         below = getattr(command, "commands", None)
         found |= {(name, word) for word in below} if below else {(name,)}
     assert found == {command.words for command in COMMANDS}
+
+
+def test_the_first_page_of_the_help_shows_every_command_once_by_what_it_is_for() -> None:
+    """A reader finds a command by its room; no room is empty, and no word is missing or told twice."""
+    page = CliRunner().invoke(build(), ["--help"]).output
+    assert [line[:-1] for line in page.splitlines() if line[:1].isupper() and line.endswith(":")] == [
+        "Options",
+        *(title for title, _ in ROOMS),
+    ]
+    words = re.findall(r"(?m)^  ([a-z][a-z-]*)  ", page)
+    assert sorted(words) == sorted({command.words[0] for command in COMMANDS})

@@ -18,19 +18,22 @@ from holdfast.lifecycle.commands import (
 )
 from holdfast.lifecycle.commands.command import Command, Option
 
-__all__ = ["COMMANDS", "Command", "Option"]
+__all__ = ["COMMANDS", "ROOMS", "Command", "Option"]
 
-COMMANDS: Final = (
-    *way.COMMANDS,
-    *records.COMMANDS,
-    *custody.COMMANDS,
-    *persons.COMMANDS,
-    *rules.COMMANDS,
-    *storage.COMMANDS,
-    *registry.COMMANDS,
-    *access.COMMANDS,
-    *platform.COMMANDS,
-    *plan.COMMANDS,
-    *audit.COMMANDS,
-    *recall.COMMANDS,
+ROOMS: Final = (
+    ("The way into production", way.COMMANDS),
+    ("What is on record", records.COMMANDS),
+    ("Keys", custody.COMMANDS),
+    ("Persons", persons.COMMANDS),
+    ("Policies", rules.COMMANDS),
+    ("Data at rest", storage.COMMANDS),
+    ("Registry", registry.COMMANDS),
+    ("Accounts and access", access.COMMANDS),
+    ("The platform", platform.COMMANDS),
+    ("Plan", plan.COMMANDS),
+    ("Audit", audit.COMMANDS),
+    ("Revocation and leases", recall.COMMANDS),
 )
+"""Which commands belong together, in the order in which the help lists them."""
+
+COMMANDS: Final = tuple(command for _, commands in ROOMS for command in commands)

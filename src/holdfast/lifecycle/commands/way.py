@@ -118,7 +118,7 @@ COMMANDS: Final = (
     ),
     Command(
         words=("demo",),
-        does="the whole way in one minute: a model from raw rows to a guarded endpoint, and five attacks that fail",
+        does="the whole way in a minute or two: raw rows to a guarded endpoint, attacks that fail, two persons, a rotation, a restore",
         verb="holdfast.faces.demo:demo",
         authority="none",
         action="platform.operate",
