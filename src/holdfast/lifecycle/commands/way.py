@@ -118,7 +118,7 @@ COMMANDS: Final = (
     ),
     Command(
         words=("demo",),
-        does="the whole way in a minute or two: raw rows to a guarded endpoint, attacks that fail, two persons, a rotation, a restore",
+        does="raw rows to a guarded endpoint in a minute, attacks that fail; then two persons, a rotation and a restore",
         verb="holdfast.faces.demo:demo",
         authority="none",
         action="platform.operate",
