@@ -118,7 +118,7 @@ COMMANDS: Final = (
     ),
     Command(
         words=("demo",),
-        does="raw rows to a guarded endpoint in a minute, attacks that fail; then two persons, a rotation and a restore",
+        does="raw rows to a guarded endpoint in a minute, attacks that fail; then two persons, a rotation, a restore",
         verb="holdfast.faces.demo:demo",
         authority="none",
         action="platform.operate",
