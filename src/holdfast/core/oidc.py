@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,8 +27,9 @@ MAX_SUBJECT: Final = 255  # characters; OpenID Connect Core 1.0, 2
 MAX_CONFIGURATION: Final = 64 * 1024  # bytes
 MAX_KEYS: Final = 64  # of one key set; providers publish two or three
 SKEW: Final = timedelta(seconds=60)  # between a provider's clock and ours
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "Ed25519")  # signatures only: no shared secret, never `none`
-FAMILIES: Final[Mapping[str, str]] = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "Ed25519": "OKP"}
+# Signatures only: no shared secret, never `none`. Most providers still call Ed25519 (RFC 9864) EdDSA (RFC 8037).
+FAMILIES: Final[Mapping[str, str]] = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "Ed25519": "OKP", "EdDSA": "OKP"}
+ALGORITHMS: Final = tuple(FAMILIES)
 HEADERS: Final = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})  # others bring keys or meaning of their own
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 
@@ -231,7 +233,9 @@ def verify_id_token(
     if nonce is not None and not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):  # 6.
         raise NotVerified("the ID token answers another request")
     if "at_hash" in claims and access_token:  # 7.
-        whole = (hashlib.sha512 if header["alg"] == "Ed25519" else hashlib.sha256)(access_token.encode()).digest()
+        whole = (hashlib.sha512 if FAMILIES[str(header["alg"])] == "OKP" else hashlib.sha256)(
+            access_token.encode()
+        ).digest()
         if claims["at_hash"] != _base64url(whole[: len(whole) // 2]):
             raise NotVerified("another access token belongs to the ID token")
     return Proved(issuer=str(issuer), subject=subject, claims=claims)
@@ -278,7 +282,7 @@ def _signed(token: str, header: Mapping[str, Any], keys: bytes) -> dict[str, Any
     """Return the claims of a token that a fitting key of the set has signed."""
     try:
         from joserfc import jws
-        from joserfc.errors import JoseError
+        from joserfc.errors import JoseError, SecurityWarning
         from joserfc.jwk import ECKey, OKPKey, RSAKey
     except ImportError as error:
         raise MissingExtra("signing on elsewhere needs joserfc", remedy="pip install 'holdfast[server]'") from error
@@ -289,7 +293,9 @@ def _signed(token: str, header: Mapping[str, Any], keys: bytes) -> dict[str, Any
         raise NotVerified(f"{len(fitting)} of the provider's keys fit the ID token", expected="one")
     try:
         key = makers[family].import_key(fitting[0])
-        opened = jws.deserialize_compact(token, key, algorithms=list(ALGORITHMS))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)  # its curve is checked above
+            opened = jws.deserialize_compact(token, key, algorithms=list(ALGORITHMS))
         return msgspec.json.decode(opened.payload, type=dict[str, Any])
     except (JoseError, ValueError, RecursionError) as error:
         raise NotVerified(f"the ID token does not verify: {type(error).__name__}") from error
@@ -303,6 +309,7 @@ def _fitting(keys: bytes, family: str, kid: object) -> Sequence[dict[str, str]]:
         {name: str(key[name]) for name in public if name in key}
         for key in found
         if key.get("kty") == family and key.get("use", "sig") == "sig" and (kid is None or key.get("kid") == kid)
+        if family != "OKP" or key.get("crv") == "Ed25519"  # of the four curves that EdDSA may mean, this one
     ]
 
 
