@@ -39,6 +39,8 @@ LONGEST_POLL_S: Final = 3.0  # with jitter, a look and a load still within the 5
 EVENTS_S: Final = 0.05  # between two groups of security events on their way to the disk
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
 MAX_KEY: Final = 4096  # bytes of the credential key
+PLACES: Final = {"production": "published", "staging": "staging"}
+"""The folder of a workspace in which each environment's routes lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +288,15 @@ def read_root(path: Path) -> "Trust":
     return root
 
 
-def config_of(root: Path, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, **more: Any) -> EdgeConfig:
+def config_of(
+    root: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    workers: int = 1,
+    environment: str = "production",
+    **more: Any,
+) -> EdgeConfig:
     """Return the configuration of the gateway that belongs to a project's workspace.
 
     Args:
@@ -294,11 +304,16 @@ def config_of(root: Path, *, host: str = "127.0.0.1", port: int = 0, workers: in
         host: Address to listen on.
         port: Port to listen on; 0 for a free one.
         workers: Worker processes.
+        environment: Which routes it obeys. What a staging gateway remembers and tells stays in a folder of its own: it
+            is no evidence about production, and `watch` does not read it.
         more: Any other field of `EdgeConfig`.
 
     Raises:
+        InvalidInput: There is no such environment.
         NotFound: There is no workspace.
     """
+    if environment not in PLACES:
+        raise InvalidInput(f"the environment {environment[:20]!r}", expected=" or ".join(PLACES))
     from holdfast.config import HOME_NAME
 
     workspace = root.resolve() / HOME_NAME
@@ -306,9 +321,12 @@ def config_of(root: Path, *, host: str = "127.0.0.1", port: int = 0, workers: in
     if not own.is_dir():
         remedy = "Change to the project's folder, or make a workspace with `holdfast init`."
         raise NotFound("there is no workspace here", place=str(root), remedy=remedy)
+    home = own if environment == "production" else own / environment
+    home.mkdir(mode=0o700, exist_ok=True)
     return EdgeConfig(
-        published=workspace / "published",
-        home=own,
+        published=workspace / PLACES[environment],
+        home=home,
+        environment=environment,
         root=own / "root.json",
         credential_key=own / "credential.key",
         identity=lambda: _identity(own),
@@ -359,6 +377,7 @@ def command(
     workers: int = 1,
     ready_file: Path | None = None,
     from_url: str | None = None,
+    environment: str = "production",
 ) -> Any:
     """Run a workspace's gateway until it is told to stop: `holdfast serve`."""
     from holdfast.lifecycle.reply import Progress, Reply
@@ -367,7 +386,7 @@ def command(
         words = f"{document['url']} answers ({document['workers']} worker(s)); stop with Ctrl-C"
         tell(Progress(stage="serve", state="finished", words=words))
 
-    more = {"ready_file": ready_file, "source": from_url or ""}
+    more: dict[str, Any] = {"ready_file": ready_file, "source": from_url or "", "environment": environment}
     serve(config_of(root, host=host, port=port, workers=workers, **more), tell=announce)
     return Reply(says="The gateway has ended.")
 

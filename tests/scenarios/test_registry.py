@@ -88,7 +88,7 @@ class TestStates:
         """A gateway of the staging environment answers with a staged release; one of production gets nothing."""
         issue_key(plant, client="a-caller")
         stage(plant, reason="Try it first.")
-        staging = replace(config_of(plant.home.root), environment="staging", published=plant.home.staging)
+        staging = config_of(plant.home.root, environment="staging")
         gateway, loader, recorder = assemble(staging, 0)
         recorder.open()
         loader.refresh()

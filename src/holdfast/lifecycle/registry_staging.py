@@ -78,7 +78,7 @@ def stage(plant: Plant, *, release: str | None = None, reason: str) -> Reply:
         staged = Draft(kind=STAGED, actor=plant.person, stream=staging_stream(project), body=body)
         (entry,) = plant.ledger.append([staged], expect=heads | dict(case.heads), consume_nonce=permit.nonce)
         _publish(plant, subject, case.passport, entry)
-    says = f"Release {short(subject)} is in staging, at epoch {table.epoch}: a gateway that reads {plant.home.staging} "
+    says = f"Release {short(subject)} is in staging, at epoch {table.epoch}: `holdfast serve --environment staging` "
     document = {"release": subject, "epoch": table.epoch, "permit_expires": permit.expires.isoformat()}
     return Reply(says=says + "answers with it.", document=document)
 

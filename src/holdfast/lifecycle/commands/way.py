@@ -85,6 +85,7 @@ COMMANDS: Final = (
             Option(name="workers", says="worker processes", kind="int", default=1),
             Option(name="ready-file", says="write this file once requests are answered", kind="path"),
             Option(name="from-url", says="fetch what is published from this address, not from this workspace"),
+            Option(name="environment", says="whose routes it obeys: production or staging", default="production"),
         ),
     ),
     Command(
