@@ -55,9 +55,10 @@ def demo(
 def _reply(stage: Stage, report: Path, *, kept: bool) -> Reply:
     rows = [(shown.chapter, shown.what, shown.outcome, shown.words) for shown in stage.shown]
     proof = stage.proof
-    where = f" Report: {report}" if kept else " Run it with --into FOLDER to keep the workspace and its HTML report."
+    told = report if kept and proof is not None else None
+    ways = (f"Report: {report}",) if told else () if kept else ("Run it with --into FOLDER to keep the workspace.",)
     return Reply(
-        says=(proof.says if proof else "") + where,
+        says=" ".join((proof.says if proof else "All of it happened as told.", *ways)),
         document={
             "steps": [
                 {
@@ -69,7 +70,7 @@ def _reply(stage: Stage, report: Path, *, kept: bool) -> Reply:
                 }
                 for shown in stage.shown
             ],
-            "report": str(report) if kept else None,
+            "report": str(told) if told else None,
             "why": proof.document if proof else None,
         },
         tables=(
