@@ -13,7 +13,7 @@ import platform
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -195,3 +195,13 @@ def _git(*arguments: str) -> str:
     """What git says about the checkout; empty where there is no git or no commit."""
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@pytest.fixture(scope="session")
+def unlocking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the unlock secrets of all workspaces here lie."""
+    folder = tmp_path_factory.mktemp("unlocking")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HOLDFAST_UNLOCK_DIR", str(folder))
+    yield folder
+    patch.undo()

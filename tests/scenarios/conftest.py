@@ -72,16 +72,6 @@ def producing(finished_twice: Path, tmp_path: Path) -> Iterator[Plant]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def unlocking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the unlock secrets of all workspaces here lie."""
-    folder = tmp_path_factory.mktemp("unlocking")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(folder))
-    yield folder
-    patch.undo()
-
-
 @pytest.fixture
 def bare(unlocking: Path, tmp_path: Path) -> Path:
     """A workspace without a project."""

@@ -29,15 +29,12 @@ from holdfast.testing.clock import SettableClock
 
 
 @pytest.fixture(scope="session")
-def premises(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def premises(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new workspace, with the project file that `init` writes."""
     folder = tmp_path_factory.mktemp("office") / "project"
     folder.mkdir()
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
     app.init(folder, owner="olivia")
-    yield folder
-    patch.undo()
+    return folder
 
 
 @pytest.fixture

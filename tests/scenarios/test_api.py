@@ -24,15 +24,12 @@ MODEL: Final = "breast-cancer"
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+def small(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """A new workspace in which nothing has happened."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
     folder = tmp_path_factory.mktemp("small")
     app.init(folder, owner="Ada")
     with app.open_plant(folder) as plant:
         yield plant
-    patch.undo()
 
 
 @pytest.fixture(scope="module")

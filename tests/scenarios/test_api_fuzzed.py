@@ -1,6 +1,7 @@
 """schemathesis asks everything that the API's description allows, and much that it does not."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -21,15 +22,12 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API of a new workspace."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
     folder = tmp_path_factory.mktemp("fuzzed")
     app.init(folder, owner="Ada")
     with app.open_plant(folder) as plant, opened(plant) as found:
         yield found
-    patch.undo()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -106,16 +106,13 @@ def running(root: Path, *arguments: str) -> Iterator[Up]:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+def workspace(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A new workspace and a key for each role."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
     folder = tmp_path_factory.mktemp("workspace")
     app.init(folder, owner="Ada")
     with app.open_plant(folder) as plant:
         keys = {role: issue(plant, name=role, role=role) for role in ROLES}
-    yield folder, keys
-    patch.undo()
+    return folder, keys
 
 
 @pytest.fixture(scope="module")

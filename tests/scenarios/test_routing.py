@@ -293,16 +293,19 @@ def test_a_promotion_on_top_of_a_canary_puts_its_end_on_record(producing: Plant)
 
 
 @pytest.mark.guarantee("G09")
-def test_the_lease_of_a_table_ends_with_the_first_permit_it_rests_on(plant: Plant) -> None:
+def test_the_lease_of_a_table_ends_with_the_first_permit_it_rests_on(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No table outlives what it was decided upon: an approval that ends in a minute ends the lease with it."""
-    promote(plant, reason="For thirty days.")
+    monkeypatch.setattr("holdfast.lifecycle.promotion.APPROVAL_LASTS", timedelta(days=20))  # while all else is fresh
+    promote(plant, reason="For twenty days.")
     project = current_project(plant)
-    almost = later(plant, timedelta(days=30) - timedelta(minutes=3))
+    almost = later(plant, timedelta(days=20) - timedelta(minutes=3))
     table = renew(almost, project)
     assert table is not None
     assert table.expires - table.issued < timedelta(minutes=4)
     with pytest.raises(PolicyDenied) as denied:
-        renew(later(plant, timedelta(days=31)), project)
+        renew(later(plant, timedelta(days=21)), project)
     assert denied.value.place == releases(plant)[0]
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -34,10 +35,8 @@ class Tenants:
 
 
 @pytest.fixture(scope="module")
-def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
+def tenants(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
     """Both have the same owner, the same unlock folder and the same machine; nothing else is shared."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     for folder in folders:
         app.init(folder, owner="Ada")
@@ -45,7 +44,6 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
         first.unlock()
         second.unlock()
         yield Tenants((first, second))
-    patch.undo()
 
 
 def seen(plant: Plant) -> tuple[Any, ...]:

@@ -52,15 +52,12 @@ class Login:
 
 
 @pytest.fixture(scope="module")
-def premises(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def premises(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new workspace."""
     folder = tmp_path_factory.mktemp("sign-on") / "project"
     folder.mkdir()
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path_factory.mktemp("unlock")))
     app.init(folder, owner="olivia")
-    yield folder
-    patch.undo()
+    return folder
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from holdfast.core.ledger import SignedCheckpoint, audit, open_checkpoint, parse
 from holdfast.core.passport import Passport, open_passport, parse_passport
 from holdfast.core.policy import Action, Permit, Request, decide, parse_policy
 from holdfast.core.seal import PREDICATES, unseal
-from holdfast.core.trust import Trust
+from holdfast.core.trust import Grant, Trust
 
 FOLDER = Path(__file__).parent / "formats"
 
@@ -86,10 +86,16 @@ def test_a_bad_checkpoint_is_refused_for_its_own_reason(case: dict[str, Any]) ->
         checkpoint_of(case["note"])
 
 
+def granting(trust: Trust) -> Trust:
+    """A trust of then, with the roles that its persons had by holding a key."""
+    grants = (Grant(person=key.owner, role="owner", not_after=key.not_after) for key in trust.of_role("person"))
+    return msgspec.structs.replace(trust, grants=tuple(grants))
+
+
 @pytest.mark.guarantee("G07")
 def test_an_old_passport_proves_what_it_proved() -> None:
     """The closure, the heads and the permit under the policy of then come out the same, until the same moment."""
-    trust = msgspec.convert(PASSPORT["trust"], Trust)
+    trust = granting(msgspec.convert(PASSPORT["trust"], Trust))
     passport = parse_passport(json.dumps(PASSPORT["passport"]).encode())
     assert passport == msgspec.convert(PASSPORT["passport"], Passport)
     dossier = open_passport(passport, trust, origin=PASSPORT["origin"])

@@ -11,6 +11,8 @@ moment of the database, however many statements). What the engines raise becomes
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +48,7 @@ from holdfast.core.errors import HoldfastError, InvalidInput, LedgerBroken, Miss
 SCHEMA: Final = "0007"  # the newest migration; a database that says so is opened without loading Alembic
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
+WAL_PAUSE_S: Final = 0.01  # between two attempts to turn the write-ahead log on
 _ADVISORY_LOCK: Final = 0x686F6C6466617374  # "holdfast": the lock of PostgreSQL that makes writers take turns
 
 metadata: Final = MetaData(
@@ -288,15 +291,33 @@ def _make_private(path: Path) -> None:
 
 def _connect_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver would say it too late to read heads safely
+    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}").close()
+    _into_wal(connection)
     for pragma in (
-        f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
-        "journal_mode=WAL",  # readers and the writer do not stop one another
         "synchronous=FULL",  # with WAL: a commit that was acknowledged survives a power cut
         "wal_autocheckpoint=4000",  # pages, 16 MiB: groups of 1,000 entries write each page to its place less often
         "foreign_keys=ON",
         "trusted_schema=OFF",  # a planted trigger or view may not call functions with side effects
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _into_wal(connection: Any) -> None:
+    """Turn the write-ahead log on: with it readers and the writer do not stop one another.
+
+    In a new database this asks for a lock that SQLite refuses at once, whatever the busy timeout, where another process
+    does the same in that moment; so whoever loses tries again.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() >= end:
+                raise
+            time.sleep(WAL_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
