@@ -43,7 +43,7 @@ import holdfast.adapters.http_server as server
 from holdfast.edge import EdgeConfig, serve
 from holdfast.testing.memory import MemorySigner
 
-server.HEAD_TIMEOUT_S = options.pop("head_timeout_s", server.HEAD_TIMEOUT_S)
+server.MAX_LOOKS = options.pop("max_looks", server.MAX_LOOKS)
 start = datetime.fromisoformat(options.pop("start"))
 
 def tell_modules():
@@ -309,7 +309,7 @@ def test_what_is_not_http_is_refused_and_the_gateway_lives(running: Process, gar
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A gateway that many tests attack; it must live through all of them."""
-    process = Process(tmp_path_factory.mktemp("gateway"), head_timeout_s=0.5).ready()
+    process = Process(tmp_path_factory.mktemp("gateway"), max_looks=0).ready()
     yield process
     assert process.end() == 0
 

@@ -21,11 +21,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from holdfast.core.errors import InvalidInput
 
 MAX_HEAD: Final = 64 << 10  # bytes of a request line with its headers; honest ones have less than 2 KiB
-HEAD_TIMEOUT_S: Final = 10.0  # for a head to arrive, counted from the connection or its first byte
 KEEP_ALIVE_S: Final = 30  # that an idle connection is kept
 MAX_CONNECTIONS: Final = 2048  # per worker; more are answered 503 at once
 GRACE_S: Final = 10  # to finish what is under way when told to stop
 LOOK_EVERY: Final = 10  # ticks of the server's loop, of 0.1 s each, between two looks for slow clients
+# Counted in looks, not by the clock: between two of them what has arrived is read several times, so that a server that
+# was itself kept waiting, by a busy machine, blames no client for it.
+MAX_LOOKS: Final = 10  # seconds, unless the server is late, for a head to arrive, from the connection or its first byte
 
 OnMalformed = Callable[[str], None]
 
@@ -122,26 +124,26 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % LOOK_EVERY == 0:
-            oldest = asyncio.get_running_loop().time() - HEAD_TIMEOUT_S
             for connection in list(self.server_state.connections):
-                if isinstance(connection, _Bounded) and connection.head_since is not None:
-                    connection.end_if_older(oldest)
+                if isinstance(connection, _Bounded) and connection.head_open:
+                    connection.look()
         return await super().on_tick(counter)
 
 
 class _Bounded(HttpToolsProtocol):
     """uvicorn's protocol, which also counts the bytes and the seconds of each request's head."""
 
-    head_since: float | None = None
+    head_open = False
     _head_bytes = 0
+    _looks = 0
     on_malformed: OnMalformed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.head_since = self.loop.time()
+        self.head_open = True
 
     def data_received(self, data: bytes) -> None:
-        if self.head_since is not None:
+        if self.head_open:
             if self._head_bytes > MAX_HEAD:
                 self.send_400_response("the head is too long")
                 return
@@ -149,7 +151,7 @@ class _Bounded(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        self.head_since, self._head_bytes = self.loop.time(), 0
+        self.head_open, self._looks, self._head_bytes = True, 0, 0
         super().on_message_begin()
         tls = self.transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
@@ -157,20 +159,21 @@ class _Bounded(HttpToolsProtocol):
             self.scope["extensions"] = {"holdfast.tls": {"certificate": certificate}}
 
     def on_headers_complete(self) -> None:
-        self.head_since = None
+        self.head_open = False
         if not self.url.startswith(b"/") or b"#" in self.url:  # a second host, or a part that is never sent
             raise ValueError("the target is no path")  # the parser makes its own error of it
         super().on_headers_complete()
 
-    def end_if_older(self, oldest: float) -> None:
-        """Close a connection whose head has been on its way since before `oldest`."""
-        if self.head_since is not None and self.head_since < oldest and not self.transport.is_closing():
+    def look(self) -> None:
+        """Close a connection whose head was still on its way the last so many times."""
+        self._looks += 1
+        if self._looks > MAX_LOOKS and not self.transport.is_closing():
             self._tell()
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words about its parser stay here
         self._tell()
-        self.head_since = None
+        self.head_open = False
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
 
