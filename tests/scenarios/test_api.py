@@ -16,6 +16,7 @@ from holdfast.faces.http.known import LOOK_S
 from holdfast.faces.http.offers import JOBS, PATHS, PUBLIC, WITHHELD, offers
 from holdfast.faces.http.strict import MAX_BODY
 from holdfast.lifecycle import COMMANDS
+from holdfast.lifecycle.access_memory import STREAM
 from holdfast.lifecycle.jobs import carry_out
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
@@ -259,7 +260,8 @@ def test_bad_content_is_refused_before_anything_happens(
     before = api.plant.ledger.size()
     answer = api.ask("POST", "/v1/promote", content=content, headers={"content-type": "application/json", **headers})
     assert answer.status_code == status, answer.text
-    assert api.plant.ledger.size() == before
+    # What was asked earlier is counted for a second before it is on record; nothing else may have been added.
+    assert {entry.stream for entry in api.plant.ledger.entries(before)} <= {STREAM}
 
 
 @pytest.mark.guarantee("G42")
@@ -297,7 +299,7 @@ def test_the_log_comes_in_pages_without_gap_or_repeat(api: Api) -> None:
     """Following `next` from the newest page gives every entry once."""
     found: list[int] = []
     cursor, pages = "", 0
-    size = api.plant.ledger.size()
+    size = api.plant.ledger.size()  # counts of earlier requests may still be added before the newest page is read
     while True:
         page = api.ask("GET", f"/v1/log?limit=7{cursor}").json()
         found = [entry["position"] for entry in page["entries"]] + found
@@ -305,7 +307,8 @@ def test_the_log_comes_in_pages_without_gap_or_repeat(api: Api) -> None:
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
-    assert found == list(range(size))
+    assert found == list(range(len(found)))
+    assert len(found) >= size
     assert pages >= size // 7
     for wrong in ("cursor=x", "cursor=YmVmb3JlIC0x", "limit=0", "limit=100000", "before=3", "cursor=%C3%A9"):
         assert api.ask("GET", f"/v1/log?{wrong}").status_code in {400, 422}, wrong

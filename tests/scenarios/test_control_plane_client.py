@@ -31,8 +31,10 @@ def test_commands_answer_and_their_errors_keep_their_classes(up: Up, workspace: 
         assert plane.get("jobs")["jobs"] == []
         assert "out" in plane.post("ledger checkpoint")
         with app.open_plant(root) as plant:
+            size = plant.ledger.size()  # counts of earlier requests may still be added before the newest page is read
             positions = [entry["position"] for entry in plane.log(page=3)]
-            assert positions == list(reversed(range(plant.ledger.size())))
+            assert positions == list(reversed(range(len(positions))))
+            assert len(positions) >= size
         with pytest.raises(NotFound, match="nothing answers"):
             plane.resolve("nobody")
         with pytest.raises(InvalidInput):
