@@ -709,7 +709,7 @@ def test_a_tier_that_this_machine_lacks_is_refused_not_replaced(
         return open_sandbox(tier)
 
     edit('tier = "process"', 'tier = "namespaces"')(project)
-    monkeypatch.setattr("holdfast.app.open_sandbox", without_namespaces)
+    monkeypatch.setattr("holdfast.app.opening.open_sandbox", without_namespaces)
     assert invoke(["run", "--root", str(project), "--json"]) == 5
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "HF710"
     assert set(asked) == {Tier.NAMESPACES}
@@ -787,13 +787,13 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 STEPS = (
-    "create_unlock_file",
-    "create_keys",
-    "_first_trust",
-    "write_new",
-    "open_database",
-    "write_starter",
-    "_move_into_place",
+    "unlocking.create_unlock_file",
+    "making.create_keys",
+    "making._first_trust",
+    "making.write_new",
+    "making.open_database",
+    "making.write_starter",
+    "making._move_into_place",
 )
 
 
@@ -813,7 +813,7 @@ def test_an_init_that_dies_anywhere_leaves_nothing_that_looks_made(
 
     with monkeypatch.context() as patch:
         patch.setattr(f"holdfast.app.{step}", die)
-        patch.setattr("holdfast.app.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
+        patch.setattr("holdfast.app.making.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
         with pytest.raises(DiedError):
             app.init(empty)
     assert not (empty / ".holdfast").exists()

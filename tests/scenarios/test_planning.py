@@ -9,6 +9,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -324,7 +325,7 @@ def test_a_test_that_does_not_exist_is_no_link(plant: Plant) -> None:
         "tests/../tests/scenarios/test_planning.py",
         "tests/scenarios",
         "tests/nowhere.py",
-        "src/holdfast/app.py",
+        "src/holdfast/edge.py",
     ):
         assert not is_test(plant, name)
     (plant.home.root / "tests").mkdir()
@@ -499,11 +500,11 @@ def test_every_model_is_listed_and_what_answers_unlisted_is_reported(
     assert table is not None
     other = msgspec.structs.replace(table.models[0], name="stowaway")
     digest = at_work.seal(msgspec.structs.replace(table, models=(*table.models, other)), ROUTES, "registry")
-    timestamp = json.loads(at_work.published_document(TIMESTAMP_NAME))
+    timestamp = json.loads(at_work.published.document(TIMESTAMP_NAME))
     epoch = timestamp["signed"]["meta"]["snapshot.json"]["version"]
-    routing = json.loads(at_work.published_document(f"{epoch}.{ROUTING}.json"))
+    routing = json.loads(at_work.published.document(f"{epoch}.{ROUTING}.json"))
     named = routing["signed"]["targets"][ROUTES_NAME]["hashes"]["sha256"]
-    at_work.publish({target_path(ROUTES_NAME, named): at_work.blobs.get(digest)})
+    at_work.published.put({target_path(ROUTES_NAME, named): at_work.blobs.get(digest)})
     (planted,) = models(at_work).document["unlisted"]
     assert (planted["model"], planted["shown_by"]) == ("stowaway", "the published folder")
     assert "inventory:complete" in off(at_work)
@@ -532,11 +533,8 @@ def test_a_server_that_does_not_say_is_reported_and_one_that_is_none_is_told(
 
 def test_facts_that_cannot_be_read_are_not_in_force(at_work: Plant) -> None:
     """A damaged route table, a ledger that does not verify: red, with the reason, and never a traceback."""
-
-    def broken() -> Any:
-        raise HoldfastError("it cannot be read")
-
-    blind = replace(at_work, published_document=lambda _: broken())
+    broken = Mock(wraps=at_work.published, document=Mock(side_effect=HoldfastError("it cannot be read")))
+    blind = replace(at_work, published=broken)
     assert {"routes:signed"} <= off(blind)
     assert newest_release(at_work, current_project(at_work)) is not None
     assert set(CONTROLS) <= set(all_facts(at_work, current_project(at_work)))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -43,7 +44,7 @@ def test_a_revoked_release_makes_way_for_the_one_before(producing: Plant) -> Non
         producing.blobs.get(Digest(entry.body["envelope"])), AUTHORIZATION, producing.trust, at=entry.moment
     ).value
     assert (word.action, word.subject, word.person) == ("revoke", second, producing.person)
-    assert second in msgspec.json.decode(producing.offline().revoked, type=list[str])
+    assert second in msgspec.json.decode(producing.offline.newest().revoked, type=list[str])
     gateway.loader.refresh()
     assert gateway.answers_with(rows) == short(first)
     with pytest.raises(PolicyDenied):
@@ -82,10 +83,8 @@ def test_root_keys_that_are_elsewhere_do_not_hold_a_revocation_up(producing: Pla
     """They cannot sign now: the release is out all the same, and the reply says what is still due."""
     _, second = releases(producing)
 
-    def absent(_: Digest) -> None:
-        raise NotFound("there is no key of role root")
-
-    reply = revoke(replace(producing, pin_revocation=absent), digest=second, reason="It was poisoned.")
+    absent = Mock(wraps=producing.offline, revoke=Mock(side_effect=NotFound("there is no key of role root")))
+    reply = revoke(replace(producing, offline=absent), digest=second, reason="It was poisoned.")
     assert second not in now(producing).releases
     assert reply.document["signed_offline"] is False
     assert "root keys have not signed it yet" in reply.says
@@ -227,16 +226,16 @@ def test_root_holders_elsewhere_sign_one_after_the_other(producing: Plant, tmp_p
     _, second = releases(producing)
     producing.ledger.append([_revocation(second)])
     renew_lease(producing)
-    targets = producing.offline().targets
+    targets = producing.offline.newest().targets
     proposed = propose(producing, out=tmp_path / "proposal")
     assert second in proposed.document["revoked"]
     with pytest.raises(NotVerified, match="signed by 0 of those that must"):
         apply(producing, file=tmp_path / "proposal")
-    assert producing.offline().targets == targets
+    assert producing.offline.newest().targets == targets
     signed = sign(producing, file=tmp_path / "proposal", out=tmp_path / "signed")
     assert ("is revoked for good", second) in signed.tables[0].rows
     apply(producing, file=tmp_path / "signed")
-    assert second in msgspec.json.decode(producing.offline().revoked, type=list[str])
+    assert second in msgspec.json.decode(producing.offline.newest().revoked, type=list[str])
     with pytest.raises(Conflict, match="kept meanwhile"):
         apply(producing, file=tmp_path / "signed")
     with pytest.raises(InvalidInput, match="cannot be written"):

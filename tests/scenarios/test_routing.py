@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -45,11 +46,7 @@ class DiedError(Exception):
 
 def dying(plant: Plant) -> Plant:
     """The same control plane, in a process that dies before it publishes anything."""
-
-    def die(_: object) -> None:
-        raise DiedError
-
-    return replace(plant, publish=die)
+    return replace(plant, published=Mock(wraps=plant.published, put=Mock(side_effect=DiedError)))
 
 
 def bad_news(plant: Plant, release: str) -> None:

@@ -8,43 +8,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from holdfast.adapters.doors import Door
 from holdfast.core.entitlement import purpose_of
 from holdfast.core.errors import NotFound, Refused, Unavailable
 from holdfast.core.keystate import signing
-from holdfast.core.ports import Clock, KeyStore, Signer
+from holdfast.core.ports import Clock, KeyStore
 from holdfast.core.trust import Trust, TrustedKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountedSigner:
-    """A signer whose every use is counted (port `Signer`)."""
-
-    public: TrustedKey
-    door: Signer = field(repr=False)
-    used: Callable[[TrustedKey, bytes], None] = field(repr=False)
-
-    @property
-    def keyid(self) -> str:
-        """The key's identifier."""
-        return self.public.keyid
-
-    @property
-    def role(self) -> str:
-        """The one role this key signs for."""
-        return self.public.role
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature over the message.
-
-        Raises:
-            Unavailable: The store is locked, or does not answer.
-        """
-        signature = self.door.sign(message)
-        self.used(self.public, message)
-        return signature
 
 
 class ChosenKeys:
@@ -68,7 +39,7 @@ class ChosenKeys:
         """Say where the trust is read from, at each choice anew."""
         self._trust = trust
 
-    def signer(self, role: str) -> CountedSigner:
+    def signer(self, role: str) -> Door:
         """Return the signer of a role: the newest key that is here and that the root keys trust now.
 
         Raises:
@@ -88,14 +59,21 @@ class ChosenKeys:
             raise NotFound(f"no key of role {role} that is trusted now is held here", remedy=remedy)
         return self.signer_of(chosen.keyid)
 
-    def signer_of(self, keyid: str) -> CountedSigner:
+    def signer_of(self, keyid: str) -> Door:
         """Return the signer of one key, trusted or not.
 
         Raises:
             NotFound: It is not here.
         """
         store, key = self._find(keyid)
-        return CountedSigner(public=key, door=store.signer_of(keyid), used=self._count)
+        door = store.signer_of(keyid)
+
+        def signs(message: bytes) -> bytes:
+            signature = door.sign(message)
+            self._count(key, message)
+            return signature
+
+        return Door(public=key, signs=signs)
 
     def held(self) -> tuple[TrustedKey, ...]:
         """Return the public halves of all keys that are here; a store that does not answer holds none."""

@@ -13,8 +13,8 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -22,6 +22,7 @@ import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from holdfast.adapters.doors import Door
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, exchange, read_private, sync_directory, write_new
 from holdfast.adapters.key_wrap import Box, Ring, new_ring, open_ring, unwrap, wrap
 from holdfast.adapters.unlock import Unlock, check_new
@@ -51,33 +52,6 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     private: Box
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileSigner:
-    """A door to one private key (port `Signer`)."""
-
-    public: TrustedKey
-    keys: "FileKeys" = field(repr=False)
-
-    @property
-    def keyid(self) -> str:
-        """The key's identifier: SHA-256 of its DER SubjectPublicKeyInfo, hex."""
-        return self.public.keyid
-
-    @property
-    def role(self) -> str:
-        """The one role this key signs for."""
-        return self.public.role
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature over the message (Ed25519, or ECDSA P-256 with SHA-256 in DER).
-
-        Raises:
-            Unavailable: The unlock secret is missing or wrong.
-            NotVerified: The key file was changed.
-        """
-        return self.keys.sign(self.keyid, message)
-
-
 class FileKeys:
     """The keys of one folder (port `KeyStore`). Opening asks for no secret; the first signature does."""
 
@@ -93,24 +67,24 @@ class FileKeys:
         self._opened: dict[str, Private] = {}
         self._lock = threading.Lock()
 
-    def signer(self, role: str) -> FileSigner:
+    def signer(self, role: str) -> Door:
         """Return the signer of a role, of several keys the newest; the ring is unlocked when it first signs.
 
         Raises:
             NotFound: No key for this role.
         """
-        return FileSigner(public=self._newest(role), keys=self)
+        return self.signer_of(self._newest(role).keyid)
 
-    def signer_of(self, keyid: str) -> FileSigner:
+    def signer_of(self, keyid: str) -> Door:
         """Return the signer of one key.
 
         Raises:
             NotFound: It does not lie here.
         """
-        return FileSigner(public=self._file(keyid).public, keys=self)
+        return Door(public=self._file(keyid).public, signs=partial(self.sign, keyid))
 
     def sign(self, keyid: str, message: bytes) -> bytes:
-        """Return a signature by one key; see `FileSigner.sign`."""
+        """Return a signature by one key; see `Door.sign`."""
         with self._lock:
             if keyid not in self._opened:
                 self._opened[keyid] = _unwrapped(self._file(keyid), self._unlocked())

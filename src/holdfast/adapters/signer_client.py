@@ -2,11 +2,12 @@
 
 import socket
 import threading
-from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from holdfast.adapters.doors import Door
 from holdfast.adapters.signer_frames import (
     Failed,
     Health,
@@ -29,33 +30,6 @@ R = TypeVar("R", bound=Reply)
 TIMEOUT_S: Final = 15.0  # a token in a drawer takes a second; longer, and it does not answer
 _ERRORS: Final[dict[str, type[HoldfastError]]] = {each.code: each for each in (Refused, NotFound, NotVerified)}
 _REMEDY: Final = "Start it with `holdfast signer`, or look why it ended; nothing was signed."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteSigner:
-    """A door to one key in a signer process (port `Signer`)."""
-
-    public: TrustedKey
-    process: "SignerProcess" = field(repr=False)
-
-    @property
-    def keyid(self) -> str:
-        """The key's identifier."""
-        return self.public.keyid
-
-    @property
-    def role(self) -> str:
-        """The one role this key signs for."""
-        return self.public.role
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature over the message.
-
-        Raises:
-            Refused: The key's role may not say this.
-            Unavailable: The signer does not answer.
-        """
-        return self.process.ask(Sign(keyid=self.keyid, message=message), Signed).signature
 
 
 class SignerProcess:
@@ -89,7 +63,7 @@ class SignerProcess:
         self._held = found.keys
         self._custody = "hsm" if found.custody == "hsm" else "other-process"
 
-    def signer_of(self, keyid: str) -> RemoteSigner:
+    def signer_of(self, keyid: str) -> Door:
         """Return the signer of one key.
 
         Raises:
@@ -98,7 +72,7 @@ class SignerProcess:
         found = next((key for key in self.held() if key.keyid == keyid), None)
         if found is None:
             raise NotFound("the signer does not hold this key", place=f"key {keyid[:16]}")
-        return RemoteSigner(public=found, process=self)
+        return Door(public=found, signs=partial(self._sign, keyid))
 
     def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
         """Have one more key made there.
@@ -155,6 +129,9 @@ class SignerProcess:
         if not isinstance(reply, wanted):
             raise NotVerified("the signer answers something else than was asked", place=str(self._path))
         return reply
+
+    def _sign(self, keyid: str, message: bytes) -> bytes:
+        return self.ask(Sign(keyid=keyid, message=message), Signed).signature
 
     def _exchange(self, request: Request) -> Reply:
         try:

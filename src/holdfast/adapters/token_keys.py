@@ -10,8 +10,8 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from holdfast.adapters.doors import Door
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, write_new
 from holdfast.adapters.keys import ALGORITHMS
 from holdfast.core.errors import InvalidInput, MissingExtra, NotFound, NotVerified, Unavailable
@@ -31,32 +32,6 @@ MAX_SAID: Final = 16 * 1024  # bytes of what is said about a key
 _ED25519: Final = bytes.fromhex("06032b6570")  # OID 1.3.101.112, as CKA_EC_PARAMS asks for (RFC 8410)
 _POINT: Final = 32  # bytes of an Ed25519 public key
 _HALF: Final = 32  # bytes of r, and of s, on P-256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSigner:
-    """A door to one key in a token (port `Signer`)."""
-
-    public: TrustedKey
-    token: "TokenKeys" = field(repr=False)
-
-    @property
-    def keyid(self) -> str:
-        """The key's identifier."""
-        return self.public.keyid
-
-    @property
-    def role(self) -> str:
-        """The one role this key signs for."""
-        return self.public.role
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature over the message (Ed25519, or ECDSA P-256 with SHA-256 in DER).
-
-        Raises:
-            Unavailable: The token does not answer, or the PIN is missing or wrong.
-        """
-        return self.token.sign(self.public, message)
 
 
 class TokenKeys:
@@ -102,7 +77,7 @@ class TokenKeys:
             found[key.keyid] = key
         self._said = found
 
-    def signer_of(self, keyid: str) -> TokenSigner:
+    def signer_of(self, keyid: str) -> Door:
         """Return the signer of one key.
 
         Raises:
@@ -111,7 +86,7 @@ class TokenKeys:
         found = next((key for key in self.held() if key.keyid == keyid), None)
         if found is None:
             raise NotFound("the token does not hold this key", place=f"key {keyid[:16]}")
-        return TokenSigner(public=found, token=self)
+        return Door(public=found, signs=partial(self.sign, found))
 
     def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
         """Make one more key in the token: sensitive, not extractable, for signing only.
@@ -166,7 +141,7 @@ class TokenKeys:
         self._with_token(lambda _: None)
 
     def sign(self, key: TrustedKey, message: bytes) -> bytes:
-        """Return a signature by a key; see `TokenSigner.sign`."""
+        """Return a signature by a key; see `Door.sign`."""
         return self._with_token(lambda session: self._signature(session, key, message))
 
     def custody(self) -> str:

@@ -185,7 +185,7 @@ def _routes(plant: Plant, project: Project) -> State:
     table, entry = present_table(plant, project), plant.last(endpoint_stream(project), "endpoint.routed")
     if table is None or entry is None:
         return _none("nothing is routed")
-    if any(plant.published_document(name) != content for name, content in documents_of(plant, entry).items()):
+    if any(plant.published.document(name) != content for name, content in documents_of(plant, entry).items()):
         return _none("what the gateway reads is not what the ledger names")
     if table.expires <= plant.clock.now():
         return _none(f"the lease of epoch {table.epoch} has ended")

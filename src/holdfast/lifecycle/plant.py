@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from holdfast.core.access import Principal
 from holdfast.core.artifact import Artifact, Digest
@@ -78,6 +78,79 @@ class Home:
         return self.workspace / "gateway"
 
 
+class Shelf(Protocol):
+    """A folder that gateways read: blobs by digest, and documents by name."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """The gateways' copies."""
+        ...
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Replace the documents, each whole, in this order; others are removed.
+
+        Raises:
+            Unavailable: The folder cannot be written.
+        """
+        ...
+
+    def document(self, name: str) -> bytes:
+        """Return one of them as it is there now.
+
+        Raises:
+            NotFound: It is not there.
+        """
+        ...
+
+    def set_aside(self, digest: Digest) -> None:
+        """Move a damaged blob out of the way; it is evidence of whatever changed it.
+
+        Raises:
+            Unavailable: It cannot be moved.
+        """
+        ...
+
+
+class OfflineKeys(Protocol):
+    """What the root keys have signed of the gateways' repository, and what those that are held here can sign next."""
+
+    def newest(self) -> Offline:
+        """Return what they have signed last."""
+        ...
+
+    def roots(self) -> Mapping[str, bytes]:
+        """Return every root by name, from the first to the newest."""
+        ...
+
+    def propose(self, revoked: Sequence[str]) -> bytes:
+        """Return what they should sign next, with these revocations."""
+        ...
+
+    def sign(self, proposal: bytes) -> bytes:
+        """Return a proposal with the signatures of the root keys held here."""
+        ...
+
+    def accept(self, proposal: bytes) -> None:
+        """Keep what enough of them have signed.
+
+        Raises:
+            NotVerified: They are too few.
+        """
+        ...
+
+    def follow(self, newer: Trust) -> bool:
+        """Let those held here sign what a newer trust asks for; say whether they were enough."""
+        ...
+
+    def revoke(self, digest: Digest) -> None:
+        """Let those held here sign that an artifact is revoked for good: no online key can leave that out.
+
+        Raises:
+            NotVerified: They are too few.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
     """Everything the lifecycle may use. Made by `app`, by nobody else."""
@@ -99,20 +172,12 @@ class Plant:
     read_trust: Callable[[], Trust]  # as the root keys have sealed it by now
     open_sandbox: Callable[[Tier], Sandbox]
     load_policy: Callable[[str], tuple[Policy, Digest, bytes]]
-    published_blobs: Blobs  # the gateway's copies
-    set_aside: Callable[[Digest], None]  # moves a damaged published blob out of the way, as evidence
-    publish: Callable[[Mapping[str, bytes]], None]  # files of the gateway's folder, each replaced whole, in this order
-    published_document: Callable[[str], bytes]  # one of them as it is there now
+    published: Shelf  # what gateways read
+    staged: Shelf  # what those of the staging environment read
     trust_document: Callable[[], bytes]  # the trust as the root keys sealed it
     root_links: Callable[[], bytes]  # the versions that changed the root, for readers who pinned an older one
     store_trust: Callable[[bytes, bytes | None], None]  # a newer trust, and the links where it changes the root
-    offline: Callable[[], Offline]  # what the root keys have signed last of the repository
-    roots: Callable[[], Mapping[str, bytes]]  # by name, from the first to the newest
-    propose_offline: Callable[[Sequence[str]], bytes]  # what they should sign next, with these revocations
-    sign_offline: Callable[[bytes], bytes]  # with the root key that is held here
-    accept_offline: Callable[[bytes], None]  # what enough of them have signed
-    follow_offline: Callable[[Trust], bool]  # the root keys held here sign what a newer trust asks; False: too few
-    pin_revocation: Callable[[Digest], None]  # the root keys sign that an artifact is revoked for good
+    offline: OfflineKeys
     accept_policy: Callable[[Digest], None]
     write_backup: Callable[[Path, SignedCheckpoint], int]  # the whole workspace, encrypted, into a new file
     gateway_keys: Callable[[], KeyStore]  # the gateway's own keys, of which only successors are made here
@@ -131,8 +196,6 @@ class Plant:
     archive: Blobs  # where blobs of archived releases lie
     put_away: Callable[[Digest], None]  # copies a blob into the archive just as it lies here, verified
     bring_back: Callable[[Digest], None]  # and back
-    staged_blobs: Blobs  # the staging gateway's copies
-    stage: Callable[[Mapping[str, bytes]], None]  # as `publish`, into the staging gateway's folder
     secrets: Secrets  # what jobs may be given, encrypted at rest
     sessions: Sessions  # of people who have signed on
     web: Web  # other services, asked within limits

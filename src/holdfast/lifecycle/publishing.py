@@ -102,14 +102,14 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
         return ()
     table = table_of(plant, entry)
     restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
-    plant.publish(documents_of(plant, entry))
+    plant.published.put(documents_of(plant, entry))
     return restored
 
 
 def documents_of(plant: Plant, entry: Entry) -> Mapping[str, bytes]:
     """Return every document that a routing entry has published, by name, in the order in which they must appear."""
     named = {each["name"]: plant.blobs.get(Digest(each["digest"])) for each in entry.body["files"]}
-    return {**plant.roots(), **named}
+    return {**plant.offline.roots(), **named}
 
 
 def published_routes(plant: Plant) -> bytes:
@@ -120,19 +120,19 @@ def published_routes(plant: Plant) -> bytes:
         NotVerified: What leads to it cannot be read.
     """
     try:
-        timestamp = json.loads(plant.published_document(TIMESTAMP_NAME))
+        timestamp = json.loads(plant.published.document(TIMESTAMP_NAME))
         epoch = int(timestamp["signed"]["meta"]["snapshot.json"]["version"])
-        routing = json.loads(plant.published_document(f"{epoch}.{ROUTING}.json"))
+        routing = json.loads(plant.published.document(f"{epoch}.{ROUTING}.json"))
         named = str(routing["signed"]["targets"][ROUTES_NAME]["hashes"]["sha256"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise NotVerified("what leads to the route table cannot be read", place=TIMESTAMP_NAME) from error
-    return plant.published_document(target_path(ROUTES_NAME, named))
+    return plant.published.document(target_path(ROUTES_NAME, named))
 
 
 def carried(plant: Plant, table: RouteTable, sealed: Digest, policy: bytes) -> list[dict[str, str]]:
     """Sign the repository's state that carries a table, store its files, and return their names and digests."""
     release = write_release(
-        plant.offline(),
+        plant.offline.newest(),
         documents={
             ROUTES_NAME: plant.blobs.get(sealed),
             POLICY_NAME: policy,
@@ -148,20 +148,20 @@ def carried(plant: Plant, table: RouteTable, sealed: Digest, policy: bytes) -> l
 def is_newest(plant: Plant, project: Project) -> bool:
     """Say whether what is published carries what the offline keys have said last."""
     entry = plant.last(endpoint_stream(project), ROUTED)
-    said = {digest_bytes(plant.offline().targets), digest_bytes(plant.trust_document())}
+    said = {digest_bytes(plant.offline.newest().targets), digest_bytes(plant.trust_document())}
     return entry is None or said <= {each["digest"] for each in entry.body["files"]}
 
 
 def _restore(plant: Plant, digest: Digest) -> bool:
     """Put a good copy where there is none, or a damaged one; what was damaged is kept aside as evidence."""
     try:
-        plant.published_blobs.get(digest)
+        plant.published.blobs.get(digest)
     except NotFound:
-        plant.published_blobs.put(plant.blobs.get(digest))
+        plant.published.blobs.put(plant.blobs.get(digest))
     except NotVerified as error:
         good = plant.blobs.get(digest)
-        plant.set_aside(digest)
-        plant.published_blobs.put(good)
+        plant.published.set_aside(digest)
+        plant.published.blobs.put(good)
         body = {"digest": digest, "found": error.message}
         plant.ledger.append([Draft(kind="blob.restored", actor="registry", stream="published", body=body)])
         return True

@@ -105,8 +105,8 @@ def _table(
 
 def _publish(plant: Plant, release: Digest, passport: bytes, entry: Entry) -> None:
     """Copy what a gateway needs, what leads to it last: a process that dies before leaves the former one standing."""
-    plant.staged_blobs.put(passport)
-    plant.staged_blobs.put(plant.blobs.get(release))
+    plant.staged.blobs.put(passport)
+    plant.staged.blobs.put(plant.blobs.get(release))
     for file in parse_manifest(plant.blobs.get(release)).files:
-        plant.staged_blobs.put(plant.blobs.get(Digest(file.digest)))
-    plant.stage(documents_of(plant, entry))
+        plant.staged.blobs.put(plant.blobs.get(Digest(file.digest)))
+    plant.staged.put(documents_of(plant, entry))

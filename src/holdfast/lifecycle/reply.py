@@ -38,6 +38,10 @@ class Progress:
     words: str
 
 
+def silent(_: Progress) -> None:
+    """Tell nobody: for programs, which read the reply."""
+
+
 def short(digest: str) -> str:
     """Return the part of a digest that people compare: twelve hexadecimal digits."""
     return digest.removeprefix("sha256:")[:12]

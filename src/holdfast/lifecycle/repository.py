@@ -24,7 +24,7 @@ def propose(plant: Plant, *, out: Path) -> Reply:
         InvalidInput: The file is there already, or cannot be written.
     """
     gone = revoked(plant)
-    document = plant.propose_offline(gone)
+    document = plant.offline.propose(gone)
     _write(out, document)
     says = f"Proposed in {out}: nothing has changed yet."
     return Reply(says=says, document={"proposal": str(out), "revoked": list(gone)}, tables=(_table(document),))
@@ -39,7 +39,7 @@ def sign(plant: Plant, *, file: Path, out: Path) -> Reply:
     """
     document = read_given(file, limit=MAX_PROPOSAL, what="the proposal")
     plant.unlock()
-    _write(out, plant.sign_offline(document))
+    _write(out, plant.offline.sign(document))
     says = f"Signed, in {out}: what it says stands below. Hand it on, or apply it."
     return Reply(says=says, document={"proposal": str(out)}, tables=(_table(document),))
 
@@ -53,7 +53,7 @@ def apply(plant: Plant, *, file: Path) -> Reply:
     """
     document = read_given(file, limit=MAX_PROPOSAL, what="the proposal")
     with plant.ledger.lease("trust"):
-        plant.accept_offline(document)
+        plant.offline.accept(document)
     return Reply(says="It is in force; `holdfast watch` or `holdfast lease renew` tells the gateways.")
 
 

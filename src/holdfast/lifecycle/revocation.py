@@ -87,7 +87,7 @@ def _record(plant: Plant, subject: Digest, reason: str) -> None:
 def _pin(plant: Plant, subject: Digest) -> bool:
     """Let the root keys sign the revocation; say whether they could."""
     try:
-        plant.pin_revocation(subject)
+        plant.offline.revoke(subject)
     except HoldfastError:  # they are elsewhere, as they should be: the reply says that a ceremony is due
         return False
     return True

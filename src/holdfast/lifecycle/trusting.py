@@ -130,7 +130,7 @@ def enact(plant: Plant, document: bytes, *, says: str, actor: str, because: Sequ
     }
     entry = Draft(kind=CHANGED, actor=actor, stream=STREAM, body=body)
     plant.ledger.append([*because, entry], expect=heads)
-    carried = not _concerns_gateways(old, newer) or plant.follow_offline(newer)
+    carried = not _concerns_gateways(old, newer) or plant.offline.follow(newer)
     plant.store_trust(document, _links_file(links) if links is not None else None)
     rows = [(each["what"], _about(each)) for each in made]
     return Reply(

@@ -232,7 +232,7 @@ def _published_words(plant: Plant) -> str:
     table = table_of(plant, entry)
     documents = documents_of(plant, entry)
     for name, content in documents.items():
-        if plant.published_document(name) != content:
+        if plant.published.document(name) != content:
             raise NotVerified(
                 "the gateway's copy is not what the ledger names",
                 place=name,
@@ -240,7 +240,7 @@ def _published_words(plant: Plant) -> str:
             )
     blobs = set(needed(plant, table))
     for digest in blobs:
-        plant.published_blobs.get(digest)
+        plant.published.blobs.get(digest)
     return f"epoch {table.epoch}; {len(blobs)} blobs and {len(documents)} documents are what the ledger names"
 
 

@@ -1,0 +1,229 @@
+"""The control plane of a workspace, opened: the only place that chooses its adapters."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from holdfast.adapters.answers import SqlAnswers
+from holdfast.adapters.backup import write_backup
+from holdfast.adapters.blobs import DiskBlobs
+from holdfast.adapters.chosen_keys import ChosenKeys
+from holdfast.adapters.clock import SystemClock, SystemEntropy
+from holdfast.adapters.custody import (
+    Custody,
+    new_keys,
+    read_custody,
+    stage_store,
+    write_custody,
+)
+from holdfast.adapters.durable import read_private
+from holdfast.adapters.jobs import SqlJobs
+from holdfast.adapters.keys import open_keys
+from holdfast.adapters.keys_authority import CertificateAuthority
+from holdfast.adapters.ledger import SqlLedger
+from holdfast.adapters.object_blobs import ObjectBlobs, open_store
+from holdfast.adapters.person_folder import open_person
+from holdfast.adapters.published import read_bounded
+from holdfast.adapters.sandbox import open_sandbox
+from holdfast.adapters.scratch import in_memory, leave, scratch_folder
+from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
+from holdfast.adapters.sealed_index import DiskIndex, ObjectIndex
+from holdfast.adapters.sealed_storage import SealedStorage
+from holdfast.adapters.secrets import DiskSecrets
+from holdfast.adapters.sessions import SqlSessions
+from holdfast.adapters.shelf import ShelfFolder
+from holdfast.adapters.signer_process import STAGES
+from holdfast.adapters.unlock import create_unlock_file, unlock_file
+from holdfast.adapters.vault import Vault
+from holdfast.adapters.web import BoundedWeb
+from holdfast.adapters.witness import ask_witness
+from holdfast.app.card import CREDENTIAL_FILE, MAX_CARD, SEALED, STORAGE, TRUST_FILE, Card, read_card
+from holdfast.app.ledgers import open_ledger
+from holdfast.app.people import person_secret
+from holdfast.app.trusting import OfflineHere, Trusting, links_since, store_trust
+from holdfast.app.unlocking import known_unlock, rewrap, signer_unlock, unlock_keys
+from holdfast.config import Settings, read_settings
+from holdfast.core.artifact import Digest, File, digest_bytes, manifest
+from holdfast.core.errors import HoldfastError, NotFound, Unavailable
+from holdfast.core.ledger import Draft
+from holdfast.core.ports import Clock
+from holdfast.core.seal import MAX_ENVELOPE
+from holdfast.core.trust import TrustedKey
+from holdfast.lifecycle.plant import Home, Plant
+from holdfast.lifecycle.policies import load_policy
+from holdfast.lifecycle.reply import Progress, silent
+from holdfast.lifecycle.trusting import accept, settle_trust
+from holdfast.serve.state import Runtime
+
+
+@contextmanager
+def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: Clock | None = None) -> Iterator[Plant]:
+    """Open a workspace's control plane. The keys stay locked until something is to be signed.
+
+    Args:
+        root: The project's folder.
+        tell: Told of each step.
+        clock: The witness of time; the system's if left out.
+
+    Raises:
+        NotFound: There is no workspace, or a part of it is gone.
+        NotVerified: Its trust document is not signed by its root keys.
+        LedgerBroken: Its ledger is gone, empty or damaged.
+    """
+    home, settings, clock = Home(root=root.resolve()), read_settings(), clock or SystemClock()
+    card = read_card(home)
+    unlock = known_unlock(settings, card.name)
+    folder = open_keys(home.workspace / "keys", unlock)
+    authority = CertificateAuthority(home.workspace / "authority", card.name, unlock)
+    stages = stage_store(home.workspace, read_custody(home.workspace))
+    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
+    scratch = scratch_folder(settings.scratch_dir, home.workspace)
+    windows = Windows(scratch / "open")
+    vault = Vault(home.workspace / STORAGE, unlock)
+    storage = SealedStorage(_place(home, card, windows))
+    archive = SealedStorage(_on_disk(home.archive, home.archive / SEALED))
+    blobs = SealedBlobs(storage.place, vault, windows, clock)
+    trusting = Trusting(home, clock)
+    trusting()
+    keys.trusting(trusting)
+    ledger = open_ledger(home, keys, trusting, card, clock)
+    plant = None
+    try:
+        plant = Plant(
+            home=home,
+            origin=card.name,
+            blobs=blobs,
+            sealed=blobs.under,
+            erase=vault.destroy,
+            export_key=vault.export,
+            data_keys=lambda: tuple(key.name for key in vault.stored()),
+            scratch=scratch / "stages",
+            scratch_in_memory=in_memory(scratch),
+            ledger=ledger,
+            keys=keys,
+            unlock=lambda: unlock_keys(keys),
+            clock=clock,
+            entropy=SystemEntropy(),
+            read_trust=trusting,
+            open_sandbox=open_sandbox,
+            load_policy=lambda name: load_policy(name, home.root),
+            published=ShelfFolder(home.published),
+            staged=ShelfFolder(home.staging),
+            trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
+            write_backup=lambda out, signed: write_backup(
+                out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
+            ),
+            root_links=lambda: links_since(home),
+            store_trust=partial(store_trust, home, clock),
+            accept_policy=_unbound,
+            gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
+            authority=authority,
+            tell_uses=lambda: _tell_uses(keys, ledger),
+            move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
+            rewrap=lambda passphrase: rewrap(folder, authority, vault, settings, card, passphrase, outside=home.root),
+            offline=OfflineHere(home, keys, clock),
+            credential_key=lambda: read_private(
+                home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
+            ),
+            person=card.owner,
+            runtime=_runtime,
+            open_person=lambda folder: open_person(folder, person_secret(folder, None)).signer("person"),
+            custody=keys.custody(),
+            code=code_digest(),
+            tell=tell,
+            storage=storage,
+            archive=SealedBlobs(archive.place, vault, windows, clock),
+            put_away=lambda digest: storage.copy(digest, archive),
+            bring_back=lambda digest: archive.copy(digest, storage),
+            secrets=DiskSecrets(home.workspace / "secrets", partial(vault.derived, b"job secrets")),
+            web=BoundedWeb(),
+            sessions=SqlSessions(ledger.engine),
+            jobs=SqlJobs(ledger.engine, clock),
+            answers=SqlAnswers(ledger.engine, clock),
+            ask_witness=ask_witness,
+            discard_blob=partial(_discard, storage, clock),
+        )
+        settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
+        yield replace(plant, accept_policy=partial(accept, plant))
+    finally:
+        try:
+            if plant is not None:
+                plant.memory.close(ledger, clock)  # what was counted goes on record before the ledger closes
+        finally:
+            with suppress(HoldfastError):  # what was signed is on record by itself; a broken ledger takes no summary
+                _tell_uses(keys, ledger)
+            windows.close()
+            ledger.close()
+            keys.close()
+            leave(scratch)
+
+
+def _place(home: Home, card: Card, windows: Windows) -> Place:
+    """Return where a workspace's blobs lie: in its folder, or in the object store that its card names."""
+    if not card.blobs:
+        return _on_disk(home.workspace / "blobs", home.workspace / SEALED)
+    store, prefix = open_store(card.blobs)
+    return Place(
+        documents=ObjectBlobs(store, f"{prefix}/documents", windows.opened),
+        sealed=ObjectBlobs(store, f"{prefix}/sealed", windows.opened),
+        index=ObjectIndex(store, f"{prefix}/index".lstrip("/")),
+    )
+
+
+def _discard(storage: SealedStorage, clock: Clock, digest: Digest) -> None:
+    """Remove a blob at once; one that is not there needs no removing."""
+    with suppress(NotFound):
+        storage.set_aside(digest, clock.now())
+        storage.drop(digest)
+
+
+def _on_disk(documents: Path, sealed: Path) -> Place:
+    return Place(documents=DiskBlobs(documents), sealed=DiskBlobs(sealed / "bytes"), index=DiskIndex(sealed / "index"))
+
+
+def _tell_uses(keys: ChosenKeys, ledger: SqlLedger) -> None:
+    """Put on record how often each key has signed what since this was last done.
+
+    Checkpoints are left out: each is a record of itself, kept beside the ledger, and an entry about it would be one
+    that it does not cover.
+    """
+    if used := [use for use in keys.uses() if use["purpose"] != "checkpoint"]:
+        ledger.append([Draft(kind="key.used", actor="keys", stream="keys", body={"uses": used})])
+
+
+def _move_keys(
+    home: Home, settings: Settings, card: Card, clock: Clock, wanted: Mapping[str, str]
+) -> tuple[TrustedKey, ...]:
+    """Make the stages' keys where a custody says, to be used from now on; until they are trusted the old ones sign."""
+    custody = msgspec.convert(dict(wanted), Custody)
+    custody.check()
+    unlock = None
+    if not custody.module:
+        path = signer_unlock(settings, card)
+        unlock = create_unlock_file(path, outside=home.root)
+    made = new_keys(home.workspace, custody, unlock, card.owner, clock)
+    write_custody(home.workspace, custody)
+    return made
+
+
+def _unbound(digest: Digest) -> None:
+    """Accept no policy: the control plane is not whole yet."""
+    raise Unavailable("the control plane is not open yet", place=digest)
+
+
+def _runtime() -> Runtime:
+    """Return the engine that loads models; imported here, because most commands need none."""
+    from holdfast.adapters.runtime import OnnxRuntime
+
+    return OnnxRuntime()
+
+
+def code_digest() -> Digest:
+    """Return the digest of this installation's own source, names included: what evidence says it was made with."""
+    package = Path(__file__).resolve().parent.parent
+    sources = ((path.relative_to(package).as_posix(), path.read_bytes()) for path in package.rglob("*.py"))
+    return manifest(File(path=name, digest=digest_bytes(data), size=len(data)) for name, data in sources).digest
