@@ -12,6 +12,7 @@ start commands are held to the same question: children inherit the function's na
 
 import json
 import os
+import re
 import select
 import signal
 import time
@@ -30,6 +31,9 @@ from requirement_marks import by_target
 
 TIME_LIMIT_S: Final = 900
 """Seconds for the tests of one function: a disabled function may leave a test waiting for ever."""
+
+WHOLE_LIMIT_S: Final = 3600
+"""Seconds for all marked tests together, as they are."""
 
 Verdict: TypeAlias = Literal["killed", "SURVIVED", "BROKEN", "skipped"]
 Outcome: TypeAlias = Literal["passed", "failed", "skipped"]
@@ -67,9 +71,10 @@ class MutantRun:
         """Runs the tests with and without each function; what is not killed is counted as a failed test."""
         if session.testsfailed or session.config.option.collectonly:
             return False
+        refuse_busy_pools()
         write = session.config.get_terminal_writer().line
         write("")
-        untouched = in_child(lambda: run_functions(session.items))
+        untouched = in_child(lambda: run_functions(session.items), limit_s=WHOLE_LIMIT_S)
         mutants: list[Mutant] = []
         for target, pairs in sorted(by_target(session.items).items()):
             for mutant in judge(target, pairs, untouched):
@@ -83,6 +88,17 @@ class MutantRun:
         session.testsfailed = sum(mutant.verdict in {"SURVIVED", "BROKEN"} for mutant in mutants)
         session.testscollected = len(mutants)
         return True
+
+
+def refuse_busy_pools() -> None:
+    """Ends the run where collecting the tests has started polars' workers: a fork has none, and would wait for them.
+
+    Tables belong into tests, or behind a `lambda` where they are parameters.
+    """
+    tasks = Path("/proc/self/task")
+    names = [(task / "comm").read_text(encoding="utf-8").strip() for task in tasks.iterdir()] if tasks.is_dir() else []
+    if any(re.fullmatch(r"polars-\d+", name) for name in names):
+        pytest.exit("collecting the tests has computed with polars, whose threads do not survive a fork", returncode=2)
 
 
 def judge(target: str, pairs: Sequence[tuple[str, pytest.Item]], untouched: Mapping[str, str]) -> tuple[Mutant, ...]:
@@ -158,11 +174,11 @@ def _run(item: pytest.Item, following: pytest.Item | None) -> Outcome:
     return "skipped" if any(report.skipped for report in reports) else "passed"
 
 
-def in_child(work: Callable[[], dict[str, str]]) -> dict[str, str]:
+def in_child(work: Callable[[], dict[str, str]], *, limit_s: int = TIME_LIMIT_S) -> dict[str, str]:
     """Does work in a forked child, so that what it breaks dies with it.
 
     Returns:
-        What the work returns, or `{"": reason}` where it ended otherwise or took longer than `TIME_LIMIT_S`.
+        What the work returns, or `{"": reason}` where it ended otherwise or took longer than `limit_s`.
     """
     receive, send = os.pipe()
     with warnings.catch_warnings():
@@ -176,14 +192,14 @@ def in_child(work: Callable[[], dict[str, str]]) -> dict[str, str]:
     os.close(send)
     answer: bytes | None = None
     try:
-        answer = _read_all(receive, until=time.monotonic() + TIME_LIMIT_S)
+        answer = _read_all(receive, until=time.monotonic() + limit_s)
     finally:
         os.close(receive)
         if answer is None:  # too slow, or somebody pressed Ctrl-C: the child is in a group of its own and would stay
             os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
     if answer is None:
-        return {"": f"no end after {TIME_LIMIT_S} s"}
+        return {"": f"no end after {limit_s} s"}
     result: dict[str, str] = json.loads(answer) if answer else {"": "the process ended without an answer"}
     return result
 

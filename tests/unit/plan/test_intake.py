@@ -1,6 +1,7 @@
 """The intake: three questions, answered by the rows themselves, and four traps that are named."""
 
 import dataclasses
+from collections.abc import Callable
 
 import polars as pl
 import pytest
@@ -63,20 +64,22 @@ def test_always_the_more_frequent_answer_is_worth_one_half() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (rows(50), "50 rows are held"),
-        (rows().with_columns(label=pl.lit("no")), "never varies"),
+        (lambda: rows(50), "50 rows are held"),
+        (lambda: rows().with_columns(label=pl.lit("no")), "never varies"),
         (
-            rows().with_columns(label=pl.when(pl.int_range(pl.len()) < 12).then(pl.lit("yes")).otherwise(pl.lit("no"))),
+            lambda: rows().with_columns(
+                label=pl.when(pl.int_range(pl.len()) < 12).then(pl.lit("yes")).otherwise(pl.lit("no"))
+            ),
             "the rarer class has 12 rows",
         ),
-        (rows().with_columns(x=pl.lit(None, dtype=pl.Float64)), "of the feature values are missing"),
-        (rows().with_columns(site=pl.lit("north")), "slice site = 'south' has 0 rows"),
-        (rows(leak=True), "alone gives the label away"),
+        (lambda: rows().with_columns(x=pl.lit(None, dtype=pl.Float64)), "of the feature values are missing"),
+        (lambda: rows().with_columns(site=pl.lit("north")), "slice site = 'south' has 0 rows"),
+        (lambda: rows(leak=True), "alone gives the label away"),
     ],
 )
-def test_wrong_data_close_the_intake(table: pl.DataFrame, words: str) -> None:
+def test_wrong_data_close_the_intake(table: Callable[[], pl.DataFrame], words: str) -> None:
     """Too few rows, a label that never varies, gaps, a slice that nobody speaks for, a column that is the answer."""
-    assert words in closed(held(table=table))
+    assert words in closed(held(table=table()))
 
 
 def test_rows_that_the_contract_refuses_close_the_intake() -> None:
@@ -159,17 +162,17 @@ SERVED = "[slo]\nlatency_p95_ms = 50\n"
 
 @pytest.mark.requirement("PLAN-03", by="holdfast.plan.flags:_raised")
 @pytest.mark.parametrize(
-    ("declared", "table", "flag"),
+    ("declared", "leak", "flag"),
     [
-        (project(), rows(leak=True), "plentiful-but-wrong-data"),
-        (project(HEAD + SERVED), rows(), "no-success-definition"),
-        (project(HEAD + SERVED + ACCURACY), rows(), "accuracy-only"),
-        (project(HEAD + SUCCESS), rows(), "deployment-later"),
+        (project(), True, "plentiful-but-wrong-data"),
+        (project(HEAD + SERVED), False, "no-success-definition"),
+        (project(HEAD + SERVED + ACCURACY), False, "accuracy-only"),
+        (project(HEAD + SUCCESS), False, "deployment-later"),
     ],
 )
-def test_each_of_the_four_traps_raises_its_own_warning(declared: Project, table: pl.DataFrame, flag: str) -> None:
+def test_each_of_the_four_traps_raises_its_own_warning(declared: Project, leak: bool, flag: str) -> None:
     """Plentiful but wrong data, no definition of success, accuracy alone, deployment left for later; else silence."""
-    item = evidence(FLAGS, held(declared, table))
+    item = evidence(FLAGS, held(declared, rows(leak=leak)))
     assert [finding.rule for finding in item.findings] == [flag]
     assert item.findings[0].severity == "medium"
     assert values(item) == {"red_flags": 1, "flags_looked_for": 4}
