@@ -33,7 +33,7 @@ SOURCE: Final = str(Path(sys.modules["holdfast"].__file__ or "").parents[1])
 class Up:
     """Everything that `holdfast up` starts."""
 
-    def __init__(self, root: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, *arguments: str, source: str = SOURCE) -> None:
         name = f"up-{os.urandom(4).hex()}"  # several may run over one workspace
         self.ready_file = root / f"{name}.json"
         self.log = root / f"{name}.log"
@@ -43,7 +43,7 @@ class Up:
                 [*command, "--ready-file", str(self.ready_file), *arguments],
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": SOURCE},
+                env={**os.environ, "PYTHONPATH": source},
             )
         wait(lambda: self.ready_file.exists() or self.process.poll() is not None)
         assert self.ready_file.exists(), self.log.read_text()
@@ -95,9 +95,9 @@ def wait(until: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
 
 
 @contextmanager
-def running(root: Path, *arguments: str) -> Iterator[Up]:
-    """Start everything over a workspace, and stop it."""
-    up = Up(root, *arguments)
+def running(root: Path, *arguments: str, source: str = SOURCE) -> Iterator[Up]:
+    """Start everything over a workspace, of the Holdfast in a folder, and stop it."""
+    up = Up(root, *arguments, source=source)
     try:
         yield up
     finally:

@@ -102,10 +102,13 @@ def test_a_current_database_is_opened_without_loading_the_migrations(tmp_path: P
     assert said == [b"True", b"False"]
 
 
-def test_a_database_of_a_newer_holdfast_is_left_alone(engine: Engine, tmp_path: Path) -> None:
-    """The error names both schemas."""
+def test_a_newer_schema_serves_older_code_as_long_as_it_says_so(engine: Engine, tmp_path: Path) -> None:
+    """Opened as it is while it serves ours; left alone afterwards, and the error names both schemas."""
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert open_database(tmp_path / "ledger.db").connect() is not None
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE schema_serves SET oldest = '9998'"))
     with pytest.raises(Unavailable, match=f"9999.*{SCHEMA}"):
         open_database(tmp_path / "ledger.db")
 

@@ -8,6 +8,11 @@ Three sorts of tables, and the difference is a promise:
 
 A transaction either writes (`writing`: alone among all processes, from its first statement) or reads (`reading`: one
 moment of the database, however many statements). What the engines raise becomes an error with a remedy here.
+
+The schema may be newer than the code, which a rolling upgrade needs: the first new replica migrates while old ones go
+on, and an old one that is started again must still come up. So a migration only adds (tables, columns with a default on
+the server); one that takes something away comes a release after the code that no longer uses it, and raises
+`schema_serves.oldest` to the first schema whose code can do without.
 """
 
 import os
@@ -45,7 +50,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
 from holdfast.core.errors import HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
 
-SCHEMA: Final = "0007"  # the newest migration; a database that says so is opened without loading Alembic
+SCHEMA: Final = "0008"  # the newest migration; a database that says so is opened without loading Alembic
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
 WAL_PAUSE_S: Final = 0.01  # between two attempts to turn the write-ahead log on
@@ -179,9 +184,15 @@ answers: Final = Table(
     Index(None, "expires"),
 )
 
+serves: Final = Table(
+    "schema_serves",
+    metadata,
+    Column("oldest", Text, nullable=False),  # schema of the oldest code that may work with this database; one row
+)
+
 PRIMARY: Final = (entries, checkpoints)
 PROJECTIONS: Final = (artifacts, edges, evidence, pointers, streams)
-OPERATIONAL: Final = (leases, nonces, sessions, jobs, answers)
+OPERATIONAL: Final = (leases, nonces, sessions, jobs, answers, serves)
 
 
 def open_database(place: Path | str) -> Engine:
@@ -193,7 +204,7 @@ def open_database(place: Path | str) -> Engine:
     Raises:
         InvalidInput: The URL is of another engine.
         MissingExtra: The driver is not installed.
-        Unavailable: The database does not answer, or a newer Holdfast made it.
+        Unavailable: The database does not answer, or its schema is newer and no longer serves this code.
         LedgerBroken: The file is damaged, or no database.
     """
     url = URL.create("sqlite", database=str(place)) if isinstance(place, Path) else make_url(place)
@@ -341,9 +352,20 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
 
 
+def _serves_us(connection: Connection) -> bool:
+    """Say whether the schema is the one this code knows, or a newer one that still serves it."""
+    found = _revision(connection)
+    if found is None or found < SCHEMA or not found.isdigit():
+        return False
+    if found == SCHEMA:
+        return True
+    oldest = connection.execute(select(serves.c.oldest)).scalar()
+    return oldest is not None and oldest <= SCHEMA
+
+
 def _bring_up_to_date(engine: Engine) -> None:
     with reading(engine) as connection:
-        if _revision(connection) == SCHEMA:
+        if _serves_us(connection):
             return
     # Loaded only where there is something to migrate: it takes as long as everything else together.
     from alembic import command
@@ -351,6 +373,8 @@ def _bring_up_to_date(engine: Engine) -> None:
 
     # Alone among all processes: of several that open a new file at once, one migrates and the others find it done.
     with writing(engine) as connection:
+        if _serves_us(connection):
+            return
         try:
             command.upgrade(migration_config(connection), "head")
         except CommandError as error:
@@ -358,5 +382,6 @@ def _bring_up_to_date(engine: Engine) -> None:
             raise Unavailable(
                 f"the database has schema {found}, this Holdfast knows {SCHEMA}",
                 place="database",
+                expected="its own schema, or a newer one that says it serves it",
                 remedy="Use the version of Holdfast that made it, or a newer one.",
             ) from error
