@@ -7,14 +7,14 @@ taking (`FOR UPDATE SKIP LOCKED`); on SQLite one transaction writes at a time.
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, update
 
 from holdfast.adapters.database import jobs, reading, translated, writing
-from holdfast.core.errors import Conflict, NotFound, Unavailable
+from holdfast.core.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from holdfast.core.ports import Clock, JobState, Task
 
 LEASE_S: Final = 15.0  # without a renewal; a worker renews three times as often
@@ -28,17 +28,21 @@ _ENDED: Final = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 class SqlJobs:
     """The queue of jobs (port `Jobs`); safe for threads, and beside other processes."""
 
-    def __init__(self, engine: Engine, clock: Clock, *, lease_s: float = LEASE_S) -> None:
-        """Use a database whose schema is current."""
+    def __init__(
+        self, engine: Engine, clock: Clock, *, lease_s: float = LEASE_S, most: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Use a database whose schema is current; `most` says how many jobs may wait or run, 0 for no quota."""
         self._engine, self._clock, self._lease = engine, clock, timedelta(seconds=lease_s)
+        self._most = most
 
     def ask(self, command: str, options: Mapping[str, Any], asked_by: str) -> Task:
         """Put a command into the queue.
 
         Raises:
+            QuotaExceeded: The workspace may have no more that wait or run.
             Unavailable: Too many wait already.
         """
-        now = self._clock.now()
+        now, most = self._clock.now(), self._most()
         row = {
             "id": secrets.token_hex(12),
             "command": command,
@@ -55,6 +59,9 @@ class SqlJobs:
             waiting = select(func.count()).select_from(jobs).where(jobs.c.state == JobState.WAITING)
             if (connection.execute(waiting).scalar() or 0) >= MAX_WAITING:
                 raise Unavailable(f"{MAX_WAITING} jobs wait already", remedy="Wait for them, or start more workers.")
+            busy = select(func.count()).select_from(jobs).where(jobs.c.state.not_in(_ENDED))
+            if most and (connection.execute(busy).scalar() or 0) >= most:
+                raise QuotaExceeded(f"the workspace may have {most} jobs that wait or run", place="jobs")
             old = jobs.c.asked_at < _text(now - KEPT)
             connection.execute(delete(jobs).where(old, jobs.c.state.in_(_ENDED)))
             connection.execute(insert(jobs), row)

@@ -51,10 +51,12 @@ from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import HoldfastError, NotFound, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.ports import Clock
+from holdfast.core.quota import STREAM, quotas_of
 from holdfast.core.seal import MAX_ENVELOPE
 from holdfast.core.trust import TrustedKey
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy
+from holdfast.lifecycle.quotas import Metered, Room
 from holdfast.lifecycle.reply import Progress, silent
 from holdfast.lifecycle.trusting import accept, settle_trust
 from holdfast.serve.state import Runtime
@@ -91,13 +93,14 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     trusting()
     keys.trusting(trusting)
     ledger = open_ledger(home, keys, trusting, card, clock)
+    room = Room(ledger, (storage, archive))
     plant = None
     try:
         plant = Plant(
             home=home,
             origin=card.name,
             blobs=blobs,
-            sealed=blobs.under,
+            sealed=lambda key: Metered(blobs.under(key), room),
             erase=vault.destroy,
             export_key=vault.export,
             data_keys=lambda: tuple(key.name for key in vault.stored()),
@@ -136,13 +139,14 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             code=code_digest(),
             tell=tell,
             storage=storage,
+            archived=archive,
             archive=SealedBlobs(archive.place, vault, windows, clock),
             put_away=lambda digest: storage.copy(digest, archive),
             bring_back=lambda digest: archive.copy(digest, storage),
             secrets=DiskSecrets(home.workspace / "secrets", partial(vault.derived, b"job secrets")),
             web=BoundedWeb(),
             sessions=SqlSessions(ledger.engine),
-            jobs=SqlJobs(ledger.engine, clock),
+            jobs=SqlJobs(ledger.engine, clock, most=lambda: quotas_of(ledger.stream(STREAM)).jobs),
             answers=SqlAnswers(ledger.engine, clock),
             ask_witness=ask_witness,
             discard_blob=partial(_discard, storage, clock),

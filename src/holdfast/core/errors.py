@@ -17,6 +17,7 @@
     │   ├── PolicyDenied      decide() said no; the reasons are attached
     │   ├── Unauthenticated   nobody is known to have asked
     │   ├── TooMany           asked too often in too short a time
+    │   ├── QuotaExceeded     the workspace has used up what it may take of the machine
     │   └── IntakeClosed      a project's questions are not answered by evidence
     ├── NotVerified           bytes, a signature or a chain do not check out                   exit 4
     │   └── LedgerBroken      the ledger's history does not fit its hashes
@@ -191,6 +192,14 @@ class TooMany(Refused):
     code = "HF430"
     http_status = 429
     default_remedy = "Wait as long as Retry-After says, and ask more slowly."
+
+
+class QuotaExceeded(Refused):
+    """The workspace has used up what it may take of the machine it shares."""
+
+    code = "HF440"
+    http_status = 429
+    default_remedy = "Let something go, or ask whoever runs the machine for more."
 
 
 class IntakeClosed(Refused):

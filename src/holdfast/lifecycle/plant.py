@@ -194,6 +194,7 @@ class Plant:
     tell: Callable[[Progress], None]
     storage: Storage  # the same blobs, for whoever collects garbage
     archive: Blobs  # where blobs of archived releases lie
+    archived: Storage  # the same, for whoever counts
     put_away: Callable[[Digest], None]  # copies a blob into the archive just as it lies here, verified
     bring_back: Callable[[Digest], None]  # and back
     secrets: Secrets  # what jobs may be given, encrypted at rest

@@ -17,6 +17,10 @@ class Allowance:
         self._rate, self._burst, self._monotonic = rate_per_s, burst, monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def set_rate(self, per_s: float) -> None:
+        """Fill the buckets at another rate from now on, and let them hold one second of it."""
+        self._rate = self._burst = per_s
+
     def spend(self, name: str) -> None:
         """Take one token.
 

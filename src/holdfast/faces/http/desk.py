@@ -18,6 +18,7 @@ from holdfast.core.access import Presented, Principal
 from holdfast.core.artifact import canonical, digest_bytes
 from holdfast.core.errors import Conflict, InvalidRequest
 from holdfast.core.ports import Answered
+from holdfast.core.quota import STREAM, quotas_of
 from holdfast.faces.http.known import Known
 from holdfast.faces.http.offers import MAX_PAGE, Offer, Paged, resource_of
 from holdfast.faces.http.problems import problem
@@ -33,6 +34,7 @@ SHOWN_ONCE: Final = (("key", "issue"), ("access", "key"), ("access", "token"))
 """Commands whose reply holds a secret: it is never stored, not even as the answer to a repeated request."""
 FINAL_BELOW: Final = 500  # an answer of this status or above says nothing about the request: it may be made again
 BUSY: Final = 429
+RATE: Final = ("rate",)  # the name under which the quota of requests is known for a moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,18 @@ class Desk:
             state = self.known.state()
             found = authenticate(self.plant, presented)
             self.known.keep(key, found, state)
+        return found
+
+    def rate(self) -> int:
+        """Return how many requests a second the workspace's quota allows; 0: as many as come."""
+        state = self.known.state()
+        found = quotas_of(self.plant.ledger.stream(STREAM)).requests_per_s
+        self.known.keep(RATE, found, state)
+        return found
+
+    def known_rate(self) -> int | None:
+        """Return the same as it was a moment ago, or None where nothing is known: without waiting for the ledger."""
+        found: int | None = self.known.recall(RATE)
         return found
 
     def call(self, offer: Offer, options: Mapping[str, Any], asked: Asked) -> Answered:

@@ -80,6 +80,7 @@ class Door:
         self._resolves = Allowance(rate_per_s=quick, burst=quick, monotonic=monotonic)
         failing = terms.failures_per_s
         self._failures = Allowance(rate_per_s=failing, burst=terms.failure_burst, monotonic=monotonic)
+        self._quota = Allowance(rate_per_s=0, burst=0, monotonic=monotonic)  # of the whole workspace
         self._in_house = 0
         self._safe = (*_SAFE, *(((b"strict-transport-security", b"max-age=31536000"),) if terms.tls else ()))
 
@@ -142,6 +143,7 @@ class Door:
             self._failures.spend(peer)
             raise
         self._calls.spend(principal.name)  # 5.
+        await self._spend_quota()
         if self._in_house >= self._terms.at_once:  # 6.
             raise Unavailable("the server is busy", remedy="Ask again in a moment.")
         self._in_house += 1
@@ -162,6 +164,19 @@ class Door:
             await self._inside(inner, _replaying(content, receive), send)
         finally:
             self._in_house -= 1
+
+    async def _spend_quota(self) -> None:
+        """Count one request against what the workspace may have answered.
+
+        Raises:
+            TooMany: It has had as many in this second as its quota allows.
+        """
+        rate = self._desk.known_rate()
+        if rate is None:
+            rate = await self._in_thread(self._desk.rate, pool=self._gate)
+        if rate:
+            self._quota.set_rate(rate)
+            self._quota.spend("workspace")
 
     async def _in_thread(
         self, work: Callable[..., Any], *arguments: Any, pool: ThreadPoolExecutor | None = None
@@ -199,6 +214,7 @@ class Door:
             answer, name, ends = known
             if self._desk.plant.clock.now() < ends:
                 self._resolves.spend(name)
+                await self._spend_quota()
                 await respond(send, answer)
                 return True
         if not self._desk.knows(presented):
@@ -210,6 +226,7 @@ class Door:
             self._failures.spend(presented.peer)
             raise
         self._resolves.spend(principal.name)
+        await self._spend_quota()
         self._calls.check(principal.name)  # a refusal goes on record: as many as there are of any other call
         asked = Asked(principal=principal, correlation=os.urandom(16).hex())
         alias = unquote(head.path.removeprefix(_RESOLVE))

@@ -128,6 +128,7 @@ WITHHELD: Final = (
     *_withheld(
         "the files of a witness are carried by whoever asks it", "ledger ask-witness", "ledger take-cosignature"
     ),
+    *_withheld("who runs the machine says how much of it a workspace may take", "quota set"),
     *_withheld("it judges a file of whoever asks, which needs no server", "cert verify"),
 )
 

@@ -44,6 +44,26 @@ COMMANDS: Final = (
         options=(Option(name="to", says="URL of an empty PostgreSQL database, or `sqlite` for a file", required=True),),
     ),
     Command(
+        words=("quota", "show"),
+        does="show what this workspace may take of the machine, and what it uses",
+        verb="holdfast.lifecycle.quotas:quota",
+        authority="anyone who can read the workspace",
+        action="platform.read",
+        changes=False,
+    ),
+    Command(
+        words=("quota", "set"),
+        does="limit what this workspace may take of a machine that others share; on record",
+        verb="holdfast.lifecycle.quotas:quota_set",
+        authority="anyone who can read the workspace",
+        action="platform.operate",
+        options=(
+            Option(name="stored-bytes", says="of rows, models and documents on the disk; 0 for no limit", kind="int"),
+            Option(name="jobs", says="that wait or run; 0 for no limit", kind="int"),
+            Option(name="requests-per-s", says="that each server process answers; 0 for no limit", kind="int"),
+        ),
+    ),
+    Command(
         words=("jobs",),
         does="list what workers are doing, and what came of it",
         verb="holdfast.lifecycle.jobs:jobs",
