@@ -138,6 +138,7 @@ def inference(folder: Path) -> Any:
 
 def guarded(folder: Path, listening: socket.socket, started: Callable[[], None]) -> None:
     """The gateway's own worker, with its watcher and its recorder."""
+    from holdfast.adapters.nonces import SharedNonces
     from holdfast.edge import EdgeConfig, Worker
     from holdfast.testing.memory import MemorySigner
     from holdfast.testing.world import World
@@ -151,7 +152,7 @@ def guarded(folder: Path, listening: socket.socket, started: Callable[[], None])
         identity=lambda: MemorySigner("gateway", owner="gateway", start=begin),
         telemetry_every_s=1.0,
     )
-    Worker(config=config, number=0, say_ready=started).run(listening)
+    Worker(config=config, number=0, nonces=SharedNonces(since=time.time()), say_ready=started).run(listening)
 
 
 # ── the client ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -29,6 +29,7 @@ from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerif
 
 if TYPE_CHECKING:
     from holdfast.adapters.keys import FileKeys
+    from holdfast.adapters.nonces import SharedNonces
     from holdfast.core.ports import Signer
     from holdfast.core.trust import Trust
     from holdfast.serve import Gateway, Loader, Recorder
@@ -77,6 +78,7 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
         InvalidInput: The configuration makes no sense.
         Unavailable: The address cannot be listened on.
     """
+    from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.supervisor import Supervisor
 
     if config.telemetry_every_s <= 0:
@@ -93,8 +95,10 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
             _write_ready(config.ready_file, document)
         announce(document)
 
+    nonces = SharedNonces(since=time.time())
+
     def work(number: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
-        Worker(config=config, number=number, say_ready=say_ready).run(listening)
+        Worker(config=config, number=number, nonces=nonces, say_ready=say_ready).run(listening)
 
     try:
         Supervisor(host=config.host, port=config.port, workers=config.workers, work=work, on_ready=ready).run()
@@ -118,7 +122,9 @@ def _write_ready(path: Path, document: dict[str, Any]) -> None:
 class Worker:
     """One process that answers: a gateway, the threads that keep its state and records, and a server."""
 
-    def __init__(self, *, config: EdgeConfig, number: int, say_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, *, config: EdgeConfig, number: int, nonces: "SharedNonces", say_ready: Callable[[], None]
+    ) -> None:
         """Open keys and folders; nothing is loaded yet.
 
         Raises:
@@ -127,7 +133,7 @@ class Worker:
         from holdfast.serve import Watcher
 
         self._config, self._say_ready = config, say_ready
-        self._gateway, loader, self._recorder = assemble(config, number)
+        self._gateway, loader, self._recorder = assemble(config, number, nonces)
         self._watcher = Watcher(loader=loader, complain=self._complain)
         self._recorder.open()
         self._stop, self._flush = threading.Event(), threading.Event()
@@ -209,8 +215,15 @@ class Worker:
             sys.stderr.flush()
 
 
-def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorder]":
+def assemble(
+    config: EdgeConfig, number: int, nonces: "SharedNonces | None" = None
+) -> "tuple[Gateway, Loader, Recorder]":
     """Return a worker's gateway with its loader and its recorder, nothing loaded yet.
+
+    Args:
+        config: Where everything is.
+        number: Of the worker.
+        nonces: The memory of signed requests that all workers share; one of its own if left out.
 
     Raises:
         HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
@@ -219,6 +232,7 @@ def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorde
     from holdfast.adapters.clock import SystemClock
     from holdfast.adapters.durable import read_private
     from holdfast.adapters.fetching import PublishedUrl
+    from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.published import MemoryFile, PublishedFolder
     from holdfast.adapters.runtime import OnnxRuntime
     from holdfast.adapters.spool import Spool
@@ -248,6 +262,7 @@ def assemble(config: EdgeConfig, number: int) -> "tuple[Gateway, Loader, Recorde
         pins=Pins(root=root, origin=config.origin or root.workspace, environment=config.environment),
         ground=ground,
         gateway=gateway,
+        nonces=nonces or SharedNonces(since=clock.now().timestamp()),
         workers=config.workers,
     )
     spool = Spool(config.home / "spool", number)

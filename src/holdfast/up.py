@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast.adapters.nonces import SharedNonces
 from holdfast.core.errors import HoldfastError, InvalidInput, Refused
 
 if TYPE_CHECKING:
@@ -179,12 +180,13 @@ def work_off(root: Path) -> None:
 
 def _gateway(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
     """Return what a gateway's worker does; it answers once something is promoted."""
+    nonces = SharedNonces(since=time.time())
 
     def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
         from holdfast.edge import Worker, config_of
 
         edge = config_of(config.root, host=_gateway_host(config), port=config.gateway_port or 0)
-        Worker(config=edge, number=number, say_ready=say_ready).run(listening)
+        Worker(config=edge, number=number, nonces=nonces, say_ready=say_ready).run(listening)
 
     return work
 

@@ -15,7 +15,7 @@ from holdfast.core.schema import Field, Signature
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve import GUARDS
 from holdfast.serve.credentials import CredentialTable, hash_api_key
-from holdfast.serve.guards.surroundings import Nonces, Rates, Surroundings
+from holdfast.serve.guards.surroundings import Rates, Surroundings
 from holdfast.testing import BrokenPromiseError, SettableClock, check_guard
 from holdfast.testing.conformance import SECRET
 
@@ -34,8 +34,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-class Forgetful(Nonces):
+class Forgetful:
     """Remembers no nonce: `check_guard` asks with one call again and again, which is a replay."""
+
+    since = 0.0
 
     def remember(self, nonce: str, *, until: float, now: float) -> bool:
         return True

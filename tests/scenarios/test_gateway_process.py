@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ import pytest
 from holdfast.adapters.supervisor import probe
 from holdfast.client import Client, Prediction
 from holdfast.core.errors import InvalidRequest, NotFound, Refused, Unavailable
+from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import TELEMETRY, unseal
+from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve.events import Head, read_events
-from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, INFER, MODEL, ROW, World, tiny_model
+from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, MODEL, ROW, World, tiny_model
 
 PATIENCE_S = 60.0  # how long anything may take on a busy machine before it counts as not happening
 
@@ -413,6 +417,31 @@ def test_several_workers_share_one_port_and_one_chain_of_records(start: Callable
     told = [unseal(path.read_bytes(), TELEMETRY, gateway.world.trust, at=now).value for path in paths]
     assert [one.sequence for one in told] == list(range(len(told)))
     assert sum(one.body["requests"] for one in told if one.release) == 40
+
+
+def test_a_signed_request_counts_once_on_all_workers_together(start: Callable[..., Process]) -> None:
+    """Sent again on many connections, and again to the worker that took a killed one's place: answered once."""
+    gateway = start(workers=2)
+    fresh = GuardSpec(name="fresh-request", configuration={"window_s": 60})
+    gateway.publish(gateway.world.table(gateway.release, guards=(*GUARDS[:2], fresh, *GUARDS[2:])))
+    gateway.ready()
+
+    def status(nonce: str, timestamp: str) -> int:
+        signature = request_signature(API_KEY, method="POST", path=INFER, body=ROW, timestamp=timestamp, nonce=nonce)
+        headers = {"Authorization": f"Bearer {API_KEY}", TIMESTAMP: timestamp, NONCE: nonce, SIGNATURE: signature}
+        with closing(http.client.HTTPConnection(*gateway.address, timeout=PATIENCE_S)) as connection:
+            connection.request("POST", INFER, body=ROW, headers=headers)
+            return connection.getresponse().status
+
+    eventually(lambda: status("Z" * 22, "0") == 403)  # the table with the guard is obeyed by now
+    now = str(int(time.time()) + 1)  # not before the gateway began, to the second
+    for number in range(5):
+        assert Counter(status(f"{number:022}", now) for _ in range(12)) == {200: 1, 403: 11}
+    before = gateway.worker()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: gateway.worker() != before)
+    assert {status(f"{number:022}", now) for number in range(5) for _ in range(6)} == {403}
+    assert Counter(status("N" * 22, now) for _ in range(12)) == {200: 1, 403: 11}
 
 
 def test_it_ends_when_asked_and_leaves_its_records_on_disk(start: Callable[..., Process]) -> None:

@@ -16,6 +16,7 @@ from holdfast.core.seal import AUTHORIZATION, ROUTES, TRUST, Authorization, seal
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.core.trust import ROLES, Grant
 from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME, first_root
+from holdfast.serve.guards.surroundings import LocalNonces
 from holdfast.testing.memory import MemoryLedger, MemorySigner
 from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, POLICY, ROW, WORKSPACE, Serving, World, tiny_model
 
@@ -321,9 +322,9 @@ def test_a_signature_is_for_one_request_only(world: Workspace) -> None:
     assert gateway.call(tuple(good.items())).status == 200  # none of all that has spent the nonce
 
 
-def _serving(world: Workspace) -> Serving:
+def _serving(world: Workspace, nonces: LocalNonces | None = None) -> Serving:
     world.publish(world.table(world.approved(1.0), guards=SIGNED))
-    gateway = world.serving(OnnxRuntime())
+    gateway = world.serving(OnnxRuntime(), nonces=nonces)
     gateway.look()
     return gateway
 
@@ -335,20 +336,10 @@ def test_what_an_earlier_process_has_seen_is_not_let_in_again(world: Workspace) 
     assert _serving(world).call(headers).status == 403
 
 
-def test_a_memory_that_is_full_refuses(world: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_that_is_full_refuses(world: Workspace) -> None:
     """More calls than can be remembered within the window: none is let in unremembered; later ones are again."""
-    monkeypatch.setattr("holdfast.serve.guards.surroundings.MAX_NONCES", 3)
-    gateway = _serving(world)
+    gateway = _serving(world, LocalNonces(since=world.clock.now().timestamp(), most=3))
     statuses = [gateway.call(signed(world.clock.now(), f"{n:022}")).status for n in range(5)]
     assert statuses == [200, 200, 200, 403, 403]
     world.clock.advance(timedelta(seconds=121))
     assert gateway.call(signed(world.clock.now(), f"{9:022}")).status == 200
-
-
-def test_several_workers_cannot_promise_fresh_requests(world: Workspace) -> None:
-    """They share no memory of what was seen: such a table is refused whole, with the reason."""
-    world.publish(world.table(world.approved(1.0), guards=SIGNED))
-    gateway = world.serving(OnnxRuntime(), workers=2)
-    gateway.look()
-    refused(gateway, HoldfastError, "do not share what they have seen")
-    assert gateway.call().status == 503

@@ -28,7 +28,7 @@ from holdfast.lifecycle.routing import guards_of, project_of
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse
 from holdfast.serve.credentials import CredentialTable, hash_api_key
 from holdfast.serve.guards import Chains, build_chains
-from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.guards.surroundings import LocalNonces, Rates, Surroundings
 from holdfast.serve.loading import MODEL_FILES, Package, warm
 from holdfast.serve.state import Release, Route, State, TrainingProfile
 
@@ -153,7 +153,12 @@ def _assembled(plant: Plant, project: Project, release: Release) -> Rehearsal:
 
     def guarded(signatures: Mapping[str, Signature]) -> Chains:
         surroundings = Surroundings(
-            credentials=table, signatures=signatures, rates=rates, clock=plant.clock, monotonic=time.perf_counter
+            credentials=table,
+            signatures=signatures,
+            rates=rates,
+            nonces=LocalNonces(since=0.0),
+            clock=plant.clock,
+            monotonic=time.perf_counter,
         )
         return build_chains(guards_of(project), surroundings)
 

@@ -46,13 +46,9 @@ class Loader:
     pins: Pins
     ground: Ground
     gateway: Gateway
+    nonces: Nonces  # what all workers have seen of signed requests
     workers: int = 1
     _rates: Rates = field(default_factory=Rates)
-    _nonces: Nonces = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Begin to remember signed requests: none that was signed before now will be let in."""
-        self._nonces = Nonces(since=self.ground.clock.now().timestamp())
 
     def refresh(self) -> None:
         """Load what is published now and swap it in; on any failure go on as before, say so, and put it on record.
@@ -143,7 +139,7 @@ class Loader:
             credentials=CredentialTable(self.ground.credential_key, table.credentials),
             signatures=signatures,
             rates=self._rates,
-            nonces=self._nonces,
+            nonces=self.nonces,
             clock=self.ground.clock,
             monotonic=self.ground.monotonic,
             workers=self.workers,

@@ -41,6 +41,7 @@ from holdfast.registry.admission import build_passport
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
 from holdfast.serve.credentials import hash_api_key
 from holdfast.serve.events import Noted
+from holdfast.serve.guards.surroundings import LocalNonces, Nonces
 from holdfast.serve.loading import Remembered
 from holdfast.serve.state import Runtime
 from holdfast.testing.clock import SettableClock
@@ -468,7 +469,7 @@ class World:
             raise found.complaints[-1]
         return found
 
-    def serving(self, runtime: Runtime, *, workers: int = 1) -> "Serving":
+    def serving(self, runtime: Runtime, *, workers: int = 1, nonces: Nonces | None = None) -> "Serving":
         """Return a gateway over what is published, nothing loaded yet."""
         ticks = Ticks()
         ground = Ground(clock=self.clock, monotonic=ticks, credential_key=CREDENTIAL_KEY, version="0")
@@ -481,6 +482,7 @@ class World:
             pins=pins,
             ground=ground,
             gateway=gateway,
+            nonces=nonces or LocalNonces(since=self.clock.now().timestamp()),
             workers=workers,
         )
         return Serving(world=self, gateway=gateway, loader=loader, memory=memory, ticks=ticks)

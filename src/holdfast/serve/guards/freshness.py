@@ -14,7 +14,7 @@ from holdfast.serve.credentials import presented
 from holdfast.serve.guards.surroundings import Nonces, Surroundings
 from holdfast.serve.refusals import REPEATED
 
-MAX_WINDOW_S: Final = 3600.0  # longer, and what must be remembered outgrows a worker's memory
+MAX_WINDOW_S: Final = 3600.0  # longer, and what must be remembered outgrows a gateway's memory
 
 
 class FreshRequestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,7 +27,7 @@ class FreshRequestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 class FreshRequest:
     """A call is signed by its API key, its time is within the window, and its nonce was not seen within it.
 
-    1. All three headers have their form. 2. The time is near, and not from before this worker began: what an earlier
+    1. All three headers have their form. 2. The time is near, and not from before this gateway began: what an earlier
     one has seen, nobody remembers. 3. The signature is right; only then 4. the nonce is looked up and remembered.
     Where no more nonces can be remembered, calls are refused.
     """
@@ -46,7 +46,7 @@ class FreshRequest:
         if abs(now - said) > self.window_s:  # 2.
             return self._refuse(call, f"signed {now - said:.0f} s ago")
         if said < self.nonces.since:
-            return self._refuse(call, "signed before this worker began")
+            return self._refuse(call, "signed before this gateway began")
         expected = request_signature(
             presented(call.headers),
             method=call.method,
@@ -74,20 +74,12 @@ def fresh_request(settings: FreshRequestSettings, surroundings: Surroundings) ->
     """Build the guard.
 
     Raises:
-        InvalidInput: A window that lets nothing or too much pass, or several workers: each has a memory of its own, so
-            a request could be repeated once on every one of them.
+        InvalidInput: A window that lets nothing or too much pass.
     """
     if not 0 < settings.window_s <= MAX_WINDOW_S:
         raise InvalidInput(
             f"fresh-request with a window of {settings.window_s} s",
             place="routes",
             expected=f"above 0, at most {MAX_WINDOW_S:.0f} s",
-        )
-    if surroundings.workers != 1:
-        raise InvalidInput(
-            f"fresh-request on {surroundings.workers} workers, which do not share what they have seen",
-            place="routes",
-            expected="one worker",
-            remedy="Start the gateway with --workers 1, or take replay_window_s out of the project and promote again.",
         )
     return FreshRequest(window_s=settings.window_s, nonces=surroundings.nonces, clock=surroundings.clock)

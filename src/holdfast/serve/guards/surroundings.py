@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final
+from typing import Protocol
 
 from holdfast.core.ports import Clock
 from holdfast.core.schema import Signature
@@ -25,27 +24,38 @@ class Rates:
             del self.arrival_s[gone]
 
 
-MAX_NONCES: Final = 200_000  # of one worker, about 40 MB; at 500 calls a second, a window of 200 s to either side
+class Nonces(Protocol):
+    """What a gateway has seen of signed requests: one memory for all its workers."""
+
+    @property
+    def since(self) -> float:
+        """Seconds since 1970: nothing signed earlier is let in, because nobody remembers it."""
+        ...
+
+    def remember(self, nonce: str, *, until: float, now: float) -> bool:
+        """Remember a nonce for its time; say no to one that is known, or where no more can be remembered.
+
+        Args:
+            nonce: With whose it is.
+            until: When it may be forgotten, in seconds since 1970.
+            now: The same clock's time.
+        """
+        ...
 
 
 @dataclass(slots=True)
-class Nonces:
-    """What a worker has seen of signed requests; lives as long as the worker, like the rates."""
+class LocalNonces:
+    """The memory of one process (port `Nonces`): for rehearsals and tests. A gateway's workers share theirs."""
 
-    since: float = 0.0  # seconds since 1970: nothing signed earlier is let in, because nobody remembers it
-    until: dict[str, float] = field(default_factory=dict)  # when each may be forgotten; oldest entries first
+    since: float
+    most: int = 100_000
+    until: dict[str, float] = field(default_factory=dict)
 
     def remember(self, nonce: str, *, until: float, now: float) -> bool:
         """Remember a nonce for its time; say no to one that is known, or where no more can be remembered."""
-        if nonce in self.until:
+        self.until = {known: end for known, end in self.until.items() if end >= now}
+        if nonce in self.until or len(self.until) >= self.most:
             return False
-        if len(self.until) >= MAX_NONCES:
-            self.until = {known: end for known, end in self.until.items() if end >= now}
-            if len(self.until) >= MAX_NONCES:
-                return False
-        for known in list(islice(self.until, 2)):  # two for each that comes: the memory shrinks when calls become fewer
-            if self.until[known] < now:
-                del self.until[known]
         self.until[nonce] = until
         return True
 
@@ -59,5 +69,5 @@ class Surroundings:
     rates: Rates
     clock: Clock
     monotonic: Callable[[], float]
-    nonces: Nonces = field(default_factory=Nonces)
+    nonces: Nonces
     workers: int = 1  # that share one endpoint's limits evenly
