@@ -13,10 +13,14 @@ from holdfast.core.artifact import Kind
 from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import RECORDED
+from holdfast.edge import assemble, config_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.proof import why
+from holdfast.lifecycle.publishing import present_table, standing
 from holdfast.lifecycle.records import ledger_checkpoint
 from holdfast.lifecycle.restoring import RESTORED, backup
+from holdfast.lifecycle.revocation import renew_lease
+from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.verification import ledger_verify, verify
 
 REASON = "The disk broke."
@@ -79,6 +83,30 @@ def test_what_a_restore_lost_is_signed_for_and_a_cut_off_end_is_not_excused(prod
         assert f"entries {size} to {size + 2} were lost" in ledger_verify(plant, checkpoint=tmp_path / "newer.txt").says
         with pytest.raises(NotVerified):
             ledger_verify(plant, checkpoint=tmp_path / "newest.txt")
+
+
+@pytest.mark.guarantee("G50")
+def test_gateways_obey_a_restored_control_plane_although_they_have_seen_newer_tables(
+    producing: Plant, tmp_path: Path
+) -> None:
+    """Its next table passes every epoch that was published after the backup, with or without a newer checkpoint."""
+    backup(producing, out=tmp_path / "backup")
+    for _ in range(4):
+        renew_lease(producing)
+    seen = standing(producing, current_project(producing)).epoch
+    ledger_checkpoint(producing, out=tmp_path / "newer.txt")
+    for name, checkpoint in (("with", tmp_path / "newer.txt"), ("without", None)):
+        root = moved(producing, tmp_path / name)
+        app.restore(root, file=tmp_path / "backup", checkpoint=checkpoint, reason=REASON)
+        shutil.copytree(producing.home.gateway, root / ".holdfast" / "gateway", dirs_exist_ok=True)
+        with app.open_plant(root) as plant:
+            renew_lease(plant)
+            table = present_table(plant, current_project(plant))
+            assert table is not None
+            assert table.epoch > seen
+            assert verify(plant).exit_code == 0, verify(plant).document
+            _, loader, _ = assemble(config_of(root), 0)
+            loader.refresh()
 
 
 def cut(data: bytes) -> bytes:

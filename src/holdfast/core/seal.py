@@ -65,6 +65,7 @@ class Restoration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     root: str  # of the tree over these, hex
     lost: int  # entries that a newer checkpoint witnessed and that are gone; 0 where none is known
     reason: str
+    ahead: int = 0  # epochs that are left out: as many as gateways may have obeyed since, of tables that are gone
 
 
 class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

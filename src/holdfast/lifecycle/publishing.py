@@ -22,6 +22,7 @@ from holdfast.core.seal import ROUTES, unseal
 from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TIMESTAMP_NAME, TRUST_NAME, write_release
 from holdfast.engines.repository.reading import ROUTING, target_path
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.restoring import epochs_left_out
 from holdfast.registry import Standing
 
 ENVIRONMENT: Final = "production"
@@ -41,7 +42,8 @@ def standing(plant: Plant, project: Project) -> Standing:
     """
     entry = plant.last(endpoint_stream(project), ROUTED)
     if entry is not None:
-        return standing_of(entry.body)
+        now = standing_of(entry.body)
+        return msgspec.structs.replace(now, epoch=now.epoch + epochs_left_out(plant, entry))
     other = next((each.stream for each in plant.ledger.entries() if each.kind == ROUTED), None)
     if other is not None:
         served = other.rpartition("/")[2]

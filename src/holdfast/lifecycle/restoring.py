@@ -5,6 +5,7 @@ was kept, and which entries a newer checkpoint witnessed that are gone. `ledger 
 says that they were lost, instead of that somebody cut them off.
 """
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,9 @@ from holdfast.core.seal import RESTORATION, Restoration, unseal
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply
 
+MOST_TABLES_PER_S: Final = (
+    10  # deciding, signing and making one durable takes a tenth of a second or more
+)
 RESTORED: Final = "workspace.restored"  # body: kept, lost, envelope; in the stream "trust"
 
 
@@ -44,6 +48,8 @@ def note_restoration(plant: Plant, *, backed_up: Checkpoint, newer: Checkpoint |
     if found.size < backed_up.size:
         raise LedgerBroken("the backup holds less history than its checkpoint", place=f"entry {found.size}")
     lost = max(newer.size - found.size, 0) if newer else 0
+    # Each table since the backup was an entry that is lost; how many those are may be unknown, for how long is not.
+    since = max(math.ceil((plant.clock.now() - backed_up.time).total_seconds()), 1) * MOST_TABLES_PER_S
     word = Restoration(
         person=plant.person,
         workspace=plant.origin,
@@ -51,6 +57,7 @@ def note_restoration(plant: Plant, *, backed_up: Checkpoint, newer: Checkpoint |
         root=found.root.hex(),
         lost=lost,
         reason=reason,
+        ahead=max(lost, since),
     )
     body = {"kept": found.size, "lost": lost, "envelope": plant.seal(word, RESTORATION, "person")}
     plant.ledger.append([Draft(kind=RESTORED, actor=plant.person, stream="trust", body=body)])
@@ -74,6 +81,18 @@ def lost_in_restore(plant: Plant, checkpoint: Checkpoint) -> str:
                 gone = f"entries {word.kept} to {checkpoint.size - 1}"
                 return f"{gone} were lost in the restore at entry {entry.position}"
     return ""
+
+
+def epochs_left_out(plant: Plant, routed: Entry) -> int:
+    """Return by how much the next epoch after a routing entry is raised, because the workspace was restored since.
+
+    Gateways obey no table whose epoch is not above the highest that they have seen, and may have seen what is lost.
+
+    Raises:
+        NotVerified: A restore is on record whose statement does not verify.
+    """
+    since = (entry for entry in plant.ledger.stream("trust") if entry.kind == RESTORED)
+    return sum(restoration_of(plant, entry).ahead for entry in since if entry.position > routed.position)
 
 
 def restoration_of(plant: Plant, entry: Entry) -> Restoration:
