@@ -15,6 +15,7 @@ class Settings:
     unlock_dir: Path  # where unlock secrets of workspaces lie: outside every workspace
     passphrase_file: Path | None  # a file with the passphrase, instead of the unlock secret
     no_colour: bool
+    region: str = ""  # where this machine stands, as whoever runs it says; empty: nobody has said
     scratch_dir: Path | None = None  # where rows lie decrypted while they are worked on; memory, where there is enough
 
 
@@ -24,6 +25,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     `HOLDFAST_UNLOCK_DIR` and `HOLDFAST_PASSPHRASE_FILE` say where the secret is that unlocks the keys; a systemd
     credential named `holdfast-passphrase` is found by itself. A secret itself is never taken from the environment,
     which every child process would inherit. `HOLDFAST_SCRATCH_DIR` names a folder for decrypted rows of running stages.
+    `HOLDFAST_REGION` says where this machine stands, for projects whose data may not be everywhere.
     """
     source = os.environ if environment is None else environment
     data_home = Path(source.get("XDG_DATA_HOME") or Path(source.get("HOME", "/")) / ".local" / "share")
@@ -36,5 +38,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         unlock_dir=Path(unlock) if unlock else data_home / "holdfast" / "unlock",
         passphrase_file=Path(named) if named else credential if credential and credential.exists() else None,
         no_colour="NO_COLOR" in source,
+        region=source.get("HOLDFAST_REGION", ""),
         scratch_dir=Path(scratch) if scratch else None,
     )

@@ -64,6 +64,7 @@ class EdgeConfig:
     workers: int = 1
     telemetry_every_s: float = 5.0
     ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends
+    region: str = ""  # where this machine stands; a table may name the regions in which its models answer
     metrics_for_all: bool = False  # /metrics answers callers from other machines too
 
 
@@ -259,7 +260,9 @@ def assemble(
         published=published,
         memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
         runtime=OnnxRuntime(),
-        pins=Pins(root=root, origin=config.origin or root.workspace, environment=config.environment),
+        pins=Pins(
+            root=root, origin=config.origin or root.workspace, environment=config.environment, region=config.region
+        ),
         ground=ground,
         gateway=gateway,
         nonces=nonces or SharedNonces(since=clock.now().timestamp()),
@@ -329,7 +332,7 @@ def config_of(
     """
     if environment not in PLACES:
         raise InvalidInput(f"the environment {environment[:20]!r}", expected=" or ".join(PLACES))
-    from holdfast.config import HOME_NAME
+    from holdfast.config import HOME_NAME, read_settings
 
     workspace = root.resolve() / HOME_NAME
     own = workspace / "gateway"
@@ -342,6 +345,7 @@ def config_of(
         published=workspace / PLACES[environment],
         home=home,
         environment=environment,
+        region=read_settings().region,
         root=own / "root.json",
         credential_key=own / "credential.key",
         identity=lambda: _identity(own),

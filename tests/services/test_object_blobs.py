@@ -130,6 +130,7 @@ def test_a_workspace_in_a_bucket_goes_the_whole_way(
     write_data(example(), root)
     app.init(root, blobs=bucket.url)
     with app.open_plant(root) as plant:
+        assert plant.regions == {"this machine": "", "the object store": "us-east-1"}
         release = Digest(str(run(plant).document["release"]))
         assert verify(plant).exit_code == 0
         assert plant.blobs.has(release)

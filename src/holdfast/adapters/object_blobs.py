@@ -193,6 +193,11 @@ def open_store(url: str) -> tuple[Any, str]:
     return store, parts.path.strip("/")
 
 
+def region_of(url: str) -> str:
+    """Return the region that a store's address names, or "" where it names none."""
+    return next(iter(parse_qs(urlsplit(url).query).get("region", ())), "")
+
+
 @contextmanager
 def translated(place: str) -> Iterator[None]:
     """Turn what the client raises into an error with place and remedy; its own words stay in the cause."""

@@ -25,7 +25,7 @@ from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import open_keys
 from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.ledger import SqlLedger
-from holdfast.adapters.object_blobs import ObjectBlobs, open_store
+from holdfast.adapters.object_blobs import ObjectBlobs, open_store, region_of
 from holdfast.adapters.person_folder import open_person
 from holdfast.adapters.published import read_bounded
 from holdfast.adapters.sandbox import open_sandbox
@@ -104,6 +104,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             erase=vault.destroy,
             export_key=vault.export,
             data_keys=lambda: tuple(key.name for key in vault.stored()),
+            regions=_regions(settings, card),
             scratch=scratch / "stages",
             scratch_in_memory=in_memory(scratch),
             ledger=ledger,
@@ -176,6 +177,14 @@ def _place(home: Home, card: Card, windows: Windows) -> Place:
         sealed=ObjectBlobs(store, f"{prefix}/sealed", windows.opened),
         index=ObjectIndex(store, f"{prefix}/index".lstrip("/")),
     )
+
+
+def _regions(settings: Settings, card: Card) -> dict[str, str]:
+    """Return where what holds rows stands: this machine, and the object store if blobs lie in one."""
+    places = {"this machine": settings.region}
+    if card.blobs:
+        places["the object store"] = region_of(card.blobs)
+    return places
 
 
 def _discard(storage: SealedStorage, clock: Clock, digest: Digest) -> None:

@@ -49,4 +49,5 @@ class RouteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     models: tuple[ModelRoute, ...]
     guards: tuple[GuardSpec, ...]
     credentials: tuple[Credential, ...]
+    regions: tuple[str, ...] = ()  # in which a gateway may answer, or what these begin with; none: anywhere
     revoked: tuple[str, ...] = ()  # digests that must not answer, whatever else says so

@@ -6,6 +6,7 @@ from typing import Final
 
 from holdfast.core.artifact import Artifact, Digest, File, Kind, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, InvalidRecipe
+from holdfast.core.placement import check_placed, rows_in
 from holdfast.core.project import MAX_PROJECT, Project, parse_project
 from holdfast.lifecycle.plant import Plant
 
@@ -67,9 +68,11 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
         InvalidRecipe: The same, for the recipe; or it is too long.
         NotFound: There is no such policy as the project names.
         InvalidInput: That policy is malformed.
+        Refused: The rows may not be where this machine, or the store of its blobs, stands.
     """
     text = read_project_file(plant.home.project_file)
     project, digest = parse_project(text)
+    check_placed(rows_in(project), plant.regions)
     plant.load_policy(project.gates.policy)  # whoever runs for minutes should not learn only then that there is no gate
     named = project.train.recipe.partition(":")[0]
     source = _inside(plant.home.root, project.data.source, "data.source", InvalidProject)

@@ -165,6 +165,7 @@ class Plant:
     ledger: Ledger
     keys: Keys
     unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written
+    regions: Mapping[str, str]  # where what holds rows stands, by its name in words; "" where nobody has said
     scratch: Path  # folders of running stages, where rows lie decrypted; emptied when a run begins
     scratch_in_memory: bool
     clock: Clock

@@ -10,6 +10,7 @@ from typing import Any
 from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import PolicyDenied
 from holdfast.core.ledger import Draft, Entry
+from holdfast.core.placement import model_in
 from holdfast.core.policy import Action, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import ModelRoute, RouteTable
@@ -99,6 +100,7 @@ def _table(
         models=(route,),
         guards=guards_of(made),
         credentials=credentials(plant, now, project.project.name),
+        regions=model_in(made),
         revoked=revoked(plant),
     )
 

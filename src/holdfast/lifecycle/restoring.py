@@ -16,9 +16,7 @@ from holdfast.core.seal import RESTORATION, Restoration, unseal
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply
 
-MOST_TABLES_PER_S: Final = (
-    10  # deciding, signing and making one durable takes a tenth of a second or more
-)
+MOST_TABLES_PER_S: Final = 10  # deciding, signing and making one durable takes a tenth of a second or more
 RESTORED: Final = "workspace.restored"  # body: kept, lost, envelope; in the stream "trust"
 
 

@@ -16,6 +16,7 @@ from holdfast.core.consent import check_consent, consent
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
 from holdfast.core.passport import REVOKED, Dossier, open_passport, parse_passport
+from holdfast.core.placement import common, model_in
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy, seconds
 from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
@@ -321,6 +322,7 @@ def _table(
         models=(serving,) if after.baseline else (),  # none: the declared safe state, in which nothing answers
         guards=guards_of(terms),
         credentials=credentials(plant, now, name),
+        regions=common(*(model_in(project_of(plant, Digest(release))) for release in after.releases)),
         revoked=revoked(plant),
     )
 

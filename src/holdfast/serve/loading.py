@@ -37,6 +37,7 @@ from holdfast.core.artifact import (
 from holdfast.core.consent import check_consent
 from holdfast.core.errors import InvalidInput, NotVerified, PolicyDenied, Refused
 from holdfast.core.passport import MAX_PASSPORT, Dossier, open_passport, parse_passport
+from holdfast.core.placement import check_placed
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.schema import Signature
@@ -131,6 +132,7 @@ class Pins:
     root: Trust  # the root keys
     origin: str  # of the ledger's checkpoints
     environment: str
+    region: str = ""  # where it stands; empty: nobody has said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,7 @@ def believe(published: Published, pins: Pins, remembered: Remembered, now: datet
 
     Raises:
         NotVerified: A signature, digest, window, epoch or name does not fit.
-        Refused: The lease is over.
+        Refused: The lease is over, or its models may not answer where this gateway stands.
     """
     repository = Repository(fetch=published.document, pinned=pins.root)
     reached = read_repository(repository, remembered.versions, now)  # 0.
@@ -215,6 +217,7 @@ def _check_table(table: RouteTable, trust: Trust, pins: Pins, remembered: Rememb
             raise NotVerified(f"a second route table says it is number {table.epoch}", place=ROUTES_NAME)
         if remembered.issued is not None and table.issued < remembered.issued:
             raise NotVerified("an older lease is replayed", place=ROUTES_NAME)
+    check_placed(table.regions, {"this gateway": pins.region})
     if table.issued > now + CLOCK_SKEW:
         raise NotVerified("the route table is from the future", place=ROUTES_NAME, remedy="Set this machine's clock.")
     for route in table.models:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.ingest import world
@@ -17,6 +18,8 @@ from holdfast.plan.tier import decide_tier
 CLASSED = HEAD.replace('y = { type = "float" }', 'y = { type = "float", sensitivity = "CLASS" }')
 
 
+@pytest.mark.requirement("PLAN-05", by="holdfast.core.sensitivity:of_dataset")
+@pytest.mark.requirement("PLAN-05", by="holdfast.core.sensitivity:withheld")
 def test_classes_are_derived_and_acted_upon_by_search_tier_and_endpoint(tmp_path: Path) -> None:
     """One column classed personal: the data set, the model, the tier, the quarantine and the answers all follow."""
     declared = project(CLASSED.replace("CLASS", "personal") + "[serving]\nround_decimals = 5\n")
