@@ -1,5 +1,6 @@
 """The same schema and the same ledger on PostgreSQL: what holds on SQLite holds there."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,15 @@ from sqlalchemy import delete, inspect, text
 from tests.services.ledger_places import place_named
 from tests.unit.adapter_kit import history, named, note, open_ledger, opened
 
-from holdfast.adapters.database import PROJECTIONS, metadata, migration_config, open_database, reading, writing
+from holdfast.adapters.database import (
+    PROJECTIONS,
+    metadata,
+    migration_config,
+    open_database,
+    reading,
+    recording,
+    writing,
+)
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.core.errors import Conflict, LedgerBroken, Refused, Unavailable
 from holdfast.core.merkle import leaf_hash, verify_inclusion
@@ -153,8 +162,31 @@ def test_writers_wait_for_one_another_and_are_told_when_it_takes_too_long(
     other = open_database(url)
     with writing(ledger._engine), pytest.raises(Unavailable, match="lock timeout"), writing(other):
         pass
+    with recording(ledger._engine), pytest.raises(Unavailable, match="lock timeout"), recording(other):
+        pass
     with writing(other):
         pass
+    other.dispose()
+
+
+def test_what_adds_to_history_is_serializable_and_sees_what_came_before(ledger: SqlLedger, url: str) -> None:
+    """Whoever waited sees what the one before has written, although its own transaction had begun by then."""
+    seen: list[tuple[str, int]] = []
+    other = open_database(url)
+
+    def second() -> None:
+        with recording(other) as connection:
+            level = connection.execute(text("SHOW transaction_isolation")).scalar_one()
+            seen.append((level, connection.execute(text("SELECT count(*) FROM checkpoints")).scalar_one()))
+
+    with recording(ledger.engine) as connection:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.3)
+        assert not seen
+        connection.execute(text("INSERT INTO checkpoints (size, note) VALUES (1, 'note')"))
+    waiting.join()
+    assert seen == [("serializable", 1)]
     other.dispose()
 
 

@@ -6,8 +6,9 @@ Three sorts of tables, and the difference is a promise:
 - `PROJECTIONS`: what queries read; `SqlLedger.rebuild` makes each of them anew from the entries, exactly;
 - `OPERATIONAL`: what only the present needs; losing them loses no history.
 
-A transaction either writes (`writing`: alone among all processes, from its first statement) or reads (`reading`: one
-moment of the database, however many statements). What the engines raise becomes an error with a remedy here.
+A transaction adds to history (`recording`), writes what is of the present (`writing`), both alone among their like of
+all processes from the first statement, or reads (`reading`: one moment of the database, however many statements). What
+the engines raise becomes an error with a remedy here.
 
 The schema may be newer than the code, which a rolling upgrade needs: the first new replica migrates while old ones go
 on, and an old one that is started again must still come up. So a migration only adds (tables, columns with a default on
@@ -48,7 +49,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
-from holdfast.core.errors import HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
 
 SCHEMA: Final = "0008"  # the newest migration; a database that says so is opened without loading Alembic
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -240,6 +241,29 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def recording(engine: Engine) -> Iterator[Connection]:
+    """Run one transaction that adds to history: as `writing`, and on PostgreSQL SERIALIZABLE.
+
+    A serializable transaction sees the database as it was at its first query, so the lock must come before that: it is
+    one on the table of entries, since a call of `pg_advisory_xact_lock` is a query itself. Whoever has the lock then
+    sees all that the one before has written, and nothing is left to be serialized again.
+
+    Raises:
+        Unavailable: Another writer held the database for `BUSY_TIMEOUT_S`, the disk is full, or the server is gone.
+        LedgerBroken: The file is damaged.
+    """
+    if engine.dialect.name != "postgresql":
+        with writing(engine) as connection:
+            yield connection
+        return
+    with translated(), engine.connect() as connection:
+        connection.execution_options(isolation_level="SERIALIZABLE")
+        with connection.begin():
+            connection.execute(text("LOCK TABLE entries IN SHARE ROW EXCLUSIVE MODE"))
+            yield connection
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Run one transaction that sees the database as it is at one moment.
 
@@ -286,6 +310,8 @@ def _translation(error: DBAPIError) -> HoldfastError:
             place="database",
             remedy="`holdfast ledger verify` says where; `holdfast ledger rebuild` makes the projections anew.",
         )
+    if getattr(error.orig, "sqlstate", "") in {"40001", "40P01"}:  # not to be serialized; a deadlock
+        return Conflict("another transaction was faster; nothing was written", place="database")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Unavailable(f"another process held the database for {BUSY_TIMEOUT_S:.0f} s", place="database")
     return Unavailable(f"the database refused: {said}", place="database")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
-from holdfast.adapters.database import entries, nonces, writing
+from holdfast.adapters.database import entries, nonces, recording
 from holdfast.adapters.projections import MAX_TEXT, Change, Rows, fold, plain, read_heads
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, Refused, Unavailable
 from holdfast.core.ledger import GENESIS, Draft, Entry, Heads, entry_hash, link, parse_entry
@@ -179,7 +179,7 @@ class GroupCommit:
     def _write(self, wishes: list[Request]) -> None:
         accepted: list[tuple[Request, tuple[Entry, ...]]] = []
         try:
-            with writing(self._engine) as connection:
+            with recording(self._engine) as connection:
                 group = _begin(connection, wishes, self._clock.now())
                 for wish in wishes:
                     try:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
-from holdfast.adapters.database import checkpoints, entries, pointers, reading, streams, writing
+from holdfast.adapters.database import checkpoints, entries, pointers, reading, recording, streams
 from holdfast.adapters.group_commit import GroupCommit, request
 from holdfast.adapters.history import PAGE, audited, chained, checked, folded, size_of
 from holdfast.adapters.leases import TTL_S, lease
@@ -239,7 +239,7 @@ class SqlLedger:
         signer = self._present()  # once: a rotation may come between the signature and its name
         signature = signer.sign(present.body)
         signed = sign_checkpoint(present, public_key=raw_ed25519(signer.public), signature=signature)
-        with writing(self._engine) as connection:  # of one size the newest is kept: it says the same, later
+        with recording(self._engine) as connection:  # of one size the newest is kept: it says the same, later
             connection.execute(delete(checkpoints).where(checkpoints.c.size == present.size))
             connection.execute(insert(checkpoints), {"size": present.size, "note": signed.note})
         return signed
@@ -280,7 +280,7 @@ class SqlLedger:
             LedgerBroken: An entry was changed or is missing; nothing was touched.
         """
         rows, count = Rows(), 0
-        with writing(self._engine) as connection:
+        with recording(self._engine) as connection:
             with closing(chained(connection, 0, GENESIS)) as history:
                 for entry, _, hashed in history:
                     rows.add(folded(entry, hashed))

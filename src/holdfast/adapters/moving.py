@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, insert, select, text
 
-from holdfast.adapters.database import checkpoints, entries, nonces, reading, streams, writing
+from holdfast.adapters.database import checkpoints, entries, nonces, reading, recording, streams
 from holdfast.adapters.history import PAGE, chained, folded, size_of
 from holdfast.adapters.projections import Rows
 from holdfast.core.errors import Conflict, LedgerBroken
@@ -42,8 +42,8 @@ def moving(source: Engine, target: Engine) -> Iterator[Moved]:
         Conflict: The target holds a ledger already.
         LedgerBroken: The source's history does not fit its hashes, or the copy is not the same; nothing was changed.
     """
-    with writing(source) as old:
-        with writing(target) as new:
+    with recording(source) as old:
+        with recording(target) as new:
             if size_of(new):
                 raise Conflict("there is a ledger in that database already", remedy="Name an empty database.")
             moved = _copy(old, new)
