@@ -55,6 +55,7 @@ from holdfast.lifecycle.verification import verify
 from holdfast.registry import State, promoted
 from holdfast.registry.aliases import ALIASED
 from holdfast.registry.record import CLEARED, RETIRED
+from holdfast.registry.retention import family
 from holdfast.registry.views import VIEWS
 from holdfast.serve import HttpRequest
 
@@ -488,6 +489,28 @@ class TestRetention:
         for used in (first, second, release):
             with pytest.raises(Conflict):
                 archive(plant, release=used, reason="It answers, or may be gone back to.")
+
+    def test_what_two_archived_releases_share_comes_back_with_either(self, project: Path) -> None:
+        """It went away with the second; the first is whole again without that one, and so is the second afterwards."""
+        with app.open_plant(project) as plant:
+            reseed(project, 8)
+            run(plant)
+            first, second = releases(plant)
+            known = family(plant.ledger.entries())
+            shared = known.made_with(first) & known.made_with(second)
+            assert Kind.DATASET in {known.kinds[digest] for digest in shared}
+            before = {digest for digest, _ in plant.storage.held()}
+            for release in (first, second):
+                archive(plant, release=release, reason="Nobody uses it.")
+            assert not all(plant.blobs.has(Digest(digest)) for digest in shared)
+            for release in (first, second):
+                restore(plant, release=release, reason="We need it again.")
+                for file in parse_manifest(plant.blobs.get(release)).files:
+                    assert plant.blobs.get(Digest(file.digest))
+                assert all(plant.blobs.has(Digest(digest)) for digest in shared)
+                collect(plant, grace="1s")
+                assert verify(plant).exit_code == 0
+            assert before <= {digest for digest, _ in plant.storage.held()}
 
     def test_a_purged_release_leaves_a_tombstone_and_nothing_of_its_own(self, third: tuple[Plant, Digest]) -> None:
         """Retired, purged, collected: its bytes are gone, what others share is not, and what is left verifies."""

@@ -130,10 +130,30 @@ def restore(plant: Plant, *, release: str, reason: str) -> Reply:
     listed = _listed(plant, record)
     for digest in listed:
         plant.bring_back(digest)
+    count = len(listed) + _bring_shared_back(plant, subject)
     draft = Draft(kind=RESTORED, actor=plant.person, stream=subject, body={"reason": reason})
     plant.ledger.append([draft], expect=heads)
-    says = f"{len(listed)} blobs of release {short(subject)} are back."
-    return Reply(says=says, document={"release": subject, "blobs": len(listed)})
+    says = f"{count} blobs of release {short(subject)} are back."
+    return Reply(says=says, document={"release": subject, "blobs": count})
+
+
+def _bring_shared_back(plant: Plant, release: Digest) -> int:
+    """Bring back what a release shares with one that was archived after it, and went into the archive with that one."""
+    known, count = family(plant.ledger.entries()), 0
+    for artifact in sorted(known.made_with(release)):
+        count += _bring_missing_back(plant, Digest(artifact))
+        if known.kinds[artifact] in FOLDERS and plant.blobs.has(Digest(artifact)):
+            files = parse_manifest(plant.blobs.get(Digest(artifact))).files
+            count += sum(_bring_missing_back(plant, Digest(file.digest)) for file in files)
+    return count
+
+
+def _bring_missing_back(plant: Plant, digest: Digest) -> bool:
+    """Bring a blob back that is not here, if the archive has it; what was purged or erased is nowhere."""
+    if plant.blobs.has(digest) or not plant.archive.has(digest):
+        return False
+    plant.bring_back(digest)
+    return True
 
 
 def _listed(plant: Plant, record: Record) -> list[Digest]:

@@ -44,6 +44,12 @@ class Family:
                 waiting += self.parents.get(digest, ())
         return found
 
+    def made_with(self, release: str) -> set[str]:
+        """Return a release, everything it derives from, and what was made beside that."""
+        found = self.ancestors([release])
+        beside = {digest for digest, kind in self.kinds.items() if kind in _BESIDE and self.parents[digest]}
+        return found | {digest for digest in beside if self.parents[digest] <= found}
+
 
 def family(entries: Iterable[Entry]) -> Family:
     """Return every artifact that these entries record."""
