@@ -26,6 +26,7 @@ from holdfast.adapters.blobs import READ_ONLY
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE, sync_directory
 from holdfast.adapters.sealed_blobs import Hashing
 from holdfast.adapters.unlock import Unlock
+from holdfast.adapters.use_notes import FOLDER as USES
 from holdfast.adapters.vault import MASTER_FILE, MAX_FILE, Master, decrypt_stream, open_master
 from holdfast.core.artifact import Moment, from_base64
 from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Unavailable
@@ -34,7 +35,7 @@ FORMAT: Final = b"holdfast-backup-1\n"
 LISTING: Final = "listing.json"
 MAX_LISTING: Final = 256 << 20  # bytes; a million files take half of it
 MAX_FILES: Final = 2_000_000
-SKIPPED: Final = frozenset({"scratch", "spool", "incoming", "gateway.log", "ready.json"})
+SKIPPED: Final = frozenset({"scratch", "spool", "incoming", "gateway.log", "ready.json", USES})
 """Names that are not part of a backup: what is being made just now, and what will be handed over by itself."""
 
 _DATABASE: Final = "ledger.db"

@@ -1,21 +1,23 @@
-"""Where a workspace keeps the keys of its stages: a folder, a signer process, or a token; said in one public file.
+"""Where a workspace keeps the keys of its stages: a folder, a signer process, a token or a service; in one file.
 
 Keys of persons and of the root stay in the workspace's own folder whatever is chosen here, or with their owners.
 """
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from holdfast.adapters.durable import read_private
+from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private
+from holdfast.adapters.key_places import KmsPlace, TokenPlace, parse_place
 from holdfast.adapters.keys import FileKeys, create_keys, open_keys
 from holdfast.adapters.published import replace_durably
+from holdfast.adapters.service_keys import ServiceKeys
 from holdfast.adapters.signer_client import SignerProcess
 from holdfast.adapters.signer_process import STAGES
-from holdfast.adapters.token_keys import TokenKeys
 from holdfast.adapters.unlock import Unlock
+from holdfast.adapters.wrapped_unlock import open_service
 from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Unavailable
 from holdfast.core.ports import Clock, KeyStore
 from holdfast.core.trust import TrustedKey
@@ -26,30 +28,38 @@ MAX_CUSTODY: Final = 16 * 1024  # bytes
 LASTS: Final = timedelta(days=365)
 
 
+Store: TypeAlias = Literal["file", "signer", "hsm", "kms", "vault"]
+
+
 class Custody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the keys of the stages are."""
+    """Where the keys of the stages are. It names files that hold credentials, and never holds one."""
 
     format: Literal["holdfast-custody-1"] = "holdfast-custody-1"
-    store: Literal["file", "signer", "hsm"] = "file"
+    store: Store = "file"
     socket: str = ""  # of the signer process
-    module: str = ""  # the token's PKCS#11 library; with `signer`, it is the signer that uses the token
-    token: str = ""
-    pin_file: str = ""
+    service: str = ""  # the address of a token or service; with `signer`, it is the signer that uses it
 
-    def check(self) -> None:
-        """Check that it can be used.
+    def sort(self) -> Store:
+        """Return what holds the keys in the end: behind a signer, a folder of its own or a service.
 
         Raises:
-            InvalidInput: A token is named by halves, or where none is used.
+            InvalidInput: The service is missing, is another than the store says, or is named where none is used.
         """
-        named = [bool(self.module), bool(self.token), bool(self.pin_file)]
-        if (
-            any(named) != all(named)
-            or (self.store == "hsm" and not all(named))
-            or (self.store == "file" and any(named))
-        ):
-            expected = "--module, --token and --pin-file together, for a token"
-            raise InvalidInput("the token is not named as it must be", place=CUSTODY_FILE, expected=expected)
+        sort: Store = _sort_of(self.service) if self.service else "file"
+        if self.store in {"signer", sort}:
+            return sort
+        raise InvalidInput(
+            f"keys in store {self.store}, in a service of sort {sort}",
+            place=CUSTODY_FILE,
+            expected="--module, --token and --pin-file for hsm; --service awskms://… for kms, vault://… for vault",
+        )
+
+
+def _sort_of(service: str) -> Literal["hsm", "kms", "vault"]:
+    place = parse_place(service)
+    if isinstance(place, TokenPlace):
+        return "hsm"
+    return "kms" if isinstance(place, KmsPlace) else "vault"
 
 
 def read_custody(workspace: Path) -> Custody:
@@ -83,13 +93,11 @@ def stage_store(workspace: Path, custody: Custody) -> KeyStore | None:
     """Return the store of the stages' keys as the control plane uses it; None where they lie in the common folder."""
     if custody.store == "signer":
         return SignerProcess(socket_of(workspace, custody))
-    if custody.store == "hsm":
-        return _token(workspace, custody)
-    return None
+    return _in_service(workspace, custody) if custody.service else None
 
 
 def served_store(workspace: Path, custody: Custody, unlock: Unlock) -> KeyStore:
-    """Return what a signer process serves: a token, or the folder that it alone can open.
+    """Return what a signer process serves: a token, a service, or the folder that it alone can open.
 
     Raises:
         Conflict: The workspace uses no signer.
@@ -98,7 +106,16 @@ def served_store(workspace: Path, custody: Custody, unlock: Unlock) -> KeyStore:
     if custody.store != "signer":
         remedy = "Give it the keys with `holdfast key custody signer`."
         raise Conflict("the workspace uses no signer", place=str(workspace / CUSTODY_FILE), remedy=remedy)
-    return _token(workspace, custody) if custody.module else open_keys(workspace / SIGNER / "keys", unlock)
+    return _in_service(workspace, custody) if custody.service else signer_keys(workspace, unlock)
+
+
+def signer_keys(workspace: Path, unlock: Unlock) -> FileKeys:
+    """Return the keys in the folder of the signer.
+
+    Raises:
+        NotFound: There are none.
+    """
+    return open_keys(workspace / SIGNER / "keys", unlock)
 
 
 def new_keys(
@@ -110,12 +127,14 @@ def new_keys(
         Conflict: There are keys already.
         Unavailable: The store does not answer, or cannot be written.
     """
-    if custody.module:
-        token, now = _token(workspace, custody), clock.now()
+    if custody.service:
+        store, now = _in_service(workspace, custody), clock.now()
+        if custody.store == SIGNER:
+            (workspace / SIGNER).mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)  # for its socket: keys it has none
         try:
-            return tuple(token.make(role, owner, now, now + LASTS) for role in STAGES)
+            return store.make_each(STAGES, owner, now, now + LASTS)
         finally:
-            token.close()
+            store.close()
     if unlock is None:
         raise InvalidInput("nothing is named that opens the keys", expected="an unlock file or a passphrase")
     made: FileKeys = create_keys(workspace / SIGNER / "keys", STAGES, owner=owner, clock=clock, unlock=unlock)
@@ -127,10 +146,5 @@ def socket_of(workspace: Path, custody: Custody) -> Path:
     return Path(custody.socket) if custody.socket else workspace / SIGNER / "socket"
 
 
-def _token(workspace: Path, custody: Custody) -> TokenKeys:
-    return TokenKeys(
-        module=Path(custody.module),
-        label=custody.token,
-        pin_file=Path(custody.pin_file),
-        folder=workspace / "token",
-    )
+def _in_service(workspace: Path, custody: Custody) -> ServiceKeys:
+    return ServiceKeys(open_service(custody.service), workspace / custody.sort())

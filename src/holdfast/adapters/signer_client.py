@@ -61,7 +61,7 @@ class SignerProcess:
         """
         found = self.ask(Held(), Keys)
         self._held = found.keys
-        self._custody = "hsm" if found.custody == "hsm" else "other-process"
+        self._custody = found.custody if found.custody in {"hsm", "service"} else "other-process"
 
     def signer_of(self, keyid: str) -> Door:
         """Return the signer of one key.

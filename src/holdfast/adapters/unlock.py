@@ -16,7 +16,7 @@ from holdfast.core.errors import Conflict, InvalidInput, Refused, Unavailable
 
 MIN_PASSPHRASE: Final = 15  # characters; NIST SP 800-63B-4, 3.1.1.2, for a password that is the only factor
 MAX_SECRET: Final = 1024  # bytes of a passphrase or its file; nobody types more
-_UNLOCK_BYTES: Final = 32  # random bytes of an unlock file: as strong as the keys it opens
+UNLOCK_BYTES: Final = 32  # random bytes of an unlock file: as strong as the keys it opens
 _UNLOCK: Final = re.compile(rb"holdfast-unlock-1 ([0-9a-f]{64})\n")
 
 Sort = Literal["passphrase", "file"]
@@ -53,12 +53,21 @@ def unlock_file(path: Path) -> Unlock:
     """Return an unlock by a random secret in a file that only its owner may read; see `create_unlock_file`."""
 
     def read() -> bytes:
-        found = _UNLOCK.fullmatch(read_private(path, what="the unlock file", limit=MAX_SECRET))
-        if found is None:
-            raise InvalidInput("this is not an unlock file", place=str(path), expected="what `holdfast init` wrote")
-        return bytes.fromhex(found[1].decode())
+        return plain_secret(read_private(path, what="the unlock file", limit=MAX_SECRET), path)
 
     return Unlock(sort="file", secret=read, place=path)
+
+
+def plain_secret(data: bytes, path: Path) -> bytes:
+    """Return the secret in the bytes of an unlock file.
+
+    Raises:
+        InvalidInput: They are none.
+    """
+    found = _UNLOCK.fullmatch(data)
+    if found is None:
+        raise InvalidInput("this is not an unlock file", place=str(path), expected="what `holdfast init` wrote")
+    return bytes.fromhex(found[1].decode())
 
 
 def create_unlock_file(path: Path, *, outside: Path) -> Unlock:
@@ -73,6 +82,23 @@ def create_unlock_file(path: Path, *, outside: Path) -> Unlock:
         Conflict: The file exists; it may open keys already.
         Unavailable: It cannot be written.
     """
+    check_outside(path, outside)
+    try:
+        path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        write_new(path, b"holdfast-unlock-1 " + os.urandom(UNLOCK_BYTES).hex().encode() + b"\n")
+    except FileExistsError:
+        raise Conflict("there is an unlock file already", place=str(path), remedy="Use it, or name another.") from None
+    except OSError as error:
+        raise Unavailable(f"the unlock file cannot be written: {error.strerror}", place=str(path)) from error
+    return unlock_file(path)
+
+
+def check_outside(path: Path, outside: Path) -> None:
+    """Check that an unlock file does not lie beside what it opens.
+
+    Raises:
+        Refused: It does.
+    """
     if path.resolve().is_relative_to(outside.resolve()):
         raise Refused(
             "the unlock file would lie beside the keys it opens",
@@ -80,14 +106,6 @@ def create_unlock_file(path: Path, *, outside: Path) -> Unlock:
             expected=f"a place outside {outside}",
             remedy="Name another folder for it.",
         )
-    try:
-        path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        write_new(path, b"holdfast-unlock-1 " + os.urandom(_UNLOCK_BYTES).hex().encode() + b"\n")
-    except FileExistsError:
-        raise Conflict("there is an unlock file already", place=str(path), remedy="Use it, or name another.") from None
-    except OSError as error:
-        raise Unavailable(f"the unlock file cannot be written: {error.strerror}", place=str(path)) from error
-    return unlock_file(path)
 
 
 def check_new(unlock: Unlock, secret: bytes) -> None:

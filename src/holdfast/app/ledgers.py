@@ -21,7 +21,7 @@ from holdfast.adapters.published import replace_durably
 from holdfast.adapters.signer_process import STAGES
 from holdfast.app.card import CARD_FILE, LEDGER_FILE, Card, check_database, read_card
 from holdfast.app.trusting import Trusting
-from holdfast.app.unlocking import known_unlock
+from holdfast.app.unlocking import known_unlock, use_notes
 from holdfast.config import read_settings
 from holdfast.core.errors import Conflict, LedgerBroken, NotVerified
 from holdfast.core.ledger import Draft, Entry
@@ -111,7 +111,8 @@ def migrate(root: Path, *, tell: Callable[[Progress], None] = silent, to: str) -
         raise Conflict("there is a ledger's file already", place=str(path), remedy="Move it away first.")
     trusting = Trusting(home, clock)
     stages = stage_store(home.workspace, read_custody(home.workspace))
-    folder = open_keys(home.workspace / "keys", known_unlock(read_settings(), card.name))
+    unlock = known_unlock(read_settings(), card.name, use_notes(home.workspace), "unlock keys")
+    folder = open_keys(home.workspace / "keys", unlock)
     keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
     keys.trusting(trusting)
     old = open_ledger(home, keys, trusting, card, clock)

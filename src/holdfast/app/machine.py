@@ -16,10 +16,10 @@ from holdfast.adapters.inference_probe import ask_models
 from holdfast.adapters.sandbox import probe
 from holdfast.adapters.signer_process import SignerServer
 from holdfast.adapters.tampering import unsafe_edit_entry
-from holdfast.adapters.unlock import passphrase_file, unlock_file
+from holdfast.adapters.unlock import passphrase_file
 from holdfast.app.card import read_card
 from holdfast.app.opening import open_plant
-from holdfast.app.unlocking import signer_unlock
+from holdfast.app.unlocking import known_signer_unlock, signer_unlock, use_notes
 from holdfast.config import read_settings
 from holdfast.lifecycle.plant import Home
 from holdfast.lifecycle.reply import Progress, Reply, Table, silent
@@ -49,7 +49,8 @@ def signer(
     home, settings = Home(root=root.resolve()), read_settings()
     card, custody = read_card(home), read_custody(home.workspace)
     named = unlock_with or signer_unlock(settings, card)
-    unlock = passphrase_file(passphrase_from) if passphrase_from else unlock_file(named)
+    stored = known_signer_unlock(card, named, use_notes(home.workspace))
+    unlock = passphrase_file(passphrase_from) if passphrase_from else stored
     store = served_store(home.workspace, custody, unlock)
     place = socket_of(home.workspace, custody)
     uids = frozenset({os.geteuid(), *(() if uid is None else (uid,))})

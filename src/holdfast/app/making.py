@@ -19,6 +19,7 @@ from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.object_blobs import open_store
 from holdfast.adapters.offline import OfflineFolder
 from holdfast.adapters.unlock import Unlock, create_unlock_file
+from holdfast.adapters.use_notes import FOLDER
 from holdfast.adapters.vault import create_vault
 from holdfast.app.card import (
     CARD_FILE,
@@ -33,7 +34,7 @@ from holdfast.app.card import (
     check_database,
 )
 from holdfast.app.opening import open_plant
-from holdfast.app.unlocking import known_unlock, new_unlock
+from holdfast.app.unlocking import known_unlock, new_unlock, use_notes
 from holdfast.config import read_settings
 from holdfast.core.artifact import digest_bytes, from_base64
 from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Unavailable
@@ -218,8 +219,11 @@ def restore(
     outer.mkdir(mode=PRIVATE_DIRECTORY)
     building = Home(root=outer)
     try:
-        unlock = known_unlock(settings, workspace_of(file))
+        noted = outer / "noted"  # the workspace's own notes begin once there is one
+        unlock = known_unlock(settings, workspace_of(file), use_notes(noted), "unlock backup")
         listing = read_backup(file, unlock, building.workspace)
+        if (noted / FOLDER).exists():
+            (noted / FOLDER).rename(building.workspace / FOLDER)
         for empty in (building.workspace / SEALED, building.published, building.gateway):
             empty.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
         with open_plant(outer, tell=tell) as plant:

@@ -13,15 +13,10 @@ from holdfast.adapters.backup import write_backup
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
-from holdfast.adapters.custody import (
-    Custody,
-    new_keys,
-    read_custody,
-    stage_store,
-    write_custody,
-)
+from holdfast.adapters.custody import Custody, new_keys, read_custody, stage_store, write_custody
 from holdfast.adapters.durable import read_private
 from holdfast.adapters.jobs import SqlJobs
+from holdfast.adapters.key_places import TokenPlace
 from holdfast.adapters.keys import open_keys
 from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.ledger import SqlLedger
@@ -38,17 +33,19 @@ from holdfast.adapters.sessions import SqlSessions
 from holdfast.adapters.shelf import ShelfFolder
 from holdfast.adapters.signer_process import STAGES
 from holdfast.adapters.unlock import create_unlock_file, unlock_file
+from holdfast.adapters.use_notes import UseNotes
 from holdfast.adapters.vault import Vault
 from holdfast.adapters.web import BoundedWeb
 from holdfast.adapters.witness import ask_witness
+from holdfast.adapters.wrapped_unlock import open_service
 from holdfast.app.card import CREDENTIAL_FILE, MAX_CARD, SEALED, STORAGE, TRUST_FILE, Card, read_card
 from holdfast.app.ledgers import open_ledger
 from holdfast.app.people import person_secret
 from holdfast.app.trusting import OfflineHere, Trusting, links_since, store_trust
-from holdfast.app.unlocking import known_unlock, rewrap, signer_unlock, unlock_keys
+from holdfast.app.unlocking import Rings, known_unlock, signer_unlock, unlock_keys, use_notes
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
-from holdfast.core.errors import HoldfastError, NotFound, Unavailable
+from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.ports import Clock
 from holdfast.core.quota import STREAM, quotas_of
@@ -78,14 +75,16 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     """
     home, settings, clock = Home(root=root.resolve()), read_settings(), clock or SystemClock()
     card = read_card(home)
-    unlock = known_unlock(settings, card.name)
-    folder = open_keys(home.workspace / "keys", unlock)
-    authority = CertificateAuthority(home.workspace / "authority", card.name, unlock)
+    notes = use_notes(home.workspace)
+    unlock = partial(known_unlock, settings, card.name, notes)
+    folder = open_keys(home.workspace / "keys", unlock("unlock keys"))
+    authority = CertificateAuthority(home.workspace / "authority", card.name, unlock("unlock certificates"))
     stages = stage_store(home.workspace, read_custody(home.workspace))
     keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
-    vault = Vault(home.workspace / STORAGE, unlock)
+    vault = Vault(home.workspace / STORAGE, unlock("unlock data"))
+    rings = Rings(home=home, settings=settings, card=card, folder=folder, authority=authority, vault=vault)
     storage = SealedStorage(_place(home, card, windows))
     archive = SealedStorage(_on_disk(home.archive, home.archive / SEALED))
     blobs = SealedBlobs(storage.place, vault, windows, clock)
@@ -126,9 +125,11 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             accept_policy=_unbound,
             gateway_keys=lambda: open_keys(home.gateway / "keys", unlock_file(home.gateway / "unlock")),
             authority=authority,
-            tell_uses=lambda: _tell_uses(keys, ledger),
+            tell_uses=lambda: _tell_uses(keys, notes, ledger),
             move_keys=lambda wanted: _move_keys(home, settings, card, clock, wanted),
-            rewrap=lambda passphrase: rewrap(folder, authority, vault, settings, card, passphrase, outside=home.root),
+            rewrap=rings.rewrap,
+            rewrap_signer=rings.rewrap_signer,
+            retire_wrapping=_retire_wrapping,
             offline=OfflineHere(home, keys, clock),
             credential_key=lambda: read_private(
                 home.gateway / CREDENTIAL_FILE, what="the credential key", limit=MAX_CARD
@@ -160,7 +161,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
                 plant.memory.close(ledger, clock)  # what was counted goes on record before the ledger closes
         finally:
             with suppress(HoldfastError):  # what was signed is on record by itself; a broken ledger takes no summary
-                _tell_uses(keys, ledger)
+                _tell_uses(keys, notes, ledger)
             windows.close()
             ledger.close()
             keys.close()
@@ -198,29 +199,52 @@ def _on_disk(documents: Path, sealed: Path) -> Place:
     return Place(documents=DiskBlobs(documents), sealed=DiskBlobs(sealed / "bytes"), index=DiskIndex(sealed / "index"))
 
 
-def _tell_uses(keys: ChosenKeys, ledger: SqlLedger) -> None:
-    """Put on record how often each key has signed what since this was last done.
+def _tell_uses(keys: ChosenKeys, notes: UseNotes, ledger: SqlLedger) -> None:
+    """Put on record how often each key has signed what since this was last done, and each use of a wrapping key.
 
     Checkpoints are left out: each is a record of itself, kept beside the ledger, and an entry about it would be one
     that it does not cover.
     """
     if used := [use for use in keys.uses() if use["purpose"] != "checkpoint"]:
         ledger.append([Draft(kind="key.used", actor="keys", stream="keys", body={"uses": used})])
+    notes.hand_over(
+        lambda batch, uses: _append_batch(ledger, batch, uses),
+        lambda batch: any(entry.body.get("batch") == batch for entry in ledger.stream("keys")),
+    )
+
+
+def _append_batch(ledger: SqlLedger, batch: str, uses: list[dict[str, str | int]]) -> None:
+    ledger.append([Draft(kind="key.used", actor="keys", stream="keys", body={"uses": uses, "batch": batch})])
 
 
 def _move_keys(
     home: Home, settings: Settings, card: Card, clock: Clock, wanted: Mapping[str, str]
 ) -> tuple[TrustedKey, ...]:
     """Make the stages' keys where a custody says, to be used from now on; until they are trusted the old ones sign."""
-    custody = msgspec.convert(dict(wanted), Custody)
-    custody.check()
+    said = dict(wanted)
+    module, label, pin = said.pop("module"), said.pop("token"), said.pop("pin_file")
+    if module or label or pin:
+        if said["service"] or not (module and label and pin):
+            expected = "--module, --token and --pin-file together, and no --service"
+            raise InvalidInput("the token is not named as it must be", expected=expected)
+        said["service"] = str(TokenPlace(module=Path(module), label=label, pin_file=Path(pin)))
+    custody = msgspec.convert(said, Custody)
     unlock = None
-    if not custody.module:
+    if custody.sort() == "file":
         path = signer_unlock(settings, card)
         unlock = create_unlock_file(path, outside=home.root)
     made = new_keys(home.workspace, custody, unlock, card.owner, clock)
     write_custody(home.workspace, custody)
     return made
+
+
+def _retire_wrapping(address: str, key: str) -> None:
+    """End a wrapping key in its service: what it wrapped opens nothing any more, wherever copies of that lie."""
+    service = open_service(address)
+    try:
+        service.destroy(key, wrapping=True)
+    finally:
+        service.close()
 
 
 def _unbound(digest: Digest) -> None:

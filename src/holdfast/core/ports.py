@@ -248,7 +248,7 @@ class Keys(Protocol):
         ...
 
     def custody_of(self, keyid: str) -> str:
-        """Say how well a key is isolated: `same-disk`, `other-process`, `hsm`, or `elsewhere` if it is not here."""
+        """Say how well a key is isolated: `same-disk`, `other-process`, `hsm`, `service`; `elsewhere`: not here."""
         ...
 
 
@@ -297,7 +297,7 @@ class KeyStore(Protocol):
         ...
 
     def custody(self) -> str:
-        """Say how well the private keys are isolated: `same-disk`, `other-process` or `hsm`."""
+        """Say how well the private keys are isolated: `same-disk`, `other-process`, `hsm` or `service`."""
         ...
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ def burden_of(plant: Plant, project: Project) -> Burden:
     persons = {each.person for each in trust.grants if each.role in roles and now < each.not_after}
     return Burden(
         root_threshold=trust.root_threshold,
-        hardware_keys="pkcs" in plant.custody.lower() or "kms" in plant.custody.lower(),
+        hardware_keys="hsm" in plant.custody or "service" in plant.custody,
         policy=policy.name,
         approvals=sum(each.count for each in asked),
         persons=len(persons),

@@ -24,13 +24,14 @@ from holdfast.core.trust import ROLES, TrustedKey
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
 from holdfast.lifecycle.reply import Reply, Table
-from holdfast.lifecycle.rotation import span
+from holdfast.lifecycle.rotation import REWRAPPED, span
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.trusting import change
 
 MOVED: Final = "custody.moved"
 DESTROYED: Final = "key.destroyed"
-STORES: Final = ("signer", "hsm")
+STORES: Final = ("signer", "hsm", "kms", "vault")
+WRAPPING: Final = "unlock"  # what a wrapping key is for, where entries name the role of a key
 
 
 def custody(
@@ -41,24 +42,26 @@ def custody(
     module: Path | None = None,
     token: str | None = None,
     pin_file: Path | None = None,
+    service: str | None = None,
     overlap: str = "0s",
 ) -> Reply:
-    """Move the keys of the stages into a signer process or a token: new keys there, the old ones end.
+    """Move the keys of the stages into a signer process, a token or a service: new keys there, the old ones end.
 
     Raises:
-        InvalidInput: There is no such store, or a token is named by halves.
+        InvalidInput: There is no such store, or its token or service is not named as it must be.
         Refused: More root holders must sign; see `trusting.change`.
     """
     if store not in STORES:
-        raise InvalidInput(f"a store called {store[:40]!r}", expected=" or ".join(STORES))
+        raise InvalidInput(f"a store called {store[:40]!r}", expected=", ".join(STORES))
     lasting = span(overlap)
     plant.unlock()
     wanted = {
         "store": store,
         "socket": str(socket or ""),
-        "module": str(module or ""),
+        "module": str(module.absolute()) if module else "",
         "token": token or "",
-        "pin_file": str(pin_file.resolve()) if pin_file else "",
+        "pin_file": str(pin_file.absolute()) if pin_file else "",
+        "service": service or "",
     }
     with plant.ledger.lease("trust"):
         trust, now = plant.trust, plant.clock.now()
@@ -66,7 +69,8 @@ def custody(
         roles = {key.role for key in made}
         keys = [_ending(key, now + lasting) if key.role in roles else key for key in trust.keys]
         old = [key.keyid for key in trust.keys if key.role in roles and state_of(key, trust, now) is KeyState.ACTIVE]
-        body: dict[str, Any] = {"store": store, "token": token or "", "new": [key.keyid for key in made], "old": old}
+        body: dict[str, Any] = {"store": store, "token": token or "", "service": service or ""}
+        body |= {"new": [key.keyid for key in made], "old": old}
         entry = Draft(kind=MOVED, actor=plant.person, stream="trust", body=body)
         says = f"{len(made)} keys of the stages are in the {store}."
         reply = change(plant, successor(trust, keys=(*keys, *made)), says=says, because=[entry])
@@ -81,7 +85,8 @@ def _ending(key: TrustedKey, ends: datetime) -> TrustedKey:
 def destroy_ended(plant: Plant) -> Reply:
     """Destroy the private halves of keys that have retired or were revoked; to verify, the public ones are enough.
 
-    What a store does not destroy for a caller is named and left.
+    Wrapping keys go too, once another one has taken their place. What a store does not destroy for a caller is named
+    and left.
     """
     trust, now = plant.trust, plant.clock.now()
     known = {key.keyid: key for key in trust.keys}
@@ -101,8 +106,29 @@ def destroy_ended(plant: Plant) -> Reply:
         gone.append(key.keyid)
         body = {"keyid": key.keyid, "role": key.role, "owner": key.owner}
         plant.ledger.append([Draft(kind=DESTROYED, actor=plant.person, stream="keys", body=body)])
+    wrapping = _retire_wrapping(plant)
     rest = f" {len(left)} are the signer's to remove." if left else ""
-    return Reply(says=f"{len(gone)} private keys are destroyed.{rest}", document={"destroyed": gone, "left": left})
+    also = f", and {len(wrapping)} wrapping keys are ended" if wrapping else ""
+    document = {"destroyed": gone, "left": left, "wrapping": wrapping}
+    return Reply(says=f"{len(gone)} private keys are destroyed{also}.{rest}", document=document)
+
+
+def _retire_wrapping(plant: Plant) -> list[str]:
+    """End the wrapping keys that another has followed, by the record; the newest of each ring is never touched."""
+    by_ring: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in plant.ledger.stream("trust"):
+        if entry.kind == REWRAPPED:
+            by_ring.setdefault(entry.body["ring"], []).append(entry.body)
+    ended = {str(entry.body["keyid"]) for entry in plant.ledger.stream("keys") if entry.kind == DESTROYED}
+    gone = []
+    for history in by_ring.values():
+        for body in history[:-1]:
+            if body["key"] and body["key"] not in ended:
+                plant.retire_wrapping(body["service"], body["key"])
+                said = {"keyid": body["key"], "role": WRAPPING, "owner": plant.person}
+                plant.ledger.append([Draft(kind=DESTROYED, actor=plant.person, stream="keys", body=said)])
+                gone.append(str(body["key"]))
+    return gone
 
 
 def custodies(plant: Plant) -> dict[str, str]:
@@ -126,6 +152,7 @@ def _measure(kept: Mapping[str, str]) -> Report:
             exactly("on_same_disk", here.count("same-disk")),
             exactly("in_other_process", here.count("other-process")),
             exactly("in_hsm", here.count("hsm")),
+            exactly("in_service", here.count("service")),
         ),
         facts=dict(kept),
     )

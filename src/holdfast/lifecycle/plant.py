@@ -185,7 +185,10 @@ class Plant:
     authority: Authority  # issues TLS certificates
     tell_uses: Callable[[], None]  # puts on record how often each key has signed what since it was last told
     move_keys: Callable[[Mapping[str, str]], tuple[TrustedKey, ...]]  # makes the stages' keys where they shall be kept
-    rewrap: Callable[[Path | None], str]  # protects the keys with another secret; returns what opens them now
+    rewrap: Callable[[Path | None, str | None], tuple[str, str]]
+    """Protects the keys by another secret, which a service may wrap; returns what opens them, and its key."""
+    rewrap_signer: Callable[[str | None], tuple[str, str]]  # the same for the keys of the signer's own folder
+    retire_wrapping: Callable[[str, str], None]  # ends a wrapping key in the service of this address
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
     runtime: Callable[[], Runtime]  # loads verified model bytes for a rehearsal, as a gateway does

@@ -24,6 +24,7 @@ from holdfast.lifecycle.trusting import change
 
 ROTATED: Final = "key.rotated"
 DUE: Final = "key.due"
+REWRAPPED: Final = "keys.rewrapped"
 OVERLAP: Final = "7d"
 EVERY: Final = "all"
 MAX_OVERLAP: Final = timedelta(days=90)  # longer, and one could as well not rotate
@@ -151,19 +152,34 @@ def warn_due(plant: Plant) -> list[str]:
     return words
 
 
-def rewrap(plant: Plant, *, new_passphrase_file: Path | None = None) -> Reply:
-    """Protect the keys of this workspace with another secret; the keys themselves stay.
+def rewrap(
+    plant: Plant, *, new_passphrase_file: Path | None = None, wrapped_by: str | None = None, signer: bool = False
+) -> Reply:
+    """Protect the keys of this workspace, or of its signer, with another secret; the keys themselves stay.
+
+    The secret may be wrapped by a key that never leaves a service; each time that is a new key, and the one before it
+    is ended by `key destroy`.
 
     Raises:
-        Unavailable: The present secret cannot be had.
-        InvalidInput: The new passphrase is too easily guessed.
+        Unavailable: The present secret cannot be had, or the service does not answer.
+        InvalidInput: The new passphrase is too easily guessed, or no service wraps it.
     """
-    plant.unlock()
+    if new_passphrase_file and (wrapped_by or signer):
+        words = "a passphrase is known by a person: no service wraps it, and no signer asks for it"
+        raise InvalidInput(words, expected="--new-passphrase-file alone")
+    if not signer:
+        plant.unlock()
     with plant.ledger.lease("trust"):
-        place = plant.rewrap(new_passphrase_file)
-        body = {"sort": "passphrase" if new_passphrase_file else "file"}
-        plant.ledger.append([Draft(kind="keys.rewrapped", actor=plant.person, stream="trust", body=body)])
-    return Reply(says=f"The keys are now opened by {place}: keep a copy elsewhere.", document={"unlock": place})
+        place, key = plant.rewrap_signer(wrapped_by) if signer else plant.rewrap(new_passphrase_file, wrapped_by)
+        body = {
+            "sort": "passphrase" if new_passphrase_file else "file",
+            "ring": "signer" if signer else "workspace",
+            "service": wrapped_by or "",
+            "key": key,
+        }
+        plant.ledger.append([Draft(kind=REWRAPPED, actor=plant.person, stream="trust", body=body)])
+    kept = f"only together with key {key}" if key else "alone: keep a copy elsewhere"
+    return Reply(says=f"The keys are now opened by {place}, {kept}.", document={"unlock": place, "key": key})
 
 
 def span(text: str) -> timedelta:

@@ -61,22 +61,26 @@ COMMANDS: Final = (
     ),
     Command(
         words=("key", "custody"),
-        does="move the keys of the stages into a signer process or a token: new keys there, the old ones end",
+        does="move the keys of the stages into a signer, a token or a service: new keys there, the old ones end",
         verb="holdfast.lifecycle.custody:custody",
         authority="the root key",
         action="keys.custody",
         options=(
-            Option(name="store", says="signer or hsm", argument=True, required=True),
+            Option(name="store", says="signer, hsm, kms or vault", argument=True, required=True),
             Option(name="socket", says="where the signer listens; in the workspace if left out", kind="path"),
             Option(name="module", says="the token's PKCS#11 library", kind="path"),
             Option(name="token", says="the token's label"),
             Option(name="pin-file", says="the token's user PIN, in a file of its own", kind="path"),
+            Option(
+                name="service",
+                says="awskms://REGION[/PREFIX], or vault://HOST/MOUNT[/PREFIX]?token_file=FILE; the signer may use one",
+            ),
             Option(name="overlap", says="how long the old keys still verify", default="0s"),
         ),
     ),
     Command(
         words=("key", "destroy"),
-        does="destroy the private halves of keys that have retired or were revoked",
+        does="destroy the private halves of keys that have retired or were revoked, and wrapping keys with a successor",
         verb="holdfast.lifecycle.custody:destroy_ended",
         authority="the owner's key",
         action="keys.destroy",
@@ -112,12 +116,18 @@ COMMANDS: Final = (
     ),
     Command(
         words=("key", "rewrap"),
-        does="protect the keys with another secret: a passphrase, or a new random file",
+        does="protect the keys with another secret: a passphrase, or a new random file, which a service may wrap",
         verb="holdfast.lifecycle.rotation:rewrap",
         authority="the owner's key",
         action="keys.rewrap",
         options=(
             Option(name="new-passphrase-file", says="the new passphrase; a new unlock file if left out", kind="path"),
+            Option(
+                name="wrapped-by",
+                says="a service whose key encrypts the new file: pkcs11:token=LABEL?module-path=FILE&pin-source=FILE, "
+                "awskms://… or vault://…",
+            ),
+            Option(name="signer", says="the keys of the signer, which must not run", kind="flag", default=False),
         ),
     ),
     Command(
