@@ -1,21 +1,33 @@
 """Custody: how the keys are kept is evidence, and every use of a key is on record."""
 
+import os
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.scenarios.stand import evidence, file_evidence, releases
 
 from holdfast import app
+from holdfast.adapters.custody import read_custody, served_store, socket_of
+from holdfast.adapters.signer_process import SignerServer
+from holdfast.adapters.unlock import unlock_file
+from holdfast.core import tokens
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotFound
 from holdfast.core.seal import EVIDENCE, seal, unseal
 from holdfast.core.trust import ROLES
-from holdfast.lifecycle.custody import attest, destroy_ended
+from holdfast.lifecycle.custody import attest, custody, destroy_ended
+from holdfast.lifecycle.pack import pack_make
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.promotion import promote
+from holdfast.lifecycle.readiness import ready
 from holdfast.lifecycle.records import keys
 from holdfast.lifecycle.rotation import rotate
 from holdfast.lifecycle.routing import case_of
+from holdfast.lifecycle.sessions import mint
 from holdfast.lifecycle.verification import verify
 
 SUBJECT = digest_bytes(b"a model")
@@ -86,3 +98,45 @@ def test_private_halves_of_what_has_ended_are_destroyed(bare: Path) -> None:
         gone = [entry.body["keyid"] for entry in plant.ledger.stream("keys") if entry.kind == "key.destroyed"]
         assert gone == [signer.keyid]
     assert not (bare / ".holdfast" / "keys" / "assess.json").exists()
+
+
+@contextmanager
+def signer_of(root: Path, unlocking: Path) -> Iterator[None]:
+    """A workspace's signer, in a thread."""
+    workspace = root / ".holdfast"
+    kept = read_custody(workspace)
+    with app.open_plant(root) as plant:
+        origin = plant.origin
+    unlock = unlock_file(unlocking / f"{origin.replace('/', '-')}-signer.unlock")
+    store, uids = served_store(workspace, kept, unlock), frozenset({os.geteuid()})
+    server = SignerServer(store, socket_of(workspace, kept), origin=origin, uids=uids)
+    ready = threading.Event()
+    thread = threading.Thread(target=server.run, args=(ready.set,))
+    thread.start()
+    assert ready.wait(10)
+    yield
+    server.stop()
+    thread.join(10)
+
+
+def test_behind_a_signer_a_workspace_says_all_that_it_must(project: Path, unlocking: Path, tmp_path: Path) -> None:
+    """Promotion and its repository, access tokens, evidence packs, premises: each key signs just what its role says."""
+    with app.open_plant(project) as plant:
+        custody(plant, store="signer", socket=tmp_path / "socket")
+    with signer_of(project, unlocking):
+        with app.open_plant(project) as plant:
+            promote(plant, reason="The first.")
+            token, _ = mint(plant, tokens.Subject(name="ada", session="key:1"))
+            tokens.verify(token, plant.trust, issuer=plant.origin, now=plant.clock.now())
+            pack_make(plant, out=tmp_path / "pack")
+            assert ready(plant, only="registry.keys/1").exit_code == 0
+            assert verify(plant).exit_code == 0
+        with app.open_plant(project) as plant:
+            used = {
+                (use["role"], use["purpose"])
+                for entry in plant.ledger.stream("keys")
+                for use in entry.body.get("uses", ())
+            }
+    assert {("registry", "timestamp"), ("registry", "snapshot"), ("registry", "targets")} <= used
+    assert {("tokens", "token"), ("ledger", "pack")} <= used
+    assert {role for role, purpose in used if purpose == "other"} <= {"person", "root"}  # neither is the signer's

@@ -7,45 +7,85 @@ signatures can have signed what that process could have said, and nothing of ano
 import re
 from typing import Any, Final
 
+import msgspec
+
+from holdfast.core import tokens
 from holdfast.core.errors import HoldfastError, NotVerified, Refused
 from holdfast.core.ledger import parse_checkpoint
 from holdfast.core.seal import PAYLOAD_TYPE, PREDICATES, Predicate, parse_statement, predicate_type
 from holdfast.core.trust import ROLES
 
 MODEL_SIGNATURE: Final = "https://model_signing/signature/v1.0"
+PACK_HEADING: Final = "holdfast evidence pack v1"  # first line of a pack's note: no checkpoint begins so
+ONLINE: Final = frozenset({"targets", "snapshot", "timestamp"})  # TUF metadata that the registry's key signs: no root
+MESSAGE: Final = "message"  # the place that every refusal to sign names
+_PACK: Final = re.compile(
+    PACK_HEADING.encode() + rb"\nrelease sha256:[0-9a-f]{64}\nmanifest sha256:[0-9a-f]{64}\ntime [0-9T:.+-]{1,40}\n"
+)
 _PAE: Final = re.compile(rb"DSSEv1 (\d{1,6}) ([!-~]{1,200}) (\d{1,9}) ", re.ASCII)
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What the signed part of all TUF metadata says (TUF 1.0, 4.3)."""
+
+    type: str = msgspec.field(name="_type")
+    spec_version: str
+    version: int
+    expires: str
 
 
 def purpose_of(role: str, message: bytes, *, origin: str) -> str:
     """Return what a message says, in one word, if a key of this role may sign it.
 
-    1. The ledger's key signs checkpoints of this ledger, in their canonical form, and nothing else. 2. Every other key
-    signs in-toto statements in DSSE's encoding. 3. Of a predicate that we know, whose role is this key's. 4. The
-    release key also signs model signatures, which other tools read.
+    1. The ledger's key signs checkpoints of this ledger, in their canonical form, and notes of evidence packs. 2. The
+    key of access tokens signs tokens of this workspace, no longer-lived than ours. 3. Every other key signs in-toto
+    statements in DSSE's encoding, of a predicate that we know, whose role is this key's. 4. The release key also signs
+    model signatures, which other tools read. 5. The registry's also signs TUF metadata, but for its root.
 
     Raises:
         Refused: It may not.
     """
     if role not in ROLES:
-        raise Refused(f"a key of role {role[:40]!r} signs nothing", place="message")
+        raise Refused(f"a key of role {role[:40]!r} signs nothing", place=MESSAGE)
     try:
         if role == "ledger":  # 1.
-            parse_checkpoint(message, origin)
-            return "checkpoint"
-        payload = _payload(message)  # 2.
+            return _note(message, origin)
+        if role == tokens.ROLE:  # 2.
+            tokens.check_asked(message, issuer=origin)
+            return "token"
+        if role == "registry" and message.startswith(b"{"):  # 5.
+            return _metadata(message)
+        payload = _payload(message)  # 3.
         uri = predicate_type(payload)
         if uri == MODEL_SIGNATURE and role == "release":  # 4.
             return "model-signature"
-        predicate: Predicate[Any] | None = next((each for each in PREDICATES if each.uri == uri), None)  # 3.
+        predicate: Predicate[Any] | None = next((each for each in PREDICATES if each.uri == uri), None)
         if predicate is None:
             raise NotVerified(f"a statement of type {uri[:80]!r}")
         value = parse_statement(payload, predicate)
         kind, entitled = predicate.kind(value), predicate.role(value)
     except HoldfastError as error:
-        raise Refused(f"the {role} key does not sign this: {error.message}", place="message") from error
+        raise Refused(f"the {role} key does not sign this: {error.message}", place=MESSAGE) from error
     if entitled != role or (kind is not None and kind not in ROLES[role]):
-        raise Refused(f"the {role} key does not sign what only a {entitled} key may say", place="message")
+        raise Refused(f"the {role} key does not sign what only a {entitled} key may say", place=MESSAGE)
     return uri.removeprefix("https://holdfast.dev/").partition("/")[0]
+
+
+def _note(message: bytes, origin: str) -> str:
+    if _PACK.fullmatch(message):
+        return "pack"
+    parse_checkpoint(message, origin)
+    return "checkpoint"
+
+
+def _metadata(message: bytes) -> str:
+    try:
+        found = msgspec.json.decode(message, type=Metadata)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotVerified("this is no TUF metadata") from error
+    if found.type not in ONLINE or not found.spec_version.startswith("1."):
+        raise NotVerified(f"TUF metadata of type {found.type[:40]!r}", expected=", ".join(sorted(ONLINE)))
+    return found.type
 
 
 def _payload(message: bytes) -> bytes:

@@ -110,6 +110,23 @@ def verify(token: str, trust: Trust, *, issuer: str, now: datetime) -> Claims:
     return claims
 
 
+def check_asked(message: bytes, *, issuer: str) -> None:
+    """Check that a message is what `mint` has signed: a token of this workspace, and none that lasts longer than ours.
+
+    Raises:
+        NotVerified: It is something else.
+    """
+    parts = message.split(b".")
+    if len(message) > MAX_TOKEN or not message.isascii() or len(parts) != 2:  # noqa: PLR2004 - header and payload
+        raise NotVerified("this is no token before its signature")
+    _parse(_decode(parts[0].decode()), Header, "header")
+    claims = _parse(_decode(parts[1].decode()), Claims, "payload")
+    if claims.iss != issuer or claims.aud != AUDIENCE:
+        raise NotVerified("the token is for somebody else")
+    if not claims.iat <= claims.nbf < claims.exp <= claims.iat + LASTS.total_seconds():
+        raise NotVerified("the token claims to last longer than tokens do")
+
+
 def _in_force(claims: Claims, now: datetime) -> None:
     moment, skew, lasts = now.timestamp(), SKEW.total_seconds(), LASTS.total_seconds()
     if moment >= claims.exp:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Kind, canonical, digest_bytes, parse_manifest
+from holdfast.core.entitlement import PACK_HEADING
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Unavailable
 from holdfast.core.ledger import Checkpoint, Entry, SignedCheckpoint, sign_note
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
@@ -37,7 +38,6 @@ FOLDERS: Final = (
 )
 MANIFEST: Final = "MANIFEST.sha256"
 NOTE: Final = "MANIFEST.note"
-HEADING: Final = "holdfast evidence pack v1"  # first line of the note: no checkpoint begins so
 MAX_SHIPPED: Final = 1 << 20  # bytes of a file that comes with Holdfast
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # of every file in the ZIP: the pack's own time is in its note
 
@@ -135,7 +135,7 @@ def _note(plant: Plant, release: Digest, listed: bytes, checkpoint: bytes) -> by
     plant.unlock()
     signer = plant.keys.signer("ledger")
     moment = checkpoint.split(b"\n")[3].decode()
-    text = f"{HEADING}\nrelease {release}\nmanifest {digest_bytes(listed)}\n{moment}\n".encode()
+    text = f"{PACK_HEADING}\nrelease {release}\nmanifest {digest_bytes(listed)}\n{moment}\n".encode()
     key = plant.trust.key(signer.keyid)
     if key is None:
         raise Unavailable("the ledger's key is not trusted any more", place=signer.keyid[:16])

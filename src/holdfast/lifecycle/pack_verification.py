@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
+from holdfast.core.entitlement import PACK_HEADING
 from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
 from holdfast.core.ledger import GENESIS, Checkpoint, Entry, entry_hash, open_note, parse_entry
 from holdfast.core.merkle import leaf_hash, verify_inclusion
@@ -23,7 +24,7 @@ from holdfast.core.passport import AUTHORIZED, FILED, Dossier, open_passport, pa
 from holdfast.core.seal import TRUST, unseal
 from holdfast.core.trust import Trust, raw_ed25519
 from holdfast.lifecycle.inputs import read_given
-from holdfast.lifecycle.pack import HEADING, MANIFEST, NOTE
+from holdfast.lifecycle.pack import MANIFEST, NOTE
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.release import model_signing
 
@@ -178,7 +179,7 @@ def _list_signature(pack: _Reading) -> str:
         except NotVerified as error:
             refusal = error
             continue
-        wanted = f"{HEADING}\nrelease {dossier.subject}\nmanifest {digest_bytes(pack.file(MANIFEST))}\n".encode()
+        wanted = f"{PACK_HEADING}\nrelease {dossier.subject}\nmanifest {digest_bytes(pack.file(MANIFEST))}\n".encode()
         if not text.startswith(wanted):
             raise NotVerified("the note speaks of another list", place=NOTE)
         return "the ledger's key has signed the list of files"

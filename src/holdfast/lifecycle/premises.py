@@ -14,7 +14,8 @@ from typing import Final
 
 from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
 from holdfast.core.control import Control, Report
-from holdfast.core.errors import HoldfastError, NotFound, StageFailed
+from holdfast.core.entitlement import MESSAGE
+from holdfast.core.errors import HoldfastError, NotFound, Refused, StageFailed
 from holdfast.core.evidence import exactly
 from holdfast.core.passport import RECORDED
 from holdfast.core.ports import Workspace
@@ -105,6 +106,8 @@ def _unusable(plant: Plant, role: str) -> str:
             return f"{role}: the trust does not name this key, or not now"
         check_signature(key, message, signer.sign(message))
     except HoldfastError as error:
+        if isinstance(error, Refused) and error.place == MESSAGE:
+            return ""  # a signer process has the key, and has read that this says nothing
         return f"{role}: {error.message}"
     return ""
 
