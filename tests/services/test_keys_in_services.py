@@ -301,6 +301,44 @@ def test_a_backup_opens_with_the_service_alone_and_says_that_it_was_opened(
     assert uses[key, "unlock backup"] == 1
 
 
+def test_keys_in_a_service_that_was_left_are_ended_there(
+    token_place: TokenPlace, kms: Kms, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a token to KMS, and on to a signer: the keys before can be ended where they are, when that answers."""
+    token = Service("hsm", token_place, Counter(), lambda _: 0)
+    with app.open_plant(root) as plant:
+        move(plant, token)
+    with app.open_plant(root) as plant:
+        before = {role: plant.keys.signer(role).keyid for role in STAGES}
+        document = seal(evidence(), EVIDENCE, [plant.keys.signer("assess")])
+        moment = plant.clock.now()
+        custody(plant, store="kms", service=str(kms.place))
+    with without_credentials(token, monkeypatch), app.open_plant(root) as plant:
+        plant.unlock()  # nobody waits for the token any more
+        sealed(plant)
+        assert set(before.values()) <= set(destroy_ended(plant).document["left"])
+    with app.open_plant(root) as plant:
+        ended = destroy_ended(plant).document
+        assert set(before.values()) <= set(ended["destroyed"])
+        assert not ended["left"]
+        unseal(document, EVIDENCE, plant.trust, at=moment)
+    names = [bytes.fromhex(keyid) for keyid in before.values()]
+    assert not any(held(token_place, name) for name in names)
+
+
+def held(place: TokenPlace, name: bytes) -> bool:
+    """Whether a token holds something of this name."""
+    from pkcs11 import Attribute
+
+    service = TokenService(place)
+    try:
+        return bool(
+            service.session.use(place, service, lambda session: list(session.get_objects({Attribute.ID: name})))
+        )
+    finally:
+        service.close()
+
+
 def test_a_store_and_its_service_must_fit(root: Path, kms: Kms, token_place: TokenPlace) -> None:
     """Halves of a token, a service where none is used, another sort than the store says: nothing is changed."""
     wrong: tuple[dict[str, Any], ...] = (

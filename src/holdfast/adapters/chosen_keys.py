@@ -21,14 +21,30 @@ from holdfast.core.trust import Trust, TrustedKey
 class ChosenKeys:
     """All keys that are held here (port `Keys`): those of persons in one store, those of stages perhaps in another."""
 
-    def __init__(self, stores: Mapping[str, KeyStore], *, default: KeyStore, clock: Clock, origin: str) -> None:
+    def __init__(
+        self,
+        stores: Mapping[str, KeyStore],
+        *,
+        default: KeyStore,
+        clock: Clock,
+        origin: str,
+        former: Sequence[KeyStore] = (),
+    ) -> None:
         """Use a store for each role named, and the default one for the others, which may hold older keys of any role.
 
         Until `trusting` says whom to ask, nothing is trusted and so nothing signs.
+
+        Args:
+            stores: Where keys of a role are made, and sign.
+            default: Where those of all other roles are.
+            clock: The witness of time.
+            origin: The ledger's name.
+            former: Stores that keys were moved out of. Theirs can be used and ended; nothing waits for them.
         """
         self._by_role = dict(stores)
         self._default = default
-        self._stores: Sequence[KeyStore] = tuple({id(store): store for store in (*stores.values(), default)}.values())
+        self._present: Sequence[KeyStore] = tuple({id(store): store for store in (*stores.values(), default)}.values())
+        self._stores = (*self._present, *former)
         self._clock = clock
         self._trust: Callable[[], Trust] | None = None
         self._origin = origin
@@ -101,12 +117,12 @@ class ChosenKeys:
         self._find(keyid)[0].destroy(keyid)
 
     def unlock(self) -> None:
-        """Open every store now.
+        """Open every store that is in use now.
 
         Raises:
             Unavailable: A secret is missing or wrong, or a store does not answer.
         """
-        for store in self._stores:
+        for store in self._present:
             store.unlock()
 
     def close(self) -> None:
@@ -123,7 +139,7 @@ class ChosenKeys:
 
     def custody(self) -> str:
         """Say in words how the keys that are here are kept."""
-        return ", ".join(dict.fromkeys(store.custody() for store in self._stores))
+        return ", ".join(dict.fromkeys(store.custody() for store in self._present))
 
     def uses(self) -> list[dict[str, str | int]]:
         """Return how often each key has signed what since this was last asked, exactly."""

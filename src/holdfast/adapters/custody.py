@@ -3,6 +3,7 @@
 Keys of persons and of the root stay in the workspace's own folder whatever is chosen here, or with their owners.
 """
 
+import hashlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -24,6 +25,8 @@ from holdfast.core.trust import TrustedKey
 
 CUSTODY_FILE: Final = "custody.json"
 SIGNER: Final = "signer"  # the signer's folder in the workspace: keys, and the socket if none is named
+SERVICES: Final = "services"  # the folder of what is said about keys in services: one folder for each
+ADDRESS: Final = "address"  # beside them: where the service was when keys were last made there
 MAX_CUSTODY: Final = 16 * 1024  # bytes
 LASTS: Final = timedelta(days=365)
 
@@ -96,6 +99,31 @@ def stage_store(workspace: Path, custody: Custody) -> KeyStore | None:
     return _in_service(workspace, custody) if custody.service else None
 
 
+def former_stores(workspace: Path, custody: Custody) -> tuple[KeyStore, ...]:
+    """Return the services that keys were moved out of, where there are keys to end yet; none of them makes new ones.
+
+    Raises:
+        InvalidInput: The address beside what is said about keys is none.
+    """
+    found = []
+    for file in sorted((workspace / SERVICES).glob(f"*/{ADDRESS}")):
+        address = read_private(file, what="the address of a service", limit=MAX_CUSTODY).decode(errors="replace")
+        used = custody.service and file.parent == folder_of(workspace, custody.service)
+        if not used and any(file.parent.glob("*.json")):
+            found.append(ServiceKeys(open_service(address), file.parent))
+    return tuple(found)
+
+
+def folder_of(workspace: Path, service: str) -> Path:
+    """Return where it is said what the keys in a service are.
+
+    Raises:
+        InvalidInput: The address names no service.
+    """
+    identity = parse_place(service).identity()
+    return workspace / SERVICES / f"{identity.partition(' ')[0]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
 def served_store(workspace: Path, custody: Custody, unlock: Unlock) -> KeyStore:
     """Return what a signer process serves: a token, a service, or the folder that it alone can open.
 
@@ -129,9 +157,8 @@ def new_keys(
     """
     if custody.service:
         store, now = _in_service(workspace, custody), clock.now()
-        if custody.store == SIGNER:
-            (workspace / SIGNER).mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)  # for its socket: keys it has none
         try:
+            _note_address(workspace, custody)
             return store.make_each(STAGES, owner, now, now + LASTS)
         finally:
             store.close()
@@ -147,4 +174,15 @@ def socket_of(workspace: Path, custody: Custody) -> Path:
 
 
 def _in_service(workspace: Path, custody: Custody) -> ServiceKeys:
-    return ServiceKeys(open_service(custody.service), workspace / custody.sort())
+    return ServiceKeys(open_service(custody.service), folder_of(workspace, custody.service))
+
+
+def _note_address(workspace: Path, custody: Custody) -> None:
+    folder = folder_of(workspace, custody.service)
+    try:
+        folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        replace_durably(folder / ADDRESS, custody.service.encode())
+        if custody.store == SIGNER:
+            (workspace / SIGNER).mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)  # for its socket: keys it has none
+    except OSError as error:
+        raise Unavailable(f"the service cannot be noted: {error.strerror}", place=str(folder)) from error

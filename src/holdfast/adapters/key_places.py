@@ -36,6 +36,10 @@ class TokenPlace:
     def _pin(self) -> str:
         return quote(str(self.pin_file))
 
+    def identity(self) -> str:
+        """Return what stays the same while its files move."""
+        return f"hsm {self.label}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KmsPlace:
@@ -47,6 +51,10 @@ class KmsPlace:
 
     def __str__(self) -> str:
         return f"awskms://{self.region}/{self.prefix}" + (f"?endpoint={quote(self.endpoint)}" if self.endpoint else "")
+
+    def identity(self) -> str:
+        """Return what stays the same whichever way it is reached: a key's own name says the account."""
+        return f"kms {self.region}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,10 @@ class VaultPlace:
         scheme, _, host = self.url.partition("://")
         plain = "&allow_http=true" if scheme == "http" else ""
         return f"vault://{host}/{self.mount}/{self.prefix}?token_file={quote(str(self.token_file))}{plain}"
+
+    def identity(self) -> str:
+        """Return what stays the same while its files move."""
+        return f"vault {self.url}/{self.mount}"
 
 
 Place: TypeAlias = TokenPlace | KmsPlace | VaultPlace

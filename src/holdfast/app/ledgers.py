@@ -8,20 +8,15 @@ import msgspec
 
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock
-from holdfast.adapters.custody import (
-    read_custody,
-    stage_store,
-)
 from holdfast.adapters.database import open_database
 from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.moving import moving
 from holdfast.adapters.published import replace_durably
-from holdfast.adapters.signer_process import STAGES
 from holdfast.app.card import CARD_FILE, LEDGER_FILE, Card, check_database, read_card
 from holdfast.app.trusting import Trusting
-from holdfast.app.unlocking import known_unlock, use_notes
+from holdfast.app.unlocking import known_unlock, open_chosen, use_notes
 from holdfast.config import read_settings
 from holdfast.core.errors import Conflict, LedgerBroken, NotVerified
 from holdfast.core.ledger import Draft, Entry
@@ -110,10 +105,9 @@ def migrate(root: Path, *, tell: Callable[[Progress], None] = silent, to: str) -
     if not target.database and path.exists():
         raise Conflict("there is a ledger's file already", place=str(path), remedy="Move it away first.")
     trusting = Trusting(home, clock)
-    stages = stage_store(home.workspace, read_custody(home.workspace))
     unlock = known_unlock(read_settings(), card.name, use_notes(home.workspace), "unlock keys")
     folder = open_keys(home.workspace / "keys", unlock)
-    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
+    keys = open_chosen(home, card, folder, clock)
     keys.trusting(trusting)
     old = open_ledger(home, keys, trusting, card, clock)
     new = ledger_on(target.database or path, keys, trusting, card, clock)

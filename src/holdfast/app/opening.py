@@ -13,7 +13,7 @@ from holdfast.adapters.backup import write_backup
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
-from holdfast.adapters.custody import Custody, new_keys, read_custody, stage_store, write_custody
+from holdfast.adapters.custody import Custody, new_keys, write_custody
 from holdfast.adapters.durable import read_private
 from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.key_places import TokenPlace
@@ -31,7 +31,6 @@ from holdfast.adapters.sealed_storage import SealedStorage
 from holdfast.adapters.secrets import DiskSecrets
 from holdfast.adapters.sessions import SqlSessions
 from holdfast.adapters.shelf import ShelfFolder
-from holdfast.adapters.signer_process import STAGES
 from holdfast.adapters.unlock import create_unlock_file, unlock_file
 from holdfast.adapters.use_notes import UseNotes
 from holdfast.adapters.vault import Vault
@@ -42,7 +41,7 @@ from holdfast.app.card import CREDENTIAL_FILE, MAX_CARD, SEALED, STORAGE, TRUST_
 from holdfast.app.ledgers import open_ledger
 from holdfast.app.people import person_secret
 from holdfast.app.trusting import OfflineHere, Trusting, links_since, store_trust
-from holdfast.app.unlocking import Rings, known_unlock, signer_unlock, unlock_keys, use_notes
+from holdfast.app.unlocking import Rings, known_unlock, open_chosen, signer_unlock, unlock_keys, use_notes
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Unavailable
@@ -79,8 +78,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     unlock = partial(known_unlock, settings, card.name, notes)
     folder = open_keys(home.workspace / "keys", unlock("unlock keys"))
     authority = CertificateAuthority(home.workspace / "authority", card.name, unlock("unlock certificates"))
-    stages = stage_store(home.workspace, read_custody(home.workspace))
-    keys = ChosenKeys(dict.fromkeys(STAGES, stages) if stages else {}, default=folder, clock=clock, origin=card.name)
+    keys = open_chosen(home, card, folder, clock)
     scratch = scratch_folder(settings.scratch_dir, home.workspace)
     windows = Windows(scratch / "open")
     vault = Vault(home.workspace / STORAGE, unlock("unlock data"))

@@ -5,11 +5,19 @@ from functools import partial
 from pathlib import Path
 
 from holdfast.adapters.chosen_keys import ChosenKeys
-from holdfast.adapters.custody import CUSTODY_FILE, read_custody, signer_keys, socket_of
+from holdfast.adapters.custody import (
+    CUSTODY_FILE,
+    former_stores,
+    read_custody,
+    signer_keys,
+    socket_of,
+    stage_store,
+)
 from holdfast.adapters.durable import sync_directory
 from holdfast.adapters.keys import FileKeys
 from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.signer_client import SignerProcess
+from holdfast.adapters.signer_process import STAGES
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file
 from holdfast.adapters.use_notes import FOLDER, UseNotes
 from holdfast.adapters.vault import Vault
@@ -17,6 +25,7 @@ from holdfast.adapters.wrapped_unlock import create_wrapped, stored_unlock
 from holdfast.app.card import Card
 from holdfast.config import Settings
 from holdfast.core.errors import Conflict, HoldfastError, Unavailable
+from holdfast.core.ports import Clock
 from holdfast.lifecycle.plant import Home
 
 
@@ -150,6 +159,19 @@ def _answers(place: Path) -> bool:
     finally:
         client.close()
     return True
+
+
+def open_chosen(home: Home, card: Card, folder: FileKeys, clock: Clock) -> ChosenKeys:
+    """Return all keys of a workspace, wherever its custody says that those of the stages are."""
+    custody = read_custody(home.workspace)
+    stages = stage_store(home.workspace, custody)
+    return ChosenKeys(
+        dict.fromkeys(STAGES, stages) if stages else {},
+        default=folder,
+        clock=clock,
+        origin=card.name,
+        former=former_stores(home.workspace, custody),
+    )
 
 
 def unlock_keys(keys: ChosenKeys) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_json
 from holdfast.core.control import Control, Report, run
-from holdfast.core.errors import InvalidInput, NotFound, Refused
+from holdfast.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from holdfast.core.evidence import MadeWith, exactly
 from holdfast.core.keystate import KeyState, state_of
 from holdfast.core.ledger import Draft
@@ -85,8 +85,8 @@ def _ending(key: TrustedKey, ends: datetime) -> TrustedKey:
 def destroy_ended(plant: Plant) -> Reply:
     """Destroy the private halves of keys that have retired or were revoked; to verify, the public ones are enough.
 
-    Wrapping keys go too, once another one has taken their place. What a store does not destroy for a caller is named
-    and left.
+    Wrapping keys go too, once another one has taken their place. What a store does not destroy for a caller, or cannot
+    now, is named and left.
     """
     trust, now = plant.trust, plant.clock.now()
     known = {key.keyid: key for key in trust.keys}
@@ -100,20 +100,20 @@ def destroy_ended(plant: Plant) -> Reply:
     for key in ended:
         try:
             plant.keys.destroy(key.keyid)
-        except Refused:
+        except (Refused, Unavailable):
             left.append(key.keyid)
             continue
         gone.append(key.keyid)
         body = {"keyid": key.keyid, "role": key.role, "owner": key.owner}
         plant.ledger.append([Draft(kind=DESTROYED, actor=plant.person, stream="keys", body=body)])
-    wrapping = _retire_wrapping(plant)
-    rest = f" {len(left)} are the signer's to remove." if left else ""
+    wrapping = _retire_wrapping(plant, left)
+    rest = f" {len(left)} are left: they are a signer's to remove, or their service does not answer." if left else ""
     also = f", and {len(wrapping)} wrapping keys are ended" if wrapping else ""
     document = {"destroyed": gone, "left": left, "wrapping": wrapping}
     return Reply(says=f"{len(gone)} private keys are destroyed{also}.{rest}", document=document)
 
 
-def _retire_wrapping(plant: Plant) -> list[str]:
+def _retire_wrapping(plant: Plant, left: list[str]) -> list[str]:
     """End the wrapping keys that another has followed, by the record; the newest of each ring is never touched."""
     by_ring: dict[str, list[Mapping[str, Any]]] = {}
     for entry in plant.ledger.stream("trust"):
@@ -124,7 +124,11 @@ def _retire_wrapping(plant: Plant) -> list[str]:
     for history in by_ring.values():
         for body in history[:-1]:
             if body["key"] and body["key"] not in ended:
-                plant.retire_wrapping(body["service"], body["key"])
+                try:
+                    plant.retire_wrapping(body["service"], body["key"])
+                except (Refused, Unavailable):
+                    left.append(str(body["key"]))
+                    continue
                 said = {"keyid": body["key"], "role": WRAPPING, "owner": plant.person}
                 plant.ledger.append([Draft(kind=DESTROYED, actor=plant.person, stream="keys", body=said)])
                 gone.append(str(body["key"]))
