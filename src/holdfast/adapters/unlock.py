@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, write_new
-from holdfast.core.errors import Conflict, InvalidInput, Refused, Unavailable
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, Refused, Unavailable
 
 MIN_PASSPHRASE: Final = 15  # characters; NIST SP 800-63B-4, 3.1.1.2, for a password that is the only factor
 MAX_SECRET: Final = 1024  # bytes of a passphrase or its file; nobody types more
@@ -123,6 +123,12 @@ def check_new(unlock: Unlock, secret: bytes) -> None:
             expected=f"at least {MIN_PASSPHRASE} characters, not all the same",
             remedy="Choose several words that nobody would put together.",
         )
+
+
+def remedy_of(error: HoldfastError) -> str:
+    """Return what to do where a secret cannot be had: what the error says itself, and where one may be named."""
+    own = "" if error.remedy == error.default_remedy else f"{error.remedy} "
+    return f"{own}An unlock file elsewhere is found by HOLDFAST_UNLOCK_DIR, a passphrase by HOLDFAST_PASSPHRASE_FILE."
 
 
 def _normal(text: str) -> bytes:

@@ -23,7 +23,7 @@ from msgspec import structs
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, link_new, read_private, sync_directory
 from holdfast.adapters.key_wrap import KEY, Box, Ring, new_ring, open_ring, unwrap, wrap
 from holdfast.adapters.published import replace_durably
-from holdfast.adapters.unlock import Unlock
+from holdfast.adapters.unlock import Unlock, remedy_of
 from holdfast.core.artifact import Moment, from_base64
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 
@@ -316,7 +316,7 @@ def open_master(master: Master, unlock: Unlock) -> Any:
         f"what is sealed stays closed: {refusal.message}",
         place=refusal.place,
         expected=refusal.expected or "the unlock file or passphrase that `holdfast init` used",
-        remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE.",
+        remedy=remedy_of(refusal),
     ) from refusal
 
 

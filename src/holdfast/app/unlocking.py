@@ -18,7 +18,7 @@ from holdfast.adapters.keys import FileKeys
 from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.signer_client import SignerProcess
 from holdfast.adapters.signer_process import STAGES
-from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file
+from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, remedy_of
 from holdfast.adapters.use_notes import FOLDER, UseNotes
 from holdfast.adapters.vault import Vault
 from holdfast.adapters.wrapped_unlock import create_wrapped, stored_unlock
@@ -187,6 +187,5 @@ def unlock_keys(keys: ChosenKeys) -> None:
             f"the keys stay locked: {error.message}",
             place=error.place,
             expected=error.expected or "the unlock file or passphrase that `holdfast init` used",
-            remedy="Name its folder in HOLDFAST_UNLOCK_DIR, or a passphrase file in HOLDFAST_PASSPHRASE_FILE. "
-            "What only reads works without: why, verify, log, keys.",
+            remedy=f"{remedy_of(error)} What only reads works without: why, verify, log, keys.",
         ) from error

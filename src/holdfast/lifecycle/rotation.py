@@ -178,8 +178,9 @@ def rewrap(
             "key": key,
         }
         plant.ledger.append([Draft(kind=REWRAPPED, actor=plant.person, stream="trust", body=body)])
-    kept = f"only together with key {key}" if key else "alone: keep a copy elsewhere"
-    return Reply(says=f"The keys are now opened by {place}, {kept}.", document={"unlock": place, "key": key})
+    with_key = f", and only together with key {key} of the service" if key else ""
+    says = f"The keys are now opened by {place}{with_key}: keep a copy elsewhere."
+    return Reply(says=says, document={"unlock": place, "key": key})
 
 
 def span(text: str) -> timedelta:
