@@ -105,6 +105,25 @@ def test_a_key_is_ended_in_its_service(served: Served) -> None:
         served.keys.destroy(gone.keyid)
 
 
+@each_service
+def test_a_key_that_cannot_be_listed_is_ended(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would stay in the service, and nobody would know of it."""
+    ended: list[str] = []
+    destroy = served.keys.service.destroy
+
+    def noted(name: str) -> None:
+        ended.append(name)
+        destroy(name)
+
+    monkeypatch.setattr(served.keys.service, "destroy", noted)
+    (tmp_path / "listed").write_text("in the way")
+    with pytest.raises(Unavailable, match="listed"):
+        served.keys.make("train", "ada", *window())
+    assert len(ended) == 1
+    with pytest.raises(HoldfastError):
+        served.keys.service.sign(ended[0], served.keys.service.algorithm_of("train"), b"m")
+
+
 @pytest.mark.guarantee("G54")
 @each_service
 def test_another_key_under_a_known_name_is_found_before_anybody_reads_its_signature(

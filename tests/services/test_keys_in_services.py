@@ -265,8 +265,6 @@ def test_the_signer_starts_unattended_with_a_secret_that_a_service_wraps(service
     with app.open_plant(root) as plant:
         rewrap(plant, signer=True)  # back to a secret in the clear
         assert destroy_ended(plant).document["wrapping"] == [key]
-    with running(root), app.open_plant(root) as plant:
-        sealed(plant)
     uses = on_record(root)
     assert uses[key, "unlock signer"] == 2 + 2  # two starts, the rewrapping to it and from it
     assert uses[key, "wrap"] == 1

@@ -8,14 +8,23 @@ Credentials come from where Amazon's clients look for them, never through here.
 
 import hashlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from holdfast.adapters.key_places import KmsPlace
-from holdfast.core.errors import InvalidInput, MissingExtra, NotVerified, Unavailable
+from holdfast.core.errors import HoldfastError, InvalidInput, MissingExtra, NotVerified, Unavailable
 from holdfast.core.trust import Algorithm
 
+T = TypeVar("T")
+SETTLES_S: Final = (
+    0.05,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+)  # between tries: KMS is eventually consistent
 TIMEOUT_S: Final = 10.0  # for connecting and for each answer
 TRIES: Final = 3
 MAX_MESSAGE: Final = 4096  # bytes that KMS signs as they are
@@ -44,8 +53,11 @@ class KmsService:
     def make(self, role: str) -> tuple[str, bytes]:
         """Make a key pair whose private half KMS gives to nobody."""
         name = self._create(f"{self._place.prefix} {role}", "SIGN_VERIFY", _SPECS[self.algorithm_of(role)])
-        with self._asked() as client:
-            return name, bytes(client.get_public_key(KeyId=name)["PublicKey"])
+        try:
+            return name, self._when_known(lambda client: bytes(client.get_public_key(KeyId=name)["PublicKey"]))
+        except HoldfastError:
+            self.destroy(name)  # nobody would know of it
+            raise
 
     def sign(self, name: str, algorithm: Algorithm, message: bytes) -> bytes:
         """Return a signature by a key; see `Door.sign`.
@@ -75,9 +87,8 @@ class KmsService:
 
     def wrap(self, name: str, secret: bytes, *, bound_to: str) -> bytes:
         """Return a secret encrypted by a wrapping key."""
-        with self._asked() as client:
-            answer = client.encrypt(KeyId=name, Plaintext=secret, EncryptionContext={_CONTEXT: bound_to})
-            return bytes(answer["CiphertextBlob"])
+        said = {"Plaintext": secret, "EncryptionContext": {_CONTEXT: bound_to}}
+        return self._when_known(lambda client: bytes(client.encrypt(KeyId=name, **said)["CiphertextBlob"]))
 
     def unwrap(self, name: str, wrapped: bytes, *, bound_to: str) -> bytes:
         """Return what `wrap` encrypted; the key is named, so that no other one of the account is asked.
@@ -108,6 +119,16 @@ class KmsService:
         with self._asked() as client:
             made = client.create_key(Description=words, KeyUsage=usage, KeySpec=spec)
             return str(made["KeyMetadata"]["Arn"])
+
+    def _when_known(self, use: Callable[[Any], T]) -> T:
+        """Use a key that was made a moment ago."""
+        with self._asked() as client:
+            for pause in SETTLES_S:
+                try:
+                    return use(client)
+                except client.exceptions.NotFoundException:
+                    time.sleep(pause)
+            return use(client)
 
     @contextmanager
     def _asked(self) -> Iterator[Any]:

@@ -144,13 +144,12 @@ class ServiceKeys:
             not_after=ends.astimezone(UTC),
             owner=owner,
         )
-        check_key(key)
         try:
-            self._folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-            write_new(self._folder / f"{key.keyid}.json", msgspec.json.encode(Listed(key=key, name=name)))
-        except OSError as error:
+            check_key(key)
+            self._write(Listed(key=key, name=name))
+        except HoldfastError:
             self.service.destroy(name)  # nobody would know of it
-            raise Unavailable(f"the key cannot be listed: {error.strerror}", place=str(self._folder)) from error
+            raise
         with self._lock:
             self._listed = None
         return key
@@ -197,6 +196,13 @@ class ServiceKeys:
         signature = self.service.sign(listed.name, listed.key.algorithm, message)
         check_signature(listed.key, message, signature)  # another key under this name is found here, not by a reader
         return signature
+
+    def _write(self, listed: Listed) -> None:
+        try:
+            self._folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            write_new(self._folder / f"{listed.key.keyid}.json", msgspec.json.encode(listed))
+        except OSError as error:
+            raise Unavailable(f"the key cannot be listed: {error.strerror}", place=str(self._folder)) from error
 
     def _known(self) -> dict[str, Listed]:
         if self._listed is None:
