@@ -32,6 +32,7 @@ CODES = {
     "PolicyDenied": ("HF410", 1),
     "Unauthenticated": ("HF420", 1),
     "TooMany": ("HF430", 1),
+    "QuotaExceeded": ("HF440", 1),
     "IntakeClosed": ("HF450", 1),
     "NotVerified": ("HF500", 4),
     "LedgerBroken": ("HF510", 4),
