@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 from urllib.parse import quote, urlsplit
 
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidRequest, NotFound, Refused, Unavailable
+from holdfast.core.exposure import check_secure
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 
 TIMEOUT_S: Final = 10.0  # for one attempt
@@ -59,6 +61,7 @@ class Client:
         url: str,
         api_key: str,
         *,
+        context: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
         retries: int = RETRIES,
         patience_s: float = PATIENCE_S,
@@ -68,16 +71,21 @@ class Client:
         """Remember where to call and as whom; nothing is sent yet.
 
         Each attempt is signed anew, so that a gateway which asks for fresh requests takes it, and takes it once; others
-        ignore the signature. `sign=False` leaves it out.
+        ignore the signature. `sign=False` leaves it out. `context` says whom to trust, where that is not whom the
+        system trusts.
 
         Raises:
-            InvalidInput: The URL is not `http://` or `https://` with a host.
+            InvalidInput: The URL is neither `https://` with a host nor `http://` on this machine: the key travels with
+                each call.
         """
+        check_secure(url, "a gateway")
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidInput(f"{url[:200]!r} is not the address of a gateway", expected="http://host:port")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        host = parts.hostname or ""
+        if parts.scheme == "https":
+            secure = http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
+            self._connection: http.client.HTTPConnection = secure
+        else:
+            self._connection = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
         self._prefix = parts.path.rstrip("/")
         self._sign = sign
         self._api_key, self._retries, self._patience_s, self._sleep = api_key, retries, patience_s, sleep

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from holdfast.core import errors
 from holdfast.core.errors import HoldfastError, InvalidInput, PolicyDenied, StageFailed, Unavailable
+from holdfast.core.exposure import check_secure
 
 TIMEOUT_S: Final = 90.0  # for one attempt: the server answers within 60
 RETRIES: Final = 4  # attempts after the first
@@ -59,18 +60,18 @@ class ControlPlane:
             draw: A number between two, for waits that differ between callers.
 
         Raises:
-            InvalidInput: The URL is none, or the key holds what a header may not.
+            InvalidInput: The URL is neither HTTPS nor this machine, or the key holds what a header may not.
         """
+        check_secure(url, "a control plane")
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidInput(f"{url[:200]!r} is not the address of a control plane", expected="https://host:port")
+        host = parts.hostname or ""
         if not api_key.isascii() or not api_key.isprintable():
             raise InvalidInput("the key holds characters that a header may not", expected="printable ASCII")
         if parts.scheme == "https":
-            secure = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
+            secure = http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
             self._connection: http.client.HTTPConnection = secure
         else:
-            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+            self._connection = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
         self._api_key, self._retries, self._sleep, self._draw = api_key, retries, sleep, draw
 
     def __enter__(self) -> Self:

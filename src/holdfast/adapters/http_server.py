@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -56,7 +56,7 @@ def run(
         listening: A bound socket; it listens from now on.
         on_started: Called once connections are accepted.
         on_malformed: Called with the peer's address for each request that is not HTTP.
-        tls: Where it ends in this process.
+        tls: Where it ends in this process. Files that are replaced are used from the next connection on.
 
     Raises:
         InvalidInput: The certificate, its key or the authority cannot be used.
@@ -78,7 +78,7 @@ def run(
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
-        ssl_context_factory=None if tls is None else lambda *_: context_of(tls),
+        ssl_context_factory=None if tls is None else lambda *_: _Renewed(tls),
     )
     _Server(config, on_started).run(sockets=[listening])
 
@@ -99,6 +99,40 @@ def context_of(tls: Tls) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise InvalidInput(f"TLS cannot be set up: {error}", place=str(tls.certificate)) from error
     return context
+
+
+class _Renewed(ssl.SSLContext):
+    """A server's context that uses what lies in its files by the time of each connection.
+
+    Each connection gets a context that is whole: certificate, key and authority of one moment. Files that do not fit
+    together, because they are being replaced or were replaced badly, change nothing.
+    """
+
+    def __new__(cls, _: Tls) -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls, self._stamp = tls, _stamp(tls)
+        self._whole = context_of(tls)
+
+    def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
+        stamp = _stamp(self._tls)
+        if stamp != self._stamp:
+            try:
+                self._whole, self._stamp = context_of(self._tls), stamp
+            except InvalidInput:  # looked at again with the next connection
+                self._stamp = ()
+        return self._whole.wrap_bio(*given, **named)
+
+
+def _stamp(tls: Tls) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when one of the files is replaced; nothing where one is not there."""
+    paths = (tls.certificate, tls.key, *((tls.client_authority,) if tls.client_authority else ()))
+    try:
+        found = [path.stat() for path in paths]
+    except OSError:
+        return ()
+    return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
 
 
 class _Server(uvicorn.Server):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from holdfast.core.errors import InvalidInput, Unavailable
+from holdfast.core.exposure import check_secure
 
 TIMEOUT_S: Final = 5.0  # for one question
 MAX_ANSWER: Final = 1 << 20  # bytes; a list of some thousand models fits
@@ -28,7 +29,7 @@ def ask_models(url: str, names: Sequence[str], key: str = "") -> tuple[tuple[str
         key: An API key to present, if there is one.
 
     Raises:
-        InvalidInput: The address is none.
+        InvalidInput: The address is none, or a key would be sent to another machine in clear.
         Unavailable: Nothing that speaks the protocol answers there.
     """
     try:
@@ -38,6 +39,8 @@ def ask_models(url: str, names: Sequence[str], key: str = "") -> tuple[tuple[str
         raise InvalidInput(f"{url[:80]!r} is not an address", expected="http://host:port") from error
     if parts.scheme not in {"http", "https"} or not host:
         raise InvalidInput(f"{url[:80]!r} is not an address", expected="http://host:port")
+    if key:  # it must not be read on the way; without one nothing is said that everybody may not hear
+        check_secure(url, "a server that is shown a key")
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = make(host, port, timeout=TIMEOUT_S)
     headers = {"authorization": f"Bearer {key}"} if key else {}

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from holdfast.adapters.blobs import READ_ONLY, open_source
 from holdfast.core.artifact import Digest, digest_bytes, parse_digest
 from holdfast.core.errors import InvalidInput, MissingExtra, NotFound, NotVerified, Unavailable
+from holdfast.core.exposure import is_local
 
 CHUNK: Final = 8 << 20  # bytes read at once
 TIMEOUT: Final = timedelta(seconds=30)  # of one request; a large object is read in several
@@ -166,7 +167,8 @@ def open_store(url: str) -> tuple[Any, str]:
             Credentials come from the surroundings as for any AWS client, never from the URL.
 
     Raises:
-        InvalidInput: The URL is of another scheme, names no bucket, or carries credentials.
+        InvalidInput: The URL is of another scheme, names no bucket, carries credentials, or names a store on another
+            machine that would be asked in clear.
         MissingExtra: The client is not installed.
     """
     try:
@@ -180,6 +182,11 @@ def open_store(url: str) -> tuple[Any, str]:
         raise InvalidInput(f"this is no address of an object store: {error}", expected="s3://bucket/prefix") from error
     if parts.scheme != "s3" or not parts.hostname or "@" in parts.netloc or set(options) - _OPTIONS:
         raise InvalidInput("this is no address of an object store", expected=f"s3://bucket/prefix?{'&'.join(_OPTIONS)}")
+    plain = urlsplit(options.get("endpoint", "")).scheme == "http" or options.get("allow_http") == "true"
+    if plain and not is_local(urlsplit(options.get("endpoint", "")).hostname or ""):
+        raise InvalidInput(
+            "this object store would be asked in clear", place=parts.hostname, expected="an endpoint of https://"
+        )
     client: Any = {"timeout": TIMEOUT, "allow_http": options.get("allow_http") == "true"}
     given: Any = {name: options[name] for name in ("endpoint", "region") if name in options}
     store = S3Store(

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from holdfast.core.errors import InvalidInput, MissingExtra, Unavailable
+from holdfast.core.errors import MissingExtra, Unavailable
+from holdfast.core.exposure import check_secure
 
 TIMEOUT_S: Final = 10.0  # for connecting and for each read
 WHOLE_S: Final = 20.0  # for a whole answer, however slowly it drips
 MAX_ANSWER: Final = 1 << 20  # bytes; key sets and discovery documents have a hundredth of it
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class BoundedWeb:
@@ -39,24 +39,8 @@ class BoundedWeb:
         return _ask("POST", url, fields)
 
 
-def check_address(url: str) -> None:
-    """Refuse an address that is neither HTTPS nor this machine, or that carries a credential.
-
-    Raises:
-        InvalidInput: It is such a one.
-    """
-    try:
-        parts = urlsplit(url)
-        host, scheme = parts.hostname or "", parts.scheme
-        told = parts.username is not None or parts.password is not None
-    except ValueError as error:
-        raise InvalidInput(f"the address {url[:80]!r}", expected="https://…") from error
-    if told or not host or not (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
-        raise InvalidInput(f"the address {url[:80]!r}", expected="https://… without a credential in it")
-
-
 def _ask(method: str, url: str, fields: Mapping[str, str] | None) -> tuple[int, bytes]:
-    check_address(url)
+    check_secure(url, "a service")
     try:
         import httpx
     except ImportError as error:

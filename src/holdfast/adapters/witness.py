@@ -24,6 +24,7 @@ from holdfast.adapters.published import read_bounded, replace_durably
 from holdfast.adapters.unlock import create_unlock_file, unlock_file
 from holdfast.core.artifact import from_base64
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
+from holdfast.core.exposure import check_secure
 from holdfast.core.ports import Clock
 from holdfast.core.trust import raw_ed25519
 from holdfast.core.witness import (
@@ -245,15 +246,14 @@ def ask_witness(url: str, document: bytes) -> tuple[int, bytes]:
     """Send a request to a witness and return status and body of its answer.
 
     Raises:
-        InvalidInput: The address is not one of HTTP.
+        InvalidInput: The address is neither HTTPS nor this machine.
         Unavailable: The witness does not answer.
     """
+    check_secure(url, "a witness")
     parts = urlsplit(url)
-    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-    if parts.scheme not in kinds or not parts.hostname:
-        raise InvalidInput("this is not a witness's address", place=url, expected="https://…")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=TIMEOUT_S)
+        connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         try:
             connection.request("POST", parts.path.rstrip("/") + ADD, body=document)
             answer = connection.getresponse()

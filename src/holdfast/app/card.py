@@ -1,12 +1,14 @@
 """What a workspace says of itself, and the names of its files."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from holdfast.adapters.published import read_bounded
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified
+from holdfast.core.exposure import is_local
 from holdfast.lifecycle.plant import Home
 
 CARD_FILE: Final = "workspace.json"
@@ -37,7 +39,8 @@ def check_database(url: str | None) -> str:
     A password comes from where libpq looks for it: PGPASSFILE, ~/.pgpass, a service file or PGPASSWORD.
 
     Raises:
-        InvalidInput: It is of another engine, or holds a password, which every user of the machine could read.
+        InvalidInput: It is of another engine, holds a password, which every user of the machine could read, or reaches
+            another machine without verifying who answers there.
     """
     if url is None:
         return ""
@@ -47,7 +50,21 @@ def check_database(url: str | None) -> str:
     parts = urlsplit(url)
     if parts.password is not None or "password" in parts.query:
         raise InvalidInput("the database's URL holds a password", expected="a URL without one", remedy=remedy)
+    options = parse_qs(parts.query)
+    if options.get("sslmode") != ["verify-full"] and not _on_this_machine(parts.hostname, options):
+        raise InvalidInput(
+            "a database on another machine would be asked without verifying who answers",
+            expected="sslmode=verify-full, or a host or socket of this machine",
+            remedy="Add ?sslmode=verify-full&sslrootcert=FILE to the URL; FILE holds the authority of its certificate.",
+        )
     return url
+
+
+def _on_this_machine(host: str | None, options: Mapping[str, Sequence[str]]) -> bool:
+    """Say whether a URL reaches this machine only; one that names no host reaches what libpq's surroundings say."""
+    named = [host or "", *options.get("host", ()), *options.get("hostaddr", ())]
+    hosts = [each for text in named for each in text.split(",") if each]
+    return bool(hosts) and all(each.startswith("/") or is_local(each) for each in hosts)
 
 
 def read_card(home: Home) -> Card:
@@ -56,9 +73,10 @@ def read_card(home: Home) -> Card:
     Raises:
         NotFound: There is none.
         NotVerified: It cannot be read.
+        InvalidInput: It names a database that may not be asked; see `check_database`.
     """
     try:
-        return msgspec.json.decode(
+        card = msgspec.json.decode(
             read_bounded(home.workspace / CARD_FILE, MAX_CARD, "the workspace's card"), type=Card
         )
     except NotFound as error:
@@ -67,3 +85,5 @@ def read_card(home: Home) -> Card:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         place = str(home.workspace / CARD_FILE)
         raise NotVerified(f"the workspace's card cannot be read: {error}", place=place) from error
+    check_database(card.database or None)
+    return card

@@ -56,7 +56,7 @@ class Response:
 def client(*answers: Any, **options: Any) -> tuple[Client, Connection, list[float]]:
     """A client of such a connection, and how long it slept each time."""
     slept: list[float] = []
-    made = Client("http://gateway:80/base/", "hf_key", sleep=slept.append, **options)
+    made = Client("https://gateway:80/base/", "hf_key", sleep=slept.append, **options)
     connection = Connection(*answers)
     made._connection = cast("Any", connection)
     return made, connection, slept
@@ -171,7 +171,10 @@ def test_an_answer_that_does_not_follow_the_protocol_is_an_error(answer: Any) ->
         made.infer("m", [[1]])
 
 
-@pytest.mark.parametrize("url", ["", "gateway:8080", "ftp://gateway", "http://", "file:///etc/passwd"])
+@pytest.mark.guarantee("G55")
+@pytest.mark.parametrize(
+    "url", ["", "gateway:8080", "ftp://gateway", "http://", "file:///etc/passwd", "http://gateway"]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     """Before anything is sent."""
     with pytest.raises(InvalidInput, match="not the address"):
