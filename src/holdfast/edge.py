@@ -26,10 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified
+from holdfast.core.exposure import where_tls_ends
 
 if TYPE_CHECKING:
+    from holdfast.adapters.courier import Courier
+    from holdfast.adapters.http_server import Tls
     from holdfast.adapters.keys import FileKeys
     from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.peer import Peer
     from holdfast.core.ports import Signer
     from holdfast.core.trust import Trust
     from holdfast.serve import Gateway, Loader, Recorder
@@ -63,9 +67,13 @@ class EdgeConfig:
     port: int = 8080
     workers: int = 1
     telemetry_every_s: float = 5.0
+    deliver_every_s: float = 2.0  # between two deliveries of what was recorded to a control plane on another host
     ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends
     region: str = ""  # where this machine stands; a table may name the regions in which its models answer
     metrics_for_all: bool = False  # /metrics answers callers from other machines too
+    tls: "Tls | None" = None  # where it ends in this process
+    terminated: bool = False  # somebody has said that a TLS terminator stands in front
+    own: Path | None = None  # the folder with this gateway's certificate, shown to a control plane on another host
 
 
 def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None = None) -> None:
@@ -77,10 +85,13 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
 
     Raises:
         InvalidInput: The configuration makes no sense.
+        Refused: Other machines would be answered without TLS.
         Unavailable: The address cannot be listened on.
     """
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.supervisor import Supervisor
+
+    ends = where_tls_ends(config.host, tls=config.tls is not None, terminated=config.terminated)
 
     if config.telemetry_every_s <= 0:
         raise InvalidInput(f"telemetry every {config.telemetry_every_s} s", expected="more than 0")
@@ -91,7 +102,8 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
 
     def ready(port: int) -> None:
         host = f"[{config.host}]" if ":" in config.host else config.host
-        document = {"event": "ready", "url": f"http://{host}:{port}", "pid": os.getpid(), "workers": config.workers}
+        url = f"{'https' if config.tls else 'http'}://{host}:{port}"
+        document = {"event": "ready", "url": url, "pid": os.getpid(), "workers": config.workers, "tls": ends}
         if config.ready_file is not None:
             _write_ready(config.ready_file, document)
         announce(document)
@@ -135,6 +147,7 @@ class Worker:
 
         self._config, self._say_ready = config, say_ready
         self._gateway, loader, self._recorder = assemble(config, number, nonces)
+        self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
         self._watcher = Watcher(loader=loader, complain=self._complain)
         self._recorder.open()
         self._stop, self._flush = threading.Event(), threading.Event()
@@ -154,11 +167,17 @@ class Worker:
             threading.Thread(target=self._watch, name="watcher", daemon=True),
             threading.Thread(target=self._record, name="recorder", daemon=True),
         ]
+        if self._courier is not None:
+            threads.append(threading.Thread(target=self._deliver, args=(self._courier,), name="courier", daemon=True))
         for thread in threads:
             thread.start()
         try:
             http_server.run(
-                asgi(self._gateway), listening, on_started=self._has_started, on_malformed=self._gateway.not_http
+                asgi(self._gateway),
+                listening,
+                on_started=self._has_started,
+                on_malformed=self._gateway.not_http,
+                tls=self._config.tls,
             )
         finally:
             self._stop.set()
@@ -197,6 +216,11 @@ class Worker:
                 due = time.monotonic() + every
         self._attempt(self._recorder.write_events)
         self._attempt(self._recorder.tell_windows)
+
+    def _deliver(self, courier: "Courier") -> None:
+        """Take what was recorded to the control plane, until told to stop; what it does not take stays in the spool."""
+        while not self._stop.wait(self._config.deliver_every_s):
+            self._attempt(courier.deliver)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Do one step of record keeping; what fails is kept in memory, tried again, and said."""
@@ -255,7 +279,8 @@ def assemble(
     gateway = Gateway(ground)
     published: Published = PublishedFolder(config.published)
     if config.source:
-        published = PublishedUrl(url=config.source, cache=config.home / "cache", poll_s=config.poll_s)
+        peer = peer_of(config, root.workspace)
+        published = PublishedUrl(url=config.source, cache=config.home / "cache", peer=peer, poll_s=config.poll_s)
     loader = Loader(
         published=published,
         memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
@@ -279,6 +304,30 @@ def assemble(
         choose=(lambda trust: choose(trust, clock.now())) if choose is not None else None,
     )
     return gateway, loader, recorder
+
+
+def courier_of(config: EdgeConfig) -> "Courier | None":
+    """Return what takes a gateway's records to a control plane on another host.
+
+    One that reads a folder has its spool drained where it lies, and one that asks in clear is known to nobody.
+
+    Raises:
+        HoldfastError: The root keys or this gateway's certificate cannot be used.
+    """
+    from holdfast.adapters.courier import Courier
+
+    if not config.source.startswith("https:"):
+        return None
+    peer = peer_of(config, read_root(config.root).workspace)
+    return Courier(spool=config.home / "spool", url=config.source, peer=peer)
+
+
+def peer_of(config: EdgeConfig, workspace: str) -> "Peer | None":
+    """Return who a gateway is towards a control plane on another host, if it has a certificate for that."""
+    from holdfast.adapters.clock import SystemClock
+    from holdfast.adapters.peer import Peer
+
+    return Peer(folder=config.own, workspace=workspace, now=SystemClock().now) if config.own is not None else None
 
 
 def read_root(path: Path) -> "Trust":
@@ -348,6 +397,7 @@ def config_of(
         region=read_settings().region,
         root=own / "root.json",
         credential_key=own / "credential.key",
+        own=own,
         identity=lambda: _identity(own),
         choose=lambda trust, now: _chosen_identity(own, trust, now),
         host=host,
@@ -387,7 +437,24 @@ def _chosen_identity(own: Path, trust: "Trust", now: datetime) -> "Signer":
     return keys.signer_of(chosen.keyid) if chosen is not None else keys.signer("gateway")
 
 
-def command(
+def tls_of(certificate: Path | None, key: Path | None, client_authority: Path | None) -> "Tls | None":
+    """Return what TLS needs, looked at once before anything is started; None where none of it is given.
+
+    Raises:
+        InvalidInput: Half of it is given, or it cannot be used.
+    """
+    if certificate is None and key is None and client_authority is None:
+        return None
+    if certificate is None or key is None:
+        raise InvalidInput("half of what TLS needs", expected="--tls-cert and --tls-key")
+    from holdfast.adapters.http_server import Tls, context_of
+
+    tls = Tls(certificate=certificate, key=key, client_authority=client_authority)
+    context_of(tls)
+    return tls
+
+
+def command(  # noqa: PLR0913 - one argument for each option of the command
     root: Path,
     *,
     tell: Callable[[Any], None],
@@ -397,43 +464,23 @@ def command(
     ready_file: Path | None = None,
     from_url: str | None = None,
     environment: str = "production",
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    client_ca: Path | None = None,
+    behind_tls_terminator: bool = False,
 ) -> Any:
     """Run a workspace's gateway until it is told to stop: `holdfast serve`."""
     from holdfast.lifecycle.reply import Progress, Reply
 
     def announce(document: dict[str, Any]) -> None:
-        words = f"{document['url']} answers ({document['workers']} worker(s)); stop with Ctrl-C"
+        ends = "; TLS ends in front" if document["tls"] == "terminator" else ""
+        words = f"{document['url']} answers ({document['workers']} worker(s)){ends}; stop with Ctrl-C"
         tell(Progress(stage="serve", state="finished", words=words))
 
     more: dict[str, Any] = {"ready_file": ready_file, "source": from_url or "", "environment": environment}
+    more |= {"tls": tls_of(tls_cert, tls_key, client_ca), "terminated": behind_tls_terminator}
     serve(config_of(root, host=host, port=port, workers=workers, **more), tell=announce)
     return Reply(says="The gateway has ended.")
-
-
-def distribute(root: Path, *, tell: Callable[[Any], None], host: str = "127.0.0.1", port: int = 8081) -> Any:
-    """Hand the published folder to gateways on other hosts until told to stop: `holdfast publish serve`.
-
-    Raises:
-        NotFound: There is no workspace.
-        Unavailable: The address cannot be listened on.
-    """
-    from holdfast.adapters import http_server
-    from holdfast.adapters.published import published_file
-    from holdfast.adapters.supervisor import bind, probe
-    from holdfast.lifecycle.reply import Progress, Reply
-    from holdfast.serve.distribution import distribution
-
-    folder = config_of(root).published
-    probe(host, port)
-    with bind(host, port) as listening:
-        words = f"http://{host}:{listening.getsockname()[1]} hands out what is published; stop with Ctrl-C"
-
-        def started() -> None:
-            tell(Progress(stage="publish", state="finished", words=words))
-
-        app = distribution(lambda name: published_file(folder, name))
-        http_server.run(app, listening, on_started=started, on_malformed=lambda _: None)
-    return Reply(says="The published folder is no longer handed out.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ supervisor forks before anything heavy is imported: that is why this module impo
 opens for itself what it works with, so the death of one touches no other.
 """
 
-import ipaddress
 import json
 import os
 import signal
@@ -14,20 +13,22 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.adapters.nonces import SharedNonces
-from holdfast.core.errors import HoldfastError, InvalidInput, Refused
+from holdfast.core.errors import HoldfastError
+from holdfast.core.exposure import where_tls_ends
 
 if TYPE_CHECKING:
     from holdfast.adapters.http_server import Tls
+    from holdfast.adapters.supervisor import Site
     from holdfast.lifecycle.plant import Plant
 
 POLL_S: Final = 0.5  # between two looks for a job
 RENEWALS_PER_LEASE: Final = 3
-PLAINTEXT: Final = "service.unsafe-plaintext"
+TERMINATED: Final = "service.behind-tls-terminator"
 
 Ready = Callable[[], None]
 
@@ -41,10 +42,11 @@ class UpConfig:
     host: str = "127.0.0.1"
     port: int = 8440
     gateway_port: int | None = 8080  # None: no gateway
+    gateways_port: int | None = None  # where gateways on other hosts are answered; None: nowhere
     workers: int = 1
     job_workers: int = 1
     tls: "Tls | None" = None
-    unsafe_plaintext: bool = False
+    terminated: bool = False  # somebody has said that a TLS terminator stands in front
     ready_file: Path | None = None
 
 
@@ -60,22 +62,18 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         Refused: Other machines would be answered without TLS.
         Unavailable: An address cannot be listened on.
     """
-    from holdfast.adapters.supervisor import Site, Supervisor
+    from holdfast.adapters.supervisor import Supervisor
     from holdfast.edge import config_of
 
     config_of(config.root)  # is there a workspace? Better asked once than by each child
-    check_exposure(config)
-    beside = []
-    if config.job_workers:
-        beside.append(Site(work=lambda *_: work_off(config.root), workers=config.job_workers, awaited=False))
-    if config.gateway_port is not None:
-        work = _gateway(config)
-        beside.append(Site(work=work, host=_gateway_host(config), port=config.gateway_port, awaited=False))
+    ends = where_tls_ends(config.host, tls=config.tls is not None, terminated=config.terminated)
+    beside = _beside(config)
 
     def ready(port: int) -> None:
-        document = {"event": "ready", "url": _url(config.host, port, tls=config.tls is not None), "pid": os.getpid()}
-        if config.gateway_port is not None:
-            document["gateway"] = _url(_gateway_host(config), supervisor.ports[-1], tls=False)
+        tls = config.tls is not None
+        document = {"event": "ready", "url": _url(config.host, port, tls=tls), "pid": os.getpid(), "tls": ends}
+        places = dict(zip(beside, supervisor.ports[1:], strict=True))
+        document |= {name: _url(config.host, at, tls=tls) for name, at in places.items() if beside[name].host}
         if config.ready_file is not None:
             temporary = config.ready_file.with_name(f".{config.ready_file.name}.{os.getpid()}")
             temporary.write_text(json.dumps(document), encoding="utf-8")
@@ -88,7 +86,7 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         workers=config.workers,
         work=lambda _, listening, say: answer(config, listening, say),
         on_ready=ready,
-        beside=tuple(beside),
+        beside=tuple(beside.values()),
     )
     try:
         supervisor.run()
@@ -97,37 +95,24 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
             config.ready_file.unlink(missing_ok=True)
 
 
-def check_exposure(config: UpConfig) -> None:
-    """Check that nobody is answered in clear over a network, unless that was asked for by its name.
+def _beside(config: UpConfig) -> "dict[str, Site]":
+    """Return who works beside the API, by name.
 
     Raises:
-        Refused: They would be.
-        InvalidInput: The host is not an address.
+        Refused: Gateways on other hosts would be answered without TLS: no terminator is believed about who asks.
     """
-    try:
-        address = ipaddress.ip_address(config.host)
-    except ValueError:
-        raise InvalidInput(f"host {config.host[:80]!r}", expected="an IP address of this machine") from None
-    if not address.is_loopback and config.tls is None and not config.unsafe_plaintext:
-        raise Refused(
-            "other machines would be answered without TLS",
-            place=config.host,
-            expected="--tls-cert and --tls-key, or an address of this machine alone",
-            remedy="Where a TLS terminator stands in front, say so with --unsafe-plaintext; it goes on record.",
-        )
+    from holdfast.adapters.supervisor import Site
 
-
-def tls_of(certificate: Path, key: Path, client_authority: Path | None) -> "Tls":
-    """Return what TLS needs, looked at once before anything is started.
-
-    Raises:
-        InvalidInput: It cannot be used.
-    """
-    from holdfast.adapters.http_server import Tls, context_of
-
-    tls = Tls(certificate=certificate, key=key, client_authority=client_authority)
-    context_of(tls)
-    return tls
+    found = {}
+    if config.job_workers:
+        found["jobs"] = Site(work=lambda *_: work_off(config.root), workers=config.job_workers, awaited=False)
+    if config.gateway_port is not None:
+        found["gateway"] = Site(work=_gateway(config), host=config.host, port=config.gateway_port, awaited=False)
+    if config.gateways_port is not None:
+        where_tls_ends(config.host, tls=config.tls is not None)
+        work = _handing_out(config)
+        found["gateways"] = Site(work=work, host=config.host, port=config.gateways_port, awaited=False)
+    return found
 
 
 def answer(config: UpConfig, listening: socket.socket, say_ready: Ready) -> None:
@@ -137,9 +122,9 @@ def answer(config: UpConfig, listening: socket.socket, say_ready: Ready) -> None
     from holdfast.core.ledger import Draft
 
     with open_plant(config.root) as plant, config.serving(plant) as application:
-        if config.unsafe_plaintext and config.tls is None:
+        if config.terminated:
             body = {"host": config.host, "port": listening.getsockname()[1]}
-            plant.ledger.append([Draft(kind=PLAINTEXT, actor="platform", stream="service", body=body)])
+            plant.ledger.append([Draft(kind=TERMINATED, actor="platform", stream="service", body=body)])
         http_server.run(application, listening, on_started=say_ready, on_malformed=lambda _: None, tls=config.tls)
 
 
@@ -185,16 +170,28 @@ def _gateway(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
     def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
         from holdfast.edge import Worker, config_of
 
-        edge = config_of(config.root, host=_gateway_host(config), port=config.gateway_port or 0)
+        # Callers of a model are known by API keys: no certificate is demanded of them.
+        tls = replace(config.tls, client_authority=None) if config.tls is not None else None
+        edge = config_of(
+            config.root, host=config.host, port=config.gateway_port or 0, tls=tls, terminated=config.terminated
+        )
         Worker(config=edge, number=number, nonces=nonces, say_ready=say_ready).run(listening)
 
     return work
 
 
-def _gateway_host(config: UpConfig) -> str:
-    """Return where the gateway listens: it ends no TLS, so other machines reach it through a terminator beside it."""
-    open_to_others = config.tls is not None and not ipaddress.ip_address(config.host).is_loopback
-    return "127.0.0.1" if open_to_others else config.host
+def _handing_out(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
+    """Return what answers gateways on other hosts: by the server's own certificate, and the workspace's authority."""
+
+    def work(_: int, listening: socket.socket, say_ready: Ready) -> None:
+        from holdfast.app.distribution import hand_out, mutual
+        from holdfast.lifecycle.plant import Home
+
+        home = Home(root=config.root.resolve())
+        tls = mutual(home, config.tls.certificate, config.tls.key) if config.tls is not None else None
+        hand_out(home, listening, tls, say_ready)
+
+    return work
 
 
 def _url(host: str, port: int, *, tls: bool) -> str:

@@ -21,7 +21,8 @@ from holdfast.core.seal import EVIDENCE, TELEMETRY, TRUST, Telemetry, seal
 from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
 from holdfast.core.trust import Grant, Trust
 from holdfast.edge import assemble, config_of
-from holdfast.lifecycle.intake import SPOOL, profiles_of
+from holdfast.lifecycle.inbox import SPOOL
+from holdfast.lifecycle.intake import profiles_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key
 from holdfast.lifecycle.publishing import standing

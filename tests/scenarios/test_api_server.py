@@ -240,7 +240,7 @@ def test_up_explains_how_a_workspace_is_made(tmp_path: Path) -> None:
 def test_plaintext_for_other_machines_needs_its_own_word_and_goes_on_record(
     workspace: tuple[Path, dict[str, str]],
 ) -> None:
-    """Refused without TLS; with --unsafe-plaintext it is warned of and in the ledger."""
+    """Refused without TLS; behind a terminator it is said, and in the ledger."""
     root, _ = workspace
     done = subprocess.run(
         [sys.executable, "-m", "holdfast", "up", "-C", str(root), "--host", "0.0.0.0", "--port", "0"],  # noqa: S104
@@ -251,10 +251,11 @@ def test_plaintext_for_other_machines_needs_its_own_word_and_goes_on_record(
     )
     assert done.returncode == 1
     assert "without TLS" in done.stderr
-    with running(root, "--host", "0.0.0.0", "--unsafe-plaintext", "--no-gateway") as up:  # noqa: S104
-        wait(lambda: "UNSAFE" in up.log.read_text())
+    with running(root, "--host", "0.0.0.0", "--behind-tls-terminator", "--no-gateway") as up:  # noqa: S104
+        assert up.said["tls"] == "terminator"
+        assert "TLS ends in front" in up.log.read_text()
     with app.open_plant(root) as plant:
-        assert any(entry.kind == "service.unsafe-plaintext" for entry in plant.ledger.entries())
+        assert any(entry.kind == "service.behind-tls-terminator" for entry in plant.ledger.entries())
 
 
 def certificates(folder: Path) -> dict[str, Path]:

@@ -25,7 +25,7 @@ SLACK = 4  # a busy machine gets four times as long before the promise counts as
 PUBLISH = """
 import sys
 from pathlib import Path
-from holdfast.edge import distribute
+from holdfast.app.distribution import distribute
 distribute(Path(sys.argv[1]), tell=lambda said: print(said.words.split()[0], flush=True), port=0)
 """
 

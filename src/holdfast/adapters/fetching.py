@@ -9,7 +9,6 @@ reading, says that it is stale, and goes on until its lease ends.
 
 import http.client
 import random
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -19,6 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from holdfast.adapters.blobs import DiskBlobs
+from holdfast.adapters.peer import Peer, check_plane_address, connected, unreachable
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 
@@ -36,6 +36,7 @@ class PublishedUrl:
 
     url: str
     cache: Path  # of blobs, verified when they are written and whenever they are read
+    peer: Peer | None = None  # who this gateway is over TLS; without, only this machine is asked
     poll_s: float = POLL_S
     monotonic: Callable[[], float] = time.monotonic
     _due_s: float = -1.0
@@ -48,12 +49,9 @@ class PublishedUrl:
         """Check the address.
 
         Raises:
-            InvalidInput: It is not `http://` or `https://` with a host, or holds a name, password or query.
+            InvalidInput: See `peer.check_plane_address`.
         """
-        parts = urlsplit(self.url)
-        extra = parts.username or parts.password or parts.query or parts.fragment
-        if parts.scheme not in {"http", "https"} or not parts.hostname or extra:
-            raise InvalidInput("this is not the address of a control plane", expected="https://host:port/path")
+        check_plane_address(self.url, self.peer)
         self._blobs = DiskBlobs(self.cache)
 
     def stamp(self, *names: str) -> object:
@@ -125,7 +123,7 @@ class PublishedUrl:
         parts = urlsplit(self.url)
         path, place = f"{parts.path.rstrip('/')}/{name}", f"{parts.hostname}: {name}"
         try:
-            with closing(self._connection()) as connection:
+            with closing(connected(self.url, self.peer, timeout_s=TIMEOUT_S)) as connection:
                 connection.request("GET", path, headers={"Accept-Encoding": "identity", **headers})
                 response = connection.getresponse()
                 if response.status == http.client.NOT_MODIFIED and headers:
@@ -136,19 +134,7 @@ class PublishedUrl:
                     raise Unavailable(f"the control plane answered {response.status}", place=place)
                 return self._read(response, limit, place), response.getheader("ETag", "")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Unavailable(
-                f"the control plane cannot be reached: {type(error).__name__}",
-                place=place,
-                remedy="Check --from and the network; until then the last state goes on to the end of its lease.",
-            ) from error
-
-    def _connection(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
-        host = parts.hostname or ""
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_S, context=context)
-        return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+            raise unreachable(error, place) from error
 
     def _read(self, response: http.client.HTTPResponse, limit: int, place: str) -> bytes:
         """Return a body of at most `limit` bytes that arrives within the time."""

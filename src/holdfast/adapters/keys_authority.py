@@ -17,10 +17,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private
 from holdfast.adapters.key_wrap import Box, Ring, new_ring, open_ring, unwrap, wrap
+from holdfast.adapters.peer import CERTIFICATE
 from holdfast.adapters.published import replace_durably
 from holdfast.adapters.unlock import Unlock
 from holdfast.core.certificates import MAX_CERTIFICATE, Issued, general_names
 from holdfast.core.errors import InvalidInput, NotVerified, Unavailable
+from holdfast.core.gateways import requested_key
 
 AUTHORITY_LASTS: Final = timedelta(days=5 * 365)  # renewing it means renewing every pin of it
 LEAF_MOST: Final = timedelta(days=397)  # CA/Browser Forum baseline requirements, 6.3.2
@@ -65,38 +67,56 @@ class CertificateAuthority:
             InvalidInput: A name that no certificate of this workspace may say.
             Unavailable: The authority's key cannot be unlocked, or the folder cannot be written.
         """
-        said = general_names(names, self._workspace)
+        self._check(name, names)
+        private = ec.generate_private_key(ec.SECP256R1())
+        made = self._signed(name, names, private.public_key(), lasts, now)
+        self._write(folder, name, made, private)
+        return _issued(name, names, made, folder)
+
+    def certify(
+        self, name: str, names: Sequence[str], request: bytes, *, lasts: timedelta, now: datetime, folder: Path
+    ) -> Issued:
+        """Make a certificate for somebody else's key, and put it into a folder as a client's; the key stays there.
+
+        Raises:
+            NotVerified: The request is not signed by the key it names.
+            InvalidInput: A name that no certificate of this workspace may say.
+            Unavailable: The authority's key cannot be unlocked, or the folder cannot be written.
+        """
+        self._check(name, names)
+        made = self._signed(name, names, requested_key(request), lasts, now)
+        try:
+            folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            replace_durably(folder / CERTIFICATE, made.public_bytes(serialization.Encoding.PEM))
+        except OSError as error:
+            raise Unavailable(f"the certificate cannot be written: {error.strerror}", place=str(folder)) from error
+        return _issued(name, names, made, folder)
+
+    def _check(self, name: str, names: Sequence[str]) -> None:
+        general_names(names, self._workspace)
         if not name.isidentifier() and not all(part.isidentifier() or part.isalnum() for part in name.split("-")):
             raise InvalidInput(f"a certificate called {name[:80]!r}", expected="letters, digits, - and _")
-        private = ec.generate_private_key(ec.SECP256R1())
+
+    def _signed(
+        self, name: str, names: Sequence[str], public: ec.EllipticCurvePublicKey, lasts: timedelta, now: datetime
+    ) -> x509.Certificate:
+        """Return a leaf that says these names of a public key."""
         signing, root = self._open(now)
-        ends = min(now + lasts, root.not_valid_after_utc)
-        made = (
+        usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key())
+        return (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]))
             .issuer_name(root.subject)
-            .public_key(private.public_key())
+            .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACK)
-            .not_valid_after(ends)
-            .add_extension(x509.SubjectAlternativeName(said), critical=False)
+            .not_valid_after(min(now + lasts, root.not_valid_after_utc))
+            .add_extension(x509.SubjectAlternativeName(general_names(names, self._workspace)), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
+            .add_extension(usages, critical=False)
+            .add_extension(issuer, critical=False)
             .sign(signing, hashes.SHA256())
-        )
-        self._write(folder, name, made, private)
-        return Issued(
-            name=name,
-            serial=f"{made.serial_number:x}",
-            names=tuple(names),
-            not_before=made.not_valid_before_utc,
-            not_after=made.not_valid_after_utc,
-            fingerprint=made.fingerprint(hashes.SHA256()).hex(),
-            folder=str(folder),
         )
 
     def rewrap(self, unlock: Unlock) -> None:
@@ -187,6 +207,18 @@ class CertificateAuthority:
             replace_durably(folder / CERTIFICATE_FILE, self.certificate())
         except OSError as error:
             raise Unavailable(f"the certificate cannot be written: {error.strerror}", place=str(folder)) from error
+
+
+def _issued(name: str, names: Sequence[str], made: x509.Certificate, folder: Path) -> Issued:
+    return Issued(
+        name=name,
+        serial=f"{made.serial_number:x}",
+        names=tuple(names),
+        not_before=made.not_valid_before_utc,
+        not_after=made.not_valid_after_utc,
+        fingerprint=made.fingerprint(hashes.SHA256()).hex(),
+        folder=str(folder),
+    )
 
 
 def _pkcs8(private: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:

@@ -22,8 +22,8 @@ from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE, sync_dire
 from holdfast.adapters.published import read_bounded, replace_durably
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotFound, NotVerified, Unavailable
+from holdfast.core.spool import MAX_SEGMENT, events_name, statement_name
 
-MAX_SEGMENT: Final = 16 << 20  # bytes of one file of events; the control plane can take closed ones away
 MAX_HEAD: Final = 4096  # bytes
 
 
@@ -78,7 +78,7 @@ class Spool:
             segment = self._segment
             begun = segment is None or not _goes_on(segment)
             if segment is None or begun:
-                segment = self._folder / f"events-{self._worker}-{first:012d}.jsonl"
+                segment = self._folder / events_name(self._worker, first)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(segment, flags, PRIVATE_FILE)
             with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -127,7 +127,7 @@ class Spool:
         return self._folder / f"pending-{sequence:010d}"
 
     def _name(self, pending: Path, sequence: int) -> None:
-        pending.rename(self._folder / f"telemetry-{sequence:010d}.dsse.json")
+        pending.rename(self._folder / statement_name(sequence))
         sync_directory(self._folder)
 
     def _head(self) -> _Head:

@@ -5,15 +5,16 @@ What a workspace holds and who may unlock it is decided here; what is done with 
 
 from holdfast.app.card import check_database
 from holdfast.app.ledgers import migrate, open_jobs
-from holdfast.app.machine import inventory, published_file, sandbox, signer, unsafe_edit_ledger
+from holdfast.app.machine import inventory, sandbox, signer, unsafe_edit_ledger
 from holdfast.app.making import init, restore
 from holdfast.app.opening import code_digest, open_plant
-from holdfast.app.people import person_new, person_secret, trust_sign
+from holdfast.app.people import gateway_new, person_new, person_secret, trust_sign
 from holdfast.app.trusting import read_trust
 
 __all__ = [
     "check_database",
     "code_digest",
+    "gateway_new",
     "init",
     "inventory",
     "migrate",
@@ -21,7 +22,6 @@ __all__ = [
     "open_plant",
     "person_new",
     "person_secret",
-    "published_file",
     "read_trust",
     "restore",
     "sandbox",

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from holdfast.adapters import published
 from holdfast.adapters.custody import (
     read_custody,
     served_store,
@@ -69,11 +68,6 @@ def unsafe_edit_ledger(root: Path, position: int, old: bytes, new: bytes) -> Non
         NotFound: There is no such entry, or the bytes are not in it.
     """
     unsafe_edit_entry(Home(root=root).workspace / "ledger.db", position, old, new)
-
-
-def published_file(root: Path, name: str) -> bytes | None:
-    """Return a file that gateways may fetch from a project's workspace, or None; see `adapters.published`."""
-    return published.published_file(Home(root=root).published, name)
 
 
 def inventory(

@@ -1,4 +1,4 @@
-"""Keys that no workspace holds: a person's own, in a folder of their own."""
+"""Keys that no workspace holds: a person's own, or a gateway's on another host, in a folder of their own."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,8 +7,13 @@ from pathlib import Path
 import msgspec
 
 from holdfast.adapters.clock import SystemClock
+from holdfast.adapters.gateway_folder import request_enrolment
 from holdfast.adapters.person_folder import Secret, new_person, open_person, sign_proposal, unlock_name
+from holdfast.app.card import CARD_FILE
 from holdfast.config import read_settings
+from holdfast.core.errors import Conflict
+from holdfast.core.gateways import full_name
+from holdfast.lifecycle.plant import Home
 from holdfast.lifecycle.reply import Progress, Reply, Table, silent
 
 
@@ -63,3 +68,23 @@ def trust_sign(
     document = {"signatures": signatures, "version": trust.version, "trust": msgspec.to_builtins(trust)}
     table = Table(title=f"What was signed: trust version {trust.version}", columns=("what", "says"), rows=rows)
     return Reply(says=words, document=document, tables=(table,))
+
+
+def gateway_new(root: Path, *, tell: Callable[[Progress], None] = silent, name: str, days: int = 365) -> Reply:
+    """Make a gateway's own keys on its own host, or its next identity, and write what it hands in to be enrolled.
+
+    Raises:
+        InvalidInput: The name cannot be a gateway's.
+        Conflict: The folder is a workspace's, or another gateway's.
+        Unavailable: The folder cannot be written.
+    """
+    del tell  # nothing here takes long
+    home, whole = Home(root=root.resolve()), full_name(name)
+    if (home.workspace / CARD_FILE).exists():
+        remedy = "Make the gateway's folder on its own host; this workspace's own gateway needs none."
+        raise Conflict("this is the folder of a workspace", place=str(home.workspace), remedy=remedy)
+    public, keyid = request_enrolment(home.gateway, whole, SystemClock(), lasts=timedelta(days=days))
+    says = (
+        f"Hand in {public}; both private keys stay in {home.gateway}. Put what `holdfast gateway enrol` writes there."
+    )
+    return Reply(says=says, document={"name": whole, "public": str(public), "keyid": keyid})

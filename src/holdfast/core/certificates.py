@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from holdfast.core.artifact import Moment
@@ -48,6 +49,7 @@ class Issued(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     not_after: Moment
     fingerprint: str
     folder: str
+    request: str = ""  # digest of the request, where the key is somebody else's
 
     def warned(self, now: datetime) -> Warned:
         """Return how near its end it is."""
@@ -92,6 +94,18 @@ def _general_name(name: str, workspace: str) -> x509.GeneralName:
             expected = "a DNS name, an IP address, or a SPIFFE id of this workspace"
             raise InvalidInput(f"the name {name[:200]!r}", place="--san", expected=expected) from None
         return x509.DNSName(name)
+
+
+def der_of(pem: bytes) -> bytes:
+    """Return a certificate as DER.
+
+    Raises:
+        NotVerified: It cannot be read.
+    """
+    try:
+        return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+    except ValueError as error:
+        raise NotVerified("a certificate cannot be read", place="PEM") from error
 
 
 def check_certificate(leaf: bytes, authority: bytes, *, now: datetime, name: str) -> x509.Certificate:

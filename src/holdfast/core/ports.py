@@ -329,6 +329,18 @@ class Authority(Protocol):
         """
         ...
 
+    def certify(
+        self, name: str, names: Sequence[str], request: bytes, *, lasts: timedelta, now: datetime, folder: Path
+    ) -> Issued:
+        """Make a certificate for a key that somebody else holds, as a file in a folder.
+
+        Raises:
+            NotVerified: The request is not signed by the key it names.
+            InvalidInput: A name that no certificate of this workspace may say.
+            Unavailable: The authority's key cannot be unlocked.
+        """
+        ...
+
 
 class Tier(StrEnum):
     """How well a job is isolated; `TIERS` orders them from weakest to strongest."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.core.artifact import Digest
 from holdfast.core.certificates import (
     EXPIRING,
     ISSUED,
@@ -44,16 +45,29 @@ def issue(plant: Plant, *, name: str, san: str, days: int = 90, out: Path | None
     folder = (out or plant.home.workspace / "certificates" / name).resolve()
     if out is None and ("/" in name or name.startswith(".")):
         raise InvalidInput(f"a certificate called {name[:80]!r}", expected="letters, digits, - and _")
-    made = _issue(plant, name, names, days, folder)
+    made = put_on_record(plant, name, names, days, folder)
     says = f"Certificate {name} until {made.not_after:%Y-%m-%d}; key, certificate and authority lie in {folder}."
     return Reply(says=says, document=_described(made, Warned.FRESH))
 
 
-def _issue(plant: Plant, name: str, names: tuple[str, ...], days: int, folder: Path) -> Issued:
+def put_on_record(
+    plant: Plant, name: str, names: tuple[str, ...], days: int, folder: Path, request: str = ""
+) -> Issued:
+    """Issue a certificate and put it on record: for a new key, or for the one that a stored request proves.
+
+    Raises:
+        InvalidInput: A name that no certificate of this workspace may say, or days out of range.
+        Unavailable: The authority's key cannot be unlocked.
+    """
     plant.unlock()
-    lasts = lasting(days, plant.authority.most())
+    lasts, now = lasting(days, plant.authority.most()), plant.clock.now()
     with plant.ledger.lease("certificates"):
-        made = plant.authority.issue(name, names, lasts=lasts, now=plant.clock.now(), folder=folder)
+        if request:
+            content = plant.blobs.get(Digest(request))
+            made = plant.authority.certify(name, names, content, lasts=lasts, now=now, folder=folder)
+            made = msgspec.structs.replace(made, request=request)
+        else:
+            made = plant.authority.issue(name, names, lasts=lasts, now=now, folder=folder)
         body: dict[str, Any] = msgspec.to_builtins(made)
         plant.ledger.append([Draft(kind=ISSUED, actor=plant.person, stream=STREAM, body=body)])
     return made
@@ -89,7 +103,7 @@ def renew(plant: Plant, *, name: str | None = None, due: bool = False) -> Reply:
     wanted = [each for each in known.values() if each.name == name or (due and each.warned(now) is not Warned.FRESH)]
     for each in wanted:
         days = round((each.not_after - each.not_before).total_seconds() / 86400)
-        _issue(plant, each.name, each.names, max(days, 1), Path(each.folder))
+        put_on_record(plant, each.name, each.names, max(days, 1), Path(each.folder), each.request)
     names = ", ".join(each.name for each in wanted)
     return Reply(
         says=f"Renewed: {names}." if wanted else "Nothing is due.", document={"renewed": [w.name for w in wanted]}

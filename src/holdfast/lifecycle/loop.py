@@ -27,7 +27,7 @@ from holdfast.core.project import Project
 from holdfast.core.signals import Raised, Signal
 from holdfast.lifecycle.certificates import warn
 from holdfast.lifecycle.incidents import record_incident
-from holdfast.lifecycle.intake import take_in_spool
+from holdfast.lifecycle.intake import take_in_spools
 from holdfast.lifecycle.planning_threats import keep_tickets
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
@@ -95,7 +95,7 @@ def look(plant: Plant) -> Seen:
     with plant.ledger.lease("route"):
         now = standing(plant, project)
         done, raised = _make_whole(plant, project, now)  # 1.
-        taken = take_in_spool(plant, now.candidate or now.baseline)  # 2. what changed last is suspected first
+        taken = take_in_spools(plant, now.candidate or now.baseline)  # 2. what changed last is suspected first
         raised += [*taken.raised, *_told(plant, project, taken.events)]
         done += advance(plant, project)  # 3.
         evidence, beyond = measure_traffic(plant, project)  # 4.

@@ -17,7 +17,8 @@ from holdfast.core.project import Project
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, unseal
 from holdfast.core.trust import ROLES
 from holdfast.lifecycle import STAGES
-from holdfast.lifecycle.intake import DRAINED, TAKEN
+from holdfast.lifecycle.intake import DRAINED
+from holdfast.lifecycle.intake_events import TAKEN
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import documents_of, endpoint_stream, present_table, standing
 from holdfast.lifecycle.reply import short

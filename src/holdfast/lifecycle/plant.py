@@ -77,6 +77,16 @@ class Home:
         """What the gateway writes: its own identity, memory and spool."""
         return self.workspace / "gateway"
 
+    @property
+    def gateways(self) -> Path:
+        """What gateways on other hosts have told, and their certificates: a folder for each."""
+        return self.workspace / "gateways"
+
+    @property
+    def authority(self) -> Path:
+        """The workspace's certificate authority."""
+        return self.workspace / "authority"
+
 
 class Shelf(Protocol):
     """A folder that gateways read: blobs by digest, and documents by name."""

@@ -103,6 +103,8 @@ WITHHELD: Final = (
         "repository sign",
         "repository apply",
         "access trust-domain",
+        "gateway enrol",
+        "gateway remove",
     ),
     *_withheld(
         "private keys are moved and ended where they lie",

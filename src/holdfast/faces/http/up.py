@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core.errors import InvalidInput, MissingExtra
+from holdfast.core.errors import MissingExtra
 from holdfast.lifecycle.reply import Progress, Reply
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
     host: str = "127.0.0.1",
     port: int = 8440,
     gateway_port: int = 8080,
+    gateways_port: int | None = None,
     workers: int = 1,
     job_workers: int = 1,
     no_gateway: bool = False,
@@ -26,7 +27,7 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     client_ca: Path | None = None,
-    unsafe_plaintext: bool = False,
+    behind_tls_terminator: bool = False,
     ready_file: Path | None = None,
 ) -> Reply:
     """Run control plane, workers and gateway of a workspace until SIGTERM or SIGINT.
@@ -40,11 +41,12 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
     """
     from importlib.util import find_spec
 
+    from holdfast.edge import tls_of
     from holdfast.up import UpConfig, run
 
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise MissingExtra("the server is not installed", expected="the extra holdfast[server]")
-    tls = _tls(tls_cert, tls_key, client_ca)
+    tls = tls_of(tls_cert, tls_key, client_ca)
     names = {host, "localhost", "127.0.0.1", "[::1]", *(allow_host.lower().split(",") if allow_host else ())}
     hosts = frozenset(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in names)
 
@@ -56,13 +58,10 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
 
     def announce(document: dict[str, Any]) -> None:
         beside = f"; gateway {document['gateway']}" if "gateway" in document else ""
-        words = f"control plane {document['url']}{beside}; stop with Ctrl-C"
+        beside += f"; gateways on other hosts ask {document['gateways']}" if "gateways" in document else ""
+        ends = "; TLS ends in front" if document["tls"] == "terminator" else ""
+        words = f"control plane {document['url']}{beside}{ends}; stop with Ctrl-C"
         tell(Progress(stage="up", state="finished", words=words))
-        if unsafe_plaintext and tls is None:
-            words = (
-                "UNSAFE: other machines are answered without TLS; whoever is on the way reads and changes everything"
-            )
-            tell(Progress(stage="up", state="failed", words=words))
 
     config = UpConfig(
         root=root,
@@ -70,21 +69,12 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
         host=host,
         port=port,
         gateway_port=None if no_gateway else gateway_port,
+        gateways_port=gateways_port,
         workers=workers,
         job_workers=job_workers,
         tls=tls,
-        unsafe_plaintext=unsafe_plaintext,
+        terminated=behind_tls_terminator,
         ready_file=ready_file,
     )
     run(config, announce)
     return Reply(says="Everything has ended.")
-
-
-def _tls(certificate: Path | None, key: Path | None, authority: Path | None) -> Any:
-    from holdfast.up import tls_of
-
-    if certificate is None and key is None and authority is None:
-        return None
-    if certificate is None or key is None:
-        raise InvalidInput("half of what TLS needs", expected="--tls-cert and --tls-key")
-    return tls_of(certificate, key, authority)

@@ -18,6 +18,7 @@ COMMANDS: Final = (
             Option(name="host", says="address that both listen on", default="127.0.0.1"),
             Option(name="port", says="port of the control plane; 0 for a free one", kind="int", default=8440),
             Option(name="gateway-port", says="port of the gateway; 0 for a free one", kind="int", default=8080),
+            Option(name="gateways-port", says="also answer enrolled gateways on other hosts, on this port", kind="int"),
             Option(name="workers", says="processes that answer the API", kind="int", default=1),
             Option(name="job-workers", says="processes that carry jobs out", kind="int", default=1),
             Option(name="no-gateway", says="run no gateway beside it", kind="flag", default=False),
@@ -26,8 +27,8 @@ COMMANDS: Final = (
             Option(name="tls-key", says="its private key, PEM", kind="path"),
             Option(name="client-ca", says="demand client certificates of this authority, PEM", kind="path"),
             Option(
-                name="unsafe-plaintext",
-                says="answer other machines without TLS: anyone on the way reads and changes everything",
+                name="behind-tls-terminator",
+                says="answer other machines without TLS: a terminator that alone reaches this address speaks it",
                 kind="flag",
                 default=False,
             ),

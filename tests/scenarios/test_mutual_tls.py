@@ -1,0 +1,317 @@
+"""Mutual TLS between gateways and their control plane, over real sockets: who gets in, and who does not."""
+
+import http.client
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.scenarios.elsewhere import PATIENCE_S, SOURCE, enrolled, peer, plane_certificate, present, started, wait
+
+from holdfast import app
+from holdfast.adapters.courier import Courier
+from holdfast.adapters.fetching import PublishedUrl
+from holdfast.adapters.peer import AUTHORITY, CERTIFICATE, KEY
+from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Refused, Unavailable
+from holdfast.core.gateways import full_name, identity_of, open_gateway_file
+from holdfast.lifecycle.certificates import issue, issued, renew
+from holdfast.lifecycle.compromise import compromise
+from holdfast.lifecycle.gateways import enrol, gateways, remove
+from holdfast.lifecycle.plant import Plant
+
+
+@dataclass(frozen=True)
+class Site:
+    """A control plane that hands out one file over mutual TLS, and the folder of an enrolled gateway."""
+
+    root: Path
+    port: int
+    gateway: Path
+    log: Path
+
+    def status(self, context: ssl.SSLContext, path: str = "/timestamp.json", method: str = "GET") -> int:
+        """Ask for a path by a TLS context."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=PATIENCE_S)
+        with closing(connection):
+            connection.request(method, path, body=b"{}" if method == "POST" else None)
+            return connection.getresponse().status
+
+    def context(self, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+        """A client that trusts this control plane, with a certificate or without."""
+        context = ssl.create_default_context(cafile=str(self.gateway / AUTHORITY))
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+        return context
+
+
+@pytest.fixture(scope="module")
+def site(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A workspace whose control plane answers gateways."""
+    folder = tmp_path_factory.mktemp("site")
+    root = folder / "plane"
+    root.mkdir()
+    app.init(root, owner="ada")
+    (root / ".holdfast" / "published" / "timestamp.json").write_bytes(b"{}")
+    with app.open_plant(root) as plant:
+        options = plane_certificate(plant)
+        own = enrolled(plant, folder / "host", "ward-7")
+    with started(root, "publish", "serve", *options) as said:
+        yield Site(root, int(said["url"].rpartition(":")[2]), own, said["log"])
+
+
+def certificate(plant: Plant, name: str, *names: str) -> tuple[Path, Path]:
+    """A certificate of the workspace's authority that says these names."""
+    issue(plant, name=name, san=",".join(names))
+    folder = plant.home.workspace / "certificates" / name
+    return folder / f"{name}.crt.pem", folder / f"{name}.key.pem"
+
+
+@pytest.mark.guarantee("G56")
+def test_an_enrolled_gateway_reads_and_nobody_else(site: Site) -> None:
+    """Refused: no certificate, one of another role, one of a name never enrolled, an expired one, a stranger's."""
+    with app.open_plant(site.root) as plant:
+        own = identity_of(plant.trust.workspace, "")
+        assert site.status(site.context(site.gateway / CERTIFICATE, site.gateway / KEY)) == 200
+        with pytest.raises((ssl.SSLError, OSError)):
+            site.status(site.context())
+        for name, says in (
+            ("web", ("web.example",)),
+            ("admin", (f"{own}person/ada",)),
+            ("plane2", (f"{own}control-plane", "127.0.0.1")),
+            ("nobody", (f"{own}gateway/nobody",)),
+            ("two", (f"{own}gateway/ward-7", f"{own}person/ada")),
+        ):
+            assert site.status(site.context(*certificate(plant, name, *says))) == 403, name
+        ended = site.root / "ended"
+        past = present() - timedelta(days=2)
+        names = (f"{own}gateway/ward-7",)
+        plant.authority.issue("ended", names, lasts=timedelta(days=1), now=past, folder=ended)
+        with pytest.raises((ssl.SSLError, OSError)):
+            site.status(site.context(ended / "ended.crt.pem", ended / "ended.key.pem"))
+    assert "the certificate is no gateway's" in site.log.read_text()
+
+
+@pytest.mark.guarantee("G56")
+def test_another_workspaces_gateway_does_not_get_in(site: Site, tmp_path: Path) -> None:
+    """The same name by another authority: the handshake fails."""
+    other = tmp_path / "other"
+    other.mkdir()
+    app.init(other, owner="eve")
+    with app.open_plant(other) as plant:
+        foreign = enrolled(plant, tmp_path / "host", "ward-7")
+    with pytest.raises((ssl.SSLError, OSError)):
+        site.status(site.context(foreign / CERTIFICATE, foreign / KEY))
+
+
+@pytest.mark.guarantee("G56")
+def test_what_is_said_in_clear_is_not_answered(site: Site) -> None:
+    """The port speaks TLS and nothing else."""
+    with socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE_S) as plain:
+        plain.sendall(b"GET /timestamp.json HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"HTTP/1.1" not in plain.recv(4096)
+
+
+def test_only_a_spools_files_are_taken(site: Site) -> None:
+    """A known gateway may tell, but not name any file it likes, nor hand over what nobody has sealed."""
+    context = site.context(site.gateway / CERTIFICATE, site.gateway / KEY)
+    assert site.status(context, "/spool/../trust.dsse.json", "POST") == 400
+    assert site.status(context, "/spool/events-0-000000000000.jsonl", "POST") == 400  # no offset
+    assert site.status(context, "/spool/telemetry-0000000000.dsse.json", "POST") == 403
+    assert site.status(context, "/timestamp.json", "PUT") == 405
+    assert not list((site.root / ".holdfast" / "gateways").glob("*/spool/*"))
+
+
+@pytest.mark.guarantee("G56")
+def test_a_removed_gateway_is_let_in_no_more_though_its_certificate_holds(site: Site, tmp_path: Path) -> None:
+    """By the operator's word, or since its identity was compromised: from the next request on, reading and telling."""
+    with app.open_plant(site.root) as plant:
+        gone, stolen = enrolled(plant, tmp_path / "gone", "gone"), enrolled(plant, tmp_path / "stolen", "stolen")
+        for folder in (gone, stolen):
+            assert site.status(site.context(folder / CERTIFICATE, folder / KEY)) == 200
+        remove(plant, name="gone", reason="The ward was closed.")
+        keyid = next(key.keyid for key in plant.trust.keys if key.owner == "gateway/stolen")
+        compromise(plant, keyid=keyid, reason="The machine was stolen.")
+        for folder in (gone, stolen):
+            context = site.context(folder / CERTIFICATE, folder / KEY)
+            assert site.status(context) == 403
+            assert site.status(context, "/spool/telemetry-0000000000.dsse.json", "POST") == 403
+        states = {item["name"]: item["state"] for item in gateways(plant).document["gateways"]}
+    assert (states["gateway/gone"], states["gateway/stolen"]) == ("retired", "revoked")
+    assert states["gateway/ward-7"] == "active"
+
+
+@pytest.mark.guarantee("G56")
+def test_a_gateway_asks_its_control_plane_and_no_impostor(site: Site, tmp_path: Path) -> None:
+    """The server's certificate must be the authority's, for this host, and say that it is the control plane."""
+    with app.open_plant(site.root) as plant:
+        own = identity_of(plant.trust.workspace, "")
+        me = peer(plant, site.gateway)
+        url = PublishedUrl(url=f"https://127.0.0.1:{site.port}", cache=tmp_path / "cache", peer=me)
+        assert url.document("timestamp.json", 100) == b"{}"
+        wrong_name = PublishedUrl(url=f"https://localhost:{site.port}", cache=tmp_path / "cache", peer=me)
+        with pytest.raises(Unavailable, match="do not accept one another"):
+            wrong_name.document("timestamp.json", 100)
+        crt, key = certificate(plant, "impostor", f"{own}gateway/ward-8", "127.0.0.1")
+    options = ["--tls-cert", str(crt), "--tls-key", str(key)]
+    with started(site.root, "publish", "serve", *options) as said:
+        impostor = PublishedUrl(url=said["url"], cache=tmp_path / "cache", peer=me)
+        with pytest.raises(NotVerified, match="not the control plane"):
+            impostor.document("timestamp.json", 100)
+
+
+@pytest.mark.guarantee("G56")
+def test_the_control_plane_of_another_authority_is_not_believed(site: Site, tmp_path: Path) -> None:
+    """Neither the system's trust store nor another workspace's authority vouches for a control plane."""
+    other = tmp_path / "other"
+    other.mkdir()
+    app.init(other, owner="eve")
+    with app.open_plant(other) as stranger:
+        options = plane_certificate(stranger)
+    with app.open_plant(site.root) as plant:
+        me = peer(plant, site.gateway)
+    with started(other, "publish", "serve", *options) as said:
+        url = PublishedUrl(url=said["url"], cache=tmp_path / "cache", peer=me)
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            url.document("timestamp.json", 100)
+
+
+@pytest.mark.guarantee("G55")
+def test_plain_http_reaches_this_machine_only(site: Site, tmp_path: Path) -> None:
+    """Neither fetching nor telling speaks in clear to another host, nor over TLS without a certificate of its own."""
+    with app.open_plant(site.root) as plant:
+        me = peer(plant, site.gateway)
+        empty = peer(plant, tmp_path)
+    for url in (
+        "http://192.0.2.1:8081",
+        "http://plane.example",
+        "ftp://127.0.0.1",
+        "https://u:p@127.0.0.1",
+        "https://",
+    ):
+        with pytest.raises(InvalidInput):
+            PublishedUrl(url=url, cache=tmp_path, peer=me)
+        with pytest.raises(InvalidInput):
+            Courier(spool=tmp_path, url=url, peer=me)
+    for nobody in (None, empty):
+        with pytest.raises(InvalidInput, match="certificate"):
+            PublishedUrl(url="https://127.0.0.1:1", cache=tmp_path, peer=nobody)
+    PublishedUrl(url="http://127.0.0.1:1", cache=tmp_path)
+
+
+def test_renewed_certificates_are_used_without_a_restart(site: Site, tmp_path: Path) -> None:
+    """The server's and the gateway's: what lies in the files counts from the next connection on; half of it never."""
+    with app.open_plant(site.root) as plant:
+        context = site.context(site.gateway / CERTIFICATE, site.gateway / KEY)
+        before = _served(site, context)
+        renew(plant, name="control-plane")
+        after = _served(site, context)
+        assert before != after
+        key = site.root / ".holdfast" / "certificates" / "control-plane" / "control-plane.key.pem"
+        whole = key.read_bytes()
+        key.write_bytes(b"not a key")
+        assert _served(site, context) == after
+        key.write_bytes(whole)
+        assert _served(site, context) == after
+        renew(plant, name="gateway-ward-7")  # for the same key, by the stored request
+        newest = Path(issued(plant)["gateway-ward-7"].folder) / CERTIFICATE
+        assert newest.read_bytes() != (site.gateway / CERTIFICATE).read_bytes()
+        me = peer(plant, site.gateway)
+        url = PublishedUrl(url=f"https://127.0.0.1:{site.port}", cache=tmp_path / "cache", peer=me)
+        assert url.document("timestamp.json", 100) == b"{}"
+        shutil.copy(newest, site.gateway / CERTIFICATE)
+        assert url.document("timestamp.json", 100) == b"{}"
+
+
+def _served(site: Site, context: ssl.SSLContext) -> bytes:
+    """The certificate that the server shows."""
+    with (
+        socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE_S) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        return secure.getpeercert(binary_form=True) or b""
+
+
+def test_only_who_holds_the_keys_is_enrolled_and_no_name_twice(site: Site, tmp_path: Path) -> None:
+    """A public file that was changed, a name that is somebody else's, and a folder that is in use are refused."""
+    with app.open_plant(site.root) as plant:
+        thief = enrolled(plant, tmp_path / "mine", "ward-9").parent.parent
+        public = (thief / ".holdfast" / "gateway" / "enrol.json").read_bytes()
+        with pytest.raises(NotVerified):
+            open_gateway_file(public.replace(b"ward-9", b"ward-7"))
+        with pytest.raises(NotVerified):
+            open_gateway_file(public.replace(b"BEGIN CERTIFICATE REQUEST", b"BEGIN CERTIFICATE"))
+        with pytest.raises(Conflict, match="is taken"):
+            enrolled(plant, tmp_path / "theirs", "ward-9")
+        remove(plant, name="ward-9", reason="The ward was closed.")
+        with pytest.raises(Conflict, match="is taken"):
+            enrolled(plant, tmp_path / "later", "ward-9")
+        with pytest.raises(NotFound):
+            remove(plant, name="ward-9", reason="The ward was closed.")
+        with pytest.raises(Conflict, match="something in this folder"):
+            enrol(plant, file=thief / ".holdfast" / "gateway" / "enrol.json", out=thief)
+    for name in ("", "Ward", "a/b", "-x", "x" * 41):
+        with pytest.raises(InvalidInput):
+            full_name(name)
+
+
+def test_the_next_identity_is_vouched_for_by_the_present_one(site: Site, tmp_path: Path) -> None:
+    """A second `gateway new` in the same folder: enrolled under the same name, and the first one ends in a week."""
+    root = tmp_path / "host"
+    with app.open_plant(site.root) as plant:
+        enrolled(plant, root, "ward-10")
+        app.gateway_new(root, name="ward-10")
+        enrol(plant, file=root / ".holdfast" / "gateway" / "enrol.json", out=tmp_path / "again")
+        first, second = sorted(
+            (key for key in plant.trust.keys if key.owner == "gateway/ward-10"), key=lambda key: key.not_before
+        )
+        assert first.not_after - present() < timedelta(days=8)
+        assert second.not_after - present() > timedelta(days=300)
+    with pytest.raises(Conflict, match="folder of"):
+        app.gateway_new(root, name="ward-11")
+    with pytest.raises(Conflict, match="a workspace"):
+        app.gateway_new(site.root, name="ward-11")
+
+
+def test_up_answers_gateways_beside_the_api_by_the_same_rules(site: Site) -> None:
+    """`up --gateways-port`: the enrolled gateway by its certificate, nobody without one; callers over TLS."""
+    with app.open_plant(site.root) as plant:
+        issue(plant, name="up", san=f"{identity_of(plant.trust.workspace, 'control-plane')},127.0.0.1")
+        folder = plant.home.workspace / "certificates" / "up"
+    options = ["--tls-cert", str(folder / "up.crt.pem"), "--tls-key", str(folder / "up.key.pem")]
+    more = ["--gateways-port", "0", "--gateway-port", "0"]
+    with started(site.root, "up", *options, *more) as said:
+        assert said["gateway"].startswith("https://")
+        there = replace(site, port=int(said["gateways"].rpartition(":")[2]))
+        wait(lambda: _listens(there.port))
+        assert there.status(there.context(site.gateway / CERTIFICATE, site.gateway / KEY)) == 200
+        with pytest.raises((ssl.SSLError, OSError)):
+            there.status(there.context())
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as knocking:
+        return knocking.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.guarantee("G55")
+@pytest.mark.parametrize("words", [("serve",), ("publish", "serve"), ("up",)])
+def test_nobody_else_is_answered_in_clear(site: Site, words: tuple[str, ...]) -> None:
+    """A listener for other machines without TLS does not start, and says what to do about it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "holdfast", *words, "-C", str(site.root), "--host", "0.0.0.0", "--port", "0"],  # noqa: S104
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+    )
+    assert done.returncode == Refused.exit_code, done.stderr
+    assert "without TLS" in done.stderr
