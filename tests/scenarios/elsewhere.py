@@ -36,6 +36,11 @@ def wait(until: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def surroundings() -> dict[str, str]:
+    """What a child process finds: the source of this package before all else that is on the path."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), SOURCE)))}
+
+
 @contextmanager
 def started(root: Path, *arguments: str) -> Iterator[dict[str, Any]]:
     """Start a command in a process of its own, yield what it says when it is ready, and end it."""
@@ -43,7 +48,7 @@ def started(root: Path, *arguments: str) -> Iterator[dict[str, Any]]:
     ready, log = root / f"{name}.json", root / f"{name}.log"
     command = [sys.executable, "-m", "holdfast", *arguments, "-C", str(root), "--port", "0", "--ready-file", str(ready)]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": SOURCE})
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=surroundings())
     try:
         wait(lambda: ready.exists() or process.poll() is not None)
         assert ready.exists(), log.read_text()

@@ -1,7 +1,6 @@
 """Mutual TLS between gateways and their control plane, over real sockets: who gets in, and who does not."""
 
 import http.client
-import os
 import shutil
 import socket
 import ssl
@@ -14,7 +13,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.scenarios.elsewhere import PATIENCE_S, SOURCE, enrolled, peer, plane_certificate, present, started, wait
+from tests.scenarios.elsewhere import (
+    PATIENCE_S,
+    enrolled,
+    peer,
+    plane_certificate,
+    present,
+    started,
+    surroundings,
+    wait,
+)
 
 from holdfast import app
 from holdfast.adapters.courier import Courier
@@ -22,6 +30,7 @@ from holdfast.adapters.fetching import PublishedUrl
 from holdfast.adapters.peer import AUTHORITY, CERTIFICATE, KEY
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Refused, Unavailable
 from holdfast.core.gateways import full_name, identity_of, open_gateway_file
+from holdfast.lifecycle.access_coverage import coverage
 from holdfast.lifecycle.certificates import issue, issued, renew
 from holdfast.lifecycle.compromise import compromise
 from holdfast.lifecycle.gateways import enrol, gateways, remove
@@ -99,6 +108,79 @@ def test_an_enrolled_gateway_reads_and_nobody_else(site: Site) -> None:
     assert "the certificate is no gateway's" in site.log.read_text()
 
 
+@pytest.mark.guarantee("G55")
+@pytest.mark.guarantee("G56")
+@pytest.mark.requirement("ACC-15", by="holdfast.core.exposure:where_tls_ends")
+@pytest.mark.requirement("ACC-15", by="holdfast.core.gateways:known_gateway")
+@pytest.mark.requirement("ACC-15", by="holdfast.core.gateways:check_plane")
+def test_tls_at_the_edge_and_mutual_tls_between_services(site: Site, tmp_path: Path) -> None:
+    """The edge ends TLS or does not start; services know each other both ways; clear text and strangers get nothing."""
+    with app.open_plant(site.root) as plant:
+        own = identity_of(plant.trust.workspace, "")
+        edge = certificate(plant, "edge", "127.0.0.1")
+        me = peer(plant, site.gateway)
+        refused = refusal("serve", site.root)
+        assert refused.returncode == Refused.exit_code
+        assert "without TLS" in refused.stderr
+        options = ["--tls-cert", str(edge[0]), "--tls-key", str(edge[1]), "--gateways-port", "0", "--gateway-port", "0"]
+        with started(site.root, "up", *options) as said:
+            assert said["tls"] == "here"
+            port = int(said["gateway"].rpartition(":")[2])
+            wait(lambda: _listens(port))
+            assert replace(site, port=port).status(site.context(), "/v2/health/live") == 200
+            assert not answered_in_clear(port)
+            wait(lambda: _listens(int(said["gateways"].rpartition(":")[2])))
+            impostor = PublishedUrl(url=said["gateways"], cache=tmp_path / "cache", peer=me)  # a certificate, not his
+            with pytest.raises(NotVerified, match="URIs"):
+                impostor.document("timestamp.json", 100)
+        plane = PublishedUrl(url=f"https://127.0.0.1:{site.port}", cache=tmp_path / "cache", peer=me)
+        assert plane.document("timestamp.json", 100) == b"{}"
+        assert site.status(site.context(*certificate(plant, "web2", f"{own}person/ada"))) == 403
+    with pytest.raises((ssl.SSLError, OSError)):
+        site.status(site.context())
+    assert not answered_in_clear(site.port)
+
+
+def answered_in_clear(port: int) -> bool:
+    """Say whether a port answers plain HTTP."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as plain:
+        plain.sendall(b"GET /timestamp.json HTTP/1.1\r\nhost: x\r\n\r\n")
+        return b"HTTP/1.1" in plain.recv(4096)
+
+
+def refusal(words: str, root: Path) -> "subprocess.CompletedProcess[str]":
+    """What a command says that is told to listen for other machines."""
+    return subprocess.run(
+        [sys.executable, "-m", "holdfast", *words.split(), "-C", str(root), "--host", "0.0.0.0", "--port", "0"],  # noqa: S104
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        env=surroundings(),
+    )
+
+
+@pytest.mark.requirement("ACC-07", by="holdfast.core.gateways:known_gateway")
+@pytest.mark.requirement("ACC-07", by="holdfast.lifecycle.access_coverage:coverage")
+@pytest.mark.requirement("ACC-07", by="holdfast.lifecycle.access:authenticate")
+def test_being_on_the_same_network_opens_nothing_and_what_is_open_is_told(site: Site) -> None:
+    """From this very machine no route, file or word goes without a credential; what does is in the report."""
+    with app.open_plant(site.root) as plant:
+        assert site.status(site.context(site.gateway / CERTIFICATE, site.gateway / KEY)) == 200
+        for path, method in (("/timestamp.json", "GET"), ("/spool/telemetry-0000000000.dsse.json", "POST")):
+            stranger = site.context(*certificate(plant, "stranger", "127.0.0.1"))
+            assert site.status(stranger, path, method) == 403
+        with started(site.root, "up", "--no-gateway") as said:
+            reply = coverage(plant, url=said["url"])
+    routes = reply.document["routes"]
+    assert len(routes) > 50
+    assert all(each["covered"] for each in routes)
+    bare = [each for each in reply.document["calls"] if not each["covered"]]
+    assert {each["what"] for each in bare} >= {"workspace", "SQLite database and blobs on disk", "queue of jobs"}
+    assert reply.document["uncovered"] == len(bare)
+    assert all(each["missing"] for each in bare)
+
+
 @pytest.mark.guarantee("G56")
 def test_another_workspaces_gateway_does_not_get_in(site: Site, tmp_path: Path) -> None:
     """The same name by another authority: the handshake fails."""
@@ -109,14 +191,6 @@ def test_another_workspaces_gateway_does_not_get_in(site: Site, tmp_path: Path) 
         foreign = enrolled(plant, tmp_path / "host", "ward-7")
     with pytest.raises((ssl.SSLError, OSError)):
         site.status(site.context(foreign / CERTIFICATE, foreign / KEY))
-
-
-@pytest.mark.guarantee("G56")
-def test_what_is_said_in_clear_is_not_answered(site: Site) -> None:
-    """The port speaks TLS and nothing else."""
-    with socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE_S) as plain:
-        plain.sendall(b"GET /timestamp.json HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert b"HTTP/1.1" not in plain.recv(4096)
 
 
 def test_only_a_spools_files_are_taken(site: Site) -> None:
@@ -305,13 +379,6 @@ def _listens(port: int) -> bool:
 @pytest.mark.parametrize("words", [("serve",), ("publish", "serve"), ("up",)])
 def test_nobody_else_is_answered_in_clear(site: Site, words: tuple[str, ...]) -> None:
     """A listener for other machines without TLS does not start, and says what to do about it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "holdfast", *words, "-C", str(site.root), "--host", "0.0.0.0", "--port", "0"],  # noqa: S104
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-        env={**os.environ, "PYTHONPATH": SOURCE},
-    )
+    done = refusal(" ".join(words), site.root)
     assert done.returncode == Refused.exit_code, done.stderr
     assert "without TLS" in done.stderr
