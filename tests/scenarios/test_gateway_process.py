@@ -161,6 +161,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         process.end()
 
 
+@pytest.mark.guarantee("G55")
+def test_a_gateway_behind_a_terminator_says_so(start: Callable[..., Process]) -> None:
+    """On another address without TLS it starts only by that word, which stands in the ready document."""
+    assert start(host="0.0.0.0", terminated=True).ready().said["tls"] == "terminator"  # noqa: S104
+
+
 FORBIDDEN = ("torch", "sqlalchemy", "alembic", "polars", "sklearn", "skl2onnx", "onnx", "duckdb", "jinja2", "sandlock")
 ABSENT = (
     "holdfast.train",

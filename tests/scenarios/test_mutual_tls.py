@@ -105,7 +105,14 @@ def test_an_enrolled_gateway_reads_and_nobody_else(site: Site) -> None:
         plant.authority.issue("ended", names, lasts=timedelta(days=1), now=past, folder=ended)
         with pytest.raises((ssl.SSLError, OSError)):
             site.status(site.context(ended / "ended.crt.pem", ended / "ended.key.pem"))
-    assert "the certificate is no gateway's" in site.log.read_text()
+        wait(lambda: _refusals(plant))
+        certificates = {each.name: each.fingerprint for each in issued(plant).values()}
+        assert f"certificate {certificates['web']}" in _refusals(plant)
+
+
+def _refusals(plant: Plant) -> set[str]:
+    """Who was refused, as the ledger has it."""
+    return {str(entry.body["who"]) for entry in plant.ledger.stream("gateways") if entry.kind == "gateway.refused"}
 
 
 @pytest.mark.guarantee("G55")

@@ -2,17 +2,14 @@
 
 On this machine the published folder is read by anybody, in clear. Beyond it only over mutual TLS, by gateways that the
 root keys vouch for; there is no other way, also not behind a terminator, which would have to be believed about who
-asks. The process holds no key but that of its certificate, and opens no ledger.
+asks. The process holds no key but that of its certificate, and opens the ledger only to say who was refused.
 """
 
 import json
 import os
 import socket
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from holdfast.adapters import http_server
 from holdfast.adapters.clock import SystemClock
@@ -22,6 +19,7 @@ from holdfast.adapters.keys_authority import CERTIFICATE_FILE
 from holdfast.adapters.published import published_file, replace_durably
 from holdfast.adapters.received import ReceivedSpool
 from holdfast.adapters.supervisor import bind, probe
+from holdfast.app.knocking import recorded
 from holdfast.app.trusting import Trusting
 from holdfast.core.certificates import MAX_CERTIFICATE, der_of
 from holdfast.core.errors import InvalidInput, NotFound
@@ -34,8 +32,6 @@ from holdfast.lifecycle.reply import Progress, Reply, silent
 from holdfast.serve.distribution import Asgi, distribution
 from holdfast.serve.events import read_events
 from holdfast.serve.reception import Reception
-
-MAX_TOLD: Final = 1000  # refusals that are told apart on standard error; from there on they are those of somebody else
 
 
 def distribute(
@@ -83,8 +79,12 @@ def distribute(
 def hand_out(home: Home, listening: socket.socket, tls: Tls | None, started: Callable[[], None]) -> None:
     """Answer gateways on a bound socket until SIGTERM or SIGINT; without TLS it is bound to this machine."""
     handing = distribution(lambda name: published_file(home.published, name))
-    app = reception(home, handing, SystemClock()) if tls else handing
-    http_server.run(app, listening, on_started=started, on_malformed=lambda _: None, tls=tls)
+    if tls is None:
+        http_server.run(handing, listening, on_started=started, on_malformed=lambda _: None)
+        return
+    with recorded(home) as knocks:
+        door = reception(home, handing, SystemClock(), knocks.refused)
+        http_server.run(door, listening, on_started=started, on_malformed=lambda _: None, tls=tls)
 
 
 def mutual(home: Home, certificate: Path | None, key: Path | None) -> Tls | None:
@@ -107,7 +107,7 @@ def mutual(home: Home, certificate: Path | None, key: Path | None) -> Tls | None
     return tls
 
 
-def reception(home: Home, handing: Asgi, clock: Clock) -> Reception:
+def reception(home: Home, handing: Asgi, clock: Clock, refused: Callable[[str, str], None]) -> Reception:
     """Return what lets enrolled gateways in, by the trust in force at each request, and keeps what they tell."""
     trusting = Trusting(home, clock)
 
@@ -119,19 +119,4 @@ def reception(home: Home, handing: Asgi, clock: Clock) -> Reception:
         folder = home.gateways / name.removeprefix(f"{ROLE}/") / SPOOL
         return ReceivedSpool(folder=folder, gateway=name, trust=trusting, now=clock.now, check_chain=read_events)
 
-    return Reception(inside=handing, known=known, taking=taking, refused=Complaints().refused)
-
-
-@dataclass(slots=True)
-class Complaints:
-    """Says on standard error who was refused and why, each once."""
-
-    _said: set[tuple[str, str]] = field(default_factory=set)
-
-    def refused(self, who: str, why: str) -> None:
-        """Say it, unless it was said."""
-        about = (who, why) if len(self._said) < MAX_TOLD else ("many", "")
-        if about not in self._said:
-            self._said.add(about)
-            sys.stderr.write(json.dumps({"event": "refused", "who": about[0], "why": about[1]}) + "\n")
-            sys.stderr.flush()
+    return Reception(inside=handing, known=known, taking=taking, refused=refused)

@@ -68,6 +68,7 @@ TAXONOMY: Final = (
     Row(begins="key.compromised", sort=Sort.TAMPER, severity=5),
     Row(begins="trust.", sort=Sort.CHANGE, severity=3),
     Row(begins="gateway.", sort=Sort.CHANGE, severity=3),
+    Row(begins="gateway.refused", sort=Sort.AUTHENTICATION, severity=4),
     Row(begins="certificate.", sort=Sort.CHANGE, severity=2),
     Row(begins="service.", sort=Sort.CHANGE, severity=3),
     Row(begins="role.", sort=Sort.CHANGE, severity=3),

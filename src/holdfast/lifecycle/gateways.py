@@ -28,6 +28,7 @@ from holdfast.lifecycle.trusting import change
 
 ENROLLED: Final = "gateway.enrolled"
 REMOVED: Final = "gateway.removed"
+REFUSED: Final = "gateway.refused"
 STREAM: Final = "gateways"
 CERTIFICATE: Final = "client.crt.pem"
 AUTHORITY: Final = "authority.pem"

@@ -120,6 +120,9 @@ LOGS: Final = (
     LogClass(name="gateway log", sort="ordinary", folder="gateway", pattern="*.log"),
     LogClass(name="leftovers of runs", sort="ordinary", folder="scratch", pattern="**/*"),
     LogClass(name="refused telemetry", sort="security", folder="gateway/spool", pattern="*.refused-*"),
+    LogClass(
+        name="refused telemetry from elsewhere", sort="security", folder="gateways", pattern="*/spool/*.refused-*"
+    ),
     LogClass(name="broken events", sort="security", folder="gateway/spool", pattern="*.broken"),
     LogClass(name="damaged blobs", sort="security", folder="published/damaged", pattern="*"),
 )

@@ -4,16 +4,19 @@ Without a certificate of an enrolled gateway nothing is answered, not even what 
 not everybody's. What is told is bounded here, and judged by whoever takes it in.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
+from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotVerified
 from holdfast.core.seal import MAX_ENVELOPE
 from holdfast.core.spool import EVENTS, MAX_CHUNK, OFFSET, SIZE, STATEMENT
 from holdfast.serve.distribution import Asgi
 
 TELL: Final = "/spool/"
+TAKE_S: Final = 60.0  # for what a gateway tells to arrive, and to be kept
 MAX_OFFSET_DIGITS: Final = 12
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -54,13 +57,15 @@ class Reception:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        who = str((scope.get("client") or ("",))[0])
+        certificate = scope.get("extensions", {}).get("holdfast.tls", {}).get("certificate", b"")
+        who = f"certificate {digest_bytes(certificate).removeprefix('sha256:')}"  # as `cert list` names it
         try:
-            who = self.known(scope.get("extensions", {}).get("holdfast.tls", {}).get("certificate", b""))
+            who = self.known(certificate)
             if scope["method"] != "POST":
                 await self.inside(scope, receive, send)
                 return
-            size = await self._taken(who, scope, receive)
+            async with asyncio.timeout(TAKE_S):
+                size = await self._taken(who, scope, receive)
         except Conflict:  # the control plane has taken all of this file, and removed it
             await _say(send, 410, ())
         except (NotVerified, InvalidInput) as error:
@@ -68,6 +73,8 @@ class Reception:
             await _say(
                 send, 403 if isinstance(error, NotVerified) else 400, ((b"x-holdfast-code", error.code.encode()),)
             )
+        except TimeoutError:
+            await _say(send, 408, ())
         except HoldfastError as error:
             await _say(send, 503, ((b"x-holdfast-code", error.code.encode()),))
         else:
