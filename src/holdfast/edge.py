@@ -218,9 +218,17 @@ class Worker:
         self._attempt(self._recorder.tell_windows)
 
     def _deliver(self, courier: "Courier") -> None:
-        """Take what was recorded to the control plane, until told to stop; what it does not take stays in the spool."""
+        """Take what was recorded to the control plane, until told to stop; what it does not take stays in the spool.
+
+        The same goes now and then to fetch this gateway's newest certificate.
+        """
+        from holdfast.adapters.renewing import Renewal
+
+        renewal = Renewal(url=courier.url, peer=courier.peer) if courier.peer is not None else None
         while not self._stop.wait(self._config.deliver_every_s):
             self._attempt(courier.deliver)
+            if renewal is not None:
+                self._attempt(renewal.look)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Do one step of record keeping; what fails is kept in memory, tried again, and said."""

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from holdfast.adapters import http_server
@@ -16,6 +17,7 @@ from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.durable import read_private
 from holdfast.adapters.http_server import Tls
 from holdfast.adapters.keys_authority import CERTIFICATE_FILE
+from holdfast.adapters.peer import CERTIFICATE
 from holdfast.adapters.published import published_file, replace_durably
 from holdfast.adapters.received import ReceivedSpool
 from holdfast.adapters.supervisor import bind, probe
@@ -119,4 +121,10 @@ def reception(home: Home, handing: Asgi, clock: Clock, refused: Callable[[str, s
         folder = home.gateways / name.removeprefix(f"{ROLE}/") / SPOOL
         return ReceivedSpool(folder=folder, gateway=name, trust=trusting, now=clock.now, check_chain=read_events)
 
-    return Reception(inside=handing, known=known, taking=taking, refused=refused)
+    def own(name: str) -> bytes | None:
+        path = home.gateways / name.removeprefix(f"{ROLE}/") / CERTIFICATE
+        with suppress(NotFound):
+            return read_private(path, what="a gateway's certificate", limit=MAX_CERTIFICATE)
+        return None
+
+    return Reception(inside=handing, known=known, taking=taking, own=own, refused=refused)

@@ -84,7 +84,6 @@ def gateway_new(root: Path, *, tell: Callable[[Progress], None] = silent, name: 
         remedy = "Make the gateway's folder on its own host; this workspace's own gateway needs none."
         raise Conflict("this is the folder of a workspace", place=str(home.workspace), remedy=remedy)
     public, keyid = request_enrolment(home.gateway, whole, SystemClock(), lasts=timedelta(days=days))
-    says = (
-        f"Hand in {public}; both private keys stay in {home.gateway}. Put what `holdfast gateway enrol` writes there."
-    )
+    says = f"{whole} is {keyid[:16]}. Hand in {public}; both private keys stay in {home.gateway}. "
+    says += "Put what `holdfast gateway enrol` writes there."
     return Reply(says=says, document={"name": whole, "public": str(public), "keyid": keyid})

@@ -115,6 +115,11 @@ def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     return public
 
 
+def is_heard(trust: Trust, name: str, now: datetime) -> bool:
+    """Say whether the root keys vouch for an identity of this name, unrevoked, in whose window the moment lies."""
+    return any(key.owner == name and key.not_before <= now < key.not_after for key in trust.of_role(ROLE))
+
+
 def known_gateway(certificate: bytes, authority: bytes, trust: Trust, now: datetime) -> str:
     """Return the name of the gateway that a certificate proves.
 
@@ -137,7 +142,7 @@ def known_gateway(certificate: bytes, authority: bytes, trust: Trust, now: datet
     name = found.removeprefix(prefix)
     if _NAME.fullmatch(name) is None:  # 2.
         raise NotVerified("the certificate is no gateway's", place=found[:200])
-    if not any(key.owner == name and key.not_before <= now < key.not_after for key in trust.of_role(ROLE)):  # 3.
+    if not is_heard(trust, name, now):  # 3.
         raise NotVerified("this gateway's identity has ended, was revoked, or was never enrolled", place=name)
     return name
 

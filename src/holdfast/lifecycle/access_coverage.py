@@ -57,7 +57,14 @@ CALLS: Final = (
         asked="control plane (published routes, passports and blobs)",
         known_by="mutual TLS: a certificate of the workspace's authority with the gateway's SPIFFE id",
         allowed_by="an identity of this name that the root keys vouch for, looked at on each request",
-        modules=("app.distribution", "up", "adapters.fetching", "adapters.peer", "adapters.http_server"),
+        modules=(
+            "app.distribution",
+            "up",
+            "adapters.fetching",
+            "adapters.renewing",
+            "adapters.peer",
+            "adapters.http_server",
+        ),
     ),
     Call(
         asker="gateway on another host",

@@ -22,6 +22,7 @@ from holdfast.core.certificates import (
     trust_domain,
 )
 from holdfast.core.errors import InvalidInput, NotFound
+from holdfast.core.gateways import identity_of, is_heard
 from holdfast.core.ledger import Draft
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
@@ -98,9 +99,12 @@ def renew(plant: Plant, *, name: str | None = None, due: bool = False) -> Reply:
     if (name is None) != due:
         raise InvalidInput("neither a name nor --due, or both", expected="a name, or --due for all that are due")
     now, known = plant.clock.now(), issued(plant)
-    if name is not None and name not in known:
-        raise NotFound(f"no certificate called {name[:80]!r} was issued", expected="`holdfast cert list` lists them")
-    wanted = [each for each in known.values() if each.name == name or (due and each.warned(now) is not Warned.FRESH)]
+    if name is not None and (name not in known or _is_over(plant, known[name])):
+        raise NotFound(
+            f"no certificate called {name[:80]!r} is to be renewed", expected="`holdfast cert list` lists them"
+        )
+    late = [each for each in known.values() if each.warned(now) is not Warned.FRESH and not _is_over(plant, each)]
+    wanted = late if due else [each for each in known.values() if each.name == name]
     for each in wanted:
         days = round((each.not_after - each.not_before).total_seconds() / 86400)
         put_on_record(plant, each.name, each.names, max(days, 1), Path(each.folder), each.request)
@@ -108,6 +112,12 @@ def renew(plant: Plant, *, name: str | None = None, due: bool = False) -> Reply:
     return Reply(
         says=f"Renewed: {names}." if wanted else "Nothing is due.", document={"renewed": [w.name for w in wanted]}
     )
+
+
+def _is_over(plant: Plant, certificate: Issued) -> bool:
+    """Say whether it is a gateway's that is heard no more: such a certificate is left to end."""
+    name = certificate.names[0].removeprefix(identity_of(plant.trust.workspace, ""))
+    return bool(certificate.request) and not is_heard(plant.trust, name, plant.clock.now())
 
 
 def warn(plant: Plant) -> list[str]:
@@ -119,7 +129,7 @@ def warn(plant: Plant) -> list[str]:
     words = []
     for each in issued(plant).values():
         state = each.warned(now)
-        if state is Warned.FRESH or (each.serial, str(state)) in said:
+        if state is Warned.FRESH or (each.serial, str(state)) in said or _is_over(plant, each):
             continue
         body = {"name": each.name, "serial": each.serial, "state": str(state), "not_after": each.not_after.isoformat()}
         plant.ledger.append([Draft(kind=EXPIRING, actor="watch", stream=STREAM, body=body)])

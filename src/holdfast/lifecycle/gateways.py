@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.core.certificates import Issued, Warned
 from holdfast.core.errors import Conflict, InvalidInput, NotFound
-from holdfast.core.gateways import MAX_GATEWAY, ROLE, PublicGateway, full_name, identity_of, open_gateway_file
+from holdfast.core.gateways import MAX_GATEWAY, ROLE, PublicGateway, full_name, identity_of, is_heard, open_gateway_file
 from holdfast.core.keystate import state_of
 from holdfast.core.ledger import Draft
 from holdfast.core.succession import successor
@@ -65,7 +65,9 @@ def enrol(plant: Plant, *, file: Path, out: Path, days: int = 90, proposal: Path
     _write(plant, made, out)
     says = f"{gateway.name} is enrolled until {made.not_after:%Y-%m-%d}: put what is in {out} into its folder."
     document = {"name": gateway.name, "out": str(out), "certificate": msgspec.to_builtins(made)}
-    return Reply(says=says if reply is None else f"{reply.says} {says}", document=document)
+    if reply is None:
+        return Reply(says=says, document=document)
+    return Reply(says=f"{reply.says} {says}", document=document, tables=reply.tables)
 
 
 def _vouched(plant: Plant, gateway: PublicGateway, proposal: Path | None) -> Reply | None:
@@ -88,8 +90,11 @@ def _vouched(plant: Plant, gateway: PublicGateway, proposal: Path | None) -> Rep
     ]
     body: dict[str, Any] = {"name": gateway.name, "keys": [key.keyid for key in fresh]}
     draft = Draft(kind=ENROLLED, actor=plant.person, stream=STREAM, body=body)
+    words = ", ".join(key.keyid[:16] for key in fresh)
     newer = successor(trust, keys=(*kept, *fresh))
-    return change(plant, newer, says=f"{gateway.name} is known here.", because=[draft], proposal=proposal)  # 3.
+    return change(
+        plant, newer, says=f"{gateway.name} is known here by {words}.", because=[draft], proposal=proposal
+    )  # 3.
 
 
 def _write(plant: Plant, made: Issued, out: Path) -> None:
@@ -124,7 +129,7 @@ def remove(plant: Plant, *, name: str, reason: str, proposal: Path | None = None
     plant.unlock()
     with plant.ledger.lease("trust"):
         trust, now = plant.trust, plant.clock.now()
-        if not any(key.owner == whole and now < key.not_after for key in trust.of_role(ROLE)):
+        if not is_heard(trust, whole, now):
             raise NotFound(f"no gateway called {whole} is enrolled", expected="a name that `holdfast gateways` lists")
         keys = [_ended(key, whole, now) for key in trust.keys]
         draft = Draft(kind=REMOVED, actor=plant.person, stream=STREAM, body={"name": whole, "reason": reason})

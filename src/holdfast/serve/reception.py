@@ -16,6 +16,7 @@ from holdfast.core.spool import EVENTS, MAX_CHUNK, OFFSET, SIZE, STATEMENT
 from holdfast.serve.distribution import Asgi
 
 TELL: Final = "/spool/"
+OWN: Final = "/own/client.crt.pem"
 TAKE_S: Final = 60.0  # for what a gateway tells to arrive, and to be kept
 MAX_OFFSET_DIGITS: Final = 12
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
@@ -51,6 +52,7 @@ class Reception:
     inside: Asgi  # answers what is read
     known: Callable[[bytes], str]  # the name that a certificate proves; raises NotVerified
     taking: Callable[[str], Taking]  # where what a gateway of this name tells is kept
+    own: Callable[[str], bytes | None]  # the newest certificate of a gateway of this name
     refused: Callable[[str, str], None]  # told who was refused, and why
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
@@ -61,6 +63,9 @@ class Reception:
         who = f"certificate {digest_bytes(certificate).removeprefix('sha256:')}"  # as `cert list` names it
         try:
             who = self.known(certificate)
+            if scope["path"] == OWN and scope["method"] == "GET":
+                await _hand(send, self.own(who))
+                return
             if scope["method"] != "POST":
                 await self.inside(scope, receive, send)
                 return
@@ -118,6 +123,13 @@ async def _content(receive: Any, limit: int) -> bytes:
             raise InvalidInput("what a gateway tells is too long", expected=f"at most {limit} bytes")
         if not message.get("more_body", False):
             return b"".join(found)
+
+
+async def _hand(send: Send, data: bytes | None) -> None:
+    """Hand a gateway what is its own, if there is any."""
+    headers = ((b"content-length", str(len(data or b"")).encode()), (b"cache-control", b"no-store"))
+    await send({"type": "http.response.start", "status": 404 if data is None else 200, "headers": headers})
+    await send({"type": "http.response.body", "body": data or b""})
 
 
 async def _say(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
