@@ -137,6 +137,10 @@ def test_tls_at_the_edge_and_mutual_tls_between_services(site: Site, tmp_path: P
             assert replace(site, port=port).status(site.context(), "/v2/health/live") == 200
             assert not answered_in_clear(port)
             wait(lambda: _listens(int(said["gateways"].rpartition(":")[2])))
+            beside = replace(site, port=int(said["gateways"].rpartition(":")[2]))
+            assert beside.status(beside.context(site.gateway / CERTIFICATE, site.gateway / KEY)) == 200
+            with pytest.raises((ssl.SSLError, OSError)):
+                beside.status(beside.context())
             impostor = PublishedUrl(url=said["gateways"], cache=tmp_path / "cache", peer=me)  # a certificate, not his
             with pytest.raises(NotVerified, match="URIs"):
                 impostor.document("timestamp.json", 100)
@@ -389,22 +393,6 @@ def test_the_next_identity_is_vouched_for_by_the_present_one(site: Site, tmp_pat
         app.gateway_new(root, name="ward-11")
     with pytest.raises(Conflict, match="a workspace"):
         app.gateway_new(site.root, name="ward-11")
-
-
-def test_up_answers_gateways_beside_the_api_by_the_same_rules(site: Site) -> None:
-    """`up --gateways-port`: the enrolled gateway by its certificate, nobody without one; callers over TLS."""
-    with app.open_plant(site.root) as plant:
-        issue(plant, name="up", san=f"{identity_of(plant.trust.workspace, 'control-plane')},127.0.0.1")
-        folder = plant.home.workspace / "certificates" / "up"
-    options = ["--tls-cert", str(folder / "up.crt.pem"), "--tls-key", str(folder / "up.key.pem")]
-    more = ["--gateways-port", "0", "--gateway-port", "0"]
-    with started(site.root, "up", *options, *more) as said:
-        assert said["gateway"].startswith("https://")
-        there = replace(site, port=int(said["gateways"].rpartition(":")[2]))
-        wait(lambda: _listens(there.port))
-        assert there.status(there.context(site.gateway / CERTIFICATE, site.gateway / KEY)) == 200
-        with pytest.raises((ssl.SSLError, OSError)):
-            there.status(there.context())
 
 
 def _listens(port: int) -> bool:

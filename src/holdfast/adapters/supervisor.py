@@ -32,7 +32,8 @@ FLUSH: Final = signal.SIGUSR1  # passed on to the workers: tell now what you wou
 _READY: Final = b"r"
 
 Ready: TypeAlias = Callable[[], None]
-Work: TypeAlias = Callable[[int, socket.socket, Ready], None]
+Listening: TypeAlias = socket.socket
+Work: TypeAlias = Callable[[int, Listening, Ready], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ asks. The process holds no key but that of its certificate, and opens the ledger
 
 import json
 import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from holdfast.adapters.keys_authority import CERTIFICATE_FILE
 from holdfast.adapters.peer import CERTIFICATE
 from holdfast.adapters.published import published_file, replace_durably
 from holdfast.adapters.received import ReceivedSpool
-from holdfast.adapters.supervisor import bind, probe
+from holdfast.adapters.supervisor import Listening, bind, probe
 from holdfast.app.knocking import recorded
 from holdfast.app.trusting import Trusting
 from holdfast.core.certificates import MAX_CERTIFICATE, der_of
@@ -78,7 +77,7 @@ def distribute(
     return Reply(says="The published folder is no longer handed out.")
 
 
-def hand_out(home: Home, listening: socket.socket, tls: Tls | None, started: Callable[[], None]) -> None:
+def hand_out(home: Home, listening: Listening, tls: Tls | None, started: Callable[[], None]) -> None:
     """Answer gateways on a bound socket until SIGTERM or SIGINT; without TLS it is bound to this machine."""
     handing = distribution(lambda name: published_file(home.published, name))
     if tls is None:
