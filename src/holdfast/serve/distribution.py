@@ -1,7 +1,7 @@
 """Handing published files to gateways on other hosts, behind any ASGI server.
 
-Nothing here is secret and nothing is believed: gateways verify what they fetch. So there is no authentication; who may
-reach the address is the network's to decide. Whether a name may be asked for is decided by whoever reads.
+Nothing here is secret and nothing is believed: gateways verify what they fetch. Who may ask is `serve.reception`'s to
+say, where others than this machine can. Whether a name may be asked for is decided by whoever reads.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
