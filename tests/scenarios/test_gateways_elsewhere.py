@@ -237,6 +237,22 @@ def test_a_statement_that_was_left_out_is_seen(ward: Elsewhere, producing: Plant
 
 
 @pytest.mark.guarantee("G57")
+def test_what_a_stolen_gateway_had_handed_over_is_set_aside_and_brings_nothing_down(
+    ward: Elsewhere, producing: Plant
+) -> None:
+    """It waits in the inbox when the identity is revoked: it counts for nothing, is kept, nothing is rolled back."""
+    release = releases(producing)[1]
+    ward.received.statement(statement_name(0), ward.statement(0, release=release))
+    keyid = next(each.keyid for each in producing.trust.keys if each.owner == "gateway/ward-c")
+    compromise(producing, keyid=keyid, reason="The machine was stolen.")
+    assert look(producing).raised == ()
+    assert told(producing, "ward-c") == []
+    assert not windows_of(producing, release, -1)
+    assert [path.name.partition(".refused-")[0] for path in ward.received.folder.iterdir()] == [statement_name(0)]
+    assert any(entry.kind == "telemetry.refused" for entry in producing.ledger.stream("spool"))
+
+
+@pytest.mark.guarantee("G57")
 def test_what_lies_in_anothers_inbox_is_refused_and_kept(ward: Elsewhere, producing: Plant) -> None:
     """Somebody with the control plane's disk moves a statement: it counts for nobody."""
     strange = inbox(producing, "ward-x") / statement_name(0)

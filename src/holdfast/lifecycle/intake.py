@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified
+from holdfast.core.gateways import is_heard
 from holdfast.core.ledger import Draft
 from holdfast.core.seal import MAX_ENVELOPE, TELEMETRY, Telemetry, unseal
 from holdfast.core.signals import Raised, Signal
@@ -76,8 +77,9 @@ def _take_statements(plant: Plant, inbox: Inbox, paths: Sequence[Path]) -> tuple
                 newest[told.gateway] = _newest(plant, told.gateway)
             gap = _gap(newest[told.gateway], told, digest_bytes(document))
         except (NotVerified, InvalidInput) as error:
-            broken.append(f"telemetry is refused: {error.message} ({path.name})")
             refuse(plant, path, error.message)
+            if not _was_let_go(plant, inbox):
+                broken.append(f"telemetry is refused: {error.message} ({path.name})")
             continue
         if gap is None:  # taken already, by a process that died before it could remove the file
             remove(path)
@@ -89,6 +91,15 @@ def _take_statements(plant: Plant, inbox: Inbox, paths: Sequence[Path]) -> tuple
         taken += 1
         anchors += [msgspec.convert(told.body, Anchor)] if not told.release else []
     return taken, anchors, broken
+
+
+def _was_let_go(plant: Plant, inbox: Inbox) -> bool:
+    """Say whether an inbox is a gateway's that the root keys vouch for no more.
+
+    What it had handed over is set aside, on record; that it verifies no more is no news about what answers.
+    """
+    known = any(key.owner == inbox.gateway for key in plant.trust.keys)
+    return known and not is_heard(plant.trust, inbox.gateway, plant.clock.now())
 
 
 def _take_statement(plant: Plant, told: Telemetry, document: bytes, gap: str) -> "Statement":
