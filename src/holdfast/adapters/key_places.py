@@ -14,10 +14,10 @@ from typing import Final, TypeAlias
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from holdfast.core.errors import InvalidInput
+from holdfast.core.exposure import is_local
 
 MAX_ADDRESS: Final = 2048  # characters
 PREFIX: Final = "holdfast"  # what the names of our keys begin with, where an address names nothing else
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z0-9]+){1,4}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -120,7 +120,7 @@ def _kms(parts: SplitResult, said: dict[str, str]) -> KmsPlace:
     endpoint = said.get("endpoint", "")
     if endpoint:
         at = urlsplit(endpoint)
-        if at.scheme != "https" and not (at.scheme == "http" and at.hostname in LOOPBACK):
+        if at.scheme != "https" and not (at.scheme == "http" and is_local(at.hostname or "")):
             raise _wrong("the endpoint is asked over HTTPS only")
         if "@" in at.netloc or at.query or at.fragment:
             raise _wrong("an endpoint names a place, never a credential")
@@ -135,7 +135,7 @@ def _vault(parts: SplitResult, said: dict[str, str]) -> VaultPlace:
     if set(said) - {"token_file", "allow_http"} or "token_file" not in said:
         raise _wrong("an option is unknown, or the token's file is not named")
     plain = said.get("allow_http") == "true"
-    if plain and parts.hostname not in LOOPBACK:
+    if plain and not is_local(parts.hostname):
         raise _wrong("a token is sent over HTTPS only")
     scheme = "http" if plain else "https"
     return VaultPlace(

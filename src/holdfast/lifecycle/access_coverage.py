@@ -100,6 +100,13 @@ CALLS: Final = (
         modules=("adapters.signer_client", "adapters.signer_frames", "adapters.signer_process"),
     ),
     Call(
+        asker="control plane, signer process",
+        asked="key service (AWS KMS, transit engine)",
+        known_by="the service's own credentials over TLS; the service by its certificate, unless it is this machine",
+        allowed_by="what the service's policy grants these credentials",
+        modules=("adapters.kms_service", "adapters.transit_service"),
+    ),
+    Call(
         asker="training job",
         asked="secrets",
         known_by="the run that the control plane started",

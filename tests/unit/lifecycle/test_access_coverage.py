@@ -11,7 +11,20 @@ from holdfast.lifecycle.access_coverage import CALLS
 PACKAGE: Final = Path(holdfast.__file__).parent
 NETWORK: Final = frozenset(
     {
-        *("aiohttp", "asyncpg", "boto3", "ftplib", "grpc", "http.client", "http.server", "httpx", "imaplib", "nats"),
+        *(
+            "aiohttp",
+            "asyncpg",
+            "boto3",
+            "botocore",
+            "ftplib",
+            "hvac",
+            "grpc",
+            "http.client",
+            "http.server",
+            "httpx",
+            "imaplib",
+            "nats",
+        ),
         *("obstore", "psycopg", "redis", "requests", "smtplib", "socket", "socketserver", "ssl", "telnetlib"),
         *("urllib.request", "urllib3", "uvicorn", "websockets", "xmlrpc", "holdfast.adapters.http_server"),
     }
