@@ -74,14 +74,35 @@ def prepare(folder: Path) -> bytes:
     release = world.release(document, signature=Signature(inputs=inputs, classes=("malignant", "benign")))
     guards = (*GUARDS[:2], GuardSpec(name="within-rate", configuration=LIMIT), *GUARDS[3:])
     world.publish(world.table(release, guards=guards))
-    world.published.write(folder / "published")
-    (folder / "home").mkdir()
+    publish(world.published, folder)
     (folder / "root.json").write_bytes(msgspec.json.encode(world.root))
     (folder / "credential.key").write_bytes(CREDENTIAL_KEY)
     (folder / "credential.key").chmod(0o600)
     (folder / "model.onnx").write_bytes(document)
     tensor = {"name": "input", "shape": [1, FEATURES], "datatype": "FP64", "data": rows[0]}
     return json.dumps({"inputs": [tensor]}).encode()
+
+
+def publish(published: Any, folder: Path) -> None:
+    """Encrypt what is published for the gateway, as a control plane does."""
+    from holdfast.adapters.clock import SystemClock
+    from holdfast.adapters.opener import make_opener
+    from holdfast.adapters.records import RECORDS_KEY, keep_recipient
+    from holdfast.adapters.sealed_blobs import Windows
+    from holdfast.adapters.shelf import ShelfFolder
+    from holdfast.adapters.shelf_key import ShelfKey
+    from holdfast.adapters.unlock import create_unlock_file
+    from holdfast.adapters.vault import create_vault
+
+    home, clock = folder / "home", SystemClock()
+    home.mkdir()
+    vault = create_vault(folder / "vault", create_unlock_file(folder / "vault.unlock", outside=home))
+    opener = make_opener(home, create_unlock_file(folder / "opener.unlock", outside=home))
+    keep_recipient(home / "records.json", vault.recipient(RECORDS_KEY, clock.now()))
+    key = ShelfKey(vault=vault, path=folder / "shelf.json", recipients=lambda: (opener.recipient(),), clock=clock)
+    shelf = ShelfFolder(folder=folder / "published", key=key, windows=Windows(folder / "windows"))
+    shelf.put({})
+    published.write(folder / "published", shelf.blobs.put)
 
 
 # ── servers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,6 +160,8 @@ def inference(folder: Path) -> Any:
 def guarded(folder: Path, listening: socket.socket, started: Callable[[], None]) -> None:
     """The gateway's own worker, with its watcher and its recorder."""
     from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.opener import Opener
+    from holdfast.adapters.unlock import unlock_file
     from holdfast.edge import EdgeConfig, Worker
     from holdfast.testing.memory import MemorySigner
     from holdfast.testing.world import World
@@ -150,6 +173,8 @@ def guarded(folder: Path, listening: socket.socket, started: Callable[[], None])
         root=folder / "root.json",
         credential_key=folder / "credential.key",
         identity=lambda: MemorySigner("gateway", owner="gateway", start=begin),
+        opener=lambda: Opener(folder / "home", unlock_file(folder / "opener.unlock")),
+        records=folder / "home" / "records.json",
         telemetry_every_s=1.0,
     )
     Worker(config=config, number=0, nonces=SharedNonces(since=time.time()), say_ready=started).run(listening)

@@ -1,9 +1,9 @@
 """Composition root of the data plane: the gateway as a process of its own.
 
 Chooses adapters, starts threads and a server, and decides nothing: what may answer is `serve.loading`'s to decide, what
-a request meets, `serve.gateway`'s. The process needs the published folder, the pinned root keys, its own identity and
-the credential key. It has no database, no training code and no private release key, and starts no process once it is
-ready.
+a request meets, `serve.gateway`'s. The process needs the published folder, the pinned root keys, its own identity, its
+key for reading and the credential key. It has no database, no training code and no private release key, and starts no
+process once it is ready.
 
 The supervisor forks workers before anything heavy is imported: that is why this module imports inside its functions.
 Each worker loads for itself, listens once it has loaded, and is ready when it has something to serve.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from holdfast.adapters.http_server import Tls
     from holdfast.adapters.keys import FileKeys
     from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.opener import Opener
     from holdfast.adapters.peer import Peer
     from holdfast.core.ports import Signer
     from holdfast.core.trust import Trust
@@ -57,6 +58,8 @@ class EdgeConfig:
     root: Path  # the root keys it pins, as a trust document in plain JSON
     credential_key: Path  # the key of the keyed hashes by which API keys are known
     identity: "Callable[[], Signer]"  # opens the gateway's own signing key, in the worker that uses it
+    opener: "Callable[[], Opener]"  # opens what is published for this gateway
+    records: Path  # for whom its records are encrypted, as the control plane has said
     # Of several identity keys the one that is trusted by now; a rotation then needs no restart.
     choose: "Callable[[Trust, datetime], Signer] | None" = None
     source: str = ""  # the address of a control plane on another host, whose published folder is fetched
@@ -267,11 +270,13 @@ def assemble(
     from holdfast.adapters.fetching import PublishedUrl
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.published import MemoryFile, PublishedFolder
+    from holdfast.adapters.records import encrypt_record
     from holdfast.adapters.runtime import OnnxRuntime
     from holdfast.adapters.spool import Spool
+    from holdfast.adapters.unsealing import Lying, Unsealed, remove_plain
     from holdfast.serve import Gateway, Ground, Loader, Pins, Recorder
     from holdfast.serve.credentials import check_credential_key
-    from holdfast.serve.loading import Published, Remembered
+    from holdfast.serve.loading import Remembered
 
     root = read_root(config.root)
     credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
@@ -285,12 +290,13 @@ def assemble(
         metrics_for_all=config.metrics_for_all,
     )
     gateway = Gateway(ground)
-    published: Published = PublishedFolder(config.published)
+    lying: Lying = PublishedFolder(config.published)
     if config.source:
+        remove_plain(config.home / "cache")
         peer = peer_of(config, root.workspace)
-        published = PublishedUrl(url=config.source, cache=config.home / "cache", peer=peer, poll_s=config.poll_s)
+        lying = PublishedUrl(url=config.source, cache=config.home / "cache", peer=peer, poll_s=config.poll_s)
     loader = Loader(
-        published=published,
+        published=Unsealed(published=lying, opener=config.opener()),
         memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
         runtime=OnnxRuntime(),
         pins=Pins(
@@ -308,6 +314,7 @@ def assemble(
         gateway=gateway,
         spool=spool,
         signer=config.identity(),
+        encrypt=partial(encrypt_record, config.records),
         clock=clock,
         choose=(lambda trust: choose(trust, clock.now())) if choose is not None else None,
     )
@@ -389,7 +396,7 @@ def config_of(
     """
     if environment not in PLACES:
         raise InvalidInput(f"the environment {environment[:20]!r}", expected=" or ".join(PLACES))
-    from holdfast.config import HOME_NAME, read_settings
+    from holdfast.config import HOME_NAME, RECORDS_NAME, read_settings
 
     workspace = root.resolve() / HOME_NAME
     own = workspace / "gateway"
@@ -407,6 +414,8 @@ def config_of(
         credential_key=own / "credential.key",
         own=own,
         identity=lambda: _identity(own),
+        opener=lambda: _opener(own),
+        records=own / RECORDS_NAME,
         choose=lambda trust, now: _chosen_identity(own, trust, now),
         host=host,
         port=port,
@@ -418,6 +427,15 @@ def config_of(
 def _identity(own: Path) -> "Signer":
     """Open the gateway's own key; a gateway starts without a person, so what opens it lies beside it."""
     return _own_keys(own).signer("gateway")
+
+
+def _opener(own: Path) -> "Opener":
+    """Return the gateway's key for reading; its secret lies outside of the workspace, beside that of the workspace."""
+    from holdfast.adapters.opener import Opener
+    from holdfast.adapters.unlock import unlock_file
+    from holdfast.config import gateway_unlock, read_settings
+
+    return Opener(own, unlock_file(gateway_unlock(read_settings(), read_root(own / "root.json").workspace)))
 
 
 @cache
@@ -511,7 +529,7 @@ def start(root: Path) -> Iterator[Running]:
     own = config_of(root).home
     ready = own / "ready.json"
     arguments = ["serve", "--root", str(root), "--port", "0", "--ready-file", str(ready)]
-    child = Child(arguments, ready_file=ready, log=own / "gateway.log")
+    child = Child(arguments, ready_file=ready)
     try:
         yield Running(url=str(child.wait_until_ready()["url"]), tell_now=child.tell_now)
     finally:

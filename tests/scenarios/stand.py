@@ -241,8 +241,10 @@ def artifact(kind: Kind, digest: str) -> Artifact:
 
 
 def published_blob(plant: Plant, digest: str) -> Path:
-    """Where the gateway's copy of a blob lies."""
+    """Where the gateway's copy of a blob lies, encrypted."""
     name = digest.removeprefix("sha256:")
+    (entry,) = (plant.home.published / "index" / name[:2] / name[2:]).iterdir()
+    name = entry.read_text().removeprefix("sha256:")
     return plant.home.published / "blobs" / "sha256" / name[:2] / name[2:]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.scenarios.sealing import Sealing
 
 from holdfast.adapters.supervisor import probe
 from holdfast.client import Client, Prediction
@@ -25,7 +26,7 @@ from holdfast.core.errors import InvalidRequest, NotFound, Refused, Unavailable
 from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import TELEMETRY, unseal
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
-from holdfast.serve.events import Head, read_events
+from holdfast.serve.events import Head, opened, read_events
 from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, MODEL, ROW, World, tiny_model
 
 PATIENCE_S = 60.0  # how long anything may take on a busy machine before it counts as not happening
@@ -46,6 +47,8 @@ sys.addaudithook(hook)
 import holdfast.adapters.http_server as server
 from holdfast.edge import EdgeConfig, serve
 from holdfast.testing.memory import MemorySigner
+from holdfast.adapters.opener import Opener
+from holdfast.adapters.unlock import unlock_file
 
 server.MAX_LOOKS = options.pop("max_looks", server.MAX_LOOKS)
 start = datetime.fromisoformat(options.pop("start"))
@@ -63,7 +66,9 @@ def identity():
 
 serve(EdgeConfig(
     published=folder / "published", home=folder / "home", root=folder / "root.json",
-    credential_key=folder / "credential.key", identity=identity, ready_file=folder / "ready.json", **options,
+    credential_key=folder / "credential.key", identity=identity, ready_file=folder / "ready.json",
+    opener=lambda: Opener(folder / "home", unlock_file(folder / "opener.unlock")),
+    records=folder / "home" / "records.json", **options,
 ))
 """
 
@@ -76,6 +81,7 @@ class Process:
         self.world = World(datetime.now(UTC).replace(microsecond=0))
         self.release = self.world.release()
         (folder / "home").mkdir()
+        self.sealing = Sealing(folder, folder / "home")
         self.publish(self.world.table(self.release))
         (folder / "root.json").write_bytes(msgspec.json.encode(self.world.root))
         (folder / "credential.key").write_bytes(CREDENTIAL_KEY)
@@ -94,7 +100,7 @@ class Process:
     def publish(self, table: Any) -> None:
         """Publish a table, as of now."""
         self.world.publish(table)
-        self.world.published.write(self.folder / "published")
+        self.sealing.publish(self.world.published, self.folder / "published")
 
     def ready(self) -> "Process":
         """Wait until the gateway says on standard output that it answers."""
@@ -418,9 +424,12 @@ def test_several_workers_share_one_port_and_one_chain_of_records(start: Callable
         with gateway.client() as client:
             client.infer(MODEL, [[50, 15, 0.1]])
     assert gateway.end() == 0
-    paths = sorted((gateway.folder / "home" / "spool").glob("telemetry-*.dsse.json"))
+    paths = sorted((gateway.folder / "home" / "spool").glob("telemetry-*.dsse.age"))
     now = datetime.now(UTC)
-    told = [unseal(path.read_bytes(), TELEMETRY, gateway.world.trust, at=now).value for path in paths]
+    told = [
+        unseal(gateway.sealing.opened(path.read_bytes()), TELEMETRY, gateway.world.trust, at=now).value
+        for path in paths
+    ]
     assert [one.sequence for one in told] == list(range(len(told)))
     assert sum(one.body["requests"] for one in told if one.release) == 40
 
@@ -461,9 +470,9 @@ def test_it_ends_when_asked_and_leaves_its_records_on_disk(start: Callable[..., 
     assert not (gateway.folder / "ready.json").exists()
     spool = gateway.folder / "home" / "spool"
     (events,) = spool.glob("events-0-*.jsonl")
-    kinds = [event.kind for event in read_events(events.read_bytes(), Head())[0]]
+    kinds = [event.kind for event in read_events(opened(events.read_bytes(), gateway.sealing.opened), Head())[0]]
     assert kinds == ["state.loaded", "refused.authenticated.HF241"]
-    assert len(list(spool.glob("telemetry-*.dsse.json"))) == 2
+    assert len(list(spool.glob("telemetry-*.dsse.age"))) == 2
 
 
 def test_it_tells_at_once_when_asked(start: Callable[..., Process]) -> None:
@@ -472,7 +481,7 @@ def test_it_tells_at_once_when_asked(start: Callable[..., Process]) -> None:
     gateway.infer()
     gateway.process.send_signal(signal.SIGUSR1)
     spool = gateway.folder / "home" / "spool"
-    eventually(lambda: list(spool.glob("telemetry-*.dsse.json")))
+    eventually(lambda: list(spool.glob("telemetry-*.dsse.age")))
 
 
 def test_security_events_are_on_disk_before_anybody_asks(start: Callable[..., Process]) -> None:
@@ -481,7 +490,11 @@ def test_security_events_are_on_disk_before_anybody_asks(start: Callable[..., Pr
     with pytest.raises(Refused):
         gateway.infer(key="hf_" + "B" * 43)
     spool = gateway.folder / "home" / "spool"
-    eventually(lambda: b"HF241" in b"".join(path.read_bytes() for path in spool.glob("events-0-*.jsonl")))
+    eventually(
+        lambda: any(
+            b"HF241" in opened(path.read_bytes(), gateway.sealing.opened) for path in spool.glob("events-0-*.jsonl")
+        )
+    )
     worker = gateway.worker()
     gateway.process.kill()
     os.kill(worker, signal.SIGKILL)
@@ -495,7 +508,7 @@ def test_a_replayed_table_is_refused_by_a_restarted_process(start: Callable[...,
     eventually(lambda: json.loads((tmp_path / "home" / "state.json").read_text())["epoch"] == 2)
     gateway.end()
     gateway.world.published.documents = old
-    gateway.world.published.write(tmp_path / "published")
+    gateway.sealing.publish(gateway.world.published, tmp_path / "published")
     source = Path(sys.modules["holdfast"].__file__ or "").parents[1]
     with (tmp_path / "again.log").open("wb") as errors:
         again = subprocess.Popen(

@@ -26,9 +26,10 @@ MAX_MEMORY: Final = 4 << 20  # bytes of the memory file: a root, and fifty thous
 MAX_PUBLISHED: Final = 2 << 30  # bytes of one file; protobuf, and so ONNX, holds no more
 KEPT_S: Final = 3600.0  # that a document stays which a newer one has replaced
 PUBLISHED_NAME: Final = re.compile(
-    r"timestamp\.json|[0-9]{1,16}\.(?:root|targets|routing|snapshot)\.json"
+    r"timestamp\.json|shelf\.json|[0-9]{1,16}\.(?:root|targets|routing|snapshot)\.json"
     r"|targets/[0-9a-f]{64}\.[a-z]{1,32}(?:\.[a-z]{1,8}){1,2}"
     r"|blobs/sha256/[0-9a-f]{2}/[0-9a-f]{62}"
+    r"|index/[0-9a-f]{2}/[0-9a-f]{62}/[0-9a-f]{32}"
 )
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
@@ -36,7 +37,7 @@ _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class PublishedFolder:
-    """What the control plane published: documents by name, blobs by digest."""
+    """What the control plane published: documents by name, blobs as they lie, by the digest of that."""
 
     root: Path
 

@@ -44,12 +44,12 @@ class DiskIndex:
         Raises:
             NotVerified: An entry is not one that we wrote.
         """
-        folder = self.root / _place(digest)
+        folder = self.root / place_of(digest)
         try:
             names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
         except FileNotFoundError:
             return {}
-        return {name: _parsed(_read(folder / name), digest) for name in names}
+        return {name: parsed_entry(_read(folder / name), digest) for name in names}
 
     def name(self, digest: Digest, keyid: str, encrypted: Digest) -> None:
         """Write down a copy, durably; what it takes the place of was set aside, or came from another process.
@@ -57,7 +57,7 @@ class DiskIndex:
         Raises:
             Unavailable: It cannot be written.
         """
-        folder = self.root / _place(digest)
+        folder = self.root / place_of(digest)
         try:
             for each in (self.root, folder.parent, folder):
                 each.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
@@ -77,7 +77,7 @@ class DiskIndex:
 
     def forget(self, digest: Digest, keyid: str) -> None:
         """Delete an entry, and the folder with the last one."""
-        folder = self.root / _place(digest)
+        folder = self.root / place_of(digest)
         (folder / keyid).unlink(missing_ok=True)
         with suppress(OSError):  # another entry is in it
             folder.rmdir()
@@ -101,10 +101,10 @@ class ObjectIndex:
 
         found = {}
         with translated(digest):
-            listed = obstore.list_with_delimiter(self.store, f"{self.prefix}/{_place(digest)}/")["objects"]
+            listed = obstore.list_with_delimiter(self.store, f"{self.prefix}/{place_of(digest)}/")["objects"]
             for item in listed:
                 entry = bytes(obstore.get(self.store, item["path"]).bytes())
-                found[item["path"].rpartition("/")[2]] = _parsed(entry, digest)
+                found[item["path"].rpartition("/")[2]] = parsed_entry(entry, digest)
         return found
 
     def name(self, digest: Digest, keyid: str, encrypted: Digest) -> None:
@@ -116,12 +116,13 @@ class ObjectIndex:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        entry = f"{self.prefix}/{_place(digest)}/{keyid}"
+        entry = f"{self.prefix}/{place_of(digest)}/{keyid}"
         with translated(digest), suppress(AlreadyExistsError, PreconditionError):
             obstore.put(self.store, entry, encrypted.encode(), mode="create", use_multipart=False)
 
 
-def _place(digest: Digest) -> str:
+def place_of(digest: Digest) -> str:
+    """Return the folder of a blob's entries, below the index's own."""
     name = parse_digest(digest).removeprefix("sha256:")
     return f"{name[:2]}/{name[2:]}"
 
@@ -141,7 +142,12 @@ def _read(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def _parsed(entry: bytes, digest: Digest) -> Digest:
+def parsed_entry(entry: bytes, digest: Digest) -> Digest:
+    """Return what an entry says of a blob: the digest of its encrypted bytes.
+
+    Raises:
+        NotVerified: It is not one that we wrote.
+    """
     try:
         return parse_digest(entry.decode())
     except (InvalidInput, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The gateway's spool: security events and sealed telemetry on disk, until the control plane has taken them.
+"""The gateway's spool: security events and telemetry on disk, encrypted, until the control plane has taken them.
 
 Statements of all workers form one chain, so their numbers are given out under a lock that the kernel frees when its
 holder dies. A statement appears under its name whole or not at all:
@@ -20,7 +20,7 @@ import msgspec
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE, sync_directory
 from holdfast.adapters.published import read_bounded, replace_durably
-from holdfast.core.artifact import digest_bytes
+from holdfast.core.artifact import Digest
 from holdfast.core.errors import NotFound, NotVerified, Unavailable
 from holdfast.core.spool import MAX_SEGMENT, events_name, statement_name
 
@@ -62,6 +62,10 @@ class Spool:
             with _written("the file of events"):
                 self._segment.rename(self._segment.with_suffix(".jsonl.broken"))
                 sync_directory(self._folder)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Let the next events begin another file."""
         self._segment = None
 
     def append_events(self, lines: bytes, first: int) -> None:
@@ -93,11 +97,12 @@ class Spool:
                 sync_directory(self._folder)
                 self._segment = segment
 
-    def tell(self, make: Callable[[int, str], bytes]) -> None:
-        """Append one sealed statement to the chain of this gateway.
+    def tell(self, make: Callable[[int, str], tuple[bytes, Digest]]) -> None:
+        """Append one statement to the chain of this gateway.
 
         Args:
-            make: Returns the statement's envelope, given its number and the digest of the envelope before it.
+            make: Returns the statement as it is to lie here, and its digest before it was encrypted, given its number
+                and the digest of the one before it.
 
         Raises:
             Unavailable: The disk is full or failing; the number is free again.
@@ -105,10 +110,10 @@ class Spool:
         """
         with _written("the telemetry"), self._alone():
             head = self._head()
-            document = make(head.sequence, head.previous)
+            document, digest = make(head.sequence, head.previous)
             pending = self._pending(head.sequence)
             replace_durably(pending, document)
-            following = _Head(sequence=head.sequence + 1, previous=digest_bytes(document))
+            following = _Head(sequence=head.sequence + 1, previous=digest)
             replace_durably(self._folder / "telemetry.head.json", msgspec.json.encode(following))
             self._name(pending, head.sequence)
 

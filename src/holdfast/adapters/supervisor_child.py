@@ -1,6 +1,7 @@
 """A gateway started by another process of ours, the demo or a test, and stopped when that is done with it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,23 +15,24 @@ from holdfast.core.errors import Unavailable
 READY_WITHIN_S: Final = 30.0  # a worker loads in about a second; a busy machine takes longer
 STOP_WITHIN_S: Final = 20.0
 LOOK_S: Final = 0.02
+MAX_OUTPUT: Final = 1 << 20  # bytes looked at; it says a line when it is ready, and one for each new problem
 
 
 class Child:
     """One gateway process: ready once its ready file is there."""
 
-    def __init__(self, arguments: Sequence[str], *, ready_file: Path, log: Path) -> None:
-        """Start `python -m holdfast …` with its output in `log`."""
-        self._ready_file, self._log = ready_file, log
+    def __init__(self, arguments: Sequence[str], *, ready_file: Path) -> None:
+        """Start `python -m holdfast …` with its output in memory: what a log says lies on no disk in the clear."""
+        self._ready_file = ready_file
         ready_file.unlink(missing_ok=True)
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command line
-                [sys.executable, "-m", "holdfast", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._output = os.fdopen(os.memfd_create("gateway output"), "w+b")
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command line
+            [sys.executable, "-m", "holdfast", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def wait_until_ready(self) -> dict[str, Any]:
         """Return what the gateway says when it is ready.
@@ -41,7 +43,7 @@ class Child:
         deadline = time.monotonic() + READY_WITHIN_S
         while not self._ready_file.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise Unavailable(f"the gateway did not become ready: {self._last_words()}", place=str(self._log))
+                raise Unavailable(f"the gateway did not become ready: {self._last_words()}", place="the gateway")
             time.sleep(LOOK_S)
         document: dict[str, Any] = json.loads(self._ready_file.read_text(encoding="utf-8"))
         return document
@@ -58,7 +60,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._output.close()
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = os.pread(self._output.fileno(), MAX_OUTPUT, 0)
+        lines = said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1][:500] if lines else "it said nothing"

@@ -156,6 +156,10 @@ class Vault:
         """Return the id of the data key of a name, which is made where there is none."""
         return keyid_of(self._key(name, now))
 
+    def recipient(self, name: str, now: datetime) -> str:
+        """Return the public half of a name's data key, for whoever encrypts elsewhere; made where there is none."""
+        return self._key(name, now).recipient
+
     def destroy(self, name: str) -> bool:
         """Destroy a data key; say whether there was one. What lies under it cannot be read again, by anybody.
 
@@ -350,12 +354,7 @@ def create_vault(root: Path, unlock: Unlock) -> Vault:
     Raises:
         Unavailable: It cannot be written, or the secret cannot be had.
     """
-    from pyrage import x25519
-
-    identity = x25519.Identity.generate()
-    recipient = str(identity.to_public())
-    wrapped = _wrapped(str(identity), recipient, unlock)
-    master = Master(format="holdfast-storage-1", recipient=recipient, wrapped=(wrapped,))
+    master = new_master(unlock)
     try:
         root.mkdir(mode=PRIVATE_DIRECTORY)
         (root / "keys").mkdir(mode=PRIVATE_DIRECTORY)
@@ -363,6 +362,16 @@ def create_vault(root: Path, unlock: Unlock) -> Vault:
     except OSError as error:
         raise Unavailable(f"the vault cannot be written: {error.strerror}", place=str(root)) from error
     return Vault(root, unlock)
+
+
+def new_master(unlock: Unlock) -> Master:
+    """Return a new pair of halves, the private one in a box that this secret opens; see `open_master`."""
+    from pyrage import x25519
+
+    identity = x25519.Identity.generate()
+    recipient = str(identity.to_public())
+    wrapped = _wrapped(str(identity), recipient, unlock)
+    return Master(format="holdfast-storage-1", recipient=recipient, wrapped=(wrapped,))
 
 
 def _decoded(path: Path, of: type[T], what: str) -> T:

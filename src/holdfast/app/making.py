@@ -20,7 +20,7 @@ from holdfast.adapters.object_blobs import open_store
 from holdfast.adapters.offline import OfflineFolder
 from holdfast.adapters.unlock import Unlock, create_unlock_file
 from holdfast.adapters.use_notes import FOLDER
-from holdfast.adapters.vault import create_vault
+from holdfast.adapters.vault import Vault, create_vault
 from holdfast.app.card import (
     CARD_FILE,
     CREDENTIAL_FILE,
@@ -33,9 +33,10 @@ from holdfast.app.card import (
     Card,
     check_database,
 )
+from holdfast.app.gateways import equip
 from holdfast.app.opening import open_plant
 from holdfast.app.unlocking import known_unlock, new_unlock, use_notes
-from holdfast.config import read_settings
+from holdfast.config import gateway_unlock, read_settings
 from holdfast.core.artifact import digest_bytes, from_base64
 from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
@@ -89,10 +90,12 @@ def init(
     building = home.workspace.with_name(f".holdfast-{secrets.token_hex(4)}")
     try:
         _build(building, card, unlock, clock)
+        equip(building / GATEWAY, settings, name, Vault(building / STORAGE, unlock), clock, outside=home.root)
         started = write_starter(home, answers)
         _move_into_place(building, home)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
+        gateway_unlock(settings, name).unlink(missing_ok=True)
         if made is not None:
             made.unlink(missing_ok=True)
         raise

@@ -23,6 +23,7 @@ from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store, region_of
 from holdfast.adapters.person_folder import open_person
 from holdfast.adapters.published import read_bounded
+from holdfast.adapters.records import RECORDS_KEY
 from holdfast.adapters.sandbox import open_sandbox
 from holdfast.adapters.scratch import in_memory, leave, scratch_folder
 from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
@@ -31,6 +32,7 @@ from holdfast.adapters.sealed_storage import SealedStorage
 from holdfast.adapters.secrets import DiskSecrets
 from holdfast.adapters.sessions import SqlSessions
 from holdfast.adapters.shelf import ShelfFolder
+from holdfast.adapters.shelf_key import SHELF_FILE, ShelfKey
 from holdfast.adapters.unlock import create_unlock_file, unlock_file
 from holdfast.adapters.use_notes import UseNotes
 from holdfast.adapters.vault import Vault
@@ -38,6 +40,7 @@ from holdfast.adapters.web import BoundedWeb
 from holdfast.adapters.witness import ask_witness
 from holdfast.adapters.wrapped_unlock import open_service
 from holdfast.app.card import CREDENTIAL_FILE, MAX_CARD, SEALED, STORAGE, TRUST_FILE, Card, read_card
+from holdfast.app.gateways import equip
 from holdfast.app.ledgers import open_ledger
 from holdfast.app.people import person_secret
 from holdfast.app.trusting import OfflineHere, Trusting, links_since, store_trust
@@ -86,6 +89,8 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     storage = SealedStorage(_place(home, card, windows))
     archive = SealedStorage(_on_disk(home.archive, home.archive / SEALED))
     blobs = SealedBlobs(storage.place, vault, windows, clock)
+    recipients = partial(_recipients, home, settings, card, vault, clock)
+    shelf = ShelfKey(vault=vault, path=home.workspace / STORAGE / SHELF_FILE, recipients=recipients, clock=clock)
     trusting = Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
@@ -112,8 +117,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             read_trust=trusting,
             open_sandbox=open_sandbox,
             load_policy=lambda name: load_policy(name, home.root),
-            published=ShelfFolder(home.published),
-            staged=ShelfFolder(home.staging),
+            open_record=lambda record: vault.open(vault.current(RECORDS_KEY, clock.now()), record),
+            published=ShelfFolder(folder=home.published, key=shelf, windows=windows),
+            staged=ShelfFolder(folder=home.staging, key=shelf, windows=windows),
             trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
             write_backup=lambda out, signed: write_backup(
                 out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
@@ -164,6 +170,11 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             ledger.close()
             keys.close()
             leave(scratch)
+
+
+def _recipients(home: Home, settings: Settings, card: Card, vault: Vault, clock: Clock) -> tuple[str, ...]:
+    """Return the public half of each gateway that may read what is published."""
+    return (equip(home.gateway, settings, card.name, vault, clock, outside=home.root),)
 
 
 def _place(home: Home, card: Card, windows: Windows) -> Place:

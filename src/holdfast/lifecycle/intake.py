@@ -1,8 +1,10 @@
 """Intake: what gateways wrote into their spools, taken into the ledger; what does not fit is a signal.
 
-Nothing in a spool is believed because it lies there. Telemetry is sealed by the gateway's own key, each statement
-naming the one before; security events form a chain that sealed statements anchor. A statement is removed once the
-ledger holds it, a file of events once it is wholly taken and a newer one has begun; what is refused stays as evidence.
+Both lie encrypted for this control plane. That says nothing of who wrote them, and what a gateway of before left in the
+clear is taken as well: nothing in a spool is believed because it lies there. Telemetry is sealed by the gateway's own
+key, each statement naming the one before; security events form a chain that sealed statements anchor. A statement is
+removed once the ledger holds it, a file of events once it is wholly taken and a newer one has begun; what is refused
+stays as evidence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,9 @@ from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified
 from holdfast.core.gateways import is_heard
 from holdfast.core.ledger import Draft
-from holdfast.core.seal import MAX_ENVELOPE, TELEMETRY, Telemetry, unseal
+from holdfast.core.seal import TELEMETRY, Telemetry, unseal
 from holdfast.core.signals import Raised, Signal
-from holdfast.core.spool import EVENTS, STATEMENT
+from holdfast.core.spool import EVENTS, MAX_STATEMENT, STATEMENT
 from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
 from holdfast.lifecycle.inbox import Inbox, inboxes, read, refuse, remove
 from holdfast.lifecycle.intake_events import Anchor, missing, take_events
@@ -71,7 +73,7 @@ def _take_statements(plant: Plant, inbox: Inbox, paths: Sequence[Path]) -> tuple
     newest: dict[str, Statement | None] = {}
     for path in paths[:MAX_STATEMENTS]:
         try:
-            document = read(path, 0, MAX_ENVELOPE + 1)
+            document = _statement(plant, path)
             told = _believed(plant, inbox, document)
             if told.gateway not in newest:
                 newest[told.gateway] = _newest(plant, told.gateway)
@@ -100,6 +102,11 @@ def _was_let_go(plant: Plant, inbox: Inbox) -> bool:
     """
     known = any(key.owner == inbox.gateway for key in plant.trust.keys)
     return known and not is_heard(plant.trust, inbox.gateway, plant.clock.now())
+
+
+def _statement(plant: Plant, path: Path) -> bytes:
+    lies = _read(path, 0, MAX_STATEMENT + 1)
+    return lies if path.suffix == ".json" else plant.open_record(lies)
 
 
 def _take_statement(plant: Plant, told: Telemetry, document: bytes, gap: str) -> "Statement":

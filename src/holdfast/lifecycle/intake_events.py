@@ -16,7 +16,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.spool import MAX_CHUNK
 from holdfast.lifecycle.inbox import Inbox, read, refuse, remove, size, worker_of
 from holdfast.lifecycle.plant import Plant
-from holdfast.serve.events import Event, Head, read_events
+from holdfast.serve.events import Event, Head, opened, read_events
 
 EVENT: Final = "security.event"
 TAKEN: Final = "security.drained"
@@ -85,10 +85,11 @@ def _take_chunk(
     """Put lines on record if they are a chain; else keep their bytes as evidence, and go on behind them."""
     words: list[str] = []
     try:
+        lines = opened(chunk, plant.open_record)
         try:
-            events, after = read_events(chunk, head)
+            events, after = read_events(lines, head)
         except NotVerified:
-            events, after = read_events(chunk)  # a chain of its own: lines are missing before it, none inside
+            events, after = read_events(lines)  # a chain of its own: lines are missing before it, none inside
             words.append(f"security events are missing before number {events[0].sequence} ({path.name})")
     except NotVerified as error:
         words = [f"security events do not fit together: {error.message} ({path.name}, {error.place})"]

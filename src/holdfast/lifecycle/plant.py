@@ -93,7 +93,15 @@ class Shelf(Protocol):
 
     @property
     def blobs(self) -> Blobs:
-        """The gateways' copies."""
+        """The gateways' copies, encrypted for them."""
+        ...
+
+    def prepare(self) -> None:
+        """Settle who may read, and remove what was published in the clear before; called before anything is put.
+
+        Raises:
+            Unavailable: The folder cannot be written, or the unlock secret is needed and missing.
+        """
         ...
 
     def put(self, files: Mapping[str, bytes]) -> None:
@@ -172,6 +180,7 @@ class Plant:
     erase: Callable[[str], bool]  # destroys a data key, and with it all that was written under it
     export_key: Callable[[str], str]  # a data key's private half, for other programs
     data_keys: Callable[[], tuple[str, ...]]
+    open_record: Callable[[bytes], bytes]  # what a gateway has recorded, encrypted for this control plane
     ledger: Ledger
     keys: Keys
     unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written

@@ -103,6 +103,7 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
     if entry is None:
         return ()
     table = table_of(plant, entry)
+    plant.published.prepare()
     restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
     plant.published.put(documents_of(plant, entry))
     return restored
@@ -157,7 +158,7 @@ def is_newest(plant: Plant, project: Project) -> bool:
 def _restore(plant: Plant, digest: Digest) -> bool:
     """Put a good copy where there is none, or a damaged one; what was damaged is kept aside as evidence."""
     try:
-        plant.published.blobs.get(digest)
+        plant.published.blobs.check(digest)
     except NotFound:
         plant.published.blobs.put(plant.blobs.get(digest))
     except NotVerified as error:

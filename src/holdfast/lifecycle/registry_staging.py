@@ -107,6 +107,7 @@ def _table(
 
 def _publish(plant: Plant, release: Digest, passport: bytes, entry: Entry) -> None:
     """Copy what a gateway needs, what leads to it last: a process that dies before leaves the former one standing."""
+    plant.staged.prepare()
     plant.staged.blobs.put(passport)
     plant.staged.blobs.put(plant.blobs.get(release))
     for file in parse_manifest(plant.blobs.get(release)).files:

@@ -239,9 +239,9 @@ def _published_words(plant: Plant) -> str:
                 remedy="Find out who changed it; `holdfast watch` publishes it again.",
             )
     blobs = set(needed(plant, table))
-    for digest in blobs:
-        plant.published.blobs.get(digest)
-    return f"epoch {table.epoch}; {len(blobs)} blobs and {len(documents)} documents are what the ledger names"
+    checked = [plant.published.blobs.check(digest) for digest in blobs]
+    words = f"epoch {table.epoch}; {len(blobs)} blobs and {len(documents)} documents are what the ledger names"
+    return words if all(checked) else f"{words}, the blobs in encrypted form only: the keys are locked"
 
 
 def _in_production(plant: Plant) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Handing published files to gateways on other hosts, behind any ASGI server.
 
-Nothing here is secret and nothing is believed: gateways verify what they fetch. Who may ask is `serve.reception`'s to
-say, where others than this machine can. Whether a name may be asked for is decided by whoever reads.
+Nothing is believed: models and passports go out encrypted for the gateways, as they lie, and gateways verify what they
+fetch. Who may ask is `serve.reception`'s to say, where others than this machine can. Whether a name may be asked for is
+decided by whoever reads.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,8 +13,8 @@ from holdfast.core.errors import HoldfastError
 
 Read: TypeAlias = Callable[[str], bytes | None]
 Asgi: TypeAlias = Callable[[dict[str, Any], Any, Callable[[dict[str, Any]], Awaitable[None]]], Awaitable[None]]
-MAX_NAME: Final = 256  # characters of a path; the longest real one has 90
-CHANGES: Final = "timestamp.json"  # the one file whose content changes under its name
+MAX_NAME: Final = 256  # characters of a path; the longest real one has 102
+CHANGES: Final = ("timestamp.json", "shelf.json", "index/")  # whose content changes under its name, or what begins so
 
 
 def distribution(read: Read) -> Asgi:
@@ -39,7 +40,7 @@ def distribution(read: Read) -> Asgi:
             await _answer(send, 404, b"")
             return
         tag = f'"{digest_bytes(data)}"'.encode()
-        kept = b"no-cache" if name == CHANGES else b"public, max-age=31536000, immutable"
+        kept = b"no-cache" if name.startswith(CHANGES) else b"public, max-age=31536000, immutable"
         headers = ((b"etag", tag), (b"cache-control", kept), (b"x-content-type-options", b"nosniff"))
         if (b"if-none-match", tag) in [(key.lower(), value) for key, value in scope["headers"]]:
             await _answer(send, 304, b"", headers)

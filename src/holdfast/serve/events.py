@@ -3,24 +3,29 @@
 The first event of a kind from a caller in a second is kept with its detail; repeats within that second are counted
 exactly. The counts of all events of a kind therefore add up to what happened, however hard somebody knocks. `note` is
 called while a request waits and only touches memory; whoever calls `collect` makes the lines durable, in groups.
+
+On disk a group is one line: its events sealed for the control plane, which the gateway itself cannot open again, and in
+the clear only where their chain stood before and stands after, so that the gateway goes on with it after a restart.
 """
 
+import base64
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
-from holdfast.core.artifact import canonical
+from holdfast.core.artifact import canonical, from_base64
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.ledger import GENESIS
 
 MAX_CALLERS: Final = 4096  # distinct callers counted one by one in a second; the rest are counted together
 MAX_UNWRITTEN: Final = 100_000  # events in memory that no disk has taken; beyond it the gateway stops answering
 MAX_DETAIL: Final = 500  # characters of an event's detail
+MAX_GROUP: Final = 500  # events sealed together: at most some 2 MiB, which whoever takes them in reads at once
 ANYBODY: Final = "many"  # the caller of events beyond MAX_CALLERS
 
 
@@ -36,6 +41,17 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     count: int
     detail: str
     previous: str  # SHA-256 of the line before, hex
+
+
+class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A line on disk: events that only the control plane can read, and where their chain stands before and after."""
+
+    first: int
+    previous: str
+    following: int
+    head: str
+    sealed: str  # base64
+    digest: str  # SHA-256 of the sealed bytes, hex: what a failing disk changed is found without opening it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +184,78 @@ def read_events(document: bytes, head: Head | None = None) -> tuple[tuple[Event,
     if document and not document.endswith(b"\n"):
         raise NotVerified("the last event was cut off", place=f"line {len(events) + 1}")
     return tuple(events), head or Head()
+
+
+def sealed_groups(events: Sequence[Noted], head: Head, seal: Callable[[bytes], bytes]) -> tuple[bytes, Head]:
+    """Return events as lines for the disk, sealed in groups, and where their chain then stands.
+
+    Args:
+        events: What has been noted.
+        head: Where the chain stands.
+        seal: Encrypts for the control plane.
+    """
+    lines: list[bytes] = []
+    for begin in range(0, len(events), MAX_GROUP):
+        plain, after = link(events[begin : begin + MAX_GROUP], head)
+        sealed = seal(plain)
+        group = Group(
+            first=head.sequence,
+            previous=head.previous,
+            following=after.sequence,
+            head=after.previous,
+            sealed=base64.b64encode(sealed).decode(),
+            digest=hashlib.sha256(sealed).hexdigest(),
+        )
+        lines.append(canonical(group) + b"\n")
+        head = after
+    return b"".join(lines), head
+
+
+def in_clear(document: bytes) -> bool:
+    """Say whether a file of events begins with one that is not sealed, as a gateway of before wrote them."""
+    return bool(document) and _group(document.partition(b"\n")[0]) is None
+
+
+def standing(document: bytes) -> Head:
+    """Return where the chain in a file of sealed groups stands, as far as that can be said without opening them.
+
+    Raises:
+        NotVerified: A group is changed, missing, repeated or moved; `place` names the first that does not fit.
+    """
+    head: Head | None = None
+    for number, line in enumerate(document.split(b"\n")[:-1]):
+        place, group = f"line {number + 1}", _group(line)
+        if group is None or hashlib.sha256(_sealed(group, place)).hexdigest() != group.digest:
+            raise NotVerified("a group of events cannot be read", place=place)
+        if head is not None and (group.first, group.previous) != (head.sequence, head.previous):
+            raise NotVerified("a group of events does not follow the one before it", place=place)
+        head = Head(sequence=group.following, previous=group.head)
+    return head or Head()
+
+
+def opened(document: bytes, unseal: Callable[[bytes], bytes]) -> bytes:
+    """Return the events in a file's bytes, every group opened; a line that is no group stays as it is.
+
+    Raises:
+        NotVerified: A group was changed, or was sealed for somebody else.
+    """
+    found: list[bytes] = []
+    *lines, rest = document.split(b"\n")
+    for number, line in enumerate(lines):
+        group = _group(line)
+        found.append(line + b"\n" if group is None else unseal(_sealed(group, f"line {number + 1}")))
+    return b"".join([*found, rest])
+
+
+def _group(line: bytes) -> Group | None:
+    try:
+        return msgspec.json.decode(line, type=Group)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _sealed(group: Group, place: str) -> bytes:
+    try:
+        return from_base64(group.sealed)
+    except InvalidInput as error:
+        raise NotVerified("a group of events cannot be read", place=place) from error

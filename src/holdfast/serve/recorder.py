@@ -1,9 +1,9 @@
 """The recorder: makes durable what the gateway has noted and counted, off the path on which callers wait.
 
-Security events become lines of a chain; windows of traffic become statements sealed by the gateway's own key, the only
-one it has. What cannot be written stays in memory and is tried again, counted in the next group or window; beyond a
-bound the gateway stops answering. Each chain of events is anchored by a statement about no release, which names its
-head.
+Security events become lines of a chain; windows of traffic become statements sealed by the gateway's own key. On disk
+both are encrypted for the control plane: whoever takes the gateway's disk reads nothing that was recorded. What cannot
+be written stays in memory and is tried again, counted in the next group or window; beyond a bound the gateway stops
+answering. Each chain of events is anchored by a statement about no release, which names its head.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.errors import HoldfastError, NotVerified
 from holdfast.core.ports import Clock
 from holdfast.core.seal import TELEMETRY, SigningKey, Telemetry, seal
 from holdfast.core.trust import Trust
-from holdfast.serve.events import Head, Noted, link, read_events
+from holdfast.serve.events import Head, Noted, in_clear, read_events, sealed_groups, standing
 from holdfast.serve.gateway import Gateway
 
 NO_RELEASE: Final = ""  # what an anchor of security events is about
@@ -38,12 +39,16 @@ class Spool(Protocol):
         """Keep the newest file of events as evidence, and begin another."""
         ...
 
+    def begin_anew(self) -> None:
+        """Let the next events begin another file."""
+        ...
+
     def append_events(self, lines: bytes, first: int) -> None:
         """Append whole lines durably; `first` is the number of the first event in them."""
         ...
 
-    def tell(self, make: Callable[[int, str], bytes]) -> None:
-        """Append one sealed statement, made from its number and the digest of the one before it."""
+    def tell(self, make: Callable[[int, str], tuple[bytes, Digest]]) -> None:
+        """Append one statement, made from its number and the digest of the one before it: its bytes, and its digest."""
         ...
 
     def recover(self) -> None:
@@ -59,6 +64,7 @@ class Recorder:
     gateway: Gateway
     spool: Spool
     signer: SigningKey
+    encrypt: Callable[[bytes], bytes]  # for the control plane; nothing here can open it again
     clock: Clock
     choose: Callable[[Trust], SigningKey] | None = None  # of several identity keys, the one that is trusted by now
     _head: Head = field(default_factory=Head)
@@ -84,7 +90,11 @@ class Recorder:
             self.spool.cut_events(len(whole))
             found.append(("spool.torn", f"{len(newest) - len(whole)} bytes of an event that was never acknowledged"))
         try:
-            self._head = read_events(whole)[1]
+            if in_clear(whole):  # by a gateway of before; the control plane takes the file away once it holds all of it
+                self._head = read_events(whole)[1]
+                self.spool.begin_anew()
+            else:
+                self._head = standing(whole)
         except NotVerified as error:
             self.spool.set_events_aside()
             found.append(("spool.broken", str(error)))
@@ -96,13 +106,13 @@ class Recorder:
         """Write what has been noted; what the disk refuses is kept for the next time.
 
         Raises:
-            HoldfastError: The disk refused.
+            HoldfastError: The disk refused, or there is nothing yet to encrypt it with.
         """
         events = self.gateway.log.collect(self.clock.now())
         if not events:
             return
-        lines, head = link(events, self._head)
         try:
+            lines, head = sealed_groups(events, self._head, self.encrypt)
             self.spool.append_events(lines, self._head.sequence)
         except HoldfastError:
             self.gateway.log.give_back(events)
@@ -146,7 +156,7 @@ class Recorder:
         return key.owner
 
     def _tell(self, release: str, now: datetime, body: dict[str, Any]) -> None:
-        def make(sequence: int, previous: str) -> bytes:
+        def make(sequence: int, previous: str) -> tuple[bytes, Digest]:
             told = Telemetry(
                 gateway=self._name,
                 release=release,
@@ -156,6 +166,7 @@ class Recorder:
                 end=now,
                 body=body,
             )
-            return seal(told, TELEMETRY, [self.signer], name="telemetry")
+            document = seal(told, TELEMETRY, [self.signer], name="telemetry")
+            return self.encrypt(document), digest_bytes(document)
 
         self.spool.tell(make)

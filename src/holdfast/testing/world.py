@@ -189,11 +189,15 @@ class MemoryPublished:
         files = self.present()
         return tuple(digest_bytes(files[name]) if name in files else None for name in names)
 
-    def write(self, folder: Path) -> None:
-        """Write everything to disk the way the control plane does: blobs first, the timestamp last."""
-        for digest, data in self.blobs.items():
-            name = digest.removeprefix("sha256:")
-            _write(folder / "blobs" / "sha256" / name[:2] / name[2:], data)
+    def write(self, folder: Path, keep: Callable[[bytes], object]) -> None:
+        """Write everything to disk the way the control plane does: blobs first, the timestamp last.
+
+        Args:
+            folder: Where the documents lie.
+            keep: Takes each blob to where the gateway finds it.
+        """
+        for data in self.blobs.values():
+            keep(data)
         for name, data in sorted(self.present().items(), key=lambda item: item[0] == TIMESTAMP_NAME):
             _write(folder / name, data)
 

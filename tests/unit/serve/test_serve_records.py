@@ -18,7 +18,7 @@ from holdfast.core.seal import TELEMETRY, Telemetry, unseal
 from holdfast.core.telemetry import Window, add_windows
 from holdfast.maths.sketch import profile
 from holdfast.serve import Recorder
-from holdfast.serve.events import ANYBODY, Head, Noted, SecurityLog, link, read_events
+from holdfast.serve.events import ANYBODY, Head, Noted, SecurityLog, link, opened, read_events
 from holdfast.serve.state import TrainingProfile
 from holdfast.serve.telemetry import MAX_PENDING, Meter
 from holdfast.testing.world import Serving, World, with_key
@@ -189,6 +189,23 @@ def gateway() -> Serving:
     return World().serve(OnnxRuntime())
 
 
+def encrypted(record: bytes) -> bytes:
+    """Stands for encryption: nothing of what went in can be seen, and `decrypted` undoes it."""
+    return b"sealed " + bytes(byte ^ 0x5A for byte in record)
+
+
+def decrypted(record: bytes) -> bytes:
+    """What only the control plane can do."""
+    if not record.startswith(b"sealed "):
+        raise NotVerified("the encrypted bytes were changed")
+    return bytes(byte ^ 0x5A for byte in record.removeprefix(b"sealed "))
+
+
+def lines_of(path: Path) -> bytes:
+    """The events in a file, as the control plane reads them."""
+    return opened(path.read_bytes(), decrypted)
+
+
 def recorder(gateway: Serving, folder: Path, worker: int = 0) -> Recorder:
     """The recorder of a worker over a spool on disk."""
     made = Recorder(
@@ -196,6 +213,7 @@ def recorder(gateway: Serving, folder: Path, worker: int = 0) -> Recorder:
         gateway=gateway.gateway,
         spool=Spool(folder, worker),
         signer=gateway.world.signers["gateway"],
+        encrypt=encrypted,
         clock=gateway.world.clock,
     )
     made.open()
@@ -204,8 +222,8 @@ def recorder(gateway: Serving, folder: Path, worker: int = 0) -> Recorder:
 
 def told(gateway: Serving, folder: Path) -> list[Telemetry]:
     """Every statement in the spool, verified as the control plane verifies them, in order."""
-    paths = sorted(folder.glob("telemetry-*.dsse.json"))
-    documents = [path.read_bytes() for path in paths]
+    paths = sorted(folder.glob("telemetry-*.dsse.age"))
+    documents = [decrypted(path.read_bytes()) for path in paths]
     return [unseal(one, TELEMETRY, gateway.world.trust, at=gateway.world.clock.now()).value for one in documents]
 
 
@@ -232,9 +250,9 @@ def test_telemetry_is_sealed_by_the_gateway_and_chained(gateway: Serving, tmp_pa
     windows = [msgspec.convert(one.body, Window) for one in statements if one.release == release]
     assert [window.requests for window in windows] == [3, 2]
     previous = ""
-    for one, path in zip(statements, sorted(tmp_path.glob("telemetry-*.dsse.json")), strict=True):
+    for one, path in zip(statements, sorted(tmp_path.glob("telemetry-*.dsse.age")), strict=True):
         assert one.previous == previous
-        previous = digest_bytes(path.read_bytes())
+        previous = digest_bytes(decrypted(path.read_bytes()))
 
 
 def test_an_anchor_names_the_head_of_the_events(gateway: Serving, tmp_path: Path) -> None:
@@ -243,7 +261,7 @@ def test_an_anchor_names_the_head_of_the_events(gateway: Serving, tmp_path: Path
     gateway.call(with_key("hf_" + "B" * 43))
     flush(gateway, keeper)
     (path,) = tmp_path.glob("events-0-*.jsonl")
-    events, head = read_events(path.read_bytes(), Head())
+    events, head = read_events(lines_of(path), Head())
     assert [event.kind for event in events] == ["state.loaded", "refused.authenticated.HF241"]
     (anchor,) = [one for one in told(gateway, tmp_path) if not one.release]
     assert anchor.body == {"worker": 0, "events": head.sequence, "head": head.previous}
@@ -255,7 +273,7 @@ def test_a_restarted_gateway_goes_on_with_both_chains(gateway: Serving, tmp_path
     """Also if the control plane has taken every statement away meanwhile, no number is used twice."""
     flush(gateway, recorder(gateway, tmp_path))
     drained = len(told(gateway, tmp_path))
-    for path in tmp_path.glob("telemetry-*.dsse.json"):
+    for path in tmp_path.glob("telemetry-*.dsse.age"):
         path.unlink()
     again = recorder(gateway, tmp_path)
     gateway.call()
@@ -265,7 +283,7 @@ def test_a_restarted_gateway_goes_on_with_both_chains(gateway: Serving, tmp_path
     assert statements[0].sequence == drained
     assert statements[0].previous
     (path,) = tmp_path.glob("events-0-*.jsonl")
-    assert [event.sequence for event in read_events(path.read_bytes(), Head())[0]] == [0, 1]
+    assert [event.sequence for event in read_events(lines_of(path), Head())[0]] == [0, 1]
 
 
 def test_a_line_that_a_crash_cut_off_is_dropped_and_that_is_on_record(gateway: Serving, tmp_path: Path) -> None:
@@ -275,7 +293,7 @@ def test_a_line_that_a_crash_cut_off_is_dropped_and_that_is_on_record(gateway: S
     with path.open("ab") as file:
         file.write(b'{"caller":"half a li')
     flush(gateway, recorder(gateway, tmp_path))
-    events, _ = read_events(path.read_bytes(), Head())
+    events, _ = read_events(lines_of(path), Head())
     assert [event.kind for event in events] == ["state.loaded", "spool.torn"]
 
 
@@ -285,11 +303,11 @@ def test_a_file_of_events_that_was_changed_is_set_aside_and_that_is_on_record(ga
         gateway.call(())
         flush(gateway, recorder(gateway, tmp_path))
     (path,) = tmp_path.glob("events-0-*.jsonl")
-    path.write_bytes(path.read_bytes().replace(b"state.loaded", b"state.l0aded"))
+    path.write_bytes(path.read_bytes().replace(b'"sealed":"c2', b'"sealed":"d2'))
     flush(gateway, recorder(gateway, tmp_path))
     assert list(tmp_path.glob("*.jsonl.broken"))
     (fresh,) = tmp_path.glob("events-0-*.jsonl")
-    assert [event.kind for event in read_events(fresh.read_bytes(), Head())[0]] == ["spool.broken"]
+    assert [event.kind for event in read_events(lines_of(fresh), Head())[0]] == ["spool.broken"]
 
 
 def test_a_statement_that_a_crash_left_pending_is_named_when_the_spool_is_opened(
@@ -323,7 +341,7 @@ def test_what_a_full_disk_refuses_is_kept_and_written_later(
                 step()
     flush(gateway, keeper)
     (path,) = tmp_path.glob("events-0-*.jsonl")
-    assert [event.kind for event in read_events(path.read_bytes(), Head())[0]] == [
+    assert [event.kind for event in read_events(lines_of(path), Head())[0]] == [
         "state.loaded",
         "refused.authenticated.HF241",
     ]
@@ -357,7 +375,7 @@ def test_long_files_of_events_are_closed_and_a_new_one_is_begun(
     assert len(files) > 1
     head = Head()
     for file in files:
-        _, head = read_events(file.read_bytes(), head)
+        _, head = read_events(lines_of(file), head)
     assert head.sequence == 5
 
 
@@ -366,13 +384,13 @@ def test_a_file_of_events_that_was_taken_away_is_followed_by_another(gateway: Se
     keeper = recorder(gateway, tmp_path)
     flush(gateway, keeper)
     (first,) = tmp_path.glob("events-0-*.jsonl")
-    head = read_events(first.read_bytes(), Head())[1]
+    head = read_events(lines_of(first), Head())[1]
     first.unlink()
     gateway.call(())
     flush(gateway, keeper)
     (second,) = tmp_path.glob("events-0-*.jsonl")
     assert second.name == "events-0-000000000001.jsonl"
-    assert read_events(second.read_bytes(), head)[1].sequence == 2
+    assert read_events(lines_of(second), head)[1].sequence == 2
 
 
 def test_a_key_that_the_trust_document_does_not_name_tells_nothing(gateway: Serving, tmp_path: Path) -> None:

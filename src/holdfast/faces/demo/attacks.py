@@ -43,7 +43,9 @@ def changed_model_file(stage: Stage, plant: Plant) -> None:
     def attack(published: Path) -> None:
         release = parse_manifest(plant.blobs.get(Digest(standing(plant, current_project(plant)).baseline)))
         hexadecimal = release.file("model.onnx").digest.removeprefix("sha256:")
-        path = published / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal[2:]
+        (entry,) = (published / "index" / hexadecimal[:2] / hexadecimal[2:]).iterdir()
+        encrypted = entry.read_text(encoding="utf-8").removeprefix("sha256:")
+        path = published / "blobs" / "sha256" / encrypted[:2] / encrypted[2:]
         changed = bytearray(path.read_bytes())
         changed[len(changed) // 2] ^= 1
         path.chmod(0o600)
