@@ -1,6 +1,7 @@
 """The loop from production back: what drifts, fails, lies or was damaged leads to a rollback and an incident, once."""
 
 import base64
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from tests.scenarios.stand import (
     releases,
 )
 
+from holdfast.adapters.records import encrypt_record
 from holdfast.app import unsafe_edit_ledger
 from holdfast.core.artifact import Kind, canonical
 from holdfast.core.errors import InvalidInput, LedgerBroken, NotVerified, Unavailable
@@ -50,7 +52,7 @@ from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.runner import project_stream
 from holdfast.lifecycle.traffic import traffic_stream
 from holdfast.respond import Posture
-from holdfast.serve.events import Head, Noted, link
+from holdfast.serve.events import Group, Head, Noted, link, opened
 from holdfast.testing.memory import MemorySigner
 
 
@@ -508,23 +510,34 @@ def test_every_security_event_reaches_the_ledger_once(producing: Plant) -> None:
     told = [entry.body for entry in producing.ledger.stream("events/0")]
     assert [event["sequence"] for event in told] == list(range(len(told)))
     assert sum(event["count"] for event in told if event["kind"].startswith("refused.")) == 2
-    assert events_file(producing).read_bytes().count(b"\n") == len(told)
+    groups = [msgspec.json.decode(line, type=Group) for line in events_file(producing).read_bytes().splitlines()]
+    assert groups[-1].following == len(told)
 
 
 def noisy(plant: Plant, calls: int = 3) -> Gateway:
-    """A gateway that has refused some calls, each noted as an event of its own caller."""
+    """A gateway that has refused some calls, each noted as an event of its own caller and a line of its own."""
     gateway = Gateway(plant)
     gateway.key = "hf_" + "A" * 43
     rows = gateway.rows(releases(plant)[-1])
+    gateway.recorder.write_events()
     for number in range(calls):
         gateway.ask(rows[:1], peer=f"198.51.100.{number}")
-    gateway.recorder.write_events()
+        gateway.recorder.write_events()
     return gateway
 
 
 def line_edited(lines: list[bytes]) -> list[bytes]:
-    """One line with another count."""
-    return [lines[0].replace(b'"count":1', b'"count":9'), *lines[1:]]
+    """One line whose encrypted bytes were changed, and the digest beside them with it."""
+    group = msgspec.json.decode(lines[0], type=Group)
+    sealed = bytearray(base64.b64decode(group.sealed))
+    sealed[-1] ^= 1
+    return [relined(group, bytes(sealed)), *lines[1:]]
+
+
+def relined(group: Group, sealed: bytes) -> bytes:
+    """A line with other encrypted bytes."""
+    text, digest = base64.b64encode(sealed).decode(), hashlib.sha256(sealed).hexdigest()
+    return canonical(msgspec.structs.replace(group, sealed=text, digest=digest)) + b"\n"
 
 
 def line_removed(lines: list[bytes]) -> list[bytes]:
@@ -556,6 +569,38 @@ def test_tampered_security_events_are_signalled_and_kept(
     assert {item.subject for item in seen.raised} == {second}
     assert look(producing).raised == ()
     assert path.exists()  # the gateway goes on writing to it
+
+
+@pytest.mark.guarantee("G59")
+def test_events_that_somebody_else_encrypted_are_found_out(producing: Plant) -> None:
+    """For whom records are encrypted is no secret: a forged line opens, and does not follow the one before it."""
+    noisy(producing)
+    path = events_file(producing)
+    lines = path.read_bytes().splitlines(keepends=True)
+    group = msgspec.json.decode(lines[1], type=Group)
+    event = producing.open_record(base64.b64decode(group.sealed))
+    forged = encrypt_record(
+        producing.home.gateway / "records.json",
+        event.replace(b"refused.", b"allowed.").replace(b'"count":1', b'"count":0'),
+    )
+    path.write_bytes(b"".join([lines[0], relined(group, forged), *lines[2:]]))
+    assert {item.signal for item in look(producing).raised} == {Signal.INTEGRITY_FAILURE}
+
+
+def test_what_a_gateway_of_before_left_in_the_clear_is_taken_and_followed(producing: Plant) -> None:
+    """After an upgrade lines in the clear are taken in, the chain goes on encrypted, and the old file is removed."""
+    noisy(producing)
+    path = events_file(producing)
+    path.write_bytes(opened(path.read_bytes(), producing.open_record))
+    assert b"198.51.100" not in path.read_bytes()
+    assert b"refused." in path.read_bytes()
+    gateway = noisy(producing)
+    gateway.recorder.tell_windows()
+    assert look(producing).raised == ()
+    assert not path.exists()
+    told = [entry.body["sequence"] for entry in producing.ledger.stream("events/0")]
+    assert told == list(range(len(told)))
+    assert len(told) == 8
 
 
 def test_events_whose_end_was_cut_off_before_they_were_taken_are_missed(producing: Plant) -> None:
@@ -592,9 +637,9 @@ def test_a_whole_file_of_events_that_disappears_is_missed(producing: Plant) -> N
     last = msgspec.json.decode(lines[-1])
     moment = producing.clock.now()
     kept, _ = link(
-        [Noted(time=moment, kind="refused.x", caller="c")], Head(sequence=last["sequence"] + 1, previous="f" * 64)
+        [Noted(time=moment, kind="refused.x", caller="c")], Head(sequence=last["following"], previous="f" * 64)
     )
-    path.with_name(f"events-0-{last['sequence'] + 1:012d}.jsonl").write_bytes(kept)
+    path.with_name(f"events-0-{last['following']:012d}.jsonl").write_bytes(kept)
     path.write_bytes(b"".join(lines[:-1]))
     seen = look(producing)
     assert any("missing before" in item.words for item in seen.raised)

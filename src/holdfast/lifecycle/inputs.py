@@ -10,7 +10,7 @@ from holdfast.core.placement import check_placed, rows_in
 from holdfast.core.project import MAX_PROJECT, Project, parse_project
 from holdfast.lifecycle.plant import Plant
 
-ARTIFACTS_KEY: Final = "artifacts"  # the data key of what holds no rows: models, releases
+ARTIFACTS_KEY: Final = "artifacts"  # the data key of what holds no rows: recipes, models, releases
 MAX_REASON: Final = 500  # characters
 MAX_RECIPE: Final = 1 << 20  # bytes; training code that people can review is a hundredth of it
 
@@ -81,8 +81,9 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
     if len(code) > MAX_RECIPE:
         raise InvalidRecipe("the recipe is too long", place=named, expected=f"at most {MAX_RECIPE} bytes")
     plant.blobs.put(text)
+    stored = plant.sealed(ARTIFACTS_KEY).put(code)
     # The name that the project declares, not the one of a file that a link leads to: the trainer looks for this one.
-    recipes = manifest([File(path=PurePosixPath(named).name, digest=plant.blobs.put(code), size=len(code))])
+    recipes = manifest([File(path=PurePosixPath(named).name, digest=stored, size=len(code))])
     rows, size = _take_rows(plant, source)
     held = {
         Kind.PROJECT: Artifact(kind=Kind.PROJECT, digest=digest, size=len(text)),
