@@ -97,7 +97,7 @@ def publish(published: Any, folder: Path) -> None:
     home, clock = folder / "home", SystemClock()
     home.mkdir()
     vault = create_vault(folder / "vault", create_unlock_file(folder / "vault.unlock", outside=home))
-    opener = make_opener(home, create_unlock_file(folder / "opener.unlock", outside=home))
+    opener = make_opener(home, folder / "secrets", outside=home)
     keep_recipient(home / "records.json", vault.recipient(RECORDS_KEY, clock.now()))
     key = ShelfKey(vault=vault, path=folder / "shelf.json", recipients=lambda: (opener.recipient(),), clock=clock)
     shelf = ShelfFolder(folder=folder / "published", key=key, windows=Windows(folder / "windows"))
@@ -161,7 +161,6 @@ def guarded(folder: Path, listening: socket.socket, started: Callable[[], None])
     """The gateway's own worker, with its watcher and its recorder."""
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.opener import Opener
-    from holdfast.adapters.unlock import unlock_file
     from holdfast.edge import EdgeConfig, Worker
     from holdfast.testing.memory import MemorySigner
     from holdfast.testing.world import World
@@ -173,7 +172,7 @@ def guarded(folder: Path, listening: socket.socket, started: Callable[[], None])
         root=folder / "root.json",
         credential_key=folder / "credential.key",
         identity=lambda: MemorySigner("gateway", owner="gateway", start=begin),
-        opener=lambda: Opener(folder / "home", unlock_file(folder / "opener.unlock")),
+        opener=lambda: Opener(folder / "home", folder / "secrets"),
         records=folder / "home" / "records.json",
         telemetry_every_s=1.0,
     )

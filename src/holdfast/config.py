@@ -42,8 +42,3 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         region=source.get("HOLDFAST_REGION", ""),
         scratch_dir=Path(scratch) if scratch else None,
     )
-
-
-def gateway_unlock(settings: Settings, workspace: str) -> Path:
-    """Return where the secret lies that opens a gateway's key for reading; a gateway starts without a person."""
-    return settings.unlock_dir / f"{workspace.replace('/', '-')}-gateway.unlock"

@@ -430,12 +430,11 @@ def _identity(own: Path) -> "Signer":
 
 
 def _opener(own: Path) -> "Opener":
-    """Return the gateway's key for reading; its secret lies outside of the workspace, beside that of the workspace."""
+    """Return the gateway's key for reading; its secret lies outside of its folder, with the other unlock secrets."""
     from holdfast.adapters.opener import Opener
-    from holdfast.adapters.unlock import unlock_file
-    from holdfast.config import gateway_unlock, read_settings
+    from holdfast.config import read_settings
 
-    return Opener(own, unlock_file(gateway_unlock(read_settings(), read_root(own / "root.json").workspace)))
+    return Opener(own, read_settings().unlock_dir)
 
 
 @cache

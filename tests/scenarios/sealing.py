@@ -8,11 +8,11 @@ from holdfast.adapters.records import RECORDS_KEY, keep_recipient
 from holdfast.adapters.sealed_blobs import Windows
 from holdfast.adapters.shelf import ShelfFolder
 from holdfast.adapters.shelf_key import SHELF_FILE, ShelfKey
-from holdfast.adapters.unlock import create_unlock_file, unlock_file
+from holdfast.adapters.unlock import create_unlock_file
 from holdfast.adapters.vault import Vault, create_vault
 from holdfast.testing.world import MemoryPublished
 
-OPENER_SECRET = "opener.unlock"
+SECRETS = "secrets"
 
 
 class Sealing:
@@ -22,7 +22,7 @@ class Sealing:
         """Make them, in the folder, around the gateway's own."""
         self.folder, self.clock = folder, SystemClock()
         self.vault: Vault = create_vault(folder / "vault", create_unlock_file(folder / "vault.unlock", outside=home))
-        self.openers: list[Opener] = [make_opener(home, create_unlock_file(folder / OPENER_SECRET, outside=home))]
+        self.openers: list[Opener] = [make_opener(home, folder / SECRETS, outside=home)]
         keep_recipient(home / "records.json", self.vault.recipient(RECORDS_KEY, self.clock.now()))
 
     def shelf(self, published: Path) -> ShelfFolder:
@@ -49,8 +49,3 @@ class Sealing:
     def opened(self, record: bytes) -> bytes:
         """What a gateway has recorded."""
         return self.vault.open(self.vault.current(RECORDS_KEY, self.clock.now()), record)
-
-
-def opener(folder: Path, home: Path) -> Opener:
-    """The gateway's own half, in its process."""
-    return Opener(home, unlock_file(folder / OPENER_SECRET))

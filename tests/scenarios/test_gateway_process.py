@@ -48,7 +48,6 @@ import holdfast.adapters.http_server as server
 from holdfast.edge import EdgeConfig, serve
 from holdfast.testing.memory import MemorySigner
 from holdfast.adapters.opener import Opener
-from holdfast.adapters.unlock import unlock_file
 
 server.MAX_LOOKS = options.pop("max_looks", server.MAX_LOOKS)
 start = datetime.fromisoformat(options.pop("start"))
@@ -67,7 +66,7 @@ def identity():
 serve(EdgeConfig(
     published=folder / "published", home=folder / "home", root=folder / "root.json",
     credential_key=folder / "credential.key", identity=identity, ready_file=folder / "ready.json",
-    opener=lambda: Opener(folder / "home", unlock_file(folder / "opener.unlock")),
+    opener=lambda: Opener(folder / "home", folder / "secrets"),
     records=folder / "home" / "records.json", **options,
 ))
 """

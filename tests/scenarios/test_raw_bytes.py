@@ -7,6 +7,7 @@ requests.
 
 import base64
 import csv
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from tests.scenarios.stand import Gateway, model_file, releases
 from holdfast import app
 from holdfast.adapters.published import published_file
 from holdfast.adapters.sealed_index import DiskIndex
+from holdfast.config import read_settings
 from holdfast.core.artifact import Digest
 from holdfast.core.errors import HoldfastError, NotVerified, Unavailable
 from holdfast.edge import assemble, config_of
@@ -288,11 +289,9 @@ def test_a_gateway_on_a_new_machine_gets_another_key(place: Place, monkeypatch: 
     """After a restore the secret of its key is not there: both are made anew, and the old key reads nothing."""
     with app.open_plant(place.project) as plant:
         promote(plant, reason="The first.")
-        opener: Any = config_of(place.project).opener()
-        opener.recipient()
-        secret = opener.unlock.place
-        kept = secret.rename(secret.with_suffix(".elsewhere"))
         before = (plant.home.gateway / "opener.json").read_bytes()
+        secret = read_settings().unlock_dir / json.loads(before)["secret"]
+        kept = secret.rename(secret.with_suffix(".elsewhere"))
         settle(plant, current_project(plant))
         assert Gateway(plant).gateway.state is not None
         (plant.home.gateway / "opener.json").write_bytes(before)

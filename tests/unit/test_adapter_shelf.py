@@ -38,13 +38,8 @@ class Plane:
     def add(self, name: str) -> Opener:
         """One gateway more."""
         (self.root / name).mkdir()
-        self.openers.append(
-            make_opener(self.root / name, create_unlock_file(self.secret(name), outside=self.root / name))
-        )
+        self.openers.append(make_opener(self.root / name, self.root / "secrets", outside=self.root / name))
         return self.openers[-1]
-
-    def secret(self, name: str) -> Path:
-        return self.root / "secrets" / name
 
     def shelf(self, *, locked: bool = False) -> ShelfFolder:
         vault = Vault(self.root / "vault", unlock_file(self.root / "nowhere") if locked else self.unlock)
@@ -99,12 +94,12 @@ def test_a_gateway_reads_what_is_published_and_nobody_else_does(plane: Plane, tm
     assert plane.read(MODEL) == MODEL
     assert MODEL[:20] not in plane.raw()
     with pytest.raises(Unavailable, match="stays closed"):
-        plane.read(MODEL, Opener(tmp_path / "first", unlock_file(tmp_path / "nowhere")))
+        plane.read(MODEL, Opener(tmp_path / "first", tmp_path / "nowhere"))
     stranger = Plane(tmp_path / "elsewhere").openers[0]
     with pytest.raises(NotVerified, match="not encrypted for this gateway"):
         plane.read(MODEL, stranger)
     with pytest.raises(NotFound, match="key for reading is missing"):
-        plane.read(MODEL, Opener(tmp_path, unlock_file(plane.secret("first"))))
+        plane.read(MODEL, Opener(tmp_path, tmp_path / "secrets"))
 
 
 @pytest.mark.guarantee("G60")

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from holdfast.adapters.opener import OPENER_FILE, Opener, make_opener
+from holdfast.adapters.opener import Opener, make_opener
 from holdfast.adapters.records import RECORDS_KEY, keep_recipient
-from holdfast.adapters.unlock import create_unlock_file, unlock_file
 from holdfast.adapters.vault import Vault
-from holdfast.config import RECORDS_NAME, Settings, gateway_unlock
+from holdfast.config import RECORDS_NAME, Settings
 from holdfast.core.ports import Clock
 
 
-def equip(own: Path, settings: Settings, workspace: str, vault: Vault, clock: Clock, *, outside: Path) -> str:
-    """Return for whom to publish: the public half of the key with which this gateway reads.
+def equip(own: Path, settings: Settings, vault: Vault, clock: Clock, *, outside: Path) -> Opener:
+    """Return the key with which this gateway reads what is published.
 
     Its secret lies outside of the workspace, beside the workspace's own. Where either of the two is missing, as on a
     new machine after a restore, both are made anew: nothing else rests on them. The gateway is also told for whom to
@@ -20,8 +19,7 @@ def equip(own: Path, settings: Settings, workspace: str, vault: Vault, clock: Cl
     Args:
         own: The gateway's folder.
         settings: They name the folder of unlock secrets.
-        workspace: The workspace's name.
-        vault: Its data keys.
+        vault: The workspace's data keys.
         clock: The witness of time.
         outside: The project's folder, in which no secret may lie.
 
@@ -30,8 +28,5 @@ def equip(own: Path, settings: Settings, workspace: str, vault: Vault, clock: Cl
         Unavailable: Something cannot be written.
     """
     keep_recipient(own / RECORDS_NAME, vault.recipient(RECORDS_KEY, clock.now()))
-    place = gateway_unlock(settings, workspace)
-    if place.exists() and (own / OPENER_FILE).exists():
-        return Opener(own, unlock_file(place)).recipient()
-    unlock = unlock_file(place) if place.exists() else create_unlock_file(place, outside=outside)
-    return make_opener(own, unlock).recipient()
+    opener = Opener(own, settings.unlock_dir)
+    return opener if opener.whole() else make_opener(own, settings.unlock_dir, outside=outside)

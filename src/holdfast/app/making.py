@@ -36,7 +36,7 @@ from holdfast.app.card import (
 from holdfast.app.gateways import equip
 from holdfast.app.opening import open_plant
 from holdfast.app.unlocking import known_unlock, new_unlock, use_notes
-from holdfast.config import gateway_unlock, read_settings
+from holdfast.config import read_settings
 from holdfast.core.artifact import digest_bytes, from_base64
 from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Unavailable
 from holdfast.core.ledger import Draft
@@ -88,14 +88,16 @@ def init(
     card = Card(name=name, owner=answers, blobs=blobs, database=check_database(database))
     unlock, made = new_unlock(settings, card, passphrase_file, outside=home.root)
     building = home.workspace.with_name(f".holdfast-{secrets.token_hex(4)}")
+    opener = None
     try:
         _build(building, card, unlock, clock)
-        equip(building / GATEWAY, settings, name, Vault(building / STORAGE, unlock), clock, outside=home.root)
+        opener = equip(building / GATEWAY, settings, Vault(building / STORAGE, unlock), clock, outside=home.root)
         started = write_starter(home, answers)
         _move_into_place(building, home)
     except BaseException:
+        if opener is not None:
+            opener.forget()
         shutil.rmtree(building, ignore_errors=True)
-        gateway_unlock(settings, name).unlink(missing_ok=True)
         if made is not None:
             made.unlink(missing_ok=True)
         raise

@@ -89,7 +89,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     storage = SealedStorage(_place(home, card, windows))
     archive = SealedStorage(_on_disk(home.archive, home.archive / SEALED))
     blobs = SealedBlobs(storage.place, vault, windows, clock)
-    recipients = partial(_recipients, home, settings, card, vault, clock)
+    recipients = partial(_recipients, home, settings, vault, clock)
     shelf = ShelfKey(vault=vault, path=home.workspace / STORAGE / SHELF_FILE, recipients=recipients, clock=clock)
     trusting = Trusting(home, clock)
     trusting()
@@ -172,9 +172,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             leave(scratch)
 
 
-def _recipients(home: Home, settings: Settings, card: Card, vault: Vault, clock: Clock) -> tuple[str, ...]:
+def _recipients(home: Home, settings: Settings, vault: Vault, clock: Clock) -> tuple[str, ...]:
     """Return the public half of each gateway that may read what is published."""
-    return (equip(home.gateway, settings, card.name, vault, clock, outside=home.root),)
+    return (equip(home.gateway, settings, vault, clock, outside=home.root).recipient(),)
 
 
 def _place(home: Home, card: Card, windows: Windows) -> Place:

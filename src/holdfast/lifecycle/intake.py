@@ -105,7 +105,7 @@ def _was_let_go(plant: Plant, inbox: Inbox) -> bool:
 
 
 def _statement(plant: Plant, path: Path) -> bytes:
-    lies = _read(path, 0, MAX_STATEMENT + 1)
+    lies = read(path, 0, MAX_STATEMENT + 1)
     return lies if path.suffix == ".json" else plant.open_record(lies)
 
 
