@@ -14,6 +14,7 @@ from typing import Any, Final
 from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.gateway_folder import request_enrolment
 from holdfast.adapters.peer import Peer
+from holdfast.config import read_settings
 from holdfast.core.gateways import full_name, identity_of
 from holdfast.lifecycle.certificates import issue
 from holdfast.lifecycle.gateways import enrol
@@ -72,7 +73,8 @@ def plane_certificate(plant: Plant, *more: str) -> list[str]:
 
 def new_gateway(root: Path, name: str) -> Path:
     """Make a gateway's keys in a host's folder; return its public file."""
-    return request_enrolment(root / ".holdfast" / "gateway", full_name(name), SystemClock())[0]
+    folder, unlock_dir = root / ".holdfast" / "gateway", read_settings().unlock_dir
+    return request_enrolment(folder, full_name(name), SystemClock(), unlock_dir=unlock_dir)[0]
 
 
 def enrolled(plant: Plant, root: Path, name: str) -> Path:

@@ -905,7 +905,7 @@ def test_a_passphrase_opens_the_keys_and_no_file_does(empty: Path, monkeypatch: 
     path.write_text("correct horse battery staple\n", encoding="utf-8")
     path.chmod(0o600)
     app.init(empty, owner="Ada", passphrase_file=path)
-    assert not (empty.parent / "secrets").exists()
+    assert [path.name.partition("-")[0] for path in (empty.parent / "secrets").iterdir()] == ["gateway"]
     with app.open_plant(empty) as plant, pytest.raises(Unavailable, match="locked"):
         plant.unlock()
     monkeypatch.setenv("HOLDFAST_PASSPHRASE_FILE", str(path))

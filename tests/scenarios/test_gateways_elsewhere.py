@@ -12,13 +12,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.scenarios.elsewhere import PATIENCE_S, enrolled, plane_certificate, present, started, wait
-from tests.scenarios.stand import Gateway, calm, releases
+from tests.scenarios.elsewhere import PATIENCE_S, enrolled, new_gateway, plane_certificate, present, started, wait
+from tests.scenarios.stand import Gateway, calm, model_file, published_blob, releases
 
+from holdfast.adapters.opener import Opener
 from holdfast.adapters.peer import AUTHORITY
+from holdfast.adapters.published import PublishedFolder
 from holdfast.adapters.received import ReceivedSpool
+from holdfast.adapters.records import encrypt_record
+from holdfast.adapters.unsealing import Unsealed
 from holdfast.client import Client
-from holdfast.core.artifact import digest_bytes
+from holdfast.config import read_settings
+from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.errors import Conflict, NotVerified, Unavailable
 from holdfast.core.seal import TELEMETRY, Telemetry, seal
 from holdfast.core.signals import Signal
@@ -26,14 +31,15 @@ from holdfast.core.spool import events_name, statement_name
 from holdfast.edge import config_of
 from holdfast.lifecycle.certificates import issue
 from holdfast.lifecycle.compromise import compromise
-from holdfast.lifecycle.gateways import gateways
+from holdfast.lifecycle.gateways import enrol, gateways, remove
 from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key
+from holdfast.lifecycle.publishing import settle
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.traffic import windows_of
-from holdfast.serve.events import Head, Noted, link, read_events
+from holdfast.serve.events import Head, Noted, sealed_groups, standing
 
 
 @dataclass
@@ -144,12 +150,12 @@ def _answers(plant: Plant, host: Host, key: str, rows: list[list[float]]) -> boo
 
 def _handed_over(plant: Plant, name: str) -> bool:
     """Say whether an anchor, and so all before it, was handed over."""
-    return bool(list(inbox(plant, name).glob("telemetry-*.dsse.json")))
+    return bool(list(inbox(plant, name).glob("telemetry-*.dsse.age")))
 
 
 def _has_told(host: Host) -> bool:
     """Say whether a gateway has nothing left to tell but what it is writing."""
-    return not list(host.spool.glob("telemetry-*.dsse.json"))
+    return not list(host.spool.glob("telemetry-*.dsse.age"))
 
 
 # What is handed over, judged without sockets.
@@ -157,13 +163,21 @@ def _has_told(host: Host) -> bool:
 
 @dataclass
 class Elsewhere:
-    """An enrolled gateway whose key we hold, and the inbox that its control plane keeps."""
+    """An enrolled gateway whose keys we hold, and the inbox that its control plane keeps."""
 
     plant: Plant
     root: Path
     name: str
 
     def statement(self, number: int, previous: str = "", name: str = "", release: str = "") -> bytes:
+        """A statement sealed by its identity, and encrypted as it hands it over."""
+        return self.encrypted(self.plain(number, previous, name, release))
+
+    def encrypted(self, record: bytes) -> bytes:
+        """Something it has recorded, as it hands it over."""
+        return encrypt_record(self.root / ".holdfast" / "gateway" / "records.json", record)
+
+    def plain(self, number: int, previous: str = "", name: str = "", release: str = "") -> bytes:
         """A statement sealed by its identity."""
         body = {"worker": 0, "events": 1, "head": "0" * 64}
         if release:
@@ -184,13 +198,7 @@ class Elsewhere:
     def received(self) -> ReceivedSpool:
         """Its inbox."""
         plant = self.plant
-        return ReceivedSpool(
-            folder=inbox(plant, self.name),
-            gateway=f"gateway/{self.name}",
-            trust=plant.read_trust,
-            now=present,
-            check_chain=read_events,
-        )
+        return ReceivedSpool(folder=inbox(plant, self.name), gateway=f"gateway/{self.name}", check_chain=standing)
 
 
 @pytest.fixture
@@ -202,24 +210,20 @@ def ward(producing: Plant, tmp_path: Path) -> Elsewhere:
 
 @pytest.mark.guarantee("G57")
 def test_a_gateway_speaks_for_itself_alone(ward: Elsewhere, producing: Plant) -> None:
-    """Refused: another's name, another's inbox, another number than the file says, a second story, an unsealed one."""
+    """Refused: a second story and what is not encrypted at once, and in another's name when it is opened."""
     received = ward.received
     good = ward.statement(0)
     received.statement(statement_name(0), good)
     received.statement(statement_name(0), good)  # handed over again after an answer was lost
-    other = ReceivedSpool(
-        folder=received.folder, gateway="gateway/ward-d", trust=received.trust, now=present, check_chain=read_events
-    )
-    for spool, name, document in (
-        (received, statement_name(1), ward.statement(1, name="gateway/ward-d")),
-        (other, statement_name(1), ward.statement(1)),
-        (received, statement_name(2), ward.statement(1)),
-        (received, statement_name(0), ward.statement(0, previous="x")),
-        (received, statement_name(3), b"{}"),
-    ):
+    for name, document in ((statement_name(0), ward.statement(0, previous="x")), (statement_name(3), ward.plain(3))):
         with pytest.raises(NotVerified):
-            spool.statement(name, document)
+            received.statement(name, document)
     assert [path.name for path in received.folder.iterdir()] == [statement_name(0)]
+    received.statement(statement_name(1), ward.statement(1, name="gateway/ward-d"))
+    received.statement(statement_name(2), ward.encrypted(b"{}"))
+    seen = look(producing)
+    assert [item.words.count("telemetry is refused") for item in seen.raised][:2] == [1, 1]
+    assert told(producing, "ward-c") == [0]
 
 
 @pytest.mark.guarantee("G57")
@@ -264,23 +268,23 @@ def test_what_lies_in_anothers_inbox_is_refused_and_kept(ward: Elsewhere, produc
     assert [path.name.partition(".refused-")[0] for path in strange.parent.iterdir()] == [statement_name(0)]
 
 
-def lines(first: int, head: Head | None = None, number: int = 2) -> tuple[bytes, Head]:
-    """Some events of a chain."""
-    start = head or Head(sequence=first)
-    return link([Noted(time=present(), kind="refused.x", caller=f"c{each}") for each in range(number)], start)
+def lines(ward: Elsewhere, head: Head | None = None) -> tuple[bytes, Head]:
+    """A group of two events of a chain, encrypted."""
+    events = [Noted(time=present(), kind="refused.x", caller=f"c{each}") for each in range(2)]
+    return sealed_groups(events, head or Head(), ward.encrypted)
 
 
 def test_events_go_on_from_what_is_there(ward: Elsewhere, producing: Plant) -> None:
     """Parts follow one another; one that does not changes nothing, and the answer says from where to go on."""
     received, name = ward.received, events_name(0, 0)
-    first, head = lines(0)
-    second, _ = lines(2, head)
+    first, head = lines(ward)
+    second, _ = lines(ward, head)
     assert received.events(name, 0, first) == len(first)
     assert received.events(name, 0, first) == len(first)  # again, after an answer was lost
     assert received.events(name, 7, second) == len(first)
     assert received.events(name, len(first), second) == len(first + second)
     assert (received.folder / name).read_bytes() == first + second
-    for bad in (second.replace(b"c0", b"c9"), second[:-1], second + second):
+    for bad in (second.replace(b'"sealed":"YWdl', b'"sealed":"YWdk'), second[:-1], second + second):
         with pytest.raises(NotVerified):
             received.events(name, len(first + second), bad)
     assert look(producing).raised == ()
@@ -291,8 +295,8 @@ def test_events_go_on_from_what_is_there(ward: Elsewhere, producing: Plant) -> N
 def test_a_drained_file_does_not_come_again(ward: Elsewhere, producing: Plant) -> None:
     """A gateway that died before it could remove a file hands it over again: it is told that the file was taken."""
     received = ward.received
-    first, head = lines(0)
-    second, _ = lines(2, head)
+    first, head = lines(ward)
+    second, _ = lines(ward, head)
     received.events(events_name(0, 0), 0, first)
     received.events(events_name(0, 2), 0, second)
     assert look(producing).raised == ()
@@ -313,3 +317,49 @@ def test_what_waits_is_bounded(ward: Elsewhere, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("holdfast.adapters.received.MAX_WAITING", 100)
     with pytest.raises(Unavailable, match="too much"):
         ward.received.statement(statement_name(2), ward.statement(2))
+
+
+# What is published is encrypted for those that are enrolled.
+
+
+def reads(plant: Plant, ward: Elsewhere, digest: Digest) -> bytes:
+    """What a gateway elsewhere makes of what is published."""
+    opener = Opener(ward.root / ".holdfast" / "gateway", read_settings().unlock_dir)
+    return Unsealed(published=PublishedFolder(plant.home.published), opener=opener).blob(digest, 1 << 24)
+
+
+@pytest.mark.guarantee("G60")
+def test_an_enrolled_gateway_reads_at_once_and_one_that_was_let_go_nothing_more(
+    producing: Plant, tmp_path: Path
+) -> None:
+    """Enrolling adds a recipient and rewrites no blob; after a removal the next publishing lies under another key."""
+    settle(producing, current_project(producing))
+    model = model_file(producing, releases(producing)[1])
+    before = published_blob(producing, model)
+    enrolled(producing, tmp_path / "ward", "ward-e")
+    ward = Elsewhere(producing, tmp_path / "ward", "ward-e")
+    assert reads(producing, ward, model) == producing.blobs.get(model)
+    assert published_blob(producing, model) == before
+    other = tmp_path / "other"
+    enrolled(producing, other, "ward-f")
+    remove(producing, name="ward-e", reason="The ward was closed.")
+    settle(producing, current_project(producing))
+    with pytest.raises(NotVerified, match="not encrypted for this gateway"):
+        reads(producing, ward, model)
+    assert reads(producing, Elsewhere(producing, other, "ward-f"), model) == producing.blobs.get(model)
+    assert Gateway(producing).gateway.state is not None
+
+
+@pytest.mark.guarantee("G60")
+def test_a_gateway_that_lost_its_secret_hands_in_another_key(producing: Plant, tmp_path: Path) -> None:
+    """The same command, in the same folder: its identity vouches for the new key, and it reads on."""
+    settle(producing, current_project(producing))
+    model = model_file(producing, releases(producing)[1])
+    enrolled(producing, tmp_path / "ward", "ward-g")
+    ward = Elsewhere(producing, tmp_path / "ward", "ward-g")
+    Opener(tmp_path / "ward" / ".holdfast" / "gateway", read_settings().unlock_dir).forget()
+    with pytest.raises(Unavailable, match="stays closed"):
+        reads(producing, ward, model)
+    enrol(producing, file=new_gateway(tmp_path / "ward", "ward-g"), out=tmp_path / "again")
+    settle(producing, current_project(producing))
+    assert reads(producing, ward, model) == producing.blobs.get(model)

@@ -178,7 +178,7 @@ def test_being_on_the_same_network_opens_nothing_and_what_is_open_is_told(site: 
     """From this very machine no route, file or word goes without a credential; what does is in the report."""
     with app.open_plant(site.root) as plant:
         assert site.status(site.context(site.gateway / CERTIFICATE, site.gateway / KEY)) == 200
-        for path, method in (("/timestamp.json", "GET"), ("/spool/telemetry-0000000000.dsse.json", "POST")):
+        for path, method in (("/timestamp.json", "GET"), ("/spool/telemetry-0000000000.dsse.age", "POST")):
             stranger = site.context(*certificate(plant, "stranger", "127.0.0.1"))
             assert site.status(stranger, path, method) == 403
         with started(site.root, "up", "--no-gateway") as said:
@@ -209,7 +209,7 @@ def test_only_a_spools_files_are_taken(site: Site) -> None:
     context = site.context(site.gateway / CERTIFICATE, site.gateway / KEY)
     assert site.status(context, "/spool/../trust.dsse.json", "POST") == 400
     assert site.status(context, "/spool/events-0-000000000000.jsonl", "POST") == 400  # no offset
-    assert site.status(context, "/spool/telemetry-0000000000.dsse.json", "POST") == 403
+    assert site.status(context, "/spool/telemetry-0000000000.dsse.age", "POST") == 403
     assert site.status(context, "/timestamp.json", "PUT") == 405
     assert not list((site.root / ".holdfast" / "gateways").glob("*/spool/*"))
 
@@ -227,7 +227,7 @@ def test_a_removed_gateway_is_let_in_no_more_though_its_certificate_holds(site: 
         for folder in (gone, stolen):
             context = site.context(folder / CERTIFICATE, folder / KEY)
             assert site.status(context) == 403
-            assert site.status(context, "/spool/telemetry-0000000000.dsse.json", "POST") == 403
+            assert site.status(context, "/spool/telemetry-0000000000.dsse.age", "POST") == 403
         states = {item["name"]: item["state"] for item in gateways(plant).document["gateways"]}
     assert (states["gateway/gone"], states["gateway/stolen"]) == ("retired", "revoked")
     assert states["gateway/ward-7"] == "active"

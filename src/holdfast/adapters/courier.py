@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 from holdfast.adapters.peer import Peer, check_plane_address, connected, unreachable
 from holdfast.adapters.published import read_bounded
 from holdfast.core.errors import Refused, Unavailable
-from holdfast.core.seal import MAX_ENVELOPE
-from holdfast.core.spool import EVENTS, MAX_CHUNK, MAX_SEGMENT, OFFSET, SIZE, STATEMENT
+from holdfast.core.spool import EVENTS, MAX_CHUNK, MAX_SEGMENT, MAX_STATEMENT, OFFSET, SIZE, STATEMENT
 
 TIMEOUT_S: Final = 10.0  # for a connection, and for each part of an answer
 PARTS: Final = 2 * (2 * MAX_SEGMENT // MAX_CHUNK)  # of one file in one round: twice what a file can take
@@ -62,7 +61,7 @@ class Courier:
                 if name.rpartition("-")[0] == following.rpartition("-")[0]:
                     self._forget(name)
             for name in statements:  # 3.
-                document = read_bounded(self.spool / name, MAX_ENVELOPE, name)
+                document = read_bounded(self.spool / name, MAX_STATEMENT, name)
                 self._send(connection, name, document, {})
                 (self.spool / name).unlink(missing_ok=True)
         if refused is not None:

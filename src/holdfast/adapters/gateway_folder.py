@@ -1,7 +1,7 @@
-"""A gateway's own folder on its own host: identity, TLS key, and what it hands in to be enrolled.
+"""A gateway's own folder on its own host: identity, TLS key, key for reading, and what it hands in to be enrolled.
 
-Both private keys are made here and never leave. The identity's secret lies beside it: a gateway starts without a
-person, and its key can only seal what it has seen.
+All private keys are made here and never leave. The identity's secret lies beside it: a gateway starts without a person,
+and its key can only seal what it has seen. That of the key for reading lies outside, with other unlock secrets.
 """
 
 from datetime import timedelta
@@ -11,6 +11,7 @@ from typing import Final
 from holdfast.adapters.durable import PRIVATE_DIRECTORY
 from holdfast.adapters.keys import VALID_FOR, FileKeys, create_keys, open_keys
 from holdfast.adapters.keys_tls import certificate_request
+from holdfast.adapters.opener import Opener, make_opener
 from holdfast.adapters.peer import KEY
 from holdfast.adapters.published import replace_durably
 from holdfast.adapters.unlock import create_unlock_file, unlock_file
@@ -25,7 +26,9 @@ PUBLIC: Final = "enrol.json"
 MAX_VALID: Final = timedelta(days=3 * 366)  # NIST SP 800-57 part 1, 5.3.6
 
 
-def request_enrolment(folder: Path, name: str, clock: Clock, *, lasts: timedelta = VALID_FOR) -> tuple[Path, str]:
+def request_enrolment(
+    folder: Path, name: str, clock: Clock, *, unlock_dir: Path, lasts: timedelta = VALID_FOR
+) -> tuple[Path, str]:
     """Make a gateway's keys, or its next identity where it has one; return its public file and the new key's id.
 
     The public file is signed by every identity that has not ended: the present one so vouches for the next.
@@ -52,9 +55,10 @@ def request_enrolment(folder: Path, name: str, clock: Clock, *, lasts: timedelta
         if len(held) > MAX_KEYS:
             raise Conflict(f"{len(held)} identities overlap", place=str(folder), expected=f"at most {MAX_KEYS}")
         signers = {key.keyid: keys.signer_of(key.keyid) for key in held}
-        replace_durably(
-            folder / PUBLIC, gateway_file(name, held, dict(signers), certificate_request(folder / KEY, name))
-        )
+        opener = Opener(folder, unlock_dir)
+        opener = opener if opener.whole() else make_opener(folder, unlock_dir, outside=folder)
+        request = certificate_request(folder / KEY, name)
+        replace_durably(folder / PUBLIC, gateway_file(name, held, dict(signers), request, opener.recipient()))
     except OSError as error:
         raise Unavailable(f"the gateway's folder cannot be written: {error.strerror}", place=str(folder)) from error
     return folder / PUBLIC, made.keyid

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.durable import PRIVATE_DIRECTORY
 from holdfast.adapters.published import PublishedFolder, prune, replace_durably
 from holdfast.adapters.sealed_blobs import Place, SealedBlobs, Windows
 from holdfast.adapters.sealed_index import MAX_ENTRY, DiskIndex, place_of
-from holdfast.adapters.shelf_key import SHELF_FILE, SHELF_KEY, ShelfKey
+from holdfast.adapters.shelf_key import SHELF_FILE, SHELF_KEY, ShelfDocument, ShelfKey
 from holdfast.adapters.unsealing import is_plain, remove_plain
 from holdfast.core.artifact import Digest, parse_digest
 from holdfast.core.errors import HoldfastError, InvalidInput, Unavailable
@@ -50,7 +52,9 @@ class ShelfFolder:
             HoldfastError: What `ShelfKey.document` raises.
             Unavailable: The folder cannot be written.
         """
-        self.key.document()
+        document = self.key.document()
+        if self._same_key(document):  # another recipient alone: whoever it is reads what lies here already
+            self._replace(SHELF_FILE, document)
         remove_plain(self.folder / "blobs")
         self._seal_damaged()
 
@@ -60,17 +64,11 @@ class ShelfFolder:
         Raises:
             Unavailable: The folder cannot be written.
         """
-        reading = PublishedFolder(self.folder)
         wanted = {SHELF_FILE: self.key.document(), **files}
         try:
             (self.folder / "targets").mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             for name, content in wanted.items():
-                try:
-                    same = reading.document(name, len(content)) == content
-                except HoldfastError:  # missing, longer, a link or a pipe: it is replaced, whatever it is
-                    same = False
-                if not same:
-                    replace_durably(self.folder / name, content)
+                self._replace(name, content)
             prune(self.folder, frozenset(wanted))
         except OSError as error:
             place = str(self.folder)
@@ -107,6 +105,23 @@ class ShelfFolder:
                 entry.unlink()
         except OSError as error:
             raise Unavailable(f"a damaged blob cannot be moved aside: {error.strerror}", place=str(entries)) from error
+
+    def _same_key(self, document: bytes) -> bool:
+        """Say whether what lies here is under the key that a document hands on."""
+        try:
+            lies = msgspec.json.decode(self.document(SHELF_FILE), type=ShelfDocument)
+        except (HoldfastError, msgspec.MsgspecError, UnicodeDecodeError):  # none, or damaged: `put` writes it
+            return False
+        return lies.key == msgspec.json.decode(document, type=ShelfDocument).key
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """Replace a document; one that is as it should be stays."""
+        try:
+            same = PublishedFolder(self.folder).document(name, len(content)) == content
+        except HoldfastError:  # missing, longer, a link or a pipe: it is replaced, whatever it is
+            same = False
+        if not same:
+            replace_durably(self.folder / name, content)
 
     def _seal_damaged(self) -> None:
         """Encrypt what was damaged and set aside in the clear, before blobs were encrypted."""

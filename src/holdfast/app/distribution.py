@@ -31,7 +31,7 @@ from holdfast.lifecycle.inbox import SPOOL
 from holdfast.lifecycle.plant import Home
 from holdfast.lifecycle.reply import Progress, Reply, silent
 from holdfast.serve.distribution import Asgi, distribution
-from holdfast.serve.events import read_events
+from holdfast.serve.events import standing
 from holdfast.serve.reception import Reception
 
 
@@ -118,7 +118,7 @@ def reception(home: Home, handing: Asgi, clock: Clock, refused: Callable[[str, s
 
     def taking(name: str) -> ReceivedSpool:
         folder = home.gateways / name.removeprefix(f"{ROLE}/") / SPOOL
-        return ReceivedSpool(folder=folder, gateway=name, trust=trusting, now=clock.now, check_chain=read_events)
+        return ReceivedSpool(folder=folder, gateway=name, check_chain=standing)
 
     def own(name: str) -> bytes | None:
         path = home.gateways / name.removeprefix(f"{ROLE}/") / CERTIFICATE

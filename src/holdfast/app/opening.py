@@ -53,6 +53,7 @@ from holdfast.core.ports import Clock
 from holdfast.core.quota import STREAM, quotas_of
 from holdfast.core.seal import MAX_ENVELOPE
 from holdfast.core.trust import TrustedKey
+from holdfast.lifecycle.gateways import readers
 from holdfast.lifecycle.plant import Home, Plant
 from holdfast.lifecycle.policies import load_policy
 from holdfast.lifecycle.quotas import Metered, Room
@@ -89,13 +90,20 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
     storage = SealedStorage(_place(home, card, windows))
     archive = SealedStorage(_on_disk(home.archive, home.archive / SEALED))
     blobs = SealedBlobs(storage.place, vault, windows, clock)
-    recipients = partial(_recipients, home, settings, vault, clock)
-    shelf = ShelfKey(vault=vault, path=home.workspace / STORAGE / SHELF_FILE, recipients=recipients, clock=clock)
     trusting = Trusting(home, clock)
     trusting()
     keys.trusting(trusting)
     ledger = open_ledger(home, keys, trusting, card, clock)
     room = Room(ledger, (storage, archive))
+    shelf = ShelfKey(
+        vault=vault,
+        path=home.workspace / STORAGE / SHELF_FILE,
+        recipients=lambda: (
+            equip(home.gateway, settings, vault, clock, outside=home.root).recipient(),
+            *readers(ledger, trusting(), clock.now()),
+        ),
+        clock=clock,
+    )
     plant = None
     try:
         plant = Plant(
@@ -170,11 +178,6 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             ledger.close()
             keys.close()
             leave(scratch)
-
-
-def _recipients(home: Home, settings: Settings, vault: Vault, clock: Clock) -> tuple[str, ...]:
-    """Return the public half of each gateway that may read what is published."""
-    return (equip(home.gateway, settings, vault, clock, outside=home.root).recipient(),)
 
 
 def _place(home: Home, card: Card, windows: Windows) -> Place:

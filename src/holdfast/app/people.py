@@ -83,7 +83,8 @@ def gateway_new(root: Path, *, tell: Callable[[Progress], None] = silent, name: 
     if (home.workspace / CARD_FILE).exists():
         remedy = "Make the gateway's folder on its own host; this workspace's own gateway needs none."
         raise Conflict("this is the folder of a workspace", place=str(home.workspace), remedy=remedy)
-    public, keyid = request_enrolment(home.gateway, whole, SystemClock(), lasts=timedelta(days=days))
-    says = f"{whole} is {keyid[:16]}. Hand in {public}; both private keys stay in {home.gateway}. "
+    lasts, unlock_dir = timedelta(days=days), read_settings().unlock_dir
+    public, keyid = request_enrolment(home.gateway, whole, SystemClock(), unlock_dir=unlock_dir, lasts=lasts)
+    says = f"{whole} is {keyid[:16]}. Hand in {public}; the private keys stay in {home.gateway}. "
     says += "Put what `holdfast gateway enrol` writes there."
     return Reply(says=says, document={"name": whole, "public": str(public), "keyid": keyid})

@@ -1,8 +1,9 @@
 """Gateways on other hosts: what they are called, what they hand in, and whether one that knocks may be heard.
 
-A gateway has two keys of its own, which never leave its host: its identity, an Ed25519 key that seals what it tells,
-and a TLS key. Its name is the owner of the first in the trust document and the path of the SPIFFE id in the second's
-certificate, so that what holds for the one holds for the other: an ended or revoked identity is let in no more.
+A gateway has three keys of its own, which never leave its host: its identity, an Ed25519 key that seals what it tells,
+a TLS key, and one for reading, for which what is published is encrypted. Its name is the owner of the first in the
+trust document and the path of the SPIFFE id in the second's certificate, so that what holds for the one holds for the
+other: an ended or revoked identity is let in no more.
 """
 
 import base64
@@ -26,17 +27,20 @@ MAX_GATEWAY: Final = 64 * 1024  # bytes of a public file; one of two keys and a 
 MAX_KEYS: Final = 4  # identity keys of one gateway in one file: those that overlap
 PLANE: Final = "control-plane"  # the path of the control plane's own SPIFFE id
 ROLE: Final = "gateway"
+_BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_RECIPIENT: Final = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _NAME: Final = re.compile(r"gateway/[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _CONTEXT: Final = b"holdfast gateway 1\n"  # never the beginning of a DSSE message, which is "DSSEv1 "
 
 
 class PublicGateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a gateway hands in: identity keys, a certificate request of its TLS key, and each key's signature on all."""
+    """What a gateway hands in: identity keys, certificate request, for whom to encrypt, each key's signature on all."""
 
     format: Literal["holdfast-gateway-1"]
     name: str
     keys: tuple[TrustedKey, ...]
     request: str  # PKCS#10, PEM; signed by the TLS key itself
+    recipient: str  # the public half of its key for reading
     proofs: dict[str, str]
 
 
@@ -64,11 +68,17 @@ def identity_of(workspace: str, path: str) -> str:
     return f"spiffe://{trust_domain(workspace)}/{path}"
 
 
-def gateway_file(name: str, keys: tuple[TrustedKey, ...], signers: dict[str, SigningKey], request: str) -> bytes:
+def gateway_file(
+    name: str, keys: tuple[TrustedKey, ...], signers: dict[str, SigningKey], request: str, recipient: str
+) -> bytes:
     """Return a gateway's public file, each identity key signing all of it."""
-    message = _message(name, keys, request)
+    message = _message(name, keys, request, recipient)
     proofs = {key.keyid: base64.b64encode(signers[key.keyid].sign(message)).decode() for key in keys}
-    return canonical(PublicGateway(format="holdfast-gateway-1", name=name, keys=keys, request=request, proofs=proofs))
+    return canonical(
+        PublicGateway(
+            format="holdfast-gateway-1", name=name, keys=keys, request=request, recipient=recipient, proofs=proofs
+        )
+    )
 
 
 def open_gateway_file(document: bytes) -> PublicGateway:
@@ -86,7 +96,9 @@ def open_gateway_file(document: bytes) -> PublicGateway:
         raise NotVerified(f"this is not a gateway's public file: {error}", place=place) from error
     if not 0 < len(file.keys) <= MAX_KEYS or len({key.keyid for key in file.keys}) != len(file.keys):
         raise NotVerified(f"{len(file.keys)} keys", place=place, expected=f"1 to {MAX_KEYS} different ones")
-    message = _message(file.name, file.keys, file.request)
+    if not is_recipient(file.recipient):
+        raise NotVerified("a key for reading that is none", place=place, expected="an age recipient")
+    message = _message(file.name, file.keys, file.request, file.recipient)
     for key in file.keys:
         if key.role != ROLE or key.owner != file.name:
             raise NotVerified(f"a key of role {key.role} that {key.owner[:80]} answers for", place=place)
@@ -158,5 +170,23 @@ def check_plane(certificate: bytes, authority: bytes, workspace: str, now: datet
         raise NotVerified("who answers is not the control plane", place=found[:200], expected=PLANE)
 
 
-def _message(name: str, keys: tuple[TrustedKey, ...], request: str) -> bytes:
-    return _CONTEXT + canonical({"name": name, "keys": keys, "request": request})
+def is_recipient(text: str) -> bool:
+    """Say whether something is age's public half of an X25519 key: Bech32 (BIP 173) of 32 bytes, checksum included.
+
+    >>> is_recipient("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")
+    True
+    >>> is_recipient("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q")
+    False
+    """
+    if _RECIPIENT.fullmatch(text) is None:
+        return False
+    checked = 1
+    for value in (3, 3, 3, 0, 1, 7, 5, *(_BECH32.index(each) for each in text[4:])):  # "age", expanded, goes before
+        top, checked = checked >> 25, (checked & 0x1FFFFFF) << 5 ^ value
+        for place, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            checked ^= generator if top >> place & 1 else 0
+    return checked == 1
+
+
+def _message(name: str, keys: tuple[TrustedKey, ...], request: str, recipient: str) -> bytes:
+    return _CONTEXT + canonical({"name": name, "keys": keys, "request": request, "recipient": recipient})

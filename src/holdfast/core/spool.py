@@ -10,6 +10,7 @@ from holdfast.core.seal import MAX_ENVELOPE
 
 STATEMENT: Final = re.compile(r"telemetry-(\d{10})\.dsse\.(?:age|json)")  # in the clear from gateways of before
 EVENTS: Final = re.compile(r"events-(\d{1,3})-(\d{12})\.jsonl")
+SEALED: Final = b"age-encryption.org/v1\n"  # how a statement begins that is encrypted
 MAX_SEGMENT: Final = 16 << 20  # bytes of a file of events, after which the gateway begins another
 MAX_STATEMENT: Final = MAX_ENVELOPE + (1 << 20)  # bytes of a statement as it lies encrypted
 MAX_CHUNK: Final = 4 << 20  # bytes of events that are handed over or taken in at once, some 15,000 lines

@@ -16,6 +16,7 @@ from holdfast.core.errors import Conflict, InvalidInput, NotFound
 from holdfast.core.gateways import MAX_GATEWAY, ROLE, PublicGateway, full_name, identity_of, is_heard, open_gateway_file
 from holdfast.core.keystate import state_of
 from holdfast.core.ledger import Draft
+from holdfast.core.ports import Ledger
 from holdfast.core.succession import successor
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.lifecycle.certificates import issued, put_on_record
@@ -29,11 +30,13 @@ from holdfast.lifecycle.trusting import change
 ENROLLED: Final = "gateway.enrolled"
 REMOVED: Final = "gateway.removed"
 REFUSED: Final = "gateway.refused"
+READS: Final = "gateway.reads"  # body: name, recipient; what is published is encrypted for it from then on
 STREAM: Final = "gateways"
 CERTIFICATE: Final = "client.crt.pem"
 AUTHORITY: Final = "authority.pem"
 ROOT: Final = "root.json"
 CREDENTIALS: Final = "credential.key"
+RECORDS: Final = "records.json"  # for whom it encrypts what it records
 
 
 def enrol(plant: Plant, *, file: Path, out: Path, days: int = 90, proposal: Path | None = None) -> Reply:
@@ -41,8 +44,8 @@ def enrol(plant: Plant, *, file: Path, out: Path, days: int = 90, proposal: Path
 
     1. The file proves possession of all keys. 2. A name that is known is known by a key that was trusted already. 3.
     The root keys vouch for what is new; the identity before goes on verifying for a week. 4. The certificate is issued
-    once they have. The folder also holds the key of the keyed hashes, which is a secret: take it over by a way you
-    trust.
+    once they have, and what is published is encrypted for it too. The folder also holds the key of the keyed hashes,
+    which is a secret: take it over by a way you trust.
 
     Raises:
         NotVerified: The file does not prove that its maker holds the keys.
@@ -56,8 +59,9 @@ def enrol(plant: Plant, *, file: Path, out: Path, days: int = 90, proposal: Path
     plant.unlock()
     with plant.ledger.lease("trust"):
         reply = _vouched(plant, gateway, proposal)
-    if proposal is not None and reply is not None:
-        return reply
+        if proposal is not None and reply is not None:
+            return reply
+        _let_read(plant, gateway)
     request = plant.blobs.put(gateway.request.encode())
     short = gateway.name.removeprefix(f"{ROLE}/")
     names = (identity_of(plant.trust.workspace, gateway.name),)
@@ -68,6 +72,23 @@ def enrol(plant: Plant, *, file: Path, out: Path, days: int = 90, proposal: Path
     if reply is None:
         return Reply(says=says, document=document)
     return Reply(says=f"{reply.says} {says}", document=document, tables=reply.tables)
+
+
+def _let_read(plant: Plant, gateway: PublicGateway) -> None:
+    """Put on record for whom to encrypt, unless it is already, and let it read what is published now."""
+    body = {"name": gateway.name, "recipient": gateway.recipient}
+    said = [each.body for each in plant.ledger.stream(STREAM) if each.kind == READS]
+    if body != next((each for each in reversed(said) if each["name"] == gateway.name), None):
+        plant.ledger.append([Draft(kind=READS, actor=plant.person, stream=STREAM, body=body)])
+    plant.published.prepare()
+    plant.staged.prepare()
+
+
+def readers(ledger: Ledger, trust: Trust, now: datetime) -> tuple[str, ...]:
+    """Return for whom to encrypt what is published: the keys for reading of the gateways whose identity is good."""
+    entries = [entry.body for entry in ledger.stream(STREAM) if entry.kind == READS]
+    newest = {str(body["name"]): str(body["recipient"]) for body in entries}
+    return tuple(recipient for name, recipient in newest.items() if is_heard(trust, name, now))
 
 
 def _vouched(plant: Plant, gateway: PublicGateway, proposal: Path | None) -> Reply | None:
@@ -98,13 +119,14 @@ def _vouched(plant: Plant, gateway: PublicGateway, proposal: Path | None) -> Rep
 
 
 def _write(plant: Plant, made: Issued, out: Path) -> None:
-    """Write what a gateway needs beside its own keys: certificate, authority, pinned root, the key of the hashes."""
+    """Write what a gateway needs beside its own keys: certificate, authority, root, key of the hashes, recipient."""
     try:
         files = {
             CERTIFICATE: (Path(made.folder) / CERTIFICATE).read_bytes(),
             AUTHORITY: plant.authority.certificate(),
             ROOT: (plant.home.gateway / ROOT).read_bytes(),
             CREDENTIALS: plant.credential_key(),
+            RECORDS: (plant.home.gateway / RECORDS).read_bytes(),
         }
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in files.items():

@@ -230,6 +230,8 @@ def standing(document: bytes) -> Head:
         if head is not None and (group.first, group.previous) != (head.sequence, head.previous):
             raise NotVerified("a group of events does not follow the one before it", place=place)
         head = Head(sequence=group.following, previous=group.head)
+    if document and not document.endswith(b"\n"):
+        raise NotVerified("the last group of events was cut off")
     return head or Head()
 
 

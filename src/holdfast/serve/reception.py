@@ -11,8 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotVerified
-from holdfast.core.seal import MAX_ENVELOPE
-from holdfast.core.spool import EVENTS, MAX_CHUNK, OFFSET, SIZE, STATEMENT
+from holdfast.core.spool import EVENTS, MAX_CHUNK, MAX_STATEMENT, OFFSET, SIZE, STATEMENT
 from holdfast.serve.distribution import Asgi
 
 TELL: Final = "/spool/"
@@ -29,7 +28,7 @@ class Taking(Protocol):
         """Take a sealed statement.
 
         Raises:
-            NotVerified: It is not sealed by this gateway, or another of this number is there.
+            NotVerified: It is not encrypted, or another of this number is there.
             Unavailable: It cannot be kept, or too much waits already.
         """
         ...
@@ -94,7 +93,7 @@ class Reception:
         name = scope["path"].removeprefix(TELL)
         taking = self.taking(who)
         if STATEMENT.fullmatch(name):
-            document = await _content(receive, MAX_ENVELOPE)
+            document = await _content(receive, MAX_STATEMENT)
             taking.statement(name, document)
             return len(document)
         headers = {key.lower(): value for key, value in scope["headers"]}

@@ -31,10 +31,15 @@ def request(curve: ec.EllipticCurve | None = None) -> str:
 REQUEST: Final = request()
 
 
-def public(role: str = "gateway", owner: str = NAME, name: str = NAME, asked: str = REQUEST) -> bytes:
+RECIPIENT: Final = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"  # of age's own documentation
+
+
+def public(
+    role: str = "gateway", owner: str = NAME, name: str = NAME, asked: str = REQUEST, reads: str = RECIPIENT
+) -> bytes:
     """A public file, as its maker would write it."""
     signer = MemorySigner(role, owner=owner, start=NOW)
-    return gateway_file(name, (signer.public,), {signer.keyid: signer}, asked)
+    return gateway_file(name, (signer.public,), {signer.keyid: signer}, asked, reads)
 
 
 FILE: Final = public()
@@ -68,6 +73,10 @@ def test_a_changed_public_file_is_refused_or_says_the_same(place: int, by: int) 
         public(owner="Ward", name="Ward"),
         public(owner="gateway/../x", name="gateway/../x"),
         public(asked="nothing"),
+        public(reads=""),
+        public(reads=RECIPIENT[:-1] + "q"),
+        public(reads=RECIPIENT.upper()),
+        public(reads="age1pq" + RECIPIENT[4:]),
         public(asked=request(ec.SECP384R1())),
         json.dumps(json.loads(FILE) | {"proofs": {}}).encode(),
         json.dumps(json.loads(FILE) | {"keys": []}).encode(),
@@ -75,7 +84,7 @@ def test_a_changed_public_file_is_refused_or_says_the_same(place: int, by: int) 
     ],
 )
 def test_what_is_no_gateways_public_file_is_refused(document: bytes) -> None:
-    """No keys, another role's, another owner's, a name that is none, a request that nobody has signed."""
+    """No keys, another role's, another owner's, a name that is none, a request that nobody signed, no recipient."""
     with pytest.raises(NotVerified):
         open_gateway_file(document)
 
