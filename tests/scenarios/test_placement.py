@@ -15,6 +15,7 @@ from holdfast.lifecycle.runner import run
 
 
 @pytest.mark.requirement("PLAN-05", by="holdfast.core.placement:check_placed")
+@pytest.mark.guarantee("G62")
 def test_personal_rows_and_their_model_stay_in_the_region(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere, or where nobody says: no row is taken in, nothing is on record; and no gateway loads the model."""
     text = (project / "holdfast.toml").read_text(encoding="utf-8")

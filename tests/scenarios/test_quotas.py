@@ -43,6 +43,7 @@ def test_nothing_set_is_no_limit_and_what_is_set_is_on_record(small: Plant) -> N
             quota_set(small, jobs=wrong)
 
 
+@pytest.mark.guarantee("G61")
 def test_a_run_that_finds_no_room_is_refused_and_goes_on_when_there_is(plant: Plant, project: Path) -> None:
     """Rows and models are refused, evidence of it is not; what is stored already takes no more room."""
     used = quota_set(plant, stored_bytes=10**9).document["used"]["stored_bytes"]
@@ -60,6 +61,7 @@ def test_a_run_that_finds_no_room_is_refused_and_goes_on_when_there_is(plant: Pl
         assert run(later).document["release"]
 
 
+@pytest.mark.guarantee("G61")
 def test_a_full_workspace_stops_nobody_else(plant: Plant, finished: Path, tmp_path: Path) -> None:
     """Its quota is its own: another workspace on the machine goes on."""
     quota_set(plant, stored_bytes=1, jobs=1)

@@ -101,6 +101,7 @@ def promote(up: Up, key: str, word: str) -> None:
     assert status == 200, answer
 
 
+@pytest.mark.guarantee("G58")
 @pytest.mark.services
 def test_two_releases_side_by_side_answer_and_write_one_history(project: Path, coming: str) -> None:
     """Old runs, new joins and migrates, old goes on and even starts anew; then old leaves, and nothing was lost."""
@@ -129,6 +130,7 @@ def test_two_releases_side_by_side_answer_and_write_one_history(project: Path, c
         plant.ledger.verify(())
 
 
+@pytest.mark.guarantee("G58")
 @pytest.mark.services
 def test_a_gateway_of_this_release_obeys_the_control_plane_of_the_next(project: Path, coming: str) -> None:
     """Gateways are upgraded when their hosts are: what the newer one publishes, the older one verifies and serves."""
