@@ -325,7 +325,7 @@ def test_a_test_that_does_not_exist_is_no_link(plant: Plant) -> None:
         "tests/../tests/scenarios/test_planning.py",
         "tests/scenarios",
         "tests/nowhere.py",
-        "src/holdfast/edge.py",
+        "src/holdfast/up.py",
     ):
         assert not is_test(plant, name)
     (plant.home.root / "tests").mkdir()

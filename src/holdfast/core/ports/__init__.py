@@ -1,0 +1,57 @@
+"""What stages may use of the world: protocols that adapters implement and tests simulate.
+
+A port says what a thing does, never how. Only `app` and `edge` choose an implementation.
+"""
+
+from holdfast.core.ports.keys import Authority, Keys, KeyStore, Signer
+from holdfast.core.ports.sandbox import (
+    GIB,
+    MIB,
+    TIERS,
+    Job,
+    JobEnd,
+    JobResult,
+    Limits,
+    Predict,
+    Sandbox,
+    Tier,
+    TierReport,
+    Workspace,
+    no_secret,
+)
+from holdfast.core.ports.service import Answered, Answers, Jobs, JobState, Secrets, Sessions, Task, Web
+from holdfast.core.ports.storing import Blobs, Ledger, Storage
+from holdfast.core.ports.time import Clock, Entropy
+
+__all__ = [
+    "GIB",
+    "MIB",
+    "TIERS",
+    "Answered",
+    "Answers",
+    "Authority",
+    "Blobs",
+    "Clock",
+    "Entropy",
+    "Job",
+    "JobEnd",
+    "JobResult",
+    "JobState",
+    "Jobs",
+    "KeyStore",
+    "Keys",
+    "Ledger",
+    "Limits",
+    "Predict",
+    "Sandbox",
+    "Secrets",
+    "Sessions",
+    "Signer",
+    "Storage",
+    "Task",
+    "Tier",
+    "TierReport",
+    "Web",
+    "Workspace",
+    "no_secret",
+]

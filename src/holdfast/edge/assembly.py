@@ -1,0 +1,138 @@
+"""A worker's parts: the gateway with its loader and its recorder, and who carries what is recorded."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from holdfast.core.errors import NotVerified
+from holdfast.edge.config import EdgeConfig
+
+if TYPE_CHECKING:
+    from holdfast.adapters.courier import Courier
+    from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.peer import Peer
+    from holdfast.core.trust import Trust
+    from holdfast.serve import Gateway, Loader, Recorder
+
+MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
+MAX_KEY: Final = 4096  # bytes of the credential key
+
+
+def assemble(
+    config: EdgeConfig, number: int, nonces: "SharedNonces | None" = None
+) -> "tuple[Gateway, Loader, Recorder]":
+    """Return a worker's gateway with its loader and its recorder, nothing loaded yet.
+
+    Args:
+        config: Where everything is.
+        number: Of the worker.
+        nonces: The memory of signed requests that all workers share; one of its own if left out.
+
+    Raises:
+        HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
+    """
+    from holdfast import __version__
+    from holdfast.adapters.clock import SystemClock
+    from holdfast.adapters.durable import read_private
+    from holdfast.adapters.fetching import PublishedUrl
+    from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.published import MemoryFile, PublishedFolder
+    from holdfast.adapters.records import encrypt_record
+    from holdfast.adapters.runtime import OnnxRuntime
+    from holdfast.adapters.spool import Spool
+    from holdfast.adapters.unsealing import Lying, Unsealed, remove_plain
+    from holdfast.serve import Gateway, Ground, Loader, Pins, Recorder
+    from holdfast.serve.credentials import check_credential_key
+    from holdfast.serve.loading import Remembered
+
+    root = read_root(config.root)
+    credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
+    check_credential_key(credential_key)
+    clock = SystemClock()
+    ground = Ground(
+        clock=clock,
+        monotonic=time.perf_counter,
+        credential_key=credential_key,
+        version=__version__,
+        metrics_for_all=config.metrics_for_all,
+    )
+    gateway = Gateway(ground)
+    lying: Lying = PublishedFolder(config.published)
+    if config.source:
+        remove_plain(config.home / "cache")
+        peer = peer_of(config, root.workspace)
+        lying = PublishedUrl(url=config.source, cache=config.home / "cache", peer=peer, poll_s=config.poll_s)
+    loader = Loader(
+        published=Unsealed(published=lying, opener=config.opener()),
+        memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
+        runtime=OnnxRuntime(),
+        pins=Pins(
+            root=root, origin=config.origin or root.workspace, environment=config.environment, region=config.region
+        ),
+        ground=ground,
+        gateway=gateway,
+        nonces=nonces or SharedNonces(since=clock.now().timestamp()),
+        workers=config.workers,
+    )
+    spool = Spool(config.home / "spool", number)
+    choose = config.choose
+    recorder = Recorder(
+        worker=number,
+        gateway=gateway,
+        spool=spool,
+        signer=config.identity(),
+        encrypt=partial(encrypt_record, config.records),
+        clock=clock,
+        choose=(lambda trust: choose(trust, clock.now())) if choose is not None else None,
+    )
+    return gateway, loader, recorder
+
+
+def courier_of(config: EdgeConfig) -> "Courier | None":
+    """Return what takes a gateway's records to a control plane on another host.
+
+    One that reads a folder has its spool drained where it lies, and one that asks in clear is known to nobody.
+
+    Raises:
+        HoldfastError: The root keys or this gateway's certificate cannot be used.
+    """
+    from holdfast.adapters.courier import Courier
+
+    if not config.source.startswith("https:"):
+        return None
+    peer = peer_of(config, read_root(config.root).workspace)
+    return Courier(spool=config.home / "spool", url=config.source, peer=peer)
+
+
+def peer_of(config: EdgeConfig, workspace: str) -> "Peer | None":
+    """Return who a gateway is towards a control plane on another host, if it has a certificate for that."""
+    from holdfast.adapters.clock import SystemClock
+    from holdfast.adapters.peer import Peer
+
+    return Peer(folder=config.own, workspace=workspace, now=SystemClock().now) if config.own is not None else None
+
+
+def read_root(path: Path) -> "Trust":
+    """Return the root keys that a gateway pins.
+
+    Raises:
+        NotVerified: The document names keys of other roles, too few of them, or is no trust document.
+    """
+    import msgspec
+
+    from holdfast.adapters.published import read_bounded
+    from holdfast.core.trust import Trust
+
+    try:
+        root = msgspec.json.decode(read_bounded(path, MAX_ROOT, "the pinned root document"), type=Trust)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotVerified(f"the pinned root document cannot be read: {error}", place=str(path)) from error
+    owners = {key.owner for key in root.of_role("root")}
+    if root.root_threshold < 1 or len(owners) < root.root_threshold or any(key.role != "root" for key in root.keys):
+        raise NotVerified(
+            "the pinned document does not hold root keys alone, and enough of them",
+            place=str(path),
+            expected=f"keys of {max(root.root_threshold, 1)} owners, all of role root",
+        )
+    return root

@@ -1,0 +1,138 @@
+"""One process that answers."""
+
+import gc
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from holdfast.core.errors import HoldfastError
+from holdfast.edge.assembly import assemble, courier_of
+from holdfast.edge.config import EdgeConfig
+
+if TYPE_CHECKING:
+    from holdfast.adapters.courier import Courier
+    from holdfast.adapters.nonces import SharedNonces
+
+POLL_S: Final = 0.25  # between two looks at the published folder
+EVENTS_S: Final = 0.05  # between two groups of security events on their way to the disk
+
+
+class Worker:
+    """One process that answers: a gateway, the threads that keep its state and records, and a server."""
+
+    def __init__(
+        self, *, config: EdgeConfig, number: int, nonces: "SharedNonces", say_ready: Callable[[], None]
+    ) -> None:
+        """Open keys and folders; nothing is loaded yet.
+
+        Raises:
+            HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
+        """
+        from holdfast.serve import Watcher
+
+        self._config, self._say_ready = config, say_ready
+        self._gateway, loader, self._recorder = assemble(config, number, nonces)
+        self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
+        self._watcher = Watcher(loader=loader, complain=self._complain)
+        self._recorder.open()
+        self._stop, self._flush = threading.Event(), threading.Event()
+        self._listening, self._said, self._complaint = False, False, ""
+
+    def run(self, listening: socket.socket) -> None:
+        """Answer until SIGTERM or SIGINT, then write what is left to tell."""
+        from holdfast.adapters import http_server
+        from holdfast.adapters.supervisor import FLUSH
+        from holdfast.serve.asgi import asgi
+
+        signal.signal(FLUSH, lambda *_: self._flush.set())
+        self._look()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: no later collection needs to walk through it while a caller waits
+        threads = [
+            threading.Thread(target=self._watch, name="watcher", daemon=True),
+            threading.Thread(target=self._record, name="recorder", daemon=True),
+        ]
+        if self._courier is not None:
+            threads.append(threading.Thread(target=self._deliver, args=(self._courier,), name="courier", daemon=True))
+        for thread in threads:
+            thread.start()
+        try:
+            http_server.run(
+                asgi(self._gateway),
+                listening,
+                on_started=self._has_started,
+                on_malformed=self._gateway.not_http,
+                tls=self._config.tls,
+            )
+        finally:
+            self._stop.set()
+            self._flush.set()
+            for thread in threads:
+                thread.join()
+
+    def _has_started(self) -> None:
+        self._listening = True
+        self._perhaps_ready()
+
+    def _perhaps_ready(self) -> None:
+        state = self._gateway.state
+        if self._listening and not self._said and state is not None and state.routes:
+            self._said = True
+            self._say_ready()
+
+    def _look(self) -> None:
+        self._watcher.look()
+        self._perhaps_ready()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL_S):
+            self._look()
+
+    def _record(self) -> None:
+        """Keep records until told to stop, and then once more."""
+        every = self._config.telemetry_every_s
+        due = time.monotonic() + every
+        while not self._stop.is_set():
+            self._attempt(self._recorder.write_events)
+            if self._flush.wait(EVENTS_S) or time.monotonic() >= due:
+                self._flush.clear()
+                self._attempt(self._recorder.write_events)  # what was noted is anchored by what is told
+                self._attempt(self._recorder.tell_windows)
+                due = time.monotonic() + every
+        self._attempt(self._recorder.write_events)
+        self._attempt(self._recorder.tell_windows)
+
+    def _deliver(self, courier: "Courier") -> None:
+        """Take what was recorded to the control plane, until told to stop; what it does not take stays in the spool.
+
+        The same goes now and then to fetch this gateway's newest certificate.
+        """
+        from holdfast.adapters.renewing import Renewal
+
+        renewal = Renewal(url=courier.url, peer=courier.peer) if courier.peer is not None else None
+        while not self._stop.wait(self._config.deliver_every_s):
+            self._attempt(courier.deliver)
+            if renewal is not None:
+                self._attempt(renewal.look)
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        """Do one step of record keeping; what fails is kept in memory, tried again, and said."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the records of later steps must not depend on this one
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Say on standard error what went wrong, once for as long as it stays the same."""
+        known = isinstance(error, HoldfastError)
+        words = str(error) if known else f"{type(error).__name__}: {error}"
+        if words != self._complaint:
+            self._complaint = words
+            code = error.code if isinstance(error, HoldfastError) else "HF000"
+            sys.stderr.write(json.dumps({"event": "problem", "code": code, "words": words}) + "\n")
+            sys.stderr.flush()
