@@ -113,7 +113,7 @@ RULES: Final = (
         name="sockets",
         why="all that is remote is an adapter, the gateway's listener or a client of it",
         names=("socket.*", *packages("http.client", "urllib.request", "httpx", "requests", "aiohttp")),
-        doors=("adapters/*", "edge.py", "up.py", "client.py", "control_plane.py", "faces/*"),
+        doors=("adapters/*", "edge/*", "up.py", "client.py", "control_plane.py", "faces/*"),
     ),
     Rule(
         name="the clock",
@@ -137,7 +137,7 @@ RULES: Final = (
         name="training code in what answers requests",
         why="the gateway holds nothing that trains, stores or starts a process",
         names=packages("torch", "sklearn", "skl2onnx", "polars", "duckdb", "pandas", "onnx", "sandlock"),
-        rooms=("serve/*", "edge.py", "client.py", "adapters/runtime*"),
+        rooms=("serve/*", "edge/*", "client.py", "adapters/runtime*"),
     ),
     Rule(
         name="engines in the core",
@@ -178,7 +178,7 @@ RULES: Final = (
         name="printing and exiting",
         why="libraries never print or exit; faces do",
         names=("print", "input", "exit", "quit", "sys.exit", "sys.stdout", "sys.stdout.*", "os._exit"),
-        doors=("faces/*", "__main__.py", "edge.py", "*/worker.py", "adapters/sandbox*", "adapters/supervisor*"),
+        doors=("faces/*", "__main__.py", "edge/*", "*/worker.py", "adapters/sandbox*", "adapters/supervisor*"),
     ),
 )
 
