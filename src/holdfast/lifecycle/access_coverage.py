@@ -43,7 +43,15 @@ CALLS: Final = (
         asked="gateway",
         known_by="API key over TLS, looked up by keyed hash on each call; the gateway by its certificate",
         allowed_by="the signed credential table, compiled from the rules",
-        modules=("client", "edge", "up", "adapters.http_server", "adapters.supervisor"),
+        modules=(
+            "client",
+            "edge.config",
+            "edge.serving",
+            "edge.worker",
+            "up",
+            "adapters.http_server",
+            "adapters.supervisor",
+        ),
     ),
     Call(
         asker="person, service or workload",
@@ -167,7 +175,7 @@ CALLS: Final = (
         known_by="",
         allowed_by="",
         missing="it is believed to be the only one that reaches the address: a network rule is the only check",
-        modules=("edge", "up"),
+        modules=("edge.serving", "up"),
     ),
     Call(
         asker="whoever is on the same machine",
@@ -175,7 +183,7 @@ CALLS: Final = (
         known_by="",
         allowed_by="",
         missing="loopback is the only check; it shows counts and published files, never rows or secrets",
-        modules=("edge", "app.distribution"),
+        modules=("edge.worker", "app.distribution"),
     ),
     Call(
         asker="command line on the same machine",
