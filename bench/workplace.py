@@ -33,7 +33,7 @@ def make_workspace(folder: Path, *, promoted: bool = True) -> str:
         if promoted:
             run(plant)
             promote(plant, reason="For a benchmark.")
-        add(plant, name="bench", sort="user", groups="administrators,engineers,operators")
+        add(plant, name="bench", sort="user", groups="administrators,engineers,operators,reviewers,personal-data")
         return str(issue(plant, name="bench").document["key"])
 
 

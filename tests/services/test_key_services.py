@@ -3,6 +3,7 @@
 One suite for all three: what one of them may do wrong, none of them does.
 """
 
+import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -241,10 +242,10 @@ def test_kms_signs_ed25519_up_to_a_length_and_takes_its_time_to_delete(kms: Kms)
 
 def test_keys_are_those_that_the_public_signers_use(kms: Kms, bao: Bao, tmp_path: Path, monkeypatch: Any) -> None:
     """The signers of securesystemslib sign with the same keys, and what they sign verifies as ours does."""
-    from securesystemslib.signer import SSlibKey
-    from securesystemslib.signer._aws_signer import AWSSigner
-    from securesystemslib.signer._vault_signer import VaultSigner
+    from securesystemslib.signer import SSlibKey, _aws_signer, _vault_signer
 
+    for module in (_aws_signer, _vault_signer):
+        importlib.reload(module)  # `engines.repository` loads them without their clients
     place = bao.place(tmp_path)
     for name, value in {
         "AWS_ENDPOINT_URL_KMS": kms.place.endpoint,
@@ -254,8 +255,8 @@ def test_keys_are_those_that_the_public_signers_use(kms: Kms, bao: Bao, tmp_path
     }.items():
         monkeypatch.setenv(name, value)
     for service, role, signer in (
-        (KmsService(kms.place), "assess", AWSSigner),
-        (TransitService(place), "assess", VaultSigner),
+        (KmsService(kms.place), "assess", _aws_signer.AWSSigner),
+        (TransitService(place), "assess", _vault_signer.VaultSigner),
     ):
         keys = ServiceKeys(service, tmp_path / signer.__name__)
         key = keys.make(role, "ada", *window())

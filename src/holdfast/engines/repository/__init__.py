@@ -15,6 +15,7 @@ timestamp  registry key, online    the newest snapshot, until the lease ends
 ========== ======================= ==========================================================================
 """
 
+from holdfast.engines.repository import lean  # noqa: F401 - before all others
 from holdfast.engines.repository.proposal import Proposal, read_proposal, sign_proposal, told
 from holdfast.engines.repository.reading import (
     POLICY_NAME,
