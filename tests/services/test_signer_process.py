@@ -60,7 +60,7 @@ def running(root: Path) -> Iterator[subprocess.Popen[bytes]]:
     place = socket_of(root / ".holdfast", read_custody(root / ".holdfast"))
     try:
         deadline = time.monotonic() + 30
-        while not answers(place):
+        while not SignerProcess(place).answers():
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -68,18 +68,6 @@ def running(root: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def answers(place: Path) -> bool:
-    """Whether somebody listens there."""
-    client = SignerProcess(place)
-    try:
-        client.unlock()
-    except HoldfastError:
-        return False
-    finally:
-        client.close()
-    return True
 
 
 @pytest.fixture
@@ -127,7 +115,7 @@ def test_stage_keys_are_in_another_process_and_those_of_before_have_ended(root: 
             assert plant.keys.custody_of(plant.keys.signer(role).keyid) == "same-disk"
     place = socket_of(root / ".holdfast", read_custody(root / ".holdfast"))
     assert stat.S_IMODE((root / ".holdfast" / SIGNER / "keys").stat().st_mode) == 0o700
-    assert not answers(place)
+    assert not SignerProcess(place).answers()
 
 
 def test_it_ends_when_told_and_a_second_one_is_refused(root: Path) -> None:
@@ -242,7 +230,7 @@ def test_it_survives_whoever_speaks_no_sense(server: SignerProcess, tmp_path: Pa
     for each in crowd:
         each.close()
     deadline = time.monotonic() + 10
-    while not answers(tmp_path / "socket"):
+    while not SignerProcess(tmp_path / "socket").answers():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

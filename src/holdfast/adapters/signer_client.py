@@ -102,6 +102,16 @@ class SignerProcess:
         """
         self.ask(Health(), Healthy)
 
+    def answers(self) -> bool:
+        """Say whether a signer runs there and can use its keys; the connection is let go."""
+        try:
+            self.unlock()
+        except HoldfastError:
+            return False
+        finally:
+            self.close()
+        return True
+
     def uses(self) -> dict[str, dict[str, int]]:
         """Return how often each key was used for what since the process began."""
         return self.ask(Health(), Healthy).uses

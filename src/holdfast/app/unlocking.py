@@ -73,7 +73,7 @@ def unlock_path(settings: Settings, workspace: str) -> Path:
 
 def signer_unlock(settings: Settings, card: Card) -> Path:
     """Return where the secret lies that opens the keys of its signer."""
-    return settings.unlock_dir / f"{card.name.replace('/', '-')}-signer.unlock"
+    return unlock_path(settings, f"{card.name}-signer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Rings:
         custody = read_custody(workspace)
         if custody.store != "signer" or custody.service:
             raise Conflict("the workspace has no signer whose keys lie in a folder", place=place)
-        if _answers(socket_of(workspace, custody)):
+        if SignerProcess(socket_of(workspace, custody)).answers():
             raise Conflict("the signer runs", place=place, remedy="Stop it: it holds its keys under the old secret.")
         notes, path = use_notes(workspace), signer_unlock(self.settings, self.card)
         following, key = _following(path, service, _signer_of(self.card), self.home, notes)
@@ -148,17 +148,6 @@ def _take_place(following: Path, path: Path) -> None:
 
 def _signer_of(card: Card) -> str:
     return f"{card.name} signer"
-
-
-def _answers(place: Path) -> bool:
-    client = SignerProcess(place)
-    try:
-        client.unlock()
-    except HoldfastError:
-        return False
-    finally:
-        client.close()
-    return True
 
 
 def open_chosen(home: Home, card: Card, folder: FileKeys, clock: Clock) -> ChosenKeys:
