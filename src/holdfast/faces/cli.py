@@ -158,7 +158,8 @@ def _parameter(option: Option) -> click.Parameter:
     # A default of None would satisfy click where a value is required.
     given: dict[str, Any] = {} if option.required else {"default": option.default}
     if option.argument:
-        return click.Argument([option.name.replace("-", "_")], type=kind, required=option.required, **given)
+        nargs = -1 if option.many else 1
+        return click.Argument([option.name.replace("-", "_")], type=kind, required=option.required, nargs=nargs, **given)
     if option.kind == "flag":
         return click.Option([f"--{option.name}"], is_flag=True, default=bool(option.default), help=option.says)
     shown = option.default is not None

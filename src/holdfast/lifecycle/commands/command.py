@@ -17,12 +17,13 @@ Authority: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One parameter of a command; `argument` makes it positional."""
+    """One parameter of a command; `argument` makes it positional, `many` takes one value or more of it."""
 
     name: str
     says: str
     kind: OptionKind = "text"
     argument: bool = False
+    many: bool = False
     required: bool = False
     default: str | int | float | bool | None = None
 
