@@ -11,6 +11,7 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan import wire
+from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.report import Findings, Structure, shown
 from holdfast.engines.scan.rules import Rules
 from holdfast.engines.scan.schema import MESSAGES, Field, Frame
@@ -20,10 +21,42 @@ from holdfast.engines.scan.wire import LEN, VARINT, WIDTHS, Malformed
 MAX_MODEL: Final = (1 << 31) - 1  # bytes: no protobuf reader takes a longer message
 MAX_DEPTH: Final = 64  # messages inside one another; protobuf itself stops at 100, real models below 20
 MAX_FIELDS: Final = 20_000_000  # fields read; a forest of a million nodes has ten million
+IR_VERSION, PRODUCER, GRAPH, OPSET_IMPORT = 1, 2, 7, 8
+"""Numbers of the fields of a ModelProto by which a model is known."""
 MAX_BLOB: Final = 1024  # bytes of an unknown field that could be an innocent number or name
 _MINIMAL: Final = rb"(?:[\x80-\xff]{9}\x01|[\x80-\xff]{1,8}[\x01-\x7f]|[\x00-\x7f])"
 _ZIP_END: Final = re.compile(rb"PK\x05\x06", re.DOTALL)
 _ZIP_TAIL: Final = 22 + 0xFFFF  # bytes: a zip's end record with the longest comment
+
+
+def known(view: memoryview) -> bool:
+    """Return whether a content reads as a ModelProto: its first fields are those of one, and a graph is among them.
+
+    ONNX has no magic number. A file whose fields are in order up to the first it does not have counts as ONNX too, so
+    that damage is reported as damage of a model.
+    """
+    position, seen, fields = 0, set[int](), MESSAGES["ModelProto"]
+    try:
+        while position < len(view) and len(seen) < len(fields):
+            number, kind, position, _ = wire.tag(view, position, len(view))
+            field = fields.get(number)
+            if field is None or field.wire != kind:
+                break
+            seen.add(number)
+            if kind == VARINT:
+                position = wire.varint(view, position, len(view))[1]
+            else:
+                position = wire.span(view, position, len(view))[1]
+            if number == GRAPH:
+                return seen != {GRAPH}
+    except Malformed:
+        pass
+    return IR_VERSION in seen and bool(seen & {OPSET_IMPORT, GRAPH, PRODUCER})
+
+
+def scan_content(content: Content, examination: Examination) -> None:
+    """Scan an ONNX model wherever it was found."""
+    scan(content.view, content.path, examination.findings)
 
 
 def scan(view: memoryview, name: str, findings: Findings) -> Structure:
