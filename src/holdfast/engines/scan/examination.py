@@ -64,6 +64,16 @@ class Format:
     scan: Callable[[Content, "Examination"], None]
 
 
+@dataclass(slots=True)
+class Used:
+    """What an examination has used up of its limits."""
+
+    depth: int = 0
+    members: int = 0
+    expanded: int = 0
+    steps: int = 0
+
+
 class Examination:
     """The scan of one file: where its scanners report, and what they have used up together."""
 
@@ -77,7 +87,20 @@ class Examination:
         self.findings, self.limits = findings, limits
         self.formats: list[str] = []  # of the file and what is inside it, in the order met, each once
         self._recognise = recognise
-        self._depth = self._members = self._expanded = self._steps = 0
+        self._used = Used()
+
+    def aside(self) -> "Examination":
+        """Return an examination that uses up the same limits and reports for itself: for looking before believing."""
+        other = Examination(Findings(), self._recognise, self.limits)
+        other._used = self._used
+        return other
+
+    def absorb(self, other: "Examination") -> None:
+        """Take over what was found aside."""
+        for found in other.findings.kept:
+            self.findings.add(found.severity, found.rule, found.place, found.message)
+        for name in other.formats:
+            self._note(name)
 
     def add(self, severity: Severity, rule: str, place: str, words: str) -> None:
         """Report a finding."""
@@ -90,20 +113,23 @@ class Examination:
         except LimitReached as reached:
             self.add(Severity.HIGH, reached.rule, content.path, f"{reached.words}; the rest was not scanned")
 
-    def enter(self, content: Content) -> None:
-        """Scan a content with every format that its bytes could be."""
-        if self._depth >= self.limits.depth:
+    def enter(self, content: Content, known_as: Format | None = None) -> None:
+        """Scan a content with every format that its bytes could be, or with the one it was found to be."""
+        if self._used.depth >= self.limits.depth:
             words = f"contents nested deeper than {self.limits.depth}"
             self.add(Severity.HIGH, "limit.depth", content.path, f"{words}; this one was not scanned")
             return
-        self._depth += 1
+        self._used.depth += 1
         try:
-            for each in self._recognise(content, self):
-                if each.name not in self.formats:
-                    self.formats.append(each.name)
+            for each in (known_as,) if known_as else self._recognise(content, self):
+                self._note(each.name)
                 each.scan(content, self)
         finally:
-            self._depth -= 1
+            self._used.depth -= 1
+
+    def _note(self, name: str) -> None:
+        if name not in self.formats:
+            self.formats.append(name)
 
     def member(self) -> None:
         """Count one member of an archive.
@@ -111,8 +137,8 @@ class Examination:
         Raises:
             LimitReached: There were too many.
         """
-        self._members += 1
-        if self._members > self.limits.members:
+        self._used.members += 1
+        if self._used.members > self.limits.members:
             raise LimitReached("limit.members", f"more than {self.limits.members} members of archives")
 
     def step(self, count: int) -> None:
@@ -121,8 +147,8 @@ class Examination:
         Raises:
             LimitReached: It was too much.
         """
-        self._steps += count
-        if self._steps > self.limits.steps:
+        self._used.steps += count
+        if self._used.steps > self.limits.steps:
             raise LimitReached("limit.steps", f"more than {self.limits.steps} steps")
 
     def expand(self, pieces: Iterable[bytes]) -> memoryview:
@@ -135,8 +161,8 @@ class Examination:
         """
         kept, size, spilled = list[bytes](), 0, None
         for piece in pieces:
-            self._expanded += len(piece)
-            if self._expanded > self.limits.expanded_bytes:
+            self._used.expanded += len(piece)
+            if self._used.expanded > self.limits.expanded_bytes:
                 raise LimitReached("limit.expanded", f"more than {self.limits.expanded_bytes} bytes when decompressed")
             kept.append(piece)
             size += len(piece)

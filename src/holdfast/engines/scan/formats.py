@@ -1,19 +1,22 @@
 """Which formats are known: one row each, recognised by content, never by a file's name.
 
-What several formats would read is scanned as each of them and reported: a file with two meanings has one too many. What
-none of them would read is looked through for a pickle without a header, taken as text where it is text, and is a finding
-otherwise.
+What several formats would read is scanned as each of them and reported: a file with two meanings has one too many.
+What none of them would read is looked through for a pickle without a header, taken as text where it is text, and is a
+finding otherwise.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
 from holdfast.core.evidence import Severity
-from holdfast.engines.scan import onnx, plain
+from holdfast.engines.scan import onnx, pickles, plain
 from holdfast.engines.scan.examination import Content, Examination, Format, Limits
 from holdfast.engines.scan.report import Findings
 
-FORMATS: Final[tuple[Format, ...]] = (Format(name="ONNX", known=onnx.known, scan=onnx.scan_content),)
+FORMATS: Final[tuple[Format, ...]] = (
+    Format(name="ONNX", known=onnx.known, scan=onnx.scan_content),
+    pickles.FORMAT,
+)
 """Every format with bytes of its own to be known by. Order does not matter."""
 EMPTY: Final = Format(name="empty", known=lambda view: not view, scan=lambda _content, _examination: None)
 OTHER: Final = Format(name="other", known=lambda _view: True, scan=plain.scan)

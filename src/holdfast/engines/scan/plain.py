@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.evidence import Severity
+from holdfast.engines.scan import pickles
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.report import shown
 
@@ -20,7 +21,10 @@ _SCRIPT: Final = re.compile(rb"#!|\xef\xbb\xbf#!")
 def scan(content: Content, examination: Examination) -> None:
     """Report code that loaders of text formats run, and bytes that no scanner understands."""
     view = content.view
-    if _CONTROL.search(view[:HEAD]) or not _is_text(bytes(view[:HEAD])):
+    text = not _CONTROL.search(view[:HEAD]) and _is_text(bytes(view[:HEAD]))
+    if pickles.scan_headerless(content, examination, text=text):
+        return
+    if not text:
         words = "no scanner understands these bytes"
         examination.add(Severity.MEDIUM, "file.unknown", content.path, words)
         return

@@ -1,0 +1,10 @@
+"""Pickles: read opcode by opcode, never executed.
+
+Reading order: `values` (what lies on the stack), `machine` (what opcodes do), `judge` (what imports and calls mean),
+`allowed` (the allow-list and its data), `names` (how bad the rest is), `arrays` (raw bytes that joblib writes between).
+"""
+
+from holdfast.engines.scan.pickles.machine import Dialect
+from holdfast.engines.scan.pickles.reading import FORMAT, TORCH_MAGIC, known, scan, scan_headerless, walk
+
+__all__ = ["FORMAT", "TORCH_MAGIC", "Dialect", "known", "scan", "scan_headerless", "walk"]

@@ -1,0 +1,129 @@
+"""What imports and calls in a pickle mean: the allow-list says what passes, the list of dangers how bad the rest is."""
+
+import base64
+import re
+from typing import Final
+
+from holdfast.core.evidence import Severity
+from holdfast.engines.scan.examination import Content, Examination, Format
+from holdfast.engines.scan.pickles.allowed import CLASS_FIRST, MADE, AllowList, made_of, shape
+from holdfast.engines.scan.pickles.machine import How
+from holdfast.engines.scan.pickles.names import dangerous, modern
+from holdfast.engines.scan.pickles.values import UNKNOWN, Global, Instance, Tuple, Value, kind
+from holdfast.engines.scan.report import shown
+
+MAX_IMPORTS: Final = 100_000  # distinct names of one stream; the largest honest ones have some hundred
+MAX_ENCODED: Final = 16 << 20  # bytes of a constant that are decoded to look for a pickle inside
+_HEAD: Final = 512
+_BINARY: Final = re.compile(rb"\x80[\x00-\x05]|[(\]})]*c[\w.]+\n[\w.]+\n|[(]*i[\w.]+\n[\w.]+\n")
+_BASE64: Final = re.compile(rb"gA[I-X][A-Za-z0-9+/_-]{12}")
+_HEX: Final = re.compile(rb"80(?:0[0-5])[0-9a-fA-F]{12}")
+_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]")
+
+
+class AllowListJudge:
+    """Judges one stream by an allow-list and remembers what it imports."""
+
+    def __init__(self, content: Content, examination: Examination, allowed: AllowList, nested: Format) -> None:
+        """Start with nothing imported; `nested` scans what may be a pickle inside a constant."""
+        self.content, self.examination, self.allowed, self._nested = content, examination, allowed, nested
+        self.imported: dict[tuple[str, str], int] = {}  # name as it stands in the stream, and the first byte
+
+    def imports(self, found: Global) -> None:
+        """Report an import that the allow-list does not have."""
+        if (found.module, found.name) in self.imported:
+            return
+        if len(self.imported) >= MAX_IMPORTS:
+            self._add(Severity.HIGH, "limit.imports", found.at, f"more than {MAX_IMPORTS} distinct imports")
+            return
+        self.imported[found.module, found.name] = found.at
+        full = ".".join(modern(found.module, found.name))
+        if full in self.allowed.names:
+            return
+        if dangerous(*modern(found.module, found.name)):
+            words = f"loading imports {shown(found.full)!r}, which has no business in a model"
+            self._add(Severity.CRITICAL, "pickle.dangerous-import", found.at, words)
+        else:
+            words = f"loading imports {shown(found.full)!r}, which is not on the allow-list"
+            self._add(Severity.MEDIUM, "pickle.unknown-import", found.at, words)
+
+    def calls(self, how: How, callee: Value, args: Tuple, at: int) -> Value:
+        """Report a call that the allow-list does not have in this shape, and return what it gives back."""
+        if not isinstance(callee, Global):
+            words = f"loading calls {_what(callee)}, so what runs is decided while it loads"
+            self._add(Severity.HIGH, "pickle.call-of-value", at, words)
+            return UNKNOWN
+        name = ".".join(modern(callee.module, callee.name))
+        named = Global(*modern(callee.module, callee.name), callee.at)
+        found = shape(how, name, args)
+        if found not in self.allowed.calls.get(name, ()):
+            self._report_call(name, found, at)
+        elif name in CLASS_FIRST and MADE not in self.allowed.calls.get(made_of(named, args), ()):
+            words = f"{name} makes {shown(made_of(named, args))!r}, which is not on the allow-list"
+            self._add(Severity.HIGH, "pickle.unknown-call", at, words)
+        return Instance(made_of(named, args), args if name in _DESCRIBED else None)
+
+    def _report_call(self, name: str, found: str, at: int) -> None:
+        if dangerous(*_split(name)):
+            self._add(Severity.CRITICAL, "pickle.dangerous-call", at, f"loading calls {shown(name)!r}: {found}")
+        elif name in self.allowed.calls:
+            words = f"loading calls {shown(name)!r} as no benign file does: {found}"
+            self._add(Severity.HIGH, "pickle.unknown-shape", at, words)
+        else:
+            words = f"loading calls {shown(name)!r}, which is not on the allow-list: {found}"
+            self._add(Severity.HIGH, "pickle.unknown-call", at, words)
+
+    def builds(self, target: Value, state: Value, at: int) -> Value:
+        """Report a state for something that benign files give none, and return the target with it."""
+        if isinstance(target, Instance) and target.of in self.allowed.builds:
+            return Instance(target.of, target.args, state) if target.of in _DESCRIBED else target
+        if isinstance(target, Global):
+            words = f"loading changes attributes of {shown(target.full)!r} itself, for the whole process"
+            self._add(Severity.CRITICAL, "pickle.build-on-import", at, words)
+        else:
+            words = f"loading sets the state of {_what(target)}"
+            self._add(Severity.MEDIUM, "pickle.unknown-state", at, words)
+        return target
+
+    def fills(self, target: Value, opcode: str, at: int) -> None:
+        """Report what is filled like a list, dictionary or set and is none: a method of its own runs."""
+        if isinstance(target, Instance) and target.of in self.allowed.fills:
+            return
+        words = f"{opcode} on {_what(target)}, whose own method runs"
+        self._add(Severity.MEDIUM, "pickle.unknown-fill", at, words)
+
+    def constant(self, start: int, end: int) -> None:
+        """Look whether a constant is a pickle itself, as it stands, in base64 or in hexadecimal."""
+        view = self.content.view[start:end]
+        head = bytes(view[:_HEAD])
+        place = f"{self.content.path} byte {start}"
+        if _BINARY.match(head):
+            self.examination.enter(Content(view, f"{place}!/constant"), self._nested)
+        elif _BASE64.match(head):
+            text = bytes(view[:MAX_ENCODED]).translate(_URL_SAFE)
+            usable = _NOT_BASE64.sub(b"", text).rstrip(b"=")
+            decoded = base64.b64decode(usable[: len(usable) // 4 * 4])
+            self.examination.enter(Content(memoryview(decoded), f"{place}!/base64"), self._nested)
+        elif _HEX.match(head):
+            digits = re.match(rb"(?:[0-9a-fA-F]{2})++", bytes(view[:MAX_ENCODED]))
+            decoded = bytes.fromhex(digits.group().decode()) if digits else b""
+            self.examination.enter(Content(memoryview(decoded), f"{place}!/hex"), self._nested)
+
+    def _add(self, severity: Severity, rule: str, at: int, words: str) -> None:
+        self.examination.add(severity, rule, self.content.at(at), words)
+
+
+_DESCRIBED: Final = frozenset({"numpy.dtype", "joblib.numpy_pickle.NumpyArrayWrapper"})
+"""What describes the raw bytes that joblib writes between opcodes: their arguments and states are kept."""
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _split(name: str) -> tuple[str, str]:
+    module, _, last = name.rpartition(".")
+    return module, last
+
+
+def _what(value: Value) -> str:
+    if isinstance(value, Instance):
+        return f"an instance of {shown(value.of)!r}"
+    return repr(shown(value.full)) if isinstance(value, Global) else f"a value of kind {kind(value)}"
