@@ -154,15 +154,46 @@ class ControlPlane:
         """Return the release that answers under a name; quick, as often as you like."""
         return self._call("GET", f"/v1/resolve/{quote(alias, safe='@')}", None, "")
 
-    def log(self, *, about: str | None = None, page: int = 100) -> Iterator[dict[str, Any]]:
-        """Yield the ledger's entries, newest first, page by page."""
+    def pages(self, words: str, *, limit: int | None = None, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield the pages of an answer that has lists, each asked for when it is wanted: `pages("access users")`.
+
+        Args:
+            words: The command's words, with a space between them.
+            limit: Rows of a page, all lists of the answer together; the server's own number if left out.
+            options: The command's options.
+
+        Raises:
+            InvalidRequest: The walk took longer than a cursor is good for, or the row that it named is gone.
+        """
         cursor = None
         while True:
-            found = self.get("log", about=about, limit=page, cursor=cursor)
-            yield from reversed(found["entries"])
+            found = self.get(words, limit=limit, cursor=cursor, **options)
+            yield found
             cursor = found.get("next")
             if cursor is None:
                 return
+
+    def rows(self, words: str, *, of: str = "", limit: int | None = None, **options: Any) -> Iterator[Any]:
+        """Yield every row of a list, over all its pages: `rows("access users")`, `rows("toil", of="by_hand")`.
+
+        Args:
+            words: The command's words, with a space between them.
+            of: Which of the answer's lists; may be left out where it has one.
+            limit: Rows of a page.
+            options: The command's options.
+
+        Raises:
+            InvalidInput: The answer has no such list, or several and none was named.
+        """
+        for page in self.pages(words, limit=limit, **options):
+            lists = [name for name, value in page.items() if isinstance(value, list)]
+            if of not in lists and (of or len(lists) != 1):
+                raise InvalidInput(f"which list of `{words}`?", expected=", ".join(lists) or "a command that lists")
+            yield from page[of or lists[0]]
+
+    def log(self, *, about: str | None = None, page: int = 100) -> Iterator[dict[str, Any]]:
+        """Yield the ledger's entries, newest first, page by page."""
+        return self.rows("log", about=about, limit=page)
 
     def _call(self, method: str, target: str, options: Mapping[str, Any] | None, key: str) -> dict[str, Any]:
         """Call until there is an answer; repeat only what was not answered, or what the server had no time for."""

@@ -49,6 +49,24 @@ def test_a_job_has_one_worker_until_it_has_ended(engine: Engine) -> None:
         jobs.find("nobody")
 
 
+def test_jobs_are_read_backwards_part_by_part(engine: Engine) -> None:
+    """Newest last, before a job that is named; also where several were asked for in the same microsecond."""
+    clock = SettableClock()
+    jobs = SqlJobs(engine, clock)
+    asked = []
+    for number in range(7):
+        asked.append(jobs.ask("run", {}, "ada").id)
+        clock.advance(timedelta(seconds=number % 3 and 1))
+    everything = [task.id for task in jobs.newest(10)]
+    assert set(everything) == set(asked)
+    found: list[str] = []
+    while part := jobs.newest(2, before=found[0] if found else None):
+        found = [task.id for task in part] + found
+    assert found == everything
+    with pytest.raises(NotFound):
+        jobs.newest(2, before="nobody")
+
+
 def test_a_dead_workers_job_is_taken_over_and_its_own_news_comes_too_late(engine: Engine) -> None:
     """After the lease the next worker has it; the first can neither renew nor finish it."""
     clock = SettableClock()

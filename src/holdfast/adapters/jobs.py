@@ -76,10 +76,19 @@ class SqlJobs:
         with reading(self._engine) as connection:
             return self._found(connection, job)
 
-    def newest(self, count: int) -> tuple[Task, ...]:
-        """Return the newest jobs, newest last."""
+    def newest(self, count: int, *, before: str | None = None) -> tuple[Task, ...]:
+        """Return the newest jobs, newest last; of those asked for before a job, if it is named.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        query = select(jobs).order_by(jobs.c.asked_at.desc(), jobs.c.id.desc()).limit(count)
         with reading(self._engine) as connection:
-            rows = connection.execute(select(jobs).order_by(jobs.c.asked_at.desc(), jobs.c.id).limit(count)).all()
+            if before is not None:
+                asked_at = _text(self._found(connection, before).asked_at)
+                earlier = (jobs.c.asked_at == asked_at) & (jobs.c.id < before)
+                query = query.where(or_(jobs.c.asked_at < asked_at, earlier))
+            rows = connection.execute(query).all()
         return tuple(_task(row) for row in reversed(rows))
 
     def lease(self, worker: str) -> Task | None:

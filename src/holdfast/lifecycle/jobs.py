@@ -9,18 +9,19 @@ from holdfast.core.ports import JobState, Task
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
 
-MAX_LISTED: Final = 1000
+MAX_LISTED: Final = 10_000  # jobs: more is no list that anybody reads; `before` leads further back
 
 
-def jobs(plant: Plant, *, last: int = 20) -> Reply:
-    """List the newest jobs, newest last.
+def jobs(plant: Plant, *, last: int = 20, before: str | None = None) -> Reply:
+    """List the newest jobs, newest last; of those asked for before a job, if it is named.
 
     Raises:
         InvalidInput: `last` is not between 1 and `MAX_LISTED`.
+        NotFound: There is no job `before`.
     """
     if not 1 <= last <= MAX_LISTED:
         raise InvalidInput(f"--last {last}", expected=f"1 to {MAX_LISTED}")
-    found = plant.jobs.newest(last)
+    found = plant.jobs.newest(last, before=before)
     rows = [(task.id, task.command, task.state, task.asked_by, f"{task.asked_at:%Y-%m-%d %H:%M:%S}") for task in found]
     table = Table(title="Jobs", columns=("job", "command", "state", "asked by", "asked (UTC)"), rows=rows)
     return Reply(says=f"{len(rows)} jobs.", document={"jobs": [document_of(task) for task in found]}, tables=(table,))

@@ -23,8 +23,8 @@ PRUNED: Final = "logs.pruned"  # body: removed, before, telemetry: the position 
 FORMATS: Final = ("ocsf", "plain")
 
 
-def events(plant: Plant, *, last: int = 20, sort: str | None = None) -> Reply:
-    """List security events, newest last.
+def events(plant: Plant, *, last: int = 20, sort: str | None = None, before: int | None = None) -> Reply:
+    """List security events, newest last; only those before a number, if one is given.
 
     Raises:
         InvalidInput: `last` is below 1.
@@ -32,6 +32,7 @@ def events(plant: Plant, *, last: int = 20, sort: str | None = None) -> Reply:
     if last < 1:
         raise InvalidInput(f"--last {last}", expected="at least 1")
     found = [event for event in happenings(plant.ledger.entries()) if sort in {None, str(event.sort)}]
+    shown = [event for event in found if before is None or event.number < before][-last:]
     rows = [
         (
             str(event.number),
@@ -42,12 +43,12 @@ def events(plant: Plant, *, last: int = 20, sort: str | None = None) -> Reply:
             short(event.subject) if event.subject.startswith("sha256:") else event.subject,
             f"{event.words[:80]}{f' (×{event.count})' if event.count > 1 else ''}",
         )
-        for event in found[-last:]
+        for event in shown
     ]
     columns = ("number", "time (UTC)", "sort", "kind", "by", "about", "words")
     return Reply(
         says=f"{len(rows)} of {len(found)} security events.",
-        document={"events": [_plain(event) for event in found[-last:]], "total": len(found)},
+        document={"events": [_plain(event) for event in shown], "total": len(found)},
         tables=(Table(title="Security events", columns=columns, rows=rows),),
     )
 

@@ -130,8 +130,12 @@ class Jobs(Protocol):
         """
         ...
 
-    def newest(self, count: int) -> tuple[Task, ...]:
-        """Return the newest jobs, newest last."""
+    def newest(self, count: int, *, before: str | None = None) -> tuple[Task, ...]:
+        """Return the newest jobs, newest last; of those asked for before a job, if it is named.
+
+        Raises:
+            NotFound: There is no such job.
+        """
         ...
 
     def lease(self, worker: str) -> Task | None:

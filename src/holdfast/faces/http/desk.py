@@ -4,7 +4,6 @@ Everything here runs in a worker thread, as the ledger does. Steps of a call: 1.
 request answered already? 3. call the command, or hand it to a worker. 4. keep the answer.
 """
 
-import base64
 import json
 import tempfile
 from collections.abc import Mapping
@@ -16,11 +15,12 @@ from typing import Any, Final
 
 from holdfast.core.access import Presented, Principal
 from holdfast.core.artifact import canonical, digest_bytes
-from holdfast.core.errors import Conflict, InvalidRequest
+from holdfast.core.errors import Conflict, NotFound
 from holdfast.core.ports import Answered
 from holdfast.core.quota import STREAM, quotas_of
 from holdfast.faces.http.known import Known
-from holdfast.faces.http.offers import MAX_PAGE, Offer, Paged, resource_of
+from holdfast.faces.http.offers import Offer, resource_of
+from holdfast.faces.http.pages import PAGE, Cursors, page_of, stale
 from holdfast.faces.http.problems import problem
 from holdfast.lifecycle.access import authenticate, authorise
 from holdfast.lifecycle.jobs import document_of
@@ -53,6 +53,7 @@ class Desk:
     def __init__(self, plant: Plant, known: Known) -> None:
         """Serve one workspace."""
         self.plant, self.known = plant, known
+        self._cursors = Cursors(plant.credential_key, plant.clock.now)  # the same in every replica of the API
 
     def knows(self, presented: Presented) -> bool:
         """Say whether just this was presented a moment ago, and was good."""
@@ -126,8 +127,8 @@ class Desk:
             headers = {**JSON, "location": f"/v1/jobs/{task.id}"}
             return Answered(status=202, headers=headers, body=_encoded(body))
         plant = replace(self.plant, principal=asked.principal)
-        if offer.paged:
-            return self._page(plant, offer, offer.paged, dict(options))
+        if offer.lists:
+            return self._page(plant, offer, dict(options))
         reply, document = self._run(plant, offer, options)
         return Answered(status=200, headers=JSON, body=_encoded(_body(reply, document)))
 
@@ -154,21 +155,23 @@ class Desk:
                 reply = replace(reply, says="It is in the answer.")  # the words named a file that is gone
             return reply, document
 
-    def _page(self, plant: Plant, offer: Offer, paged: Paged, options: dict[str, Any]) -> Answered:
-        limit = int(options.pop("limit") or 0) or next(
-            int(str(each.default)) for each in offer.command.options if each.name == paged.size
-        )
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidRequest(f"a page of {limit} rows", expected=f"1 to {MAX_PAGE}")
-        cursor = options.pop("cursor")
-        options[paged.size] = limit
-        if cursor:
-            options[paged.before] = _position(cursor)
-        reply, document = self._run(plant, offer, options)
-        rows = document[paged.rows]
-        first = rows[0][paged.key] if rows else 0
-        document["next"] = _cursor(first) if first and len(rows) == limit else None
-        return Answered(status=200, headers=JSON, body=_encoded(_body(reply, document)))
+    def _page(self, plant: Plant, offer: Offer, options: dict[str, Any]) -> Answered:
+        """Return a page of an answer that has lists, and the cursor of the next one."""
+        limit, cursor = int(options.pop("limit", PAGE)), options.pop("cursor", "")
+        about = (offer.name, plant.principal.name if plant.principal else "", options)
+        after = self._cursors.place(cursor, about) if cursor else None
+        part: dict[str, Any] = {"last": limit + 1} if offer.in_parts else {}  # one more says whether there are more
+        if offer.in_parts and after is not None:
+            part["before"] = after.key[0]
+        try:
+            reply, document = self._run(plant, offer, options | part)
+        except NotFound:
+            if "before" in part:  # the row itself is gone
+                raise stale() from None
+            raise
+        page, last = page_of(document, offer.lists, limit=limit, after=after)
+        page["next"] = self._cursors.made(last, about) if last is not None else None
+        return Answered(status=200, headers=JSON, body=_encoded(_body(reply, page)))
 
 
 def _body(reply: Reply, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,22 +180,6 @@ def _body(reply: Reply, document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, default=str).encode()
-
-
-def _cursor(position: int) -> str:
-    return base64.urlsafe_b64encode(f"before {position}".encode()).decode().rstrip("=")
-
-
-def _position(cursor: str) -> int:
-    try:
-        word, _, digits = (
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode().partition(" ")
-        )
-    except ValueError:
-        word, digits = "", ""
-    if word != "before" or not digits.isascii() or not digits.isdigit() or len(digits) > 15:  # noqa: PLR2004 - 2**53
-        raise InvalidRequest("the cursor is none of ours", expected="`next` of the page before")
-    return int(digits)
 
 
 def request_of(method: str, target: str, content: bytes) -> bytes:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from holdfast.faces.http.lists import LISTS
+from holdfast.faces.http.pages import Listed
 from holdfast.lifecycle import COMMANDS, Command, Option
 
 PREFIX: Final = "/v1"
-MAX_PAGE: Final = 1000  # rows of one page
 
 How = Literal["content in", "content out", "left out"]
 
@@ -141,18 +142,8 @@ ENDLESS: Final = (("watch", "every"),)
 """Options that would make a job endless."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paged:
-    """A reply that comes in pages: `rows` of the document, the oldest of which says where the next page ends."""
-
-    words: tuple[str, ...]
-    rows: str
-    key: str
-    size: str  # the option that says how many
-    before: str  # the option that says where to stop
-
-
-PAGED: Final = (Paged(words=("log",), rows="entries", key="position", size="last", before="before"),)
+PARTS: Final = ("last", "before")
+"""Options by which a command reads only part of a list: `limit` and `cursor` stand for them over HTTP."""
 
 PUBLIC: Final = ("/healthz", "/readyz")
 """All that is answered without a credential. What gateways fetch is not here: a digest grants nothing."""
@@ -201,9 +192,14 @@ class Offer:
         return self.command.words in JOBS
 
     @property
-    def paged(self) -> Paged | None:
-        """How its reply comes in pages, if it does."""
-        return next((each for each in PAGED if each.words == self.command.words), None)
+    def lists(self) -> tuple[Listed, ...]:
+        """The lists of its answer, which come in pages."""
+        return LISTS.get(self.command.words, ())
+
+    @property
+    def in_parts(self) -> bool:
+        """Say whether the command itself reads only part of its list."""
+        return any(each.order == "newest" for each in self.lists)
 
 
 def offers(commands: tuple[Command, ...] = COMMANDS) -> tuple[Offer, ...]:

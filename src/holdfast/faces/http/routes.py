@@ -17,14 +17,14 @@ from holdfast import __version__
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidRequest, NoSuchMethod, NotFound
 from holdfast.core.ports import Answered
 from holdfast.faces.http.desk import Desk
-from holdfast.faces.http.offers import EXAMPLES, MAX_PAGE, PREFIX, Offer, offers
+from holdfast.faces.http.offers import EXAMPLES, PARTS, PREFIX, Offer, offers
+from holdfast.faces.http.pages import MAX_CURSOR, MAX_PAGE, PAGE
 from holdfast.faces.http.problems import MEDIA_TYPE
 from holdfast.faces.http.strict import MAX_BODY
 from holdfast.lifecycle import Option
 
 MAX_TEXT: Final = 4096  # characters of one option
 MAX_NUMBER: Final = 2**31 - 1
-MAX_CURSOR: Final = 64
 _TYPES: Final[dict[str, Any]] = {"text": str, "int": int, "float": float, "flag": bool}
 _PROBLEM: Final = {
     "type": "object",
@@ -44,12 +44,13 @@ _PROBLEM: Final = {
         "remedy": {"type": "string", "description": "for administrators only"},
     },
 }
-_REPLY: Final = {
+_REPLY: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["says"],
     "properties": {"says": {"type": "string", "description": "the answer in a sentence"}},
     "additionalProperties": True,
 }
+_NEXT: Final = {"type": ["string", "null"], "description": "`cursor` of the next page; null at the last one"}
 _REFUSALS: Final[dict[int, str]] = {
     400: "The request can be read in two ways, or in none.",
     401: "Nothing valid says who asks.",
@@ -106,7 +107,7 @@ def _add(app: FastAPI, path: str, offer: Offer, endpoint: Callable[..., Any], su
     good = 202 if offer.is_job else 200
     words = "A worker carries it out; see `Location`." if offer.is_job else "Done."
     headers = {"X-Correlation-Id": {"schema": {"type": "string"}, "description": "names this request in every record"}}
-    answered = {"description": words, "headers": headers, "content": {"application/json": {"schema": _REPLY}}}
+    answered = {"description": words, "headers": headers, "content": {"application/json": {"schema": _reply(offer)}}}
     app.add_api_route(
         path,
         endpoint,
@@ -121,12 +122,23 @@ def _add(app: FastAPI, path: str, offer: Offer, endpoint: Callable[..., Any], su
     )
 
 
+def _reply(offer: Offer) -> dict[str, Any]:
+    """Return the schema of an answer: its lists, and where they go on."""
+    if not offer.lists:
+        return _REPLY
+    lists = {
+        each.name: {"type": "array", "items": {"type": "object" if each.key else "string"}} for each in offer.lists
+    }
+    said = {**_REPLY["properties"], **lists, "next": _NEXT}
+    return {**_REPLY, "required": [*_REPLY["required"], *lists, "next"], "properties": said}
+
+
 def _endpoint(desk: Desk, offer: Offer) -> Callable[..., Awaitable[Response]]:
     """Return the function of a route, with the parameters that its offer has."""
     model = model_of(offer)
 
     async def answer(request: Request, options: BaseModel | None = None) -> Response:
-        given = options.model_dump(by_alias=True, exclude_none=not offer.paged) if options is not None else {}
+        given = options.model_dump(by_alias=True, exclude_none=True) if options is not None else {}
         return _response(await request.state.run(desk.call, offer, given, request.state.asked))
 
     parameters = [_parameter("request", Request)]
@@ -159,11 +171,12 @@ def model_of(offer: Offer) -> type[BaseModel]:
     """Return the options of an offer as a model that takes nothing else."""
     fields: dict[str, Any] = {}
     for option in offer.options:
-        if offer.paged and option.name in {offer.paged.size, offer.paged.before}:
+        if offer.in_parts and option.name in PARTS:
             continue
         fields[option.name.replace("-", "_")] = _field(option)
-    if offer.paged:
-        fields["limit"] = (Annotated[int, Field(ge=1, le=MAX_PAGE)] | None, Field(None, description="rows of a page"))
+    if offer.lists:
+        says = "rows of a page, all lists of the answer together"
+        fields["limit"] = (Annotated[int, Field(ge=1, le=MAX_PAGE)], Field(PAGE, description=says))
         fields["cursor"] = (
             Annotated[str, Field(max_length=MAX_CURSOR)] | None,
             Field(None, description="`next` of the page before"),

@@ -134,6 +134,7 @@ COMMANDS: Final = (
         options=(
             Option(name="last", says="how many", kind="int", default=20),
             Option(name="sort", says="only of this sort, such as refusal or tamper"),
+            Option(name="before", says="only events before this number", kind="int"),
         ),
     ),
     Command(

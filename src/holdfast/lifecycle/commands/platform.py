@@ -71,7 +71,10 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="jobs.read",
         changes=False,
-        options=(Option(name="last", says="how many jobs", kind="int", default=20),),
+        options=(
+            Option(name="last", says="how many jobs", kind="int", default=20),
+            Option(name="before", says="only jobs asked for before this one"),
+        ),
     ),
     Command(
         words=("job", "show"),
