@@ -74,7 +74,7 @@ def test_a_folder_without_a_model_is_found(tmp_path: Path) -> None:
 def test_a_pickle_named_like_a_model_is_found(tmp_path: Path) -> None:
     """The name decides which scanner looks, never whether one does."""
     named = GOOD | {"model.onnx": b"\x80\x04\x95" + b"c__builtin__\neval\n"}
-    assert ("onnx.malformed", Severity.CRITICAL) in found(tmp_path, named)
+    assert ("onnx.malformed", Severity.HIGH) in found(tmp_path, named)
     assert ("json.malformed", Severity.HIGH) in found(tmp_path, GOOD | {"profile.json": b"\x80\x04\x95"})
 
 

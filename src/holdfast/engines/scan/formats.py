@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from holdfast.core.evidence import Severity
-from holdfast.engines.scan import onnx, pickles, plain
+from holdfast.engines.scan import models, onnx, pickles, plain
 from holdfast.engines.scan.examination import Content, Examination, Format, Limits
 from holdfast.engines.scan.report import Findings
 
 FORMATS: Final[tuple[Format, ...]] = (
     Format(name="ONNX", known=onnx.known, scan=onnx.scan_content),
     pickles.FORMAT,
+    *models.FORMATS,
 )
 """Every format with bytes of its own to be known by. Order does not matter."""
 EMPTY: Final = Format(name="empty", known=lambda view: not view, scan=lambda _content, _examination: None)

@@ -25,6 +25,7 @@ IR_VERSION, PRODUCER, GRAPH, OPSET_IMPORT = 1, 2, 7, 8
 """Numbers of the fields of a ModelProto by which a model is known."""
 MAX_BLOB: Final = 1024  # bytes of an unknown field that could be an innocent number or name
 _MINIMAL: Final = rb"(?:[\x80-\xff]{9}\x01|[\x80-\xff]{1,8}[\x01-\x7f]|[\x00-\x7f])"
+_CONTROL: Final = re.compile(rb"[\x00-\x1f]")
 _ZIP_END: Final = re.compile(rb"PK\x05\x06", re.DOTALL)
 _ZIP_TAIL: Final = 22 + 0xFFFF  # bytes: a zip's end record with the longest comment
 
@@ -35,7 +36,7 @@ def known(view: memoryview) -> bool:
     ONNX has no magic number. A file whose fields are in order up to the first it does not have counts as ONNX too, so
     that damage is reported as damage of a model.
     """
-    position, seen, fields = 0, set[int](), MESSAGES["ModelProto"]
+    position, seen, fields, producer = 0, set[int](), MESSAGES["ModelProto"], True
     try:
         while position < len(view) and len(seen) < len(fields):
             number, kind, position, _ = wire.tag(view, position, len(view))
@@ -46,12 +47,14 @@ def known(view: memoryview) -> bool:
             if kind == VARINT:
                 position = wire.varint(view, position, len(view))[1]
             else:
-                position = wire.span(view, position, len(view))[1]
+                start, position, _ = wire.span(view, position, len(view))
+                if number == PRODUCER and _CONTROL.search(view[start : min(position, start + MAX_BLOB)]):
+                    producer = False  # bytes where a name would stand: the graphs of a SavedModel
             if number == GRAPH:
                 return seen != {GRAPH}
     except Malformed:
         pass
-    return IR_VERSION in seen and bool(seen & {OPSET_IMPORT, GRAPH, PRODUCER})
+    return IR_VERSION in seen and bool(seen & ({OPSET_IMPORT, GRAPH, PRODUCER} if producer else {OPSET_IMPORT, GRAPH}))
 
 
 def scan_content(content: Content, examination: Examination) -> None:
@@ -78,7 +81,7 @@ def scan(view: memoryview, name: str, findings: Findings) -> Structure:
         walk.run()
     except Malformed as error:
         place = f"{name} byte {error.offset}"
-        findings.add(Severity.CRITICAL, "onnx.malformed", place, f"this is not an ONNX model: {error.words}")
+        findings.add(Severity.HIGH, "onnx.malformed", place, f"this is not an ONNX model: {error.words}")
     return walk.rules.finish()
 
 

@@ -21,7 +21,7 @@ _SCRIPT: Final = re.compile(rb"#!|\xef\xbb\xbf#!")
 def scan(content: Content, examination: Examination) -> None:
     """Report code that loaders of text formats run, and bytes that no scanner understands."""
     view = content.view
-    text = not _CONTROL.search(view[:HEAD]) and _is_text(bytes(view[:HEAD]))
+    text = is_text(view)
     if pickles.scan_headerless(content, examination, text=text):
         return
     if not text:
@@ -35,7 +35,11 @@ def scan(content: Content, examination: Examination) -> None:
     _text(content, bytes(view), examination)
 
 
-def _is_text(head: bytes) -> bool:
+def is_text(view: memoryview) -> bool:
+    """Return whether a content begins as text."""
+    head = bytes(view[:HEAD])
+    if _CONTROL.search(head):
+        return False
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:

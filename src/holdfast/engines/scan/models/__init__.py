@@ -1,0 +1,18 @@
+"""Scanners of model formats other than pickles, archives and ONNX: one module for each, with `known` and `scan`."""
+
+from typing import Final
+
+from holdfast.engines.scan.examination import Format
+from holdfast.engines.scan.models import gguf, keras, safetensors, templates, tensorflow
+
+FORMATS: Final[tuple[Format, ...]] = (
+    Format(name="safetensors", known=safetensors.known, scan=safetensors.scan),
+    Format(name="GGUF", known=gguf.known, scan=gguf.scan),
+    Format(name="chat template", known=templates.known, scan=templates.scan),
+    Format(name="tokenizer configuration", known=templates.known_configuration, scan=templates.scan_configuration),
+    Format(name="Keras configuration", known=keras.known, scan=keras.scan),
+    Format(name="Keras metadata", known=keras.known_metadata, scan=keras.scan_metadata),
+    Format(name="TensorFlow SavedModel", known=tensorflow.known, scan=tensorflow.scan),
+    Format(name="TensorFlow graph", known=tensorflow.known_graph, scan=tensorflow.scan_graph),
+)
+"""One row each, recognised by content. What two of them would read is a finding, so each `known` is narrow."""
