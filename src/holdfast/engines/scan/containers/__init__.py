@@ -1,0 +1,13 @@
+"""Archives and compressed streams: known by their bytes, read as every reader would, each byte accounted for."""
+
+from typing import Final
+
+from holdfast.engines.scan.containers import npy, streams, zips
+from holdfast.engines.scan.examination import Format
+
+FORMATS: Final[tuple[Format, ...]] = (
+    Format(name="zip", known=zips.known, scan=zips.scan),
+    Format(name="npy", known=npy.known, scan=npy.scan),
+    *(Format(name=each.name, known=each.known, scan=each.scan) for each in streams.CODECS),
+)
+"""Every container."""

@@ -1,0 +1,59 @@
+"""What `torch.save` and `torch.jit.save` put into a zip archive, and what does not belong there.
+
+One folder holds `data.pkl`, `version` and one file of raw numbers for each storage
+(caffe2/serialize/inline_container.cc). The numbers are never unpickled, so they are not looked through for others.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.core.evidence import Severity
+from holdfast.engines.scan.examination import Content, Examination
+from holdfast.engines.scan.report import shown
+
+_STORAGE: Final = re.compile(r"(?:data|constants|tensors|traced_inputs)/\d{1,9}")
+_PICKLES: Final = frozenset({"data.pkl", "constants.pkl", "attributes.pkl", "bytecode.pkl", "traced_inputs.pkl"})
+_PLAIN: Final = re.compile(
+    r"version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|\.data/version"
+    r"|extra/[^/].*|code/.+\.py|code/.+\.py\.debug_pkl|mobile_debug_handles\.pkl|mobile_debug_info\.pkl"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchArchive:
+    """One archive as torch reads it."""
+
+    root: str
+    content: Content
+    examination: Examination
+
+    @classmethod
+    def of(cls, names: list[str], content: Content, examination: Examination) -> "TorchArchive | None":
+        """Return the torch archive that these members make, or nothing; report members that torch never writes."""
+        roots = dict.fromkeys(name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl"))
+        roots = dict.fromkeys(root for root in roots if root.count("/") == 1 and f"{root}version" in names)
+        if not roots:
+            return None
+        root = next(iter(roots))
+        strange = [name for name in names if not _belongs(root, name)]
+        for name in strange:
+            words = f"{shown(name)!r} is no part of an archive that torch writes"
+            examination.add(Severity.MEDIUM, "torch.extra", content.inside(name), words)
+        if f"{root}constants.pkl" in names or any(name.startswith(f"{root}code/") for name in names):
+            words = "TorchScript: `torch.jit.load` runs the code in it, without Python"
+            examination.add(Severity.LOW, "torch.script", content.inside(f"{root}code"), words)
+        if "torch" not in examination.formats:
+            examination.formats.append("torch")
+        return cls(root=root, content=content, examination=examination)
+
+    def steps_over(self, name: str) -> bool:
+        """Return whether a member is raw numbers to torch."""
+        return name.startswith(self.root) and bool(_STORAGE.fullmatch(name[len(self.root) :]))
+
+
+def _belongs(root: str, name: str) -> bool:
+    if not name.startswith(root):
+        return False
+    inside = name[len(root) :]
+    return not inside or inside in _PICKLES or bool(_STORAGE.fullmatch(inside) or _PLAIN.fullmatch(inside))
