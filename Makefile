@@ -25,13 +25,14 @@ demo: .venv/.demo ## watch a model go from raw rows to a guarded endpoint, and f
 test: .venv/.dev ## run all tests (PYTEST_ARGS="tests/unit -k seal" runs some)
 	@$(bin)/python -m pytest $(or $(PYTEST_ARGS),--requirements-result=build/requirements.json)
 
-check: .venv/.dev ## format, lint, types, import contracts
+check: .venv/.dev ## format, lint, types, import contracts, no secrets
 	@failed=""; \
 	try() { echo "== $$1"; $(bin)/"$${@:2}" || failed+=", $$1"; }; \
 	try format ruff format --check --quiet $(checked); \
 	try lint ruff check $(checked); \
 	try types mypy; \
 	try "import contracts" lint-imports --no-logo; \
+	try "no secrets" holdfast secrets scan $(checked) docs policies locks .ci Makefile pyproject.toml README.md CHANGELOG.md; \
 	if [[ -n "$$failed" ]]; then echo "check failed: $${failed#, }" >&2; exit 1; fi
 
 services: ## install what tests use beyond pip, or say what it would be

@@ -159,7 +159,9 @@ def _parameter(option: Option) -> click.Parameter:
     given: dict[str, Any] = {} if option.required else {"default": option.default}
     if option.argument:
         nargs = -1 if option.many else 1
-        return click.Argument([option.name.replace("-", "_")], type=kind, required=option.required, nargs=nargs, **given)
+        return click.Argument(
+            [option.name.replace("-", "_")], type=kind, required=option.required, nargs=nargs, **given
+        )
     if option.kind == "flag":
         return click.Option([f"--{option.name}"], is_flag=True, default=bool(option.default), help=option.says)
     shown = option.default is not None
