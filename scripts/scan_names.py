@@ -94,8 +94,14 @@ def keras() -> list[str]:
             if name.startswith("_") or name in NOT_ALLOWED | NOT_FUNCTIONS or not callable(value):
                 continue
             (classes if isinstance(value, type) else functions).add(name)
+    operations = set[str]()
+    for part in ("core", "einops", "image", "linalg", "math", "nn", "numpy"):
+        module = import_module(f"keras.src.ops.{part}")
+        found = (each for each in vars(module).values() if isinstance(each, type))
+        operations |= {each.__name__ for each in found if issubclass(each, library.Operation)} - {"Operation"}
     modules = {f"keras.{each}" for each in MODULES.split()} | {"keras", "keras.ops"}
     lines = [section("modules", modules), section("classes", classes), section("functions", functions)]
+    lines.append(section("operations", operations))
     return [f"# What configurations of Keras {library.__version__} and 2 name", *lines]
 
 

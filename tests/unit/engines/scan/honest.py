@@ -232,3 +232,87 @@ HONEST = {
     "TensorFlow graph": graph(node("Placeholder", "x"), node("Relu", "y", ("x",))),
 }
 """One file of each format, under the name by which the scan knows it."""
+
+
+# HDF5.
+
+NOWHERE = b"\xff" * 8
+
+
+def string_attribute(name: str, text: bytes) -> tuple[int, bytes]:
+    """An attribute of version 1 with one text of fixed length."""
+    return attribute_message(name, struct.pack("<B3BI", 0x13, 0, 0, 0, len(text)), b"\x01\0\0\0\0\0\0\0", text)
+
+
+def attribute_message(name: str, kind: bytes, space: bytes, data: bytes) -> tuple[int, bytes]:
+    """An attribute of version 1 with the type and the shape that are given, each padded."""
+    parts = [name.encode() + b"\0", kind, space]
+    padded = b"".join(part + bytes(-len(part) % 8) for part in parts)
+    return 0x0C, struct.pack("<BxHHH", 1, *map(len, parts)) + padded + data
+
+
+def link_message(name: str, kind: int, value: bytes) -> tuple[int, bytes]:
+    """A link that stands in an object header."""
+    return 0x06, bytes([1, 8, kind, len(name)]) + name.encode() + value
+
+
+def hdf5(*messages: tuple[int, bytes], links: dict[str, tuple[tuple[int, bytes], ...] | str] | None = None) -> bytes:
+    """A file of the oldest kind: a root group with messages, and in its symbol table objects or soft links."""
+    data = bytearray(96)
+
+    def put(raw: bytes) -> int:
+        data.extend(bytes(-len(data) % 8))
+        data.extend(raw)
+        return len(data) - len(raw)
+
+    def header(parts: tuple[tuple[int, bytes], ...]) -> int:
+        body = b"".join(struct.pack("<HHB3x", kind, len(raw), 0) + raw for kind, raw in parts)
+        return put(struct.pack("<BxHII4x", 1, len(parts), 1, len(body)) + body)
+
+    names, entries = bytearray(8), b""
+    for name, target in (links or {}).items():
+        at, scratch, address = len(names), bytes(24), len(data)
+        names += name.encode() + b"\0"
+        if isinstance(target, str):
+            scratch = struct.pack("<II", 2, 0) + struct.pack("<I12x", len(names))
+            names += target.encode() + b"\0"
+        else:
+            address = header(target)
+        entries += struct.pack("<QQ", at, address) + scratch
+    segment = put(bytes(names))
+    heap = put(b"HEAP" + bytes(4) + struct.pack("<QQQ", len(names), 1, segment))
+    leaf = put(b"SNOD" + struct.pack("<BxH", 1, len(links or ())) + entries)
+    tree = put(b"TREE" + struct.pack("<BBH", 0, 0, 1) + 2 * NOWHERE + struct.pack("<QQQ", 0, leaf, 0))
+    root = header(((0x11, struct.pack("<QQ", tree, heap)), *messages))
+    first = b"\x89HDF\r\n\x1a\n" + bytes([0, 0, 0, 0, 0, 8, 8, 0]) + struct.pack("<HHI", 4, 16, 0)
+    first += struct.pack("<Q", 0) + NOWHERE + struct.pack("<Q", len(data)) + NOWHERE + struct.pack("<QQ", 0, root)
+    data[: len(first)] = first
+    return bytes(data)
+
+
+def hdf5_new(*messages: tuple[int, bytes], more: bytes = b"") -> bytes:
+    """A file of the newest kind: superblock 2, and a root group whose messages stand in a header of version 2."""
+    body = b"".join(struct.pack("<BHB", kind, len(raw), 0) + raw for kind, raw in messages)
+    header = b"OHDR" + bytes([2, 1]) + struct.pack("<H", len(body)) + body + bytes(4)
+    first = b"\x89HDF\r\n\x1a\n" + bytes([2, 8, 8, 0]) + bytes(8) + NOWHERE
+    return first + struct.pack("<QQ4x", 48 + len(header), 48) + header + more
+
+
+def collection(text: bytes) -> bytes:
+    """A collection of the global heap with one object."""
+    body = struct.pack("<HHIQ", 1, 1, 0, len(text)) + text + bytes(-len(text) % 8)
+    return b"GCOL" + struct.pack("<B3xQ", 1, 16 + len(body)) + body
+
+
+DATASET = (
+    (0x08, struct.pack("<BBQQ", 3, 1, 0, 16)),
+    (0x0B, bytes([1, 1]) + bytes(6) + struct.pack("<HHHHI4x", 1, 0, 0, 1, 4)),
+)
+HONEST |= {
+    "HDF5": hdf5(
+        string_attribute("keras_version", b"2.13.1"),
+        string_attribute("model_config", keras_2()),
+        links={"model_weights": DATASET, "other": ()},
+    ),
+    "HDF5 of version 2": hdf5_new(string_attribute("model_config", keras_2())),
+}

@@ -3,7 +3,7 @@
 from typing import Final
 
 from holdfast.engines.scan.examination import Format
-from holdfast.engines.scan.models import gguf, keras, safetensors, templates, tensorflow
+from holdfast.engines.scan.models import gguf, hdf5, keras, safetensors, templates, tensorflow
 
 FORMATS: Final[tuple[Format, ...]] = (
     Format(name="safetensors", known=safetensors.known, scan=safetensors.scan),
@@ -12,6 +12,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(name="tokenizer configuration", known=templates.known_configuration, scan=templates.scan_configuration),
     Format(name="Keras configuration", known=keras.known, scan=keras.scan),
     Format(name="Keras metadata", known=keras.known_metadata, scan=keras.scan_metadata),
+    Format(name="HDF5", known=hdf5.known, scan=hdf5.scan),
     Format(name="TensorFlow SavedModel", known=tensorflow.known, scan=tensorflow.scan),
     Format(name="TensorFlow graph", known=tensorflow.known_graph, scan=tensorflow.scan_graph),
 )

@@ -163,7 +163,7 @@ class _Judge:
         """Return whether Keras has a class of this name; operations are many, and recognised by their module."""
         if _OPERATIONS.fullmatch(self.module):
             return re.fullmatch(r"[A-Z]\w+", self.name) is not None
-        return self.name in words("keras", "classes") or self.name in words("keras", "functions")
+        return any(self.name in words("keras", each) for each in ("classes", "functions", "operations"))
 
     def _keras(self, module: str) -> bool:
         if module in words("keras", "modules"):
