@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import tarfile
 import tracemalloc
 import zipfile
 import zlib
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.scan.containers import test_streams, test_zip
+from tests.unit.scan.containers import test_streams, test_tar, test_zip
 from tests.unit.scan.containers.files import PAYLOAD, scan, seeded
 
 from holdfast.core.evidence import MAX_FINDINGS
@@ -32,6 +33,8 @@ HONEST: dict[str, bytes] = {
     "zip in zip": test_zip.honest(RNG, method=zipfile.ZIP_STORED, payload=test_zip.honest(RNG)),
     "zip lzma": test_zip.honest(RNG, method=zipfile.ZIP_LZMA),
     "npz": array(),
+    "tar pax": test_tar.honest(RNG, tarfile.PAX_FORMAT),
+    "tar gnu": test_tar.honest(RNG, tarfile.GNU_FORMAT),
     "gzip": gzip.compress(PAYLOAD * 3),
     "lz4": test_streams.lz4_frame(PAYLOAD * 3),
     **{name: pack(PAYLOAD * 3) for name, pack in test_streams.PACK.items()},

@@ -18,11 +18,14 @@ def reported() -> set[str]:
     for file in SOURCES.glob("*.py"):
         found |= set(re.findall(rf'"((?:{NAMES})\.[a-z.-]+)"', file.read_text(encoding="utf-8")))
     shared = re.findall(r'f"\{(?:self\.)?rules\}\.([a-z.]+)"', (SOURCES / "names.py").read_text(encoding="utf-8"))
-    for archive in {rule.split(".")[0] for rule in found} & {"zip", "tar", "sevenzip"}:
-        found |= {f"{archive}.{rule}" for rule in shared}
     noticed = re.findall(
         r'Noticed\(Severity\.\w+, "([a-z.]+)"', (SOURCES / "gzip_header.py").read_text(encoding="utf-8")
     )
+    for archive, module in (("tar", "tars.py"), ("sevenzip", "sevenzips.py")):
+        source = (SOURCES / module).read_text(encoding="utf-8") if (SOURCES / module).exists() else ""
+        found |= {f"{archive}.{rule}" for rule in re.findall(r'self\.add\(Severity\.\w+, "([a-z.]+)"', source)}
+    for archive in {rule.split(".")[0] for rule in found} & {"zip", "tar", "sevenzip"}:
+        found |= {f"{archive}.{rule}" for rule in shared}
     found |= {f"gzip.{rule}" for rule in [*noticed, "checksum"]}
     found |= {f"{codec.name}.{rule}" for codec in CODECS for rule in ANY_STREAM if rule != "streams" or codec.several}
     return found | {"lz4.skippable", "zstd.skippable", "zstd.unsupported"}
