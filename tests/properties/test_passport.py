@@ -85,7 +85,7 @@ def test_a_whole_passport_opens() -> None:
     node = dossier.nodes[RELEASE.digest]
     assert {kind for kind, _ in node.parents} == {Kind.MODEL, Kind.PROJECT}
     filed = [item.evidence.control for item in node.filed]
-    assert filed == ["release.package/1", "release.signature/1", "release.version/1"]
+    assert filed == ["release.package/1", "release.signature/1", "release.version/1", "release.secrets/1"]
     words = [(word.value.person, word.value.rule) for word in node.authorizations]
     assert words == [("alice", rule) for rule in ("", "signoff.design", "signoff.pipeline", "signoff.runtime")]
     assert parse_passport(canonical(LATER)) == LATER

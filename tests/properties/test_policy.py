@@ -870,6 +870,7 @@ CONTRACT: Mapping[str, tuple[Kind, frozenset[str]]] = {
     "release.package/1": (Kind.RELEASE, frozenset({"files", "bom_components", "bom_complete"})),
     "release.signature/1": (Kind.RELEASE, frozenset({"verified", "files_covered"})),
     "release.version/1": (Kind.RELEASE, frozenset({"version_kinds"})),
+    "release.secrets/1": (Kind.RELEASE, frozenset({"secrets", "unread", "secrets_accepted", "files"})),
 }
 """What each control measures on what: the words that the stages and the shipped policies share."""
 
@@ -916,6 +917,7 @@ def spoil(control: str, **changes: Any) -> Callable[[Case], None]:
     ("rule", "because", "news"),
     [
         ("release.signature", "verified is 0", spoil("release.signature/1", measures={"verified": 0})),
+        ("release.secrets", "secrets is 1", spoil("release.secrets/1", measures={"secrets": 1, "unread": 0})),
         ("release.package", "bom_complete is 0", spoil("release.package/1", measures={"bom_complete": 0})),
         (
             "release.scan",
@@ -934,7 +936,16 @@ def spoil(control: str, **changes: Any) -> Callable[[Case], None]:
         ("approval.owner", "bob rejected it", lambda made: made.chronicle.authorize("bob", made.release, "reject")),
         ("plan.tier", "tier is 0", spoil("plan.tier/1", measures={"tier": 0})),
     ],
-    ids=["signature", "bill of materials", "scan", "test of quality", "test of robustness", "approval", "tier"],
+    ids=[
+        "signature",
+        "secrets",
+        "bill of materials",
+        "scan",
+        "test of quality",
+        "test of robustness",
+        "approval",
+        "tier",
+    ],
 )
 def test_versioned_rules_are_evaluated_and_each_denial_explained(
     rule: str, because: str, news: Callable[[Case], None]

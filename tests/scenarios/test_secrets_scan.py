@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 from bench.secret_corpus import TOKENS, Draw, secrets
 
+from holdfast import app
+from holdfast.core.errors import PolicyDenied
 from holdfast.faces.cli import invoke
+from holdfast.lifecycle.promotion import promote
+from holdfast.lifecycle.runner import run
 
 TOKEN = TOKENS["github-classic"](Draw(5))
 
@@ -84,3 +88,17 @@ def test_a_written_baseline_accepts_what_was_there_and_nothing_new(
     assert [each["rule"] for each in said["secrets"]] == ["npm.token"]
     assert [each["reason"] for each in said["accepted"]] == ["revoked in 2024"]
     assert call(capsys, "secrets", "scan", str(code), "--baseline", str(code))[0] == 3
+
+
+@pytest.mark.requirement("ACC-09", by="holdfast.release.leaks:_measure")
+def test_a_release_whose_training_code_holds_a_token_is_denied(project: Path) -> None:
+    """The shipped policy refuses it in words; neither the evidence nor the denial shows the token."""
+    recipe = project / "train.py"
+    recipe.write_text(recipe.read_text(encoding="utf-8") + f"\n# fetched with {TOKEN}\n", encoding="utf-8")
+    with app.open_plant(project) as plant:
+        run(plant)
+        with pytest.raises(PolicyDenied) as denied:
+            promote(plant, reason="It only holds a small token.")
+    said = "; ".join(denied.value.reasons)
+    assert "secrets is 1" in said
+    assert TOKEN[5:] not in said

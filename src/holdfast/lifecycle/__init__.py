@@ -125,7 +125,7 @@ STAGES: Final = (
             Kind.SOURCE,
         ),
         gives=(Kind.RELEASE,),
-        leaves=("release.package/1", "release.signature/1", "release.version/1"),
+        leaves=("release.package/1", "release.signature/1", "release.version/1", "release.secrets/1"),
         about=Kind.RELEASE,
         does="package, list and sign what will be served",
     ),

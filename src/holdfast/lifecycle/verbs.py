@@ -15,7 +15,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.runner import At, Done, project_stream
 from holdfast.plan import Held, Known, admit, spend
 from holdfast.plan import plan as plan_project
-from holdfast.release import Build, Derived, check_signature, check_version, model_signing, package
+from holdfast.release import Build, Derived, check_secrets, check_signature, check_version, model_signing, package
 from holdfast.release import scan as scan_model
 from holdfast.train import train as train_model
 
@@ -110,7 +110,8 @@ def release(at: At) -> Done:
         tier=at.project.train.tier,
     )
     exact = check_version(derived, made, at.made_with)
-    left = (*packaged.evidence, checked, exact)
+    leaks = check_secrets(plant.blobs, made, derivation, at.made_with)
+    left = (*packaged.evidence, checked, exact, leaks)
     return Done(result=Result(artifacts=packaged.artifacts, evidence=left), drafts=(signed,))
 
 

@@ -86,7 +86,12 @@ def parts(path: Path) -> Iterator[Part | Unread]:
         OSError: The file itself cannot be read.
     """
     with path.open("rb") as stream:
-        yield from _read(stream, "", 0, Budget())
+        yield from unpacked(stream)
+
+
+def unpacked(stream: Any) -> Iterator[Part | Unread]:
+    """Yield the text of a stream of bytes, whatever it is packed in."""
+    yield from _read(stream, "", 0, Budget())
 
 
 def _read(stream: Any, inside: str, depth: int, budget: Budget) -> Iterator[Part | Unread]:
