@@ -4,6 +4,8 @@ import json
 import struct
 from typing import Any
 
+from tests.unit.engines.scan.honest_trees import HONEST_TREES
+
 from holdfast.core.evidence import MAX_FINDINGS, SEVERITIES, Finding, Severity
 from holdfast.engines.scan.examination import Content
 from holdfast.engines.scan.formats import examine
@@ -308,7 +310,7 @@ DATASET = (
     (0x08, struct.pack("<BBQQ", 3, 1, 0, 16)),
     (0x0B, bytes([1, 1]) + bytes(6) + struct.pack("<HHHHI4x", 1, 0, 0, 1, 4)),
 )
-HONEST |= {
+HONEST |= HONEST_TREES | {
     "HDF5": hdf5(
         string_attribute("keras_version", b"2.13.1"),
         string_attribute("model_config", keras_2()),

@@ -3,7 +3,17 @@
 from typing import Final
 
 from holdfast.engines.scan.examination import Format
-from holdfast.engines.scan.models import gguf, hdf5, keras, safetensors, templates, tensorflow
+from holdfast.engines.scan.models import (
+    catboost,
+    gguf,
+    hdf5,
+    keras,
+    lightgbm,
+    safetensors,
+    templates,
+    tensorflow,
+    xgboost,
+)
 
 FORMATS: Final[tuple[Format, ...]] = (
     Format(name="safetensors", known=safetensors.known, scan=safetensors.scan),
@@ -15,5 +25,10 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(name="HDF5", known=hdf5.known, scan=hdf5.scan),
     Format(name="TensorFlow SavedModel", known=tensorflow.known, scan=tensorflow.scan),
     Format(name="TensorFlow graph", known=tensorflow.known_graph, scan=tensorflow.scan_graph),
+    Format(name="XGBoost JSON", known=xgboost.known, scan=xgboost.scan),
+    Format(name="XGBoost UBJSON", known=xgboost.known_binary, scan=xgboost.scan_binary),
+    Format(name="XGBoost binary", known=xgboost.known_old, scan=xgboost.scan_old),
+    Format(name="LightGBM", known=lightgbm.known, scan=lightgbm.scan),
+    Format(name="CatBoost", known=catboost.known, scan=catboost.scan),
 )
 """One row each, recognised by content. What two of them would read is a finding, so each `known` is narrow."""

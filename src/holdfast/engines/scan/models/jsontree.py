@@ -7,6 +7,7 @@ which are most of a model, stay where they are.
 
 import json
 import re
+import struct
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -64,13 +65,16 @@ class Row(list["Value"]):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """An array of numbers, or an empty one, left where it is."""
+    """An array of numbers, or an empty one, left where it is: as text, or packed with the code of `struct`."""
 
     at: int
     raw: memoryview
+    code: str = ""
 
     def __len__(self) -> int:
-        """Return how many numbers it holds, by its commas."""
+        """Return how many numbers it holds, those of a text by its commas."""
+        if self.code:
+            return len(self.raw) // struct.calcsize(self.code)
         inner = bytes(self.raw[1:-1]).strip()
         return inner.count(b",") + 1 if inner else 0
 
@@ -80,6 +84,8 @@ class Numbers:
         Raises:
             Malformed: They are not numbers of JSON.
         """
+        if self.code:
+            return [each for (each,) in struct.iter_unpack(self.code, self.raw)]
         try:
             return list(json.loads(bytes(self.raw)))
         except (ValueError, RecursionError) as error:
