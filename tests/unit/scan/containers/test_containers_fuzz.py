@@ -6,12 +6,13 @@ import tarfile
 import tracemalloc
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.scan.containers import test_streams, test_tar, test_zip
+from tests.unit.scan.containers import sevenzip_maker, test_streams, test_tar, test_zip
 from tests.unit.scan.containers.files import PAYLOAD, scan, seeded
 
 from holdfast.core.evidence import MAX_FINDINGS
@@ -35,13 +36,15 @@ HONEST: dict[str, bytes] = {
     "npz": array(),
     "tar pax": test_tar.honest(RNG, tarfile.PAX_FORMAT),
     "tar gnu": test_tar.honest(RNG, tarfile.GNU_FORMAT),
+    "7z": sevenzip_maker.Archive(files=[("a", PAYLOAD), ("b", b"text")], empty=("c",), attributes=[32, 32, 16]).data(),
+    "7z lzma": (Path(__file__).parents[3] / "vectors" / "sevenzip" / "x86-lzma.7z").read_bytes(),
     "gzip": gzip.compress(PAYLOAD * 3),
     "lz4": test_streams.lz4_frame(PAYLOAD * 3),
     **{name: pack(PAYLOAD * 3) for name, pack in test_streams.PACK.items()},
 }
 MAGICS = [
     b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\x00", b"\x5d\0\0\x80\0", b"x\x9c",
-    b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18", b"\x50\x2a\x4d\x18", b"\x93NUMPY\x01\x00", b"",
+    b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18", b"\x50\x2a\x4d\x18", b"\x93NUMPY\x01\x00", b"7z\xbc\xaf\x27\x1c", b"",
 ]  # fmt: skip
 
 

@@ -22,8 +22,9 @@ def reported() -> set[str]:
         r'Noticed\(Severity\.\w+, "([a-z.]+)"', (SOURCES / "gzip_header.py").read_text(encoding="utf-8")
     )
     for archive, module in (("tar", "tars.py"), ("sevenzip", "sevenzips.py")):
-        source = (SOURCES / module).read_text(encoding="utf-8") if (SOURCES / module).exists() else ""
-        found |= {f"{archive}.{rule}" for rule in re.findall(r'self\.add\(Severity\.\w+, "([a-z.]+)"', source)}
+        source = (SOURCES / module).read_text(encoding="utf-8")
+        said = re.findall(r'(?:\.add\(Severity\.\w+, |_Unreadable\()"([a-z]+)"', source)
+        found |= {f"{archive}.{rule}" for rule in said}
     for archive in {rule.split(".")[0] for rule in found} & {"zip", "tar", "sevenzip"}:
         found |= {f"{archive}.{rule}" for rule in shared}
     found |= {f"gzip.{rule}" for rule in [*noticed, "checksum"]}
