@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.core.evidence import Severity
-from holdfast.engines.scan.examination import Content, Examination
+from holdfast.engines.scan.examination import Content, Examination, Format
+from holdfast.engines.scan.pickles import Dialect, walk
 from holdfast.engines.scan.report import shown
 
 _STORAGE: Final = re.compile(r"(?:data|constants|tensors|traced_inputs)/\d{1,9}")
@@ -47,9 +48,27 @@ class TorchArchive:
             examination.formats.append("torch")
         return cls(root=root, content=content, examination=examination)
 
-    def steps_over(self, name: str) -> bool:
-        """Return whether a member is raw numbers to torch."""
-        return name.startswith(self.root) and bool(_STORAGE.fullmatch(name[len(self.root) :]))
+    def enter(self, name: str, data: memoryview) -> bool:
+        """Take a member that torch reads in a way of its own; return whether it did."""
+        if not name.startswith(self.root):
+            return False
+        inside = name[len(self.root) :]
+        if inside in _PICKLES:
+            self.examination.enter(Content(data, self.content.inside(name)), PICKLE)
+            return True
+        return bool(_STORAGE.fullmatch(inside))
+
+
+def _pickle(content: Content, examination: Examination) -> None:
+    """Scan a member as torch unpickles it, whatever it looks like."""
+    end = walk(content, examination, dialect=Dialect.TORCH)
+    if 0 <= end < len(content.view):
+        words = f"{len(content.view) - end} bytes behind the pickle that torch reads"
+        examination.add(Severity.HIGH, "torch.trailing", content.at(end), words)
+        examination.enter(Content(content.view[end:], content.inside("trailing")))
+
+
+PICKLE: Final = Format(name="pickle", known=lambda _view: False, scan=_pickle)
 
 
 def _belongs(root: str, name: str) -> bool:

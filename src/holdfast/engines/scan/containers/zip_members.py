@@ -209,7 +209,7 @@ class Members:
             if not data:
                 return
             self._add(Severity.MEDIUM, "zip.folder", said.at, f"{shown(name)!r} is a folder that holds bytes")
-        if torch is None or not torch.steps_over(name):
+        if torch is None or not torch.enter(name, data):
             self.examination.enter(Content(data, self.content.inside(name)))
 
 
