@@ -18,7 +18,7 @@ from holdfast.engines.scan.formats import examine
 from holdfast.engines.scan.report import Findings
 
 VECTORS = Path(__file__).parents[3] / "vectors" / "sevenzip"
-READ = ["copy", "lzma", "lzma2", "x86-lzma", "x86-lzma2", "arm-lzma", "delta-lzma2", "bzip2", "deflate"]
+READ = ["copy", "lzma", "lzma2", "x86-lzma", "x86-lzma2", "arm-lzma", "delta-lzma2", "bzip2", "deflate", "zstd"]
 UNREAD = {
     "ppmd": "sevenzip.unsupported",
     "encrypted": "sevenzip.encrypted",

@@ -14,6 +14,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import zstandard
 from tests.unit.scan.containers.files import FOUND, PAYLOAD, SEEDS, rules, scan, seeded, severities, text
 
 from holdfast.core.evidence import Severity
@@ -38,6 +39,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "zlib": zlib.compress,
     "zlib fast": lambda data: zlib.compress(data, 2),
     "lz4": lz4_frame,
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
 }
 
 
@@ -168,7 +170,9 @@ def test_lz4_blocks_that_no_decoder_takes_are_refused(block: bytes, why: str) ->
     assert frame.broken == why
 
 
-@pytest.mark.parametrize("tool", ["lz4", "lz4 -9", "lz4 -l", "lz4 -BD -B4", "xz", "xz --format=lzma", "bzip2", "gzip"])
+@pytest.mark.parametrize(
+    "tool", ["lz4", "lz4 -9", "lz4 -l", "lz4 -BD -B4", "xz", "xz --format=lzma", "bzip2", "gzip", "zstd"]
+)
 def test_streams_of_the_tools_are_clean(tool: str, tmp_path: Path) -> None:
     """What the commands write is read to its end."""
     command = tool.split()
@@ -179,7 +183,7 @@ def test_streams_of_the_tools_are_clean(tool: str, tmp_path: Path) -> None:
     assert rules(done.stdout) == {FOUND}
 
 
-@pytest.mark.parametrize("compressor", ["zlib", "gzip", "bz2", "lzma", "xz"])
+@pytest.mark.parametrize("compressor", ["zlib", "gzip", "bz2", "lzma", "xz", "lz4"])
 def test_joblib_writes_streams_that_are_known(compressor: str, tmp_path: Path) -> None:
     """The stream itself gives no finding; what it holds is another scanner's."""
     joblib.dump({"weights": np.arange(1000.0)}, tmp_path / "dump", compress=(compressor, 3))

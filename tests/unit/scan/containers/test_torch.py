@@ -1,0 +1,106 @@
+"""Files of torch: honest ones are clean, and nothing hides beside, behind or instead of what torch writes."""
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.unit.scan.containers.files import FOUND, PAYLOAD, SEEDS, rules, scan, seeded, severities
+
+from holdfast.core.evidence import Severity
+from holdfast.engines.scan.containers import torch_legacy
+
+VECTORS = Path(__file__).parents[3] / "vectors" / "torch"
+CALL = b"\x80\x02cbuiltins\neval\nX\x04\x00\x00\x00None\x85R."
+"""A pickle that would compute nothing, and that no model holds."""
+
+
+def changed(name: str, members: dict[str, bytes]) -> bytes:
+    """Return an archive of torch with members replaced or added."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(VECTORS / name) as old, zipfile.ZipFile(out, "w") as new:
+        kept = {each.filename: old.read(each) for each in old.infolist()}
+        for each, data in {**kept, **members}.items():
+            new.writestr(zipfile.ZipInfo(each), data)
+    return out.getvalue()
+
+
+def called(data: bytes) -> bool:
+    """Return whether the call was found."""
+    return any(each.rule == "pickle.dangerous-call" for each in scan(data))
+
+
+@pytest.mark.parametrize("name", ["state.pt", "module.pt", "legacy.pt"])
+def test_honest_files_are_clean(name: str) -> None:
+    """Tensors of five types, a whole module, the older form."""
+    assert not rules((VECTORS / name).read_bytes())
+
+
+@pytest.mark.requirement("SUP-03", by="holdfast.engines.scan.containers.zips:scan")
+def test_the_pickle_of_an_archive_is_scanned_whatever_its_folder_is_called() -> None:
+    """Also when the whole archive lies in another."""
+    data = changed("state.pt", {"state/data.pkl": CALL})
+    assert called(data)
+    assert called(changed("module.pt", {"module/constants.pkl": CALL}))
+    outer = io.BytesIO()
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr("model.pt", data)
+    found = [each.place for each in scan(outer.getvalue()) if each.rule == "pickle.dangerous-call"]
+    assert found[0].startswith("file!/model.pt!/state/data.pkl byte ")
+
+
+def test_raw_numbers_are_stepped_over_and_other_members_are_not() -> None:
+    """What torch never unpickles is no pickle; what torch never writes is a finding and is scanned."""
+    assert not rules(changed("state.pt", {"state/data/0": CALL}))
+    strange = changed("state.pt", {"state/data/0.pkl": CALL, "other/data/0": PAYLOAD})
+    assert severities(scan(strange))["torch.extra"] == Severity.MEDIUM
+    assert called(strange)
+    assert FOUND in rules(strange)
+
+
+def test_bytes_behind_the_pickle_of_an_archive_are_a_finding() -> None:
+    """Torch reads one pickle; what stands behind is scanned too."""
+    with zipfile.ZipFile(VECTORS / "state.pt") as archive:
+        honest = archive.read("state/data.pkl")
+    data = changed("state.pt", {"state/data.pkl": honest + PAYLOAD})
+    assert severities(scan(data)).items() >= {("torch.trailing", Severity.HIGH), (FOUND, Severity.CRITICAL)}
+
+
+@pytest.mark.requirement("SUP-03", by="holdfast.engines.scan.containers.torch_legacy:scan")
+@pytest.mark.parametrize("index", range(1, 5))
+def test_each_pickle_of_the_older_form_is_scanned(index: int) -> None:
+    """Torch unpickles five, one after another; any of them may be the one that calls."""
+    data = (VECTORS / "legacy.pt").read_bytes()
+    starts = [0]
+    for _ in range(4):
+        starts.append(data.index(b".\x80\x02", starts[-1]) + 1)
+    attack = data[: starts[index]] + CALL + (data[starts[index + 1] :] if index < 4 else data[-8:])
+    assert called(attack)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bytes_behind_the_storages_of_the_older_form_are_a_finding(seed: int) -> None:
+    """Every byte is a count or an element; what is neither is scanned."""
+    rng = seeded(seed)
+    data = (VECTORS / "legacy.pt").read_bytes()
+    found = severities(scan(data + b"\xff" * rng.randint(1, 7) + PAYLOAD))
+    assert found["torch.trailing"] == Severity.HIGH
+    storage = struct.pack("<q", 3) + bytes(24)
+    assert not rules(data + storage)
+
+
+def test_the_older_form_cut_off_is_unscannable_and_what_is_there_is_scanned() -> None:
+    """In a pickle, between two, and in the storages."""
+    data = (VECTORS / "legacy.pt").read_bytes()
+    second = data.index(b".\x80\x02") + 1
+    assert rules(data[:second]) == {"torch.malformed"}
+    assert "pickle.malformed" in rules(data[:100])
+    assert "torch.trailing" in rules(data[:-3])
+
+
+def test_many_places_where_storages_could_begin_are_tried_once_each() -> None:
+    """Zeros can be counts at every eighth byte: the search is bounded."""
+    view = memoryview(bytes(8 * torch_legacy.MAX_TRIED * 3 + 5))
+    assert torch_legacy._storages(view, 0) < len(view)
+    assert torch_legacy._storages(memoryview(bytes(8000)), 0) == 8000
