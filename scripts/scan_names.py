@@ -1,8 +1,8 @@
 """Write the names that scanners allow from the libraries that define them, installed in an environment of their own.
 
-`python scripts/scan_names.py NAME > src/holdfast/engines/scan/models/names/NAME.txt`, with `tensorflow` or `keras` for
-NAME. What is sorted where is decided by the rules below, so that a new release of a library is a diff that somebody
-reads. Neither library is a dependency of this project.
+`python scripts/scan_names.py NAME > src/holdfast/engines/scan/models/names/NAME.txt`, with the name of a function below
+for NAME. What is sorted where is decided by the rules below, so that a new release of a library is a diff that somebody
+reads. None of these libraries is a dependency of this project.
 """
 
 import re
@@ -37,6 +37,22 @@ TESTS = re.compile(
     r"|IntAttr|DtypeWithDefaultOp|DeviceIndex)$"
 )
 """Operators that TensorFlow's own tests register."""
+OUT_OF_TORCH = re.compile(r"aten::(?:save|load|from_file)|prim::(?:rpc_.*|PythonOp|IgnoredPythonOp|profile.*)")
+"""Operators of PyTorch that read or write files, speak to other processes, or call back into Python."""
+TORCH_SPACES = frozenset(
+    {
+        "prim",
+        "prims",
+        "quantized",
+        "_quantized",
+        "quantization",
+        "sparse",
+        "mkldnn",
+        "onednn",
+        "mkldnn_prepacked",
+        "mkl",
+    }
+)
 MODULES = (
     "layers models initializers optimizers optimizers.schedules losses metrics regularizers constraints activations"
     " dtype_policies quantizers random"
@@ -105,5 +121,32 @@ def keras() -> list[str]:
     return [f"# What configurations of Keras {library.__version__} and 2 name", *lines]
 
 
+def torch() -> list[str]:
+    """Return the operators of PyTorch, those of its libraries in full, without what reaches out of a model."""
+    library = import_module("torch")
+    allowed, reaching, others = set[str](), set[str](), set[str]()
+    schemas = import_module("torch._C")._jit_get_all_schemas()  # noqa: SLF001 - the registry has no other door
+    for name in {schema.name for schema in schemas}:
+        space, _, operator = name.partition("::")
+        if OUT_OF_TORCH.fullmatch(name):
+            reaching |= {operator} if space == "aten" else set()
+        elif space == "aten" and not operator.startswith("_test_"):
+            allowed.add(operator)
+        elif space in TORCH_SPACES:
+            others.add(name)
+    lines = [section("allowed", allowed), section("reaching", reaching), section("others", others)]
+    return [f"# Operators of PyTorch {library.__version__.partition('+')[0]}", *lines]
+
+
+def openvino() -> list[str]:
+    """Return the operators of OpenVINO's sets in small letters, as its reader compares them."""
+    library = import_module("openvino")
+    operators = {"const", "parameter", "result", "memory", "tensoriterator", "readvalue", "assign", "if", "loop"}
+    for name in vars(library).copy():
+        if re.fullmatch(r"opset\d+", name):
+            operators |= {each.replace("_", "") for each in dir(getattr(library, name)) if not each.startswith("_")}
+    return [f"# Operators of OpenVINO {library.__version__.partition('-')[0]}", section("operators", operators)]
+
+
 if __name__ == "__main__":
-    print("\n".join({"tensorflow": tensorflow, "keras": keras}[sys.argv[1]]()))
+    print("\n".join({"tensorflow": tensorflow, "keras": keras, "openvino": openvino, "torch": torch}[sys.argv[1]]()))

@@ -4,6 +4,7 @@ import json
 import struct
 from typing import Any
 
+from tests.unit.engines.scan.honest_graphs import HONEST_GRAPHS
 from tests.unit.engines.scan.honest_trees import HONEST_TREES
 
 from holdfast.core.evidence import MAX_FINDINGS, SEVERITIES, Finding, Severity
@@ -310,11 +311,15 @@ DATASET = (
     (0x08, struct.pack("<BBQQ", 3, 1, 0, 16)),
     (0x0B, bytes([1, 1]) + bytes(6) + struct.pack("<HHHHI4x", 1, 0, 0, 1, 4)),
 )
-HONEST |= HONEST_TREES | {
-    "HDF5": hdf5(
-        string_attribute("keras_version", b"2.13.1"),
-        string_attribute("model_config", keras_2()),
-        links={"model_weights": DATASET, "other": ()},
-    ),
-    "HDF5 of version 2": hdf5_new(string_attribute("model_config", keras_2())),
-}
+HONEST |= (
+    HONEST_TREES
+    | HONEST_GRAPHS
+    | {
+        "HDF5": hdf5(
+            string_attribute("keras_version", b"2.13.1"),
+            string_attribute("model_config", keras_2()),
+            links={"model_weights": DATASET, "other": ()},
+        ),
+        "HDF5 of version 2": hdf5_new(string_attribute("model_config", keras_2())),
+    }
+)

@@ -5,13 +5,19 @@ from typing import Final
 from holdfast.engines.scan.examination import Format
 from holdfast.engines.scan.models import (
     catboost,
+    executorch,
     gguf,
     hdf5,
     keras,
     lightgbm,
+    msgpack,
+    openvino,
+    pmml,
     safetensors,
     templates,
     tensorflow,
+    tflite,
+    torchscript,
     xgboost,
 )
 
@@ -30,5 +36,11 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(name="XGBoost binary", known=xgboost.known_old, scan=xgboost.scan_old),
     Format(name="LightGBM", known=lightgbm.known, scan=lightgbm.scan),
     Format(name="CatBoost", known=catboost.known, scan=catboost.scan),
+    Format(name="PMML", known=pmml.known, scan=pmml.scan),
+    Format(name="OpenVINO", known=openvino.known, scan=openvino.scan),
+    Format(name="MessagePack", known=msgpack.known, scan=msgpack.scan),
+    Format(name="ExecuTorch", known=executorch.known, scan=executorch.scan),
+    Format(name="TensorFlow Lite", known=tflite.known, scan=tflite.scan),
+    Format(name="TorchScript", known=torchscript.known, scan=torchscript.code),
 )
 """One row each, recognised by content. What two of them would read is a finding, so each `known` is narrow."""
