@@ -136,7 +136,8 @@ def flat(fields: dict[int, Any], identifier: bytes = b"") -> bytes:
 
 def catboost(
     sizes: tuple[int, ...] = (2, 1), starts: tuple[int, ...] = (0, 2), leaves: int = 6,
-    notes: dict[str, str] | None = None, parts: tuple[str, ...] = (), tail: bytes = b"", version: str = "FlabuffersModel_v1",
+    notes: dict[str, str] | None = None, parts: tuple[str, ...] = (), tail: bytes = b"",
+    version: str = "FlabuffersModel_v1",
 ) -> bytes:  # fmt: skip
     """A model of two symmetric trees."""
     trees = {0: 1, 1: ("i", [0, 1, 0]), 2: ("i", list(sizes)), 3: ("i", list(starts)), 8: ("d", [0.5] * leaves)}
