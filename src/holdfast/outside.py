@@ -14,6 +14,7 @@ from holdfast.adapters.witness import WitnessFolder, create_witness, serve_witne
 from holdfast.core.errors import InvalidInput, Refused
 from holdfast.core.witness import MAX_REQUEST, Declined, parse_note_key, parse_witnessing
 from holdfast.lifecycle import copies
+from holdfast.lifecycle.bom_export import verify as verify_bom
 from holdfast.lifecycle.copies import Given
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.pack_verification import verify_pack
@@ -54,6 +55,12 @@ def pack_verify(*, file: Path, fingerprint: str, tell: Tell) -> Reply:
     """Verify an evidence pack without a workspace; see `lifecycle.pack_verification`."""
     del tell
     return verify_pack(file, fingerprint)
+
+
+def bom_verify(*, file: Path, key: Path, folder: Path | None = None, tell: Tell) -> Reply:
+    """Verify a signed bill of materials without a workspace; see `lifecycle.bom_export`."""
+    del tell
+    return verify_bom(file, key, folder)
 
 
 def witness_init(root: Path, *, name: str, tell: Tell) -> Reply:

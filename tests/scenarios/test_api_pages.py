@@ -1,7 +1,7 @@
 """Lists over HTTP: every one comes in pages, by one way; cursors cannot be made up, and nobody uses another's."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,6 +22,9 @@ from holdfast.lifecycle.registry_catalogue import releases_of
 
 GIVEN: Final = {"alias": "breast-cancer@production", "name": "champion", "who": "viewer", "action": "registry.read"}
 """What is asked about, where a command needs to be told."""
+
+ASKED: Final[Mapping[tuple[str, ...], dict[str, object]]] = {("bom", "impact"): {"about": "component", "what": "numpy"}}
+"""The same of one command, where another means something else by the name."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +47,10 @@ def busy(finished_twice: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def target_of(api: Api, offer: Offer, **more: object) -> str:
     """Return the address of a command, with what it must be told."""
     one, other = releases_of(api.plant)
-    given = {**GIVEN, "before": one, "after": other, "job": api.plant.jobs.newest(1)[0].id}
-    told = {each.name: given[each.name] for each in offer.options if each.required} | more
+    given: dict[str, object] = {**GIVEN, "before": one, "after": other, "job": api.plant.jobs.newest(1)[0].id}
+    given |= ASKED.get(offer.command.words, {})
+    told: dict[str, object] = {each.name: given[each.name] for each in offer.options if each.required}
+    told |= ASKED.get(offer.command.words, {}) | more
     query = "&".join(f"{name}={quote(str(value))}" for name, value in told.items())
     return f"{offer.path}?{query}"
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -18,8 +19,9 @@ from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.database import open_database
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.core.artifact import Digest, Kind, digest_bytes
+from holdfast.core.bill import LISTED, PARTS, Part, list_name, list_stream, lists_of, part
 from holdfast.core.ledger import Checkpoint, Draft, SignedCheckpoint, open_checkpoint
-from holdfast.core.passport import FILED, RECORDED, STARTED
+from holdfast.core.passport import FILED, RECORDED, REVOKED, STARTED
 from holdfast.core.ports import Clock
 from holdfast.core.trust import TrustedKey, keyid_of, raw_ed25519
 
@@ -102,6 +104,23 @@ def pointed(name: str, to: str) -> Draft:
     return Draft(kind="release.promoted", actor="registry", stream=f"endpoint/{name}", body={"pointer": pointer})
 
 
+def listed(name: str, *parts: Part) -> list[Draft]:
+    """The entries that put a bill of materials on record, each list of parts among them."""
+    lists = {list_name(each): each for each in lists_of(parts)}
+    known = [
+        Draft(kind=PARTS, actor="release", stream=list_stream(each), body={"parts": msgspec.to_builtins(some)})
+        for each, some in lists.items()
+    ]
+    body = {"model": name, "serial": f"urn:{name}", "lists": sorted(lists)}
+    return [*known, Draft(kind=LISTED, actor="release", stream=named(name), body=body)]
+
+
+def routed(baseline: str, candidate: str = "", share: float = 0.0) -> Draft:
+    """The entry by which a production endpoint answers with releases."""
+    standing = {"baseline": named(baseline), "candidate": named(candidate) if candidate else "", "share": share}
+    return Draft(kind="endpoint.routed", actor="registry", stream="endpoint/production/m", body={"standing": standing})
+
+
 def history() -> list[Draft]:
     """A short history with something for every table, and more than one entry in most streams."""
     return [
@@ -115,6 +134,9 @@ def history() -> list[Draft]:
         note("looked at it"),
         pointed("production", "model"),
         recorded("model", Kind.MODEL, [(Kind.FEATURES, "features")]),
+        *listed("release", part("library", "pypi", "numpy", "2.4.6", licence="BSD-3-Clause"), part("data", "", "rows")),
+        routed("release"),
+        Draft(kind=REVOKED, actor="ada", stream=named("rows"), body={"reason": "poisoned"}),
         note("went home"),
     ]
 

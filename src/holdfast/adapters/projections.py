@@ -12,7 +12,19 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, Insert, Table, and_, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from holdfast.adapters.database import PROJECTIONS, artifacts, edges, entries, evidence, pointers, streams
+from holdfast.adapters import bill_folds
+from holdfast.adapters.database import (
+    PROJECTIONS,
+    artifacts,
+    bills,
+    edges,
+    endpoints,
+    entries,
+    evidence,
+    marks,
+    pointers,
+    streams,
+)
 from holdfast.core.artifact import Kind, parse_digest
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ledger import GENESIS, Entry
@@ -80,13 +92,13 @@ def moved(entry: Entry, _: str) -> Sequence[Change]:
     return ((pointers, (name, _digest(digest) if digest else "", entry.position)),)
 
 
-FOLDS: Final[Mapping[str, Fold]] = {RECORDED: recorded, FILED: filed}
+FOLDS: Final[Mapping[str, Fold]] = {RECORDED: recorded, FILED: filed, **bill_folds.FOLDS}
 """What entries of a kind mean, beyond `ALWAYS`."""
 
 ALWAYS: Final[tuple[Fold, ...]] = (grown, moved)
 """What every entry means."""
 
-LATEST: Final = frozenset({streams.name, pointers.name})
+LATEST: Final = frozenset({streams.name, pointers.name, marks.name, endpoints.name, bills.name})
 """Tables whose newest row of a key stands; in the others the first one does."""
 
 _COLUMNS: Final = {table.name: tuple(column.name for column in table.columns) for table in PROJECTIONS}
@@ -118,7 +130,7 @@ def fold(entry: Entry, hashed: str) -> Sequence[Change]:
     changes = [change for each in ALWAYS for change in each(entry, hashed)]
     own = FOLDS.get(entry.kind)
     if own is not None:
-        changes += own(entry, hashed)
+        changes += [*own(entry, hashed)]
     return changes
 
 

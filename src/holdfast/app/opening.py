@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.adapters.answers import SqlAnswers
 from holdfast.adapters.backup import write_backup
+from holdfast.adapters.bills import SqlBills
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock, SystemEntropy
@@ -118,6 +119,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             scratch=scratch / "stages",
             scratch_in_memory=in_memory(scratch),
             ledger=ledger,
+            bills=SqlBills(ledger.engine),
             keys=keys,
             unlock=lambda: unlock_keys(keys),
             clock=clock,

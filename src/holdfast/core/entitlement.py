@@ -16,6 +16,9 @@ from holdfast.core.seal import PAYLOAD_TYPE, PREDICATES, Predicate, parse_statem
 from holdfast.core.trust import ROLES
 
 MODEL_SIGNATURE: Final = "https://model_signing/signature/v1.0"
+BOM: Final = "https://cyclonedx.org/bom"  # predicate of an exported bill of materials, in-toto attestation "CycloneDX"
+FOREIGN: Final = {MODEL_SIGNATURE: "model-signature", BOM: "bom"}
+"""Statements in other people's forms that the release key signs, for other people's tools to read."""
 PACK_HEADING: Final = "holdfast evidence pack v1"  # first line of a pack's note: no checkpoint begins so
 ONLINE: Final = frozenset({"targets", "snapshot", "timestamp"})  # TUF metadata that the registry's key signs: no root
 MESSAGE: Final = "message"  # the place that every refusal to sign names
@@ -40,7 +43,8 @@ def purpose_of(role: str, message: bytes, *, origin: str) -> str:
     1. The ledger's key signs checkpoints of this ledger, in their canonical form, and notes of evidence packs. 2. The
     key of access tokens signs tokens of this workspace, no longer-lived than ours. 3. Every other key signs in-toto
     statements in DSSE's encoding, of a predicate that we know, whose role is this key's. 4. The release key also signs
-    model signatures, which other tools read. 5. The registry's also signs TUF metadata, but for its root.
+    model signatures and bills of materials, which other tools read. 5. The registry's also signs TUF metadata, but for
+    its root.
 
     Raises:
         Refused: It may not.
@@ -57,8 +61,8 @@ def purpose_of(role: str, message: bytes, *, origin: str) -> str:
             return _metadata(message)
         payload = _payload(message)  # 3.
         uri = predicate_type(payload)
-        if uri == MODEL_SIGNATURE and role == "release":  # 4.
-            return "model-signature"
+        if uri in FOREIGN and role == "release":  # 4.
+            return FOREIGN[uri]
         predicate: Predicate[Any] | None = next((each for each in PREDICATES if each.uri == uri), None)
         if predicate is None:
             raise NotVerified(f"a statement of type {uri[:80]!r}")

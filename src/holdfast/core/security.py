@@ -90,6 +90,7 @@ TAXONOMY: Final = (
 
 ORDINARY: Final = (
     "artifact.recorded",
+    "bom.",
     "control.started",
     "stage.",
     "telemetry.drained",

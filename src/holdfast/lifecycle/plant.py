@@ -15,6 +15,7 @@ from holdfast.core.policy import Policy
 from holdfast.core.ports import (
     Answers,
     Authority,
+    Bills,
     Blobs,
     Clock,
     Entropy,
@@ -182,6 +183,7 @@ class Plant:
     data_keys: Callable[[], tuple[str, ...]]
     open_record: Callable[[bytes], bytes]  # what a gateway has recorded, encrypted for this control plane
     ledger: Ledger
+    bills: Bills  # the index over the bills of materials, a projection of the ledger
     keys: Keys
     unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written
     regions: Mapping[str, str]  # where what holds rows stands, by its name in words; "" where nobody has said

@@ -9,6 +9,7 @@ from holdfast.core.seal import EVIDENCE
 from holdfast.engines.dataset import open_dataset
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
+from holdfast.lifecycle.boms import document_of, listing
 from holdfast.lifecycle.burden import burden_of
 from holdfast.lifecycle.commit import commit_of
 from holdfast.lifecycle.plant import Plant
@@ -112,7 +113,8 @@ def release(at: At) -> Done:
     exact = check_version(derived, made, at.made_with)
     leaks = check_secrets(plant.blobs, made, derivation, at.made_with)
     left = (*packaged.evidence, checked, exact, leaks)
-    return Done(result=Result(artifacts=packaged.artifacts, evidence=left), drafts=(signed,))
+    bill = listing(plant, made.digest, at.project.project.name, document_of(plant, made.digest))
+    return Done(result=Result(artifacts=packaged.artifacts, evidence=left), drafts=(signed, *bill))
 
 
 def evidence_on(plant: Plant, digest: str) -> tuple[Evidence, ...]:

@@ -18,6 +18,7 @@ Document: TypeAlias = dict[str, Any]
 SPEC_VERSION: Final = "1.7"
 SCHEMA: Final = "http://cyclonedx.org/schema/bom-1.7.schema.json"
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://holdfast.dev/bom/v1")
+INSTALLED: Final = "urn:holdfast:installed-files"  # what a library's hash is over, see docs/reference/release.md
 TRAINED_WITH: Final = "holdfast:trained-with:"
 ASSESSED: Final = ("assess.quality/1", "assess.slices/1", "assess.baseline/1", "assess.robustness/1",
                    "assess.fairness/1", "assess.latency/1")  # fmt: skip
@@ -243,6 +244,21 @@ def _library(library: Library) -> Document:
     }
     if library.licence:
         component["licenses"] = [{"expression": library.licence}]
+    elif library.licence_named:
+        component["licenses"] = [{"license": {"name": library.licence_named}}]
     if library.files:
-        component["properties"] = [_property("installed-files", library.files)]
+        component["externalReferences"] = [_installed(library.files)]
     return component
+
+
+def _installed(files: str) -> Document:
+    """Return the hash of what was installed: of a list that anybody can make from RECORD, not of an archive.
+
+    It stands at a reference of its own, because `hashes` of a component would be taken for its archive's.
+    """
+    return {
+        "type": "other",
+        "url": INSTALLED,
+        "comment": "SHA-256 over the sorted lines `path,hash` of the installed files, as RECORD has them",
+        "hashes": _hashes(files),
+    }

@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
+from typing import Final
 
 from holdfast.core.artifact import Digest, digest_bytes
+
+MAX_LICENCE: Final = 100  # characters of a licence's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -19,7 +22,8 @@ class Library:
     name: str  # normalised, PyPA "Names and normalization"
     version: str
     files: Digest | None = None  # over the sorted `path,hash` of its own files as RECORD lists them
-    licence: str = ""
+    licence: str = ""  # an SPDX expression
+    licence_named: str = ""  # where there is no expression: the licence in the packager's words
 
 
 def normal(name: str) -> str:
@@ -46,8 +50,22 @@ def installed(found: Iterable[Distribution] | None = None) -> tuple[Library, ...
                 version=distribution.version,
                 files=_files(distribution),
                 licence=" ".join(distribution.metadata.get_all("License-Expression") or ()),
+                licence_named=_named_licence(distribution),
             )
     return tuple(sorted(libraries.values(), key=lambda library: library.name))
+
+
+def _named_licence(distribution: Distribution) -> str:
+    """Return what a package without a licence expression says of its licence: its classifiers, else a short field."""
+    metadata = distribution.metadata
+    if metadata.get_all("License-Expression"):
+        return ""
+    classified = [
+        each.rpartition(" :: ")[2] for each in metadata.get_all("Classifier") or () if each.startswith("License :: ")
+    ]
+    field = " ".join(metadata.get_all("License") or ())
+    plain = field if len(field) <= MAX_LICENCE and field.isprintable() else ""  # some put the whole text there
+    return " AND ".join(sorted(classified)) or plain
 
 
 def _files(distribution: Distribution) -> Digest | None:

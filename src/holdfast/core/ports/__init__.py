@@ -3,6 +3,7 @@
 A port says what a thing does, never how. Only `app` and `edge` choose an implementation.
 """
 
+from holdfast.core.ports.bills import Bills, Holder, Sought, Surroundings
 from holdfast.core.ports.keys import Authority, Keys, KeyStore, Signer
 from holdfast.core.ports.sandbox import (
     GIB,
@@ -30,9 +31,11 @@ __all__ = [
     "Answered",
     "Answers",
     "Authority",
+    "Bills",
     "Blobs",
     "Clock",
     "Entropy",
+    "Holder",
     "Job",
     "JobEnd",
     "JobResult",
@@ -47,7 +50,9 @@ __all__ = [
     "Secrets",
     "Sessions",
     "Signer",
+    "Sought",
     "Storage",
+    "Surroundings",
     "Task",
     "Tier",
     "TierReport",

@@ -55,6 +55,10 @@ PATHS: Final = (
         "ledger verify --checkpoint",
     ),
     *_rules("content out", "the note is in the answer", "ledger checkpoint --out"),
+    *_rules("content out", "the bill is in the answer", "bom export --out"),
+    *_rules(
+        "left out", "a record lies where its reader is; packages are asked about by name and range", "bom impact --file"
+    ),
     *_rules(
         "content in",
         "the file's text is in the request",

@@ -5,6 +5,7 @@ from typing import Final
 from holdfast.lifecycle.commands import (
     access,
     audit,
+    bom,
     custody,
     dependencies,
     persons,
@@ -30,6 +31,7 @@ ROOMS: Final = (
     ("Data at rest", storage.COMMANDS),
     ("Dependencies, images, secrets", dependencies.COMMANDS),
     ("Registry", registry.COMMANDS),
+    ("Bills of materials", bom.COMMANDS),
     ("Accounts and access", access.COMMANDS),
     ("The platform", platform.COMMANDS),
     ("Plan", plan.COMMANDS),

@@ -1,0 +1,135 @@
+"""Impact: every release that something bad reaches, with state, names, whether it answers now, and the way there.
+
+What is told comes from projections of the ledger, so that ten thousand releases are no wait; `holdfast ledger verify`
+holds them against the entries they are made from. With `prove` each hit is also folded anew from verified evidence, and
+its bill is read again from the signed release.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.core.artifact import Digest
+from holdfast.core.bill import Part
+from holdfast.core.errors import HoldfastError, UsageError
+from holdfast.core.ports import Bills
+from holdfast.lifecycle.boms import document_of, parts_in
+from holdfast.lifecycle.inputs import read_given
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.registry_record import project_of, record_of
+from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.registry.advisory import MAX_ADVISORY, parse_advisory
+from holdfast.registry.impact import Around, Hit, merged, told, ways
+from holdfast.registry.questions import Wanted, advised, artifact, check_about, component, licence, narrowed
+
+SHOWN: Final = 200  # rows of the table that a person is shown; the document holds all
+
+
+def impact(
+    plant: Plant,
+    *,
+    about: str,
+    what: str | None = None,
+    versions: str | None = None,
+    file: Path | None = None,
+    prove: bool = False,
+) -> Reply:
+    """List every release that something reaches.
+
+    Args:
+        plant: The control plane.
+        about: component, dataset, model, code, licence or advisory.
+        what: Which: a name, package URL, digest or licence.
+        versions: Of a component: a range, as `>=1.0,<2`.
+        file: The OSV record of an advisory.
+        prove: Also prove each hit's state, and read its bill again.
+
+    Raises:
+        UsageError: Nobody is asked about, or both a name and a file are given.
+        InvalidInput: What is named cannot be read.
+    """
+    check_about(about)
+    wanted = _wanted(plant, about, what, versions, file)
+    hits, around = hits_of(plant.bills, wanted)
+    listed = [told(hit, around) | (_proved(plant, hit, wanted) if prove else {}) for hit in hits]
+    live = sum(each["in_production"] for each in listed)
+    says = f"{len(hits)} of {around.releases} releases are reached by {wanted.words}; {live} of them answer now."
+    columns = ("release", "model", "state", "aliases", "answers", "why")
+    table = Table(title="Impact", columns=columns, rows=[_row(each) for each in listed[:SHOWN]])
+    if len(listed) > SHOWN:
+        says += f" The first {SHOWN} are shown; `--json` lists all."
+    document = {
+        "about": wanted.words,
+        "hits": listed,
+        "in_production": live,
+        "releases": around.releases,
+        "proved": prove,
+    }
+    return Reply(says=says, document=document, tables=(table,) if listed else ())
+
+
+def hits_of(bills: Bills, wanted: Wanted) -> tuple[tuple[Hit, ...], Around]:
+    """Return what is reached, and what surrounds it."""
+    variants = bills.variants(wanted.names) if wanted.names else ()
+    sought, accepted = narrowed(wanted, variants)
+    held = {holder.release: holder for holder in bills.holders(sought)}
+    roots = dict(wanted.roots)
+    if wanted.follows:
+        roots |= {f"sha256:{part.digest}": f"{part.kind} {part.name}" for part in accepted if part.digest}
+    elif not roots:
+        roots |= _bases(bills, held)
+    reached = ways(roots, bills.descent(roots)) if roots else {}
+    around = Around(bills.surroundings({*held, *reached}))
+    return merged(held, reached, around), around
+
+
+def _bases(bills: Bills, held: Mapping[str, object]) -> dict[str, str]:
+    """Return the models of affected releases from which others were made: what they consist of is inside those."""
+    bases = {parent for _, parent in bills.offspring()}
+    if not held or not bases:
+        return {}
+    return {
+        parent: f"model {parent[7:19]} of release {short(child)}"
+        for child, parent, _ in bills.descent(bases)
+        if child in held and parent in bases
+    }
+
+
+def _wanted(plant: Plant, about: str, what: str | None, versions: str | None, file: Path | None) -> Wanted:
+    if (about == "advisory") != (file is not None) or (what is None) == (file is None):
+        raise UsageError(
+            "an advisory is given as a file, everything else by name", expected="--file, or what is asked about"
+        )
+    if versions is not None and about != "component":
+        raise UsageError("versions are a component's", expected="impact component NAME --versions RANGE")
+    if file is not None:
+        document = read_given(file, limit=MAX_ADVISORY + 1, what="the advisory")
+        return advised(parse_advisory(document, str(file)))
+    named = what or ""
+    if about == "component":
+        return component(named, versions)
+    if about == "licence":
+        return licence(named, plant.bills.licences())
+    return artifact(about, named, plant.bills.meant)
+
+
+def _proved(plant: Plant, hit: Hit, wanted: Wanted) -> dict[str, Any]:
+    """Return a hit's state folded from verified evidence, and whether its signed bill lists what the index says."""
+    release = Digest(hit.release)
+    try:
+        state = str(record_of(plant, project_of(plant, release).project.name, release).state)
+        parts = [p for p in parts_in(document_of(plant, release)) if wanted.accepts(p) and _named(p, wanted)]
+        return {"proof": {"state": state, "in_bill": bool(parts), "agrees": bool(parts) == bool(hit.parts)}}
+    except HoldfastError as error:
+        return {"proof": {"state": "unproved", "reason": error.message}}
+
+
+def _named(part: Part, wanted: Wanted) -> bool:
+    return part.name in wanted.names or part.digest in wanted.digests or part.licence in wanted.licences
+
+
+def _row(each: Mapping[str, Any]) -> tuple[str, ...]:
+    answers = ", ".join(f"{one['environment']} {one['share']:.0%}" for one in each["answers"]) or "—"
+    why = each["parts"] or " → ".join(each["path"])
+    state = each.get("proof", {}).get("state", each["state"])
+    return short(each["release"]), each["model"], state, ", ".join(each["aliases"]) or "—", answers, why
