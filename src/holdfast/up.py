@@ -134,13 +134,14 @@ def work_off(root: Path) -> None:
     A job that is cancelled, or that another worker has taken over, ends with this process: what it was doing stands
     `kill -9` anyway, so there is no gentler way that would have to be trusted.
     """
-    from holdfast.app import open_jobs, open_plant
+    from holdfast.app import open_jobs
 
     worker = f"{os.uname().nodename}/{os.getpid()}/{os.urandom(4).hex()}"
     with open_jobs(root) as jobs:
         while (task := jobs.lease(worker)) is None:
             time.sleep(POLL_S)
         from holdfast.adapters.jobs import LEASE_S
+        from holdfast.app import open_plant  # what carries a job out is loaded when there is one
         from holdfast.lifecycle.jobs import carry_out
 
         ended = threading.Event()
@@ -185,7 +186,7 @@ def _handing_out(config: UpConfig) -> Callable[[int, socket.socket, Ready], None
 
     def work(_: int, listening: socket.socket, say_ready: Ready) -> None:
         from holdfast.app.distribution import hand_out, mutual
-        from holdfast.lifecycle.plant import Home
+        from holdfast.lifecycle.home import Home
 
         home = Home(root=config.root.resolve())
         tls = mutual(home, config.tls.certificate, config.tls.key) if config.tls is not None else None

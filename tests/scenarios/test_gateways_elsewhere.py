@@ -28,11 +28,11 @@ from holdfast.core.errors import Conflict, NotVerified, Unavailable
 from holdfast.core.seal import TELEMETRY, Telemetry, seal
 from holdfast.core.signals import Signal
 from holdfast.core.spool import events_name, statement_name
+from holdfast.core.telemetry import DRAINED
 from holdfast.edge import config_of
 from holdfast.lifecycle.certificates import issue
 from holdfast.lifecycle.compromise import compromise
 from holdfast.lifecycle.gateways import enrol, gateways, remove
-from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key

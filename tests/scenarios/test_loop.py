@@ -43,6 +43,7 @@ from holdfast.core.evidence import failed
 from holdfast.core.ledger import Draft
 from holdfast.core.seal import TELEMETRY, Telemetry, open_envelope, seal, seal_payload
 from holdfast.core.signals import Signal
+from holdfast.core.telemetry import traffic_stream
 from holdfast.lifecycle.loop import Seen, look, watch
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
@@ -50,7 +51,6 @@ from holdfast.lifecycle.publishing import present_table
 from holdfast.lifecycle.reply import Progress
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.runner import project_stream
-from holdfast.lifecycle.traffic import traffic_stream
 from holdfast.respond import Posture
 from holdfast.serve.events import Group, Head, Noted, link, opened
 from holdfast.testing.memory import MemorySigner

@@ -12,7 +12,7 @@ from tests.scenarios.stand import Gateway, later, releases
 
 from holdfast.core.errors import InvalidInput, InvalidProject
 from holdfast.core.project import parse_project
-from holdfast.lifecycle.intake import DRAINED
+from holdfast.core.telemetry import DRAINED
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.security import PRUNED, events, events_export, logs_prune

@@ -7,10 +7,10 @@ before it becomes history: later readers, passports first of all, would stumble 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Insert, Table, and_, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from holdfast.adapters import bill_folds
 from holdfast.adapters.database import (
@@ -29,6 +29,9 @@ from holdfast.core.artifact import Kind, parse_digest
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ledger import GENESIS, Entry
 from holdfast.core.passport import FILED, RECORDED
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 MAX_TEXT: Final = 512  # characters of a name that a table is searched by; PostgreSQL's index rows end near 2700 bytes
 _ROWS_AT_ONCE: Final = 1000  # rows fetched at once when whole tables are compared
@@ -103,10 +106,6 @@ LATEST: Final = frozenset({streams.name, pointers.name, marks.name, endpoints.na
 
 _COLUMNS: Final = {table.name: tuple(column.name for column in table.columns) for table in PROJECTIONS}
 _KEYS: Final = {table.name: len(table.primary_key.columns) for table in PROJECTIONS}
-_INSERTS: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 _HEADS: Final = (
     select(streams.c.stream, streams.c.length, streams.c.head)
     .join(
@@ -197,10 +196,19 @@ def read_heads(connection: Connection, names: Sequence[str]) -> dict[str, tuple[
     return found
 
 
+def _insert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # where it is spoken: it takes a megabyte of each process
+
+    return postgresql.insert(table)
+
+
 @cache
 def _upsert(dialect: str, table: Table) -> Insert:
     """Return the statement that brings rows in: newer ones over older ones in `LATEST`, else only where none is."""
-    insert, columns = _INSERTS[dialect](table), _COLUMNS[table.name]
+    columns = _COLUMNS[table.name]
+    insert = _insert(dialect, table)
     keys, others = columns[: _KEYS[table.name]], columns[_KEYS[table.name] :]
     if table.name in LATEST:
         newest = {name: insert.excluded[name] for name in others}

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from holdfast.core.errors import NotVerified
@@ -51,6 +50,8 @@ class OnnxRuntime:
         Raises:
             NotVerified: The bytes are no model, or not one of this many features and classes.
         """
+        import onnxruntime  # with the first model: a gateway that has none to answer with does without its 19 MB
+
         with self._loading:
             try:
                 session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
@@ -62,6 +63,8 @@ class OnnxRuntime:
 
 
 def _options() -> Any:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a thread hop costs more than a small model's arithmetic
     options.inter_op_num_threads = 1

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, NoReturn, TypeAlias
 
+from holdfast.adapters.heap import give_large_blocks_back
 from holdfast.core.errors import InvalidInput, Unavailable
 
 MAX_WORKERS: Final = 256  # more processes than any machine here has cores
@@ -158,6 +159,7 @@ class Supervisor:
                 signal.signal(signum, signal.SIG_DFL)
             signal.signal(FLUSH, signal.SIG_IGN)  # until the work says what to do about it
             threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True, name="lifeline").start()
+            give_large_blocks_back()
             here = self._sites[site]
             with _socket(here, self.ports[site]) as listening:
                 here.work(number, listening, lambda: _say_ready(writing))

@@ -9,7 +9,7 @@ import msgspec
 from holdfast.adapters.published import read_bounded
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified
 from holdfast.core.exposure import is_local
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 
 CARD_FILE: Final = "workspace.json"
 TRUST_FILE: Final = "trust.dsse.json"

@@ -27,8 +27,8 @@ from holdfast.core.errors import InvalidInput, NotFound
 from holdfast.core.exposure import where_tls_ends
 from holdfast.core.gateways import ROLE, known_gateway
 from holdfast.core.ports import Clock
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.inbox import SPOOL
-from holdfast.lifecycle.plant import Home
 from holdfast.lifecycle.reply import Progress, Reply, silent
 from holdfast.serve.distribution import Asgi, distribution
 from holdfast.serve.events import standing

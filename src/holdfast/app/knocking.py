@@ -16,7 +16,7 @@ from holdfast.app.opening import open_plant
 from holdfast.core.errors import HoldfastError
 from holdfast.core.ledger import Draft
 from holdfast.lifecycle.gateways import REFUSED, STREAM
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 
 EVERY_S: Final = 2.0  # between two looks whether somebody was refused
 MAX_APART: Final = 1000  # who and why that are told apart between two looks; the rest are counted together

@@ -1,7 +1,6 @@
 """Where the ledger lies: opened, never begun again in silence, and moved from one database to another."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -9,7 +8,6 @@ import msgspec
 from holdfast.adapters.chosen_keys import ChosenKeys
 from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.database import open_database
-from holdfast.adapters.jobs import SqlJobs
 from holdfast.adapters.keys import open_keys
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.adapters.moving import moving
@@ -22,23 +20,8 @@ from holdfast.core.errors import Conflict, LedgerBroken, NotVerified
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.ports import Clock
 from holdfast.core.trust import Trust
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.reply import Progress, Reply, silent
-
-
-@contextmanager
-def open_jobs(root: Path) -> Iterator[SqlJobs]:
-    """Open a workspace's queue of jobs alone: a worker waits with little in memory.
-
-    Raises:
-        NotFound: There is no workspace.
-    """
-    home = Home(root=root.resolve())
-    engine = open_database(read_card(home).database or home.workspace / LEDGER_FILE)
-    try:
-        yield SqlJobs(engine, SystemClock())
-    finally:
-        engine.dispose()
 
 
 def ledger_on(

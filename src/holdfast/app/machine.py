@@ -20,7 +20,7 @@ from holdfast.app.card import read_card
 from holdfast.app.opening import open_plant
 from holdfast.app.unlocking import known_signer_unlock, signer_unlock, use_notes
 from holdfast.config import read_settings
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.reply import Progress, Reply, Table, silent
 
 

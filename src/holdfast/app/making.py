@@ -45,8 +45,8 @@ from holdfast.core.ports import Clock
 from holdfast.core.project import parse_project
 from holdfast.core.seal import TRUST, seal
 from holdfast.core.trust import ROLES, Grant, Trust
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.inputs import check_reason, read_project_file
-from holdfast.lifecycle.plant import Home
 from holdfast.lifecycle.policies import shipped_policies
 from holdfast.lifecycle.reply import Progress, Reply, silent
 from holdfast.lifecycle.restoring import note_restoration

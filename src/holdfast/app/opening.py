@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from holdfast.adapters.answers import SqlAnswers
-from holdfast.adapters.backup import write_backup
 from holdfast.adapters.bills import SqlBills
 from holdfast.adapters.blobs import DiskBlobs
 from holdfast.adapters.chosen_keys import ChosenKeys
@@ -38,7 +39,6 @@ from holdfast.adapters.unlock import create_unlock_file, unlock_file
 from holdfast.adapters.use_notes import UseNotes
 from holdfast.adapters.vault import Vault
 from holdfast.adapters.web import BoundedWeb
-from holdfast.adapters.witness import ask_witness
 from holdfast.adapters.wrapped_unlock import open_service
 from holdfast.app.card import CREDENTIAL_FILE, MAX_CARD, SEALED, STORAGE, TRUST_FILE, Card, read_card
 from holdfast.app.gateways import equip
@@ -49,18 +49,21 @@ from holdfast.app.unlocking import Rings, known_unlock, open_chosen, signer_unlo
 from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Unavailable
-from holdfast.core.ledger import Draft
+from holdfast.core.ledger import Draft, SignedCheckpoint
 from holdfast.core.ports import Clock
 from holdfast.core.quota import STREAM, quotas_of
 from holdfast.core.seal import MAX_ENVELOPE
 from holdfast.core.trust import TrustedKey
 from holdfast.lifecycle.gateways import readers
-from holdfast.lifecycle.plant import Home, Plant
+from holdfast.lifecycle.home import Home
+from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.policies import load_policy
 from holdfast.lifecycle.quotas import Metered, Room
 from holdfast.lifecycle.reply import Progress, silent
 from holdfast.lifecycle.trusting import accept, settle_trust
-from holdfast.serve.state import Runtime
+
+if TYPE_CHECKING:  # what loads models is held by who rehearses a release
+    from holdfast.serve.state import Runtime
 
 
 @contextmanager
@@ -131,9 +134,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             published=ShelfFolder(folder=home.published, key=shelf, windows=windows),
             staged=ShelfFolder(folder=home.staging, key=shelf, windows=windows),
             trust_document=lambda: read_bounded(home.workspace / TRUST_FILE, MAX_ENVELOPE, "the trust document"),
-            write_backup=lambda out, signed: write_backup(
-                out, home.workspace, name=card.name, made=clock.now(), checkpoint=signed.note
-            ),
+            write_backup=lambda out, signed: _write_backup(home, card, clock.now(), out, signed),
             root_links=lambda: links_since(home),
             store_trust=partial(store_trust, home, clock),
             accept_policy=_unbound,
@@ -164,7 +165,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             sessions=SqlSessions(ledger.engine),
             jobs=SqlJobs(ledger.engine, clock, most=lambda: quotas_of(ledger.stream(STREAM)).jobs),
             answers=SqlAnswers(ledger.engine, clock),
-            ask_witness=ask_witness,
+            ask_witness=_ask_witness,
             discard_blob=partial(_discard, storage, clock),
         )
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
@@ -266,8 +267,25 @@ def _unbound(digest: Digest) -> None:
     raise Unavailable("the control plane is not open yet", place=digest)
 
 
-def _runtime() -> Runtime:
-    """Return the engine that loads models; imported here, because most commands need none."""
+# What follows is loaded when it is used: a server is open for long, and does these things now and then.
+
+
+def _write_backup(home: Home, card: Card, made: datetime, out: Path, signed: SignedCheckpoint) -> int:
+    """Write the whole workspace, encrypted, into a new file."""
+    from holdfast.adapters.backup import write_backup
+
+    return write_backup(out, home.workspace, name=card.name, made=made, checkpoint=signed.note)
+
+
+def _ask_witness(url: str, request: bytes) -> tuple[int, bytes]:
+    """Send a request to a witness; return status and answer."""
+    from holdfast.adapters.witness import ask_witness
+
+    return ask_witness(url, request)
+
+
+def _runtime() -> "Runtime":
+    """Return the engine that loads models."""
     from holdfast.adapters.runtime import OnnxRuntime
 
     return OnnxRuntime()

@@ -13,7 +13,7 @@ from holdfast.app.card import CARD_FILE
 from holdfast.config import read_settings
 from holdfast.core.errors import Conflict
 from holdfast.core.gateways import full_name
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.reply import Progress, Reply, Table, silent
 
 

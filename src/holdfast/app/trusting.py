@@ -17,7 +17,7 @@ from holdfast.core.seal import MAX_ENVELOPE
 from holdfast.core.succession import follow, parse_links
 from holdfast.core.trust import Trust
 from holdfast.engines.repository import Offline, sign_proposal
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 
 MAX_LINKS_FILE: Final = 64 << 20  # bytes; a link takes a few KiB, and there are at most MAX_LINKS
 

@@ -26,7 +26,7 @@ from holdfast.app.card import Card
 from holdfast.config import Settings
 from holdfast.core.errors import Conflict, HoldfastError, Unavailable
 from holdfast.core.ports import Clock
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 
 
 def new_unlock(settings: Settings, card: Card, passphrase: Path | None, *, outside: Path) -> tuple[Unlock, Path | None]:

@@ -7,8 +7,15 @@ from typing import Final
 
 import msgspec
 
+DRAINED: Final = "telemetry.drained"  # kind of an entry: a window was taken in; body: release, envelope, …
+MEASURED: Final = "traffic.measured"  # kind of an entry: what windows came to, as evidence
 LATENCY_EDGES_MS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
 """Inner edges of the latency cells, in milliseconds; the outer cells are open."""
+
+
+def traffic_stream(release: str) -> str:
+    """Return the name of the stream that holds what was measured on a release's traffic."""
+    return f"traffic/{release}"
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -172,7 +172,7 @@ def _parameter(option: Option) -> click.Parameter:
 
 def _callback(command: Command) -> Callable[..., int]:
     def run(*, as_json: bool, root: Path | None = None, **options: Any) -> int:
-        from holdfast.faces.render import Screen, show
+        from holdfast.faces.screen import Screen
 
         module, _, name = command.verb.partition(":")
         verb = getattr(import_module(module), name)
@@ -186,6 +186,8 @@ def _callback(command: Command) -> Callable[..., int]:
                 reply = verb(root or Path(), tell=screen.tell, **options)
             else:
                 reply = verb(tell=screen.tell, **options)
+        from holdfast.faces.render import show  # once there is something to show: a server runs for long before
+
         return show(reply, as_json=as_json)
 
     return run

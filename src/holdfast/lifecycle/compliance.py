@@ -18,6 +18,7 @@ from holdfast.core.passport import RECORDED, Dossier
 from holdfast.core.policy import Action, Denial, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import RouteTable
+from holdfast.core.telemetry import MEASURED, traffic_stream
 from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.inputs import rows_key
 from holdfast.lifecycle.pack import shipped
@@ -28,7 +29,6 @@ from holdfast.lifecycle.publishing import present_table, standing
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routines import ROUTINES, due
 from holdfast.lifecycle.routing import current_project, judge, rules_for
-from holdfast.lifecycle.traffic import MEASURED, traffic_stream
 from holdfast.lifecycle.witnessing import witnessed
 from holdfast.lifecycle.written import write_report
 from holdfast.release import model_signing

@@ -20,16 +20,15 @@ from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.restatement import RESTATED, signed_by, void
 from holdfast.core.seal import EVIDENCE, open_envelope, seal_payload, unseal
 from holdfast.core.succession import successor
+from holdfast.core.telemetry import DRAINED, MEASURED
 from holdfast.core.trust import Trust, TrustedKey, raw_ed25519
 from holdfast.lifecycle.inputs import check_reason, read_given
-from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
 from holdfast.lifecycle.publishing import ENVIRONMENT, ROUTED, standing, standing_of
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.rotation import make_beside
 from holdfast.lifecycle.routing import current_project, renew
-from holdfast.lifecycle.traffic import MEASURED
 from holdfast.lifecycle.trusting import STREAM, change, known_key
 
 COMPROMISED: Final = "key.compromised"

@@ -18,10 +18,10 @@ from holdfast.core.keystate import state_of
 from holdfast.core.ledger import Draft
 from holdfast.core.ports import Ledger
 from holdfast.core.succession import successor
+from holdfast.core.telemetry import DRAINED
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.lifecycle.certificates import issued, put_on_record
 from holdfast.lifecycle.inputs import check_reason, read_given
-from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
 from holdfast.lifecycle.rotation import OVERLAP, span

@@ -10,7 +10,7 @@ stays as evidence.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,14 +21,15 @@ from holdfast.core.ledger import Draft
 from holdfast.core.seal import TELEMETRY, Telemetry, unseal
 from holdfast.core.signals import Raised, Signal
 from holdfast.core.spool import EVENTS, MAX_STATEMENT, STATEMENT
-from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
+from holdfast.core.telemetry import DRAINED, LATENCY_EDGES_MS, Window
 from holdfast.lifecycle.inbox import Inbox, inboxes, read, refuse, remove
 from holdfast.lifecycle.intake_events import Anchor, missing, take_events
 from holdfast.lifecycle.plant import Plant
-from holdfast.maths.sketch import Profile
 from holdfast.serve.events import Event
 
-DRAINED: Final = "telemetry.drained"
+if TYPE_CHECKING:  # numerics, which whoever only takes in events need not hold
+    from holdfast.maths.sketch import Profile
+
 MAX_STATEMENTS: Final = 10_000  # taken in one round; a gateway writes a few in a second, and the next round goes on
 
 
@@ -171,7 +172,7 @@ def _believed(plant: Plant, inbox: Inbox, document: bytes) -> Telemetry:
     return told
 
 
-def _check_window(window: Window, inputs: Mapping[str, Profile], scores: Profile) -> None:
+def _check_window(window: Window, inputs: "Mapping[str, Profile]", scores: "Profile") -> None:
     """Check that a window counts what this release's profile has cells for."""
     fits = {name: len(cells) for name, cells in window.inputs.items()} == {
         name: len(profile.cells) for name, profile in inputs.items()
@@ -183,7 +184,7 @@ def _check_window(window: Window, inputs: Mapping[str, Profile], scores: Profile
         raise InvalidInput("counts of something else than this release")
 
 
-def profiles_of(plant: Plant, release: str) -> tuple[dict[str, Profile], Profile]:
+def profiles_of(plant: Plant, release: str) -> "tuple[dict[str, Profile], Profile]":
     """Return what a release was trained on: the profile of each input, and of the training scores.
 
     Raises:
@@ -192,5 +193,7 @@ def profiles_of(plant: Plant, release: str) -> tuple[dict[str, Profile], Profile
     """
     manifest = parse_manifest(plant.blobs.get(Digest(release)))
     read = msgspec.json.decode(plant.blobs.get(Digest(manifest.file("profile.json").digest)))
+    from holdfast.maths.sketch import Profile
+
     inputs = {name: msgspec.convert(item, Profile) for name, item in read["inputs"].items()}
     return inputs, msgspec.convert(read["score"], Profile)

@@ -13,9 +13,9 @@ from holdfast.core.ledger import Entry
 from holdfast.core.passport import FILED, RECORDED
 from holdfast.core.seal import EVIDENCE, unseal
 from holdfast.core.security import Sort, happenings
+from holdfast.core.telemetry import MEASURED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Table, short
-from holdfast.lifecycle.traffic import MEASURED
 
 SEVERE: Final = 4  # of five
 ROTATE_WITHIN: Final = timedelta(days=60)  # a key whose window ends sooner is due

@@ -19,6 +19,7 @@ from holdfast.core.entitlement import PACK_HEADING
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Unavailable
 from holdfast.core.ledger import Checkpoint, Entry, SignedCheckpoint, sign_note
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
+from holdfast.core.telemetry import traffic_stream
 from holdfast.core.trust import raw_ed25519
 from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.inputs import read_given
@@ -26,7 +27,6 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, table_of
 from holdfast.lifecycle.reply import Reply, short
 from holdfast.lifecycle.routing import case_of, project_of, rules_for
-from holdfast.lifecycle.traffic import traffic_stream
 from holdfast.lifecycle.witnessing import STREAM as WITNESSES
 from holdfast.lifecycle.witnessing import ledger_keys
 from holdfast.registry import closure

@@ -15,14 +15,13 @@ from holdfast.core.ledger import Entry
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.project import Project
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, unseal
+from holdfast.core.telemetry import DRAINED, MEASURED, traffic_stream
 from holdfast.core.trust import ROLES
 from holdfast.lifecycle import STAGES
-from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.intake_events import TAKEN
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import documents_of, endpoint_stream, present_table, standing
 from holdfast.lifecycle.reply import short
-from holdfast.lifecycle.traffic import MEASURED, traffic_stream
 from holdfast.lifecycle.verification import opened_checkpoints
 from holdfast.plan.lines import Live, State
 from holdfast.serve.guards import GUARDS

@@ -19,8 +19,8 @@ from holdfast.core.project import Project, parse_project
 from holdfast.core.routes import RouteTable
 from holdfast.core.seal import MAX_ENVELOPE, Envelope, Statement
 from holdfast.core.sensitivity import of_model
+from holdfast.core.telemetry import DRAINED
 from holdfast.lifecycle.inputs import read_given
-from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
 from holdfast.lifecycle.publishing import ROUTED, published_routes, standing, standing_of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from holdfast.core.access import Principal
 from holdfast.core.artifact import Artifact, Digest
@@ -34,59 +34,15 @@ from holdfast.core.ports import (
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
 from holdfast.core.trust import Trust, TrustedKey
-from holdfast.engines.repository import Offline
 from holdfast.lifecycle.access_memory import Memory
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.reply import Progress
-from holdfast.serve.state import Runtime
+
+if TYPE_CHECKING:  # a value of annotations: who opens a workspace need not hold what loads models
+    from holdfast.engines.repository import Offline
+    from holdfast.serve.state import Runtime
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
-    """Where things lie: the project's folder, and the workspace inside it."""
-
-    root: Path
-
-    @property
-    def project_file(self) -> Path:
-        """The project file."""
-        return self.root / "holdfast.toml"
-
-    @property
-    def workspace(self) -> Path:
-        """The workspace: keys, blobs, ledger."""
-        return self.root / ".holdfast"
-
-    @property
-    def published(self) -> Path:
-        """What the gateway reads."""
-        return self.workspace / "published"
-
-    @property
-    def staging(self) -> Path:
-        """What a gateway of the staging environment reads."""
-        return self.workspace / "staging"
-
-    @property
-    def archive(self) -> Path:
-        """Blobs of releases that were archived."""
-        return self.workspace / "archive"
-
-    @property
-    def gateway(self) -> Path:
-        """What the gateway writes: its own identity, memory and spool."""
-        return self.workspace / "gateway"
-
-    @property
-    def gateways(self) -> Path:
-        """What gateways on other hosts have told, and their certificates: a folder for each."""
-        return self.workspace / "gateways"
-
-    @property
-    def authority(self) -> Path:
-        """The workspace's certificate authority."""
-        return self.workspace / "authority"
 
 
 class Shelf(Protocol):
@@ -133,7 +89,7 @@ class Shelf(Protocol):
 class OfflineKeys(Protocol):
     """What the root keys have signed of the gateways' repository, and what those that are held here can sign next."""
 
-    def newest(self) -> Offline:
+    def newest(self) -> "Offline":
         """Return what they have signed last."""
         ...
 
@@ -212,7 +168,7 @@ class Plant:
     retire_wrapping: Callable[[str, str], None]  # ends a wrapping key in the service of this address
     credential_key: Callable[[], bytes]  # under which API keys are hashed; the gateway holds it too
     person: str  # whose key signs approvals here
-    runtime: Callable[[], Runtime]  # loads verified model bytes for a rehearsal, as a gateway does
+    runtime: "Callable[[], Runtime]"  # loads verified model bytes for a rehearsal, as a gateway does
     open_person: Callable[[Path], Signer]  # a person's own key, in a folder that the person brings along
     custody: str  # how the private keys are kept, in words
     code: Digest  # of this installation's own source

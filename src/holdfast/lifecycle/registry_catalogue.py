@@ -15,6 +15,7 @@ from holdfast.core.ledger import Entry
 from holdfast.core.policy import seconds
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, unseal
+from holdfast.core.telemetry import MEASURED, traffic_stream
 from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import endpoint_stream, standing
@@ -24,7 +25,6 @@ from holdfast.lifecycle.registry_words import aliases_of, meant
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project, project_of
 from holdfast.lifecycle.runner import project_stream
-from holdfast.lifecycle.traffic import MEASURED, traffic_stream
 from holdfast.registry import Opener, Record, Standing
 from holdfast.registry.retention import Terms, age, family
 from holdfast.registry.views import rows, sections

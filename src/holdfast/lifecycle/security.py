@@ -14,7 +14,7 @@ from holdfast.core.errors import InvalidInput, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import seconds
 from holdfast.core.security import Happening, happenings, ocsf
-from holdfast.lifecycle.intake import DRAINED
+from holdfast.core.telemetry import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.errors import Unavailable
-from holdfast.lifecycle.plant import Home
+from holdfast.lifecycle.home import Home
 
 PROJECT_FILE: Final = """\
 # Every key is explained in docs/reference/project.md.

@@ -5,7 +5,7 @@ passport carries. What lies beyond it, or failed, is filed on the release itself
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -18,20 +18,13 @@ from holdfast.core.project import Project, Slo
 from holdfast.core.restatement import void
 from holdfast.core.seal import EVIDENCE, TELEMETRY, unseal
 from holdfast.core.signals import Raised, Signal
-from holdfast.core.telemetry import Window, add_windows
-from holdfast.lifecycle.intake import DRAINED, profiles_of
+from holdfast.core.telemetry import DRAINED, MEASURED, Window, add_windows, traffic_stream
+from holdfast.lifecycle.intake import profiles_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.routing import project_of
 from holdfast.lifecycle.security import pruned_before
 from holdfast.watch import Traffic, signals, watch
-
-MEASURED: Final = "traffic.measured"
-
-
-def traffic_stream(release: str) -> str:
-    """Return the name of the stream that holds what was measured on a release's traffic."""
-    return f"traffic/{release}"
 
 
 def windows_of(plant: Plant, release: str, since: int) -> list[Window]:

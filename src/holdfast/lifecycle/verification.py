@@ -11,13 +11,13 @@ from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailab
 from holdfast.core.ledger import MAX_CHECKPOINT, Audit, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate
+from holdfast.core.telemetry import DRAINED, MEASURED
 from holdfast.core.trust import raw_ed25519
 from holdfast.core.witness import check_demanded
 from holdfast.lifecycle import FOLDERS
 from holdfast.lifecycle.compromise import reported, revocations
 from holdfast.lifecycle.erasure import erased
 from holdfast.lifecycle.inputs import read_given
-from holdfast.lifecycle.intake import DRAINED
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.proof import proved
 from holdfast.lifecycle.publishing import ROUTED, documents_of, endpoint_stream, needed, standing, table_of
@@ -26,7 +26,6 @@ from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.security import pruned_before
-from holdfast.lifecycle.traffic import MEASURED
 from holdfast.registry.record import STAGED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {

@@ -3,13 +3,51 @@
 `Gateway` answers, `Loader` and `Watcher` bring what it answers with up to date, `Recorder` keeps what happened,
 `GUARDS` lists every condition a route table may put on calls and answers. All of it is the data plane: no database, no
 training code, no private release key.
+
+Each name is loaded when it is first used: the control plane hashes keys and reads events as a gateway does, and holds
+nothing that answers with models.
 """
 
-from holdfast.serve.exchange import HttpRequest, HttpResponse
-from holdfast.serve.gateway import Gateway, Ground
-from holdfast.serve.guards import GUARDS
-from holdfast.serve.loader import Loader, Watcher
-from holdfast.serve.loading import Pins
-from holdfast.serve.recorder import Recorder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["GUARDS", "Gateway", "Ground", "HttpRequest", "HttpResponse", "Loader", "Pins", "Recorder", "Watcher"]
+if TYPE_CHECKING:
+    from holdfast.serve.exchange import HttpRequest, HttpResponse
+    from holdfast.serve.gateway import Gateway, Ground
+    from holdfast.serve.guards import GUARDS
+    from holdfast.serve.loader import Loader, Watcher
+    from holdfast.serve.loading import Pins
+    from holdfast.serve.recorder import Recorder
+
+__all__ = [
+    "GUARDS",
+    "Gateway",
+    "Ground",
+    "HttpRequest",
+    "HttpResponse",
+    "Loader",
+    "Pins",
+    "Recorder",
+    "Watcher",
+]
+
+_HOMES: Final = {
+    "GUARDS": "guards",
+    "Gateway": "gateway",
+    "Ground": "gateway",
+    "HttpRequest": "exchange",
+    "HttpResponse": "exchange",
+    "Loader": "loader",
+    "Pins": "loading",
+    "Recorder": "recorder",
+    "Watcher": "loader",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next use finds it here
+    return value

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from holdfast.core.errors import InvalidInput, PolicyDenied
-from holdfast.faces.render import Screen, complain, show, show_table, shown
+from holdfast.faces.render import complain, show, show_table
 from holdfast.faces.report import report, write_report
+from holdfast.faces.screen import Screen, shown
 from holdfast.lifecycle.reply import Progress, Reply, Table
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J\u202e\" onload='x' & {{ 7 * 7 }} [bold]x[/] :smile:"

@@ -9,8 +9,9 @@ import pytest
 
 from holdfast.core.errors import InvalidInput
 from holdfast.lifecycle import planning_threats
+from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.planning import KNOWN
-from holdfast.lifecycle.plant import Home, Plant
+from holdfast.lifecycle.plant import Plant
 from holdfast.plan.freshness import MATERIAL, Present, Review, due, moves
 from holdfast.plan.matrix import SHIPPED_TESTS
 from holdfast.plan.threats import AREAS, faults, parse_threats

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from holdfast.core.certificates import Issued
-from holdfast.core.trust import TrustedKey
+if TYPE_CHECKING:  # cryptography takes memory that whoever only knows the ports need not have
+    from holdfast.core.certificates import Issued
+    from holdfast.core.trust import TrustedKey
 
 
 class Signer(Protocol):
@@ -47,11 +48,11 @@ class Keys(Protocol):
         """
         ...
 
-    def held(self) -> tuple[TrustedKey, ...]:
+    def held(self) -> "tuple[TrustedKey, ...]":
         """Return the public halves of all keys that are here."""
         ...
 
-    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
+    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> "TrustedKey":
         """Make a key where keys of its role belong, and return its public half; nobody trusts it yet.
 
         Raises:
@@ -76,7 +77,7 @@ class Keys(Protocol):
 class KeyStore(Protocol):
     """One place where private keys are: a folder, a process, a module. What it makes nobody trusts yet."""
 
-    def held(self) -> tuple[TrustedKey, ...]:
+    def held(self) -> "tuple[TrustedKey, ...]":
         """Return the public halves of all keys that are there."""
         ...
 
@@ -88,7 +89,7 @@ class KeyStore(Protocol):
         """
         ...
 
-    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> TrustedKey:
+    def make(self, role: str, owner: str, begins: datetime, ends: datetime) -> "TrustedKey":
         """Make one more key and return its public half.
 
         Raises:
@@ -141,7 +142,7 @@ class Authority(Protocol):
         """Return how long a certificate may last."""
         ...
 
-    def issue(self, name: str, names: Sequence[str], *, lasts: timedelta, now: datetime, folder: Path) -> Issued:
+    def issue(self, name: str, names: Sequence[str], *, lasts: timedelta, now: datetime, folder: Path) -> "Issued":
         """Make a key and a certificate for it, as files in a folder.
 
         Raises:
@@ -152,7 +153,7 @@ class Authority(Protocol):
 
     def certify(
         self, name: str, names: Sequence[str], request: bytes, *, lasts: timedelta, now: datetime, folder: Path
-    ) -> Issued:
+    ) -> "Issued":
         """Make a certificate for a key that somebody else holds, as a file in a folder.
 
         Raises:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.core.artifact import Digest
-from holdfast.core.identity import Session
+
+if TYPE_CHECKING:  # cryptography takes memory that whoever only knows the ports need not have
+    from holdfast.core.identity import Session
 
 
 class Secrets(Protocol):
@@ -39,11 +41,11 @@ class Secrets(Protocol):
 class Sessions(Protocol):
     """Sign-ons that go on; losing them makes people sign on again."""
 
-    def open(self, session: Session, now: datetime) -> None:
+    def open(self, session: "Session", now: datetime) -> None:
         """Keep a new session, and forget those that have expired."""
         ...
 
-    def get(self, session: str, now: datetime) -> Session | None:
+    def get(self, session: str, now: datetime) -> "Session | None":
         """Return a session that is neither closed nor expired."""
         ...
 

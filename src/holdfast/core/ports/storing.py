@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from holdfast.core.artifact import Digest
-from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
+
+if TYPE_CHECKING:  # cryptography takes memory that whoever only knows the ports need not have
+    from holdfast.core.ledger import Audit, Checkpoint, Draft, Entry, Heads, Rebuilt, SignedCheckpoint
 
 
 class Blobs(Protocol):
@@ -80,8 +82,8 @@ class Ledger(Protocol):
     """The append-only history."""
 
     def append(
-        self, drafts: Sequence[Draft], *, expect: Heads | None = None, consume_nonce: str | None = None
-    ) -> tuple[Entry, ...]:
+        self, drafts: "Sequence[Draft]", *, expect: "Heads | None" = None, consume_nonce: str | None = None
+    ) -> "tuple[Entry, ...]":
         """Append in one transaction and return once it is durable.
 
         Args:
@@ -95,15 +97,15 @@ class Ledger(Protocol):
         """
         ...
 
-    def stream(self, name: str) -> tuple[Entry, ...]:
+    def stream(self, name: str) -> "tuple[Entry, ...]":
         """Return every entry of one stream, in order."""
         ...
 
-    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+    def entries(self, start: int = 0, stop: int | None = None) -> "Iterator[Entry]":
         """Yield entries by position."""
         ...
 
-    def heads(self, streams: Sequence[str]) -> Heads:
+    def heads(self, streams: Sequence[str]) -> "Heads":
         """Return the newest position and hash of each stream, all read at one moment."""
         ...
 
@@ -127,7 +129,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def verify(self, checkpoints: Sequence[Checkpoint]) -> Audit:
+    def verify(self, checkpoints: "Sequence[Checkpoint]") -> "Audit":
         """Check every entry against the chain, the tree and outside checkpoints.
 
         Raises:
@@ -135,15 +137,15 @@ class Ledger(Protocol):
         """
         ...
 
-    def rebuild(self) -> Rebuilt:
+    def rebuild(self) -> "Rebuilt":
         """Make every table that queries read anew from the entries, and say which said something else."""
         ...
 
-    def checkpoint(self) -> SignedCheckpoint:
+    def checkpoint(self) -> "SignedCheckpoint":
         """Sign and keep a checkpoint of the present tree."""
         ...
 
-    def checkpoints(self) -> tuple[SignedCheckpoint, ...]:
+    def checkpoints(self) -> "tuple[SignedCheckpoint, ...]":
         """Return the checkpoints kept beside the ledger, oldest first, nothing believed."""
         ...
 

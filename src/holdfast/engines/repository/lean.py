@@ -1,13 +1,13 @@
-"""Loads python-tuf without the cloud clients that securesystemslib would load with it, where they are installed.
+"""Loads python-tuf without the clients of clouds and tokens that securesystemslib would load with it where it can.
 
-It looks for them for signers that nothing here uses; they take 0.2 s and 45 MB of each process. Whoever does use one
+It looks for them for signers that nothing here uses; they take 0.2 s and 47 MB of each process. Whoever does use one
 imports it when it is needed, as `adapters.kms_service` does.
 """
 
 import sys
 from typing import Final
 
-UNUSED: Final = ("azure", "boto3", "hvac")
+UNUSED: Final = ("azure", "boto3", "hvac", "pkcs11")
 
 
 def _load() -> None:

@@ -67,8 +67,21 @@ _REFUSALS: Final[dict[int, str]] = {
 }
 
 
-class _Strict(BaseModel):
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"description": words, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, words in _REFUSALS.items()
+}
+_NAMED: Final = {
+    "X-Correlation-Id": {"schema": {"type": "string"}, "description": "names this request in every record"}
+}
+
+
+class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class _Content(_Query):
+    model_config = ConfigDict(strict=True)  # in JSON a number is a number
 
 
 def application(desk: Desk, table: tuple[Offer, ...] | None = None) -> FastAPI:
@@ -100,14 +113,9 @@ def application(desk: Desk, table: tuple[Offer, ...] | None = None) -> FastAPI:
 
 
 def _add(app: FastAPI, path: str, offer: Offer, endpoint: Callable[..., Any], suffix: str = "") -> None:
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"description": words, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-        for status, words in _REFUSALS.items()
-    }
     good = 202 if offer.is_job else 200
     words = "A worker carries it out; see `Location`." if offer.is_job else "Done."
-    headers = {"X-Correlation-Id": {"schema": {"type": "string"}, "description": "names this request in every record"}}
-    answered = {"description": words, "headers": headers, "content": {"application/json": {"schema": _reply(offer)}}}
+    answered = {"description": words, "headers": _NAMED, "content": {"application/json": {"schema": _reply(offer)}}}
     app.add_api_route(
         path,
         endpoint,
@@ -118,7 +126,7 @@ def _add(app: FastAPI, path: str, offer: Offer, endpoint: Callable[..., Any], su
         tags=[offer.command.action.partition(".")[0]],
         response_class=Response,
         status_code=good,
-        responses={good: answered, **refusals},
+        responses={good: answered, **_REFUSED},
     )
 
 
@@ -184,9 +192,7 @@ def model_of(offer: Offer) -> type[BaseModel]:
     if offer.content_in:
         taken = Field(description="the content of the file", max_length=MAX_BODY)
         fields[offer.content_in] = (str, taken)
-    config = ConfigDict(strict=offer.command.changes, **_Strict.model_config)
-    base = type("Options", (_Strict,), {"model_config": config})
-    return create_model(f"{offer.name}_options", __base__=base, **fields)
+    return create_model(f"{offer.name}_options", __base__=_Content if offer.command.changes else _Query, **fields)
 
 
 def _field(option: Option) -> tuple[Any, Any]:
