@@ -201,6 +201,7 @@ def test_zstandard_without_its_package_says_what_to_install(monkeypatch: pytest.
 
 def test_text_that_begins_like_a_stream_is_text() -> None:
     """Two letters are a valid zlib header."""
+    assert not streams._begins_lzma(memoryview(b"\x01\0\0\1\0" + bytes(9) + b"\xff" * 50))
     for begin in (b"x^2 + y^2 = 1\n", b"hC\n", b"BZh: three letters\n", b"]\0"):
         assert not {each.name for each in streams.CODECS if each.known(memoryview(begin * 20))}
 

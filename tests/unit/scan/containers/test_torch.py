@@ -59,6 +59,17 @@ def test_raw_numbers_are_stepped_over_and_other_members_are_not() -> None:
     assert FOUND in rules(strange)
 
 
+@pytest.mark.parametrize(
+    ("name", "rule"), [("model/.data/extern_modules", "torch.package"), ("MAR-INF/MANIFEST.json", "torch.handler")]
+)
+def test_archives_that_bring_code_of_their_own_are_named(name: str, rule: str) -> None:
+    """Whoever opens one runs it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, b"{}")
+    assert severities(scan(out.getvalue()))[rule] == Severity.HIGH
+
+
 def test_bytes_behind_the_pickle_of_an_archive_are_a_finding() -> None:
     """Torch reads one pickle; what stands behind is scanned too."""
     with zipfile.ZipFile(VECTORS / "state.pt") as archive:

@@ -12,12 +12,12 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.containers import gzip_header, lz4
-from holdfast.engines.scan.containers.unpacking import Missing, Unpacked
+from holdfast.engines.scan.containers.unpacking import MAX_DICTIONARY, Missing, Unpacked
 from holdfast.engines.scan.examination import Content, Examination
 
 MAX_STREAMS: Final = 100_000  # in one file; a block-gzipped file of 6 GB has as many
 MAX_QUIET: Final = 16  # bytes of a skippable frame that may be a size or an index; more could be anything
-_ZLIB_TRIAL: Final = 4096  # bytes that must decompress before text that begins with "x" counts as zlib
+_TRIAL: Final = 4096  # bytes that must decompress where a magic number is too short to be one
 _SKIPPABLE: Final = tuple((0x184D2A50 + index).to_bytes(4, "little") for index in range(16))
 _PRESETS: Final = frozenset(
     {1 << bits for bits in range(12, 32)} | {3 << bits for bits in range(11, 31)} | {0xFFFFFFFF}
@@ -141,13 +141,20 @@ def _xz(stream: Unpacked) -> Iterator[bytes]:
 
 
 def _begins_lzma(view: memoryview) -> bool:
-    """Return whether a content begins like an lzma file, by the rules of xz: sensible properties and sizes."""
-    if len(view) < 13 or view[0] >= 225:
+    """Return whether a content begins like an lzma file, by the rules of xz: sensible properties and sizes.
+
+    That is little to know it by, so what follows must decompress, unless it is only too large.
+    """
+    if len(view) < 14 or view[0] >= 225 or view[13]:  # the first byte of a range coder is zero
         return False
     dictionary, size = int.from_bytes(view[1:5], "little"), int.from_bytes(view[5:13], "little")
-    if bytes(view[13:14]) not in {b"", b"\0"} or dictionary not in _PRESETS:  # the first byte of a range coder is zero
+    if dictionary not in _PRESETS or (size != (1 << 64) - 1 and size >= 1 << 38):
         return False
-    return size == (1 << 64) - 1 or size < 1 << 38
+    try:
+        lzma.LZMADecompressor(lzma.FORMAT_ALONE, MAX_DICTIONARY).decompress(bytes(view[:_TRIAL]), 1)
+    except lzma.LZMAError as error:
+        return "emory" in str(error)
+    return True
 
 
 def _begins_zlib(view: memoryview) -> bool:
@@ -157,14 +164,14 @@ def _begins_zlib(view: memoryview) -> bool:
     """
     if len(view) < 6 or view[0] & 0x8F != 8 or (view[0] << 8 | view[1]) % 31 or view[1] & 0x20:
         return False
-    step, trial = zlib.decompressobj(), bytes(view[:_ZLIB_TRIAL])
+    step, trial = zlib.decompressobj(), bytes(view[:_TRIAL])
     try:
         if view[0] == 0x78 and view[1] != 0x5E:
-            return bool(step.decompress(trial, 1)) or step.eof or len(view) > _ZLIB_TRIAL
+            return bool(step.decompress(trial, 1)) or step.eof or len(view) > _TRIAL
         step.decompress(trial, 1 << 20)
     except zlib.error:
         return False
-    return step.eof or len(view) > _ZLIB_TRIAL
+    return step.eof or len(view) > _TRIAL
 
 
 def _begins_lz4(view: memoryview) -> bool:

@@ -32,6 +32,7 @@ class TorchArchive:
     @classmethod
     def of(cls, names: list[str], content: Content, examination: Examination) -> "TorchArchive | None":
         """Return the torch archive that these members make, or nothing; report members that torch never writes."""
+        _code(names, content, examination)
         roots = dict.fromkeys(name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl"))
         roots = dict.fromkeys(root for root in roots if root.count("/") == 1 and f"{root}version" in names)
         if not roots:
@@ -57,6 +58,17 @@ class TorchArchive:
             self.examination.enter(Content(data, self.content.inside(name)), PICKLE)
             return True
         return bool(_STORAGE.fullmatch(inside))
+
+
+def _code(names: list[str], content: Content, examination: Examination) -> None:
+    """Report archives that bring Python code which their readers import."""
+    for name in names:
+        if name.endswith("/.data/extern_modules"):
+            words = "a package of torch (torch.package): its reader imports the Python code in it"
+            examination.add(Severity.HIGH, "torch.package", content.inside(name), words)
+        elif name == "MAR-INF/MANIFEST.json":
+            words = "an archive for TorchServe, which runs the handler in it"
+            examination.add(Severity.HIGH, "torch.handler", content.inside(name), words)
 
 
 def _pickle(content: Content, examination: Examination) -> None:

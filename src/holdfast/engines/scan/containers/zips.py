@@ -116,7 +116,7 @@ class _Archive:
         if not quiet and len(entries) != end.count:
             words = f"the end record counts {end.count} members, the directory has {len(entries)}"
             self.add(Severity.HIGH, "zip.directory", end.at, words)
-        if not quiet and at != end.records:
+        if not quiet and at < end.records:
             words = f"{end.records - at} bytes of the directory are no entry"
             self.add(Severity.MEDIUM, "zip.malformed", at, words)
         return entries
