@@ -10,6 +10,7 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination, Format
+from holdfast.engines.scan.models import torchscript
 from holdfast.engines.scan.pickles import Dialect, walk
 from holdfast.engines.scan.report import shown
 
@@ -57,6 +58,9 @@ class TorchArchive:
         if inside in _PICKLES:
             self.examination.enter(Content(data, self.content.inside(name)), PICKLE)
             return True
+        if inside.startswith("code/") and inside.endswith(".py"):
+            self.examination.enter(Content(data, self.content.inside(name)), SCRIPT)
+            return True
         return bool(_STORAGE.fullmatch(inside))
 
 
@@ -80,6 +84,7 @@ def _pickle(content: Content, examination: Examination) -> None:
         examination.enter(Content(content.view[end:], content.inside("trailing")))
 
 
+SCRIPT: Final = Format(name="TorchScript", known=torchscript.known, scan=torchscript.code)
 PICKLE: Final = Format(name="pickle", known=lambda _view: False, scan=_pickle)
 
 
