@@ -20,6 +20,7 @@ from holdfast.engines.scan.examination import Limits
 
 LIMITS = Limits(depth=4, members=200, expanded_bytes=1 << 20, steps=100_000)
 RNG = seeded(4)
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "b", "GNU.sparse.realsize": "604"}
 
 
 def array() -> bytes:
@@ -35,6 +36,9 @@ HONEST: dict[str, bytes] = {
     "zip lzma": test_zip.honest(RNG, method=zipfile.ZIP_LZMA),
     "npz": array(),
     "tar pax": test_tar.honest(RNG, tarfile.PAX_FORMAT),
+    "tar sparse": test_tar.whole(
+        test_tar.member("a", b"2\n0\n4\n600\n4\n".ljust(512, b"\0") + b"textmore", pax=SPARSE)
+    ),
     "tar gnu": test_tar.honest(RNG, tarfile.GNU_FORMAT),
     "7z": sevenzip_maker.Archive(files=[("a", PAYLOAD), ("b", b"text")], empty=("c",), attributes=[32, 32, 16]).data(),
     "7z lzma": (Path(__file__).parents[3] / "vectors" / "sevenzip" / "x86-lzma.7z").read_bytes(),

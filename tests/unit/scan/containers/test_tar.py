@@ -13,7 +13,7 @@ from tests.unit.scan.containers.files import FOUND, PAYLOAD, SEEDS, name, rules,
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.containers import tar_headers
-from holdfast.engines.scan.examination import Limits
+from holdfast.engines.scan.examination import Content, Examination, Format, Limits
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 
@@ -109,7 +109,7 @@ ATTACKS: dict[str, tuple[Callable[[random.Random], bytes], Severity]] = {
     ),
     "tar.device": (lambda _rng: whole(member("a", kind=b"3"), member("b", PAYLOAD)), Severity.HIGH),
     "tar.unsupported type": (lambda _rng: whole(member("a", PAYLOAD, kind=b"Q")), Severity.MEDIUM),
-    "tar.unsupported sparse": (
+    "tar.sparse": (
         lambda _rng: whole(_records(b"22 GNU.sparse.major=1\n"), member("a", PAYLOAD)),
         Severity.MEDIUM,
     ),
@@ -145,6 +145,38 @@ def test_what_readers_disagree_about_is_a_finding_and_the_payload_is_found(attac
     found = scan(make(seeded(seed)))
     assert severities(found)[attack.partition(" ")[0]] == severity, found
     assert FOUND in severities(found), found
+
+
+@pytest.mark.parametrize(
+    "options", [("--format=gnu",), *((f"--sparse-version={v}", "--format=pax") for v in ("0.0", "0.1", "1.0"))]
+)
+def test_a_payload_with_a_hole_in_it_is_found(options: tuple[str, ...], tmp_path: Path) -> None:
+    """Four ways to write a sparse member: what readers make of its parts is scanned."""
+    if shutil.which("tar") is None:
+        pytest.skip("tar is not installed")
+    with (tmp_path / "weights.txt").open("wb") as file:
+        file.write(b"\x80\x02" + b"]" * 4094)  # a pickle that goes on behind each hole
+        for _ in range(12):
+            file.seek(1 << 20, 1)
+            file.write(b"x" * 4096)
+    subprocess.run(["tar", "-S", *options, "-cf", "made.tar", "weights.txt"], cwd=tmp_path, check=True)
+    data = (tmp_path / "made.tar").read_bytes()
+    with tarfile.open(tmp_path / "made.tar") as archive:
+        whole_file = archive.extractfile("weights.txt")
+        assert whole_file is not None
+        expected = whole_file.read()
+    assert len(data) < 1 << 20
+    seen = list[bytes]()
+    real = Examination.enter
+
+    def note(self: Examination, content: Content, known_as: Format | None = None) -> None:
+        seen.append(bytes(content.view))
+        real(self, content, known_as)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Examination, "enter", note)
+        assert "tar.sparse" in rules(data)
+    assert expected in seen
 
 
 @pytest.mark.parametrize("seed", SEEDS)

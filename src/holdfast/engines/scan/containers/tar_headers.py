@@ -18,6 +18,7 @@ LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL, PAX_SUN, SPARSE = b"LKxgXS"
 EMPTY_TYPES: Final = frozenset(b"123456")
 """Types that have no data: readers differ in what they do when a size says otherwise."""
 _OCTAL: Final = re.compile(rb" *([0-7]*)[ \0]*")
+_REPEATED: Final = frozenset({b"GNU.sparse.offset", b"GNU.sparse.numbytes"})  # the one pair that may stand often
 _RECORD: Final = re.compile(rb"(\d{1,7}) ([^=\n]{1,255})=")
 
 
@@ -39,7 +40,8 @@ class Extended:
     path: bytes | None = None
     link: bytes | None = None
     size: int | None = None
-    sparse: bool = False
+    sparse: dict[bytes, bytes] = field(default_factory=dict)  # records of GNU's sparse members
+    parts: list[bytes] = field(default_factory=list)  # offsets and lengths that stand in records of their own
     problems: list[str] = field(default_factory=list)
 
     def set_path(self, value: bytes) -> None:
@@ -107,15 +109,6 @@ def read(block: bytes) -> TarHeader:
     )
 
 
-def sparse_blocks(view: memoryview, start: int) -> int:
-    """Return how many blocks with parts of an old GNU sparse member follow its header."""
-    count, flag = 0, start + 482
-    while flag < len(view) and view[flag]:
-        count += 1
-        flag = start + count * BLOCK + 504
-    return count
-
-
 def _string(raw: bytes, problems: list[str]) -> bytes:
     text, _, rest = raw.partition(b"\0")
     if rest.strip(b"\0"):
@@ -134,7 +127,10 @@ def pax_records(data: bytes, extended: Extended) -> None:
                 extended.problems.append("a pax header whose records do not add up")
             return
         key, value = found.group(2), data[found.end() : at + length - 1]
-        if key in seen:
+        if key in _REPEATED:
+            extended.parts.append(value)
+            extended.sparse[key] = value
+        elif key in seen:
             extended.problems.append(f"{key[:40]!r} twice in one pax header")
         seen.add(key)
         _record(key, value, extended)
@@ -154,4 +150,4 @@ def _record(key: bytes, value: bytes, extended: Extended) -> None:
             return
         extended.size = int(value)
     elif key.startswith(b"GNU.sparse."):
-        extended.sparse = True
+        extended.sparse[key] = value

@@ -8,6 +8,7 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.containers import tar_headers as headers
+from holdfast.engines.scan.containers import tar_sparse
 from holdfast.engines.scan.containers.names import Seen, check_link, check_name, leads_out, plain
 from holdfast.engines.scan.containers.tar_headers import BLOCK, Extended, TarHeader
 from holdfast.engines.scan.examination import Content, Examination
@@ -96,18 +97,36 @@ class _Tar:
             self.at = at + _padded(size)
             return
         extended, self.extended = self.extended, Extended()
-        name = (extended.path if extended.path is not None else header.name).rstrip(b"\0").decode("utf-8", "replace")
+        given = extended.sparse.get(b"GNU.sparse.name", extended.path)
+        name = (given if given is not None else header.name).rstrip(b"\0").decode("utf-8", "replace")
         for problem in (*header.problems, *extended.problems):
             self.add(Severity.HIGH, "ambiguous", start, f"{problem}: readers differ")
-        if header.kind == headers.SPARSE:
-            at += headers.sparse_blocks(self.view, start) * BLOCK
         if extended.size is not None:
             size = self._pax_size(header, extended.size, start)
         folder = header.kind == headers.FOLDER or (header.kind == 0 and name.endswith("/"))
         check_name(name, "tar", self.content, self.examination)
         self.seen.add(name, link=header.kind == headers.SYMLINK, folder=folder)
         self._kind(header, extended, name, start)
+        if header.kind == headers.SPARSE or extended.sparse:
+            at = self._sparse(header, extended, at, size, name)
         self._data(header, at, size, name, folder=folder)
+
+    def _sparse(self, header: TarHeader, extended: Extended, at: int, size: int, name: str) -> int:
+        """Scan the file that readers make of a sparse member, and return where its parts begin."""
+        words = "a sparse member: readers that do not know them see its parts without the holes"
+        self.add(Severity.MEDIUM, "sparse", self.at, words)
+        try:
+            if header.kind == headers.SPARSE:
+                parts, whole, at = tar_sparse.from_header(self.view, at - BLOCK)
+                data = self.view[at : at + size]
+            else:
+                parts, whole, skip = _described(extended, self.view[at : at + size])
+                data = self.view[at + skip : at + size]
+            made = self.examination.expand(tar_sparse.pieces(data, parts, whole))
+            self.examination.enter(Content(made, self.content.inside(name)))
+        except tar_sparse.Refused as refused:
+            self.add(Severity.MEDIUM, "malformed", at, f"a sparse member that cannot be put together: {refused}")
+        return at
 
     def _extension(self, header: TarHeader, at: int, size: int) -> None:
         """Read a header that speaks of the next member."""
@@ -154,13 +173,9 @@ class _Tar:
                 self.examination.add(Severity.LOW, "tar.link", place, f"a link to the file {shown(target)!r}")
             case headers.CHARACTER | headers.BLOCK_DEVICE | headers.FIFO:
                 self.examination.add(Severity.HIGH, "tar.device", place, "a device or pipe, which no model needs")
-            case headers.SPARSE:
-                self.add(Severity.MEDIUM, "unsupported", start, "a sparse member; its parts are scanned as they stand")
-            case kind if kind not in _PLAIN_TYPES:
+            case kind if kind not in _PLAIN_TYPES and kind != headers.SPARSE:
                 words = f"a member of type {bytes([kind])!r}, which is scanned as a file"
                 self.add(Severity.MEDIUM, "unsupported", start, words)
-            case _ if extended.sparse:
-                self.add(Severity.MEDIUM, "unsupported", start, "a sparse member; its parts are scanned as they stand")
 
     def _data(self, header: TarHeader, at: int, size: int, name: str, *, folder: bool) -> None:
         """Enter a member's bytes, and step behind them as readers do."""
@@ -184,6 +199,20 @@ class _Tar:
             self.add(Severity.MEDIUM, "padding", at + size, words)
         self.examination.enter(Content(data, self.content.inside(name)))
         self.at = at + _padded(size)
+
+
+def _described(extended: Extended, data: memoryview) -> tuple[list[tuple[int, int]], int, int]:
+    """Return the parts, the size of the file, and how many bytes of the data are the map, of pax records."""
+    said = extended.sparse
+    size = said.get(b"GNU.sparse.realsize", said.get(b"GNU.sparse.size", b""))
+    if not size.isdigit() or len(size) > 19:
+        raise tar_sparse.Refused("no size of the file")
+    if b"GNU.sparse.map" in said:
+        return tar_sparse.from_text(said[b"GNU.sparse.map"]), int(size), 0
+    if extended.parts:
+        return tar_sparse.from_text(b",".join(extended.parts)), int(size), 0
+    parts, skip = tar_sparse.from_data(data)
+    return parts, int(size), skip
 
 
 def _padded(size: int) -> int:
