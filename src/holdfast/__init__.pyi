@@ -1,4 +1,5 @@
 from holdfast.app import init, open_plant
+from holdfast.app.scanning import scan_paths as scan
 from holdfast.client import Client
 from holdfast.control_plane import ControlPlane
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes
@@ -41,6 +42,7 @@ __all__ = [
     "parse_project",
     "promote",
     "run",
+    "scan",
     "seal",
     "unseal",
 ]

@@ -13,7 +13,20 @@ from holdfast.faces.report import write_report
 from holdfast.faces.screen import shown
 from holdfast.lifecycle.reply import Reply, Table
 
-_WORDS: Final = {"verified": "green", "ok": "green", "measured": "green", "BROKEN": "bold red", "failed": "red"}
+_WORDS: Final = {
+    "verified": "green",
+    "ok": "green",
+    "measured": "green",
+    "clean": "green",
+    "BROKEN": "bold red",
+    "failed": "red",
+    "malicious": "bold red",
+    "critical": "bold red",
+    "high": "red",
+    "suspicious": "yellow",
+    "unscannable": "yellow",
+    "medium": "yellow",
+}
 
 
 def show(reply: Reply, *, as_json: bool) -> int:
@@ -22,6 +35,9 @@ def show(reply: Reply, *, as_json: bool) -> int:
         write_report(reply.page, reply.document)
     if as_json:
         sys.stdout.write(json.dumps({"says": reply.says, **reply.document}, ensure_ascii=False, default=str) + "\n")
+        return reply.exit_code
+    if reply.text:
+        sys.stdout.write(reply.text + "\n")
         return reply.exit_code
     console = Console(highlight=False, emoji=False)
     for table in reply.tables:

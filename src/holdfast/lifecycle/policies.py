@@ -43,3 +43,8 @@ def shipped_policies() -> tuple[Path, ...]:
     """Return the files of the policies that come with Holdfast; the root of a new workspace accepts them."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     return tuple(sorted(folder.glob("*.toml"))) if folder else ()
+
+
+def scan_policy_file() -> Path:
+    """Return the file that says what findings of a scan mean, unless somebody names another."""
+    return next(path for folder in FOLDERS if (path := folder / "scan" / "default.toml").is_file())

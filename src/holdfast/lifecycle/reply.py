@@ -19,7 +19,8 @@ class Table:
 class Reply:
     """The answer to a command: `document` is what `--json` prints, the rest is for people.
 
-    Where `page` is set, the document is also to be written there as a self-contained page.
+    Where `page` is set, the document is also to be written there as a self-contained page. Where `text` is set, it is
+    what was asked for (a format of somebody else's) and is printed as it is, instead of tables and words.
     """
 
     says: str
@@ -27,6 +28,7 @@ class Reply:
     tables: Sequence[Table] = ()
     page: Path | None = None
     exit_code: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ class Examination:
         for found in other.findings.kept:
             self.findings.add(found.severity, found.rule, found.place, found.message)
         for name in other.formats:
-            self._note(name)
+            self.note(name)
 
     def add(self, severity: Severity, rule: str, place: str, words: str) -> None:
         """Report a finding."""
@@ -122,13 +122,14 @@ class Examination:
         self._used.depth += 1
         try:
             for each in (known_as,) if known_as else self._recognise(content, self):
-                self._note(each.name)
+                self.note(each.name)
                 each.scan(content, self)
         finally:
             self._used.depth -= 1
 
-    def _note(self, name: str) -> None:
-        if name not in self.formats:
+    def note(self, name: str) -> None:
+        """Take down that a content of a format was met."""
+        if name and name not in self.formats:
             self.formats.append(name)
 
     def member(self) -> None:

@@ -38,7 +38,7 @@ def scan_files(entries: tuple[Entry, ...]) -> ScanReport:
         words = f"{len(models)} ONNX models among {len(entries)} files"
         findings.add(Severity.HIGH, "file.models", "folder", f"{words}; a model is one ONNX file")
     for entry in entries[:MAX_FILES]:
-        view = _map(Path(entry.at))
+        view = map_file(Path(entry.at))
         files.append(ScannedFile(path=entry.path, digest=_digest(view), size=len(view)))
         if entry.path.endswith(".onnx"):
             structure = onnx.scan(view, entry.path, findings)
@@ -49,7 +49,7 @@ def scan_files(entries: tuple[Entry, ...]) -> ScanReport:
     return ScanReport(files=tuple(files), structure=structure, findings=tuple(findings.kept), found=findings.total)
 
 
-def _map(path: Path) -> memoryview:
+def map_file(path: Path) -> memoryview:
     """Return a file's bytes without reading them all into memory."""
     with path.open("rb") as file:
         if path.stat().st_size == 0:  # nothing cannot be mapped

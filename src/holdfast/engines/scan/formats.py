@@ -21,7 +21,7 @@ FORMATS: Final[tuple[Format, ...]] = (
 )
 """Every format with bytes of its own to be known by. Order does not matter."""
 EMPTY: Final = Format(name="empty", known=lambda view: not view, scan=lambda _content, _examination: None)
-OTHER: Final = Format(name="other", known=lambda _view: True, scan=plain.scan)
+OTHER: Final = Format(name="", known=lambda _view: True, scan=plain.scan)
 
 
 def examine(content: Content, findings: Findings, limits: Limits | None = None) -> tuple[str, ...]:

@@ -25,9 +25,11 @@ def scan(content: Content, examination: Examination) -> None:
     if pickles.scan_headerless(content, examination, text=text):
         return
     if not text:
+        examination.note("unknown")
         words = "no scanner understands these bytes"
         examination.add(Severity.MEDIUM, "file.unknown", content.path, words)
         return
+    examination.note("text")
     if len(view) > MAX_PLAIN:
         words = f"{len(view)} bytes of text; at most {MAX_PLAIN} are read"
         examination.add(Severity.MEDIUM, "limit.text", content.path, words)

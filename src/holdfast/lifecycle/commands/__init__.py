@@ -16,6 +16,7 @@ from holdfast.lifecycle.commands import (
     registry,
     rules,
     storage,
+    supply,
     way,
 )
 from holdfast.lifecycle.commands.command import Command, Option
@@ -24,6 +25,7 @@ __all__ = ["COMMANDS", "ROOMS", "Command", "Option"]
 
 ROOMS: Final = (
     ("The way into production", way.COMMANDS),
+    ("What comes from outside", supply.COMMANDS),
     ("What is on record", records.COMMANDS),
     ("Keys", custody.COMMANDS),
     ("Persons", persons.COMMANDS),

@@ -4,7 +4,7 @@ Reading order: `values` (what lies on the stack), `machine` (what opcodes do), `
 `allowed` (the allow-list and its data), `names` (how bad the rest is), `arrays` (raw bytes that joblib writes between).
 """
 
-from holdfast.engines.scan.pickles.machine import Dialect
-from holdfast.engines.scan.pickles.reading import FORMAT, TORCH_MAGIC, known, scan, scan_headerless, walk
+from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, Dialect
+from holdfast.engines.scan.pickles.reading import FORMAT, known, scan, scan_headerless, walk
 
 __all__ = ["FORMAT", "TORCH_MAGIC", "Dialect", "known", "scan", "scan_headerless", "walk"]

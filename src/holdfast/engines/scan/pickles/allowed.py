@@ -61,6 +61,10 @@ CLASS_FIRST: Final = frozenset(
 """Callables that make an instance of their first argument, which must then be a class that may be made."""
 
 
+CALLS_FIRST: Final = {"torch._tensor._rebuild_from_type_v2": (0, 2)}
+"""Callables that call one of their arguments with another: positions of the callable and of its arguments."""
+
+
 @cache
 def shipped() -> AllowList:
     """Return the allow-list that comes with Holdfast."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination, Format
-from holdfast.engines.scan.pickles.allowed import CLASS_FIRST, MADE, AllowList, made_of, shape
-from holdfast.engines.scan.pickles.machine import How
+from holdfast.engines.scan.pickles.allowed import CALLS_FIRST, CLASS_FIRST, MADE, AllowList, made_of, shape
+from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, How
 from holdfast.engines.scan.pickles.names import dangerous, modern
 from holdfast.engines.scan.pickles.values import UNKNOWN, Global, Instance, Tuple, Value, kind
 from holdfast.engines.scan.report import shown
@@ -15,6 +15,7 @@ from holdfast.engines.scan.report import shown
 MAX_IMPORTS: Final = 100_000  # distinct names of one stream; the largest honest ones have some hundred
 MAX_ENCODED: Final = 16 << 20  # bytes of a constant that are decoded to look for a pickle inside
 _HEAD: Final = 512
+_ARCHIVE: Final = re.compile(rb"PK\x03\x04|\x80[\x00-\x05]" + re.escape(TORCH_MAGIC))
 _BINARY: Final = re.compile(rb"\x80[\x00-\x05]|[(\]})]*c[\w.]+\n[\w.]+\n|[(]*i[\w.]+\n[\w.]+\n")
 _BASE64: Final = re.compile(rb"gA[I-X][A-Za-z0-9+/_-]{12}")
 _HEX: Final = re.compile(rb"80(?:0[0-5])[0-9a-fA-F]{12}")
@@ -28,6 +29,12 @@ class AllowListJudge:
         """Start with nothing imported; `nested` scans what may be a pickle inside a constant."""
         self.content, self.examination, self.allowed, self._nested = content, examination, allowed, nested
         self.imported: dict[tuple[str, str], int] = {}  # name as it stands in the stream, and the first byte
+
+    def elsewhere(self, content: Content) -> "AllowListJudge":
+        """Return a judge of other bytes that remembers imports together with this one."""
+        other = AllowListJudge(content, self.examination, self.allowed, self._nested)
+        other.imported = self.imported
+        return other
 
     def imports(self, found: Global) -> None:
         """Report an import that the allow-list does not have."""
@@ -55,13 +62,18 @@ class AllowListJudge:
             return UNKNOWN
         name = ".".join(modern(callee.module, callee.name))
         named = Global(*modern(callee.module, callee.name), callee.at)
-        found = shape(how, name, args)
+        found, certain = shape(how, name, args), False
         if found not in self.allowed.calls.get(name, ()):
             self._report_call(name, found, at)
         elif name in CLASS_FIRST and MADE not in self.allowed.calls.get(made_of(named, args), ()):
             words = f"{name} makes {shown(made_of(named, args))!r}, which is not on the allow-list"
             self._add(Severity.HIGH, "pickle.unknown-call", at, words)
-        return Instance(made_of(named, args), args if name in _DESCRIBED else None)
+        else:
+            certain = True
+        if certain and name in CALLS_FIRST:
+            inner, given = (args.items[index] for index in CALLS_FIRST[name])
+            self.calls(How.CALL, inner, given if isinstance(given, Tuple) else Tuple((given,), -1, 1), at)
+        return Instance(made_of(named, args), args if name in _DESCRIBED else None, certain=certain)
 
     def _report_call(self, name: str, found: str, at: int) -> None:
         if dangerous(*_split(name)):
@@ -97,7 +109,9 @@ class AllowListJudge:
         view = self.content.view[start:end]
         head = bytes(view[:_HEAD])
         place = f"{self.content.path} byte {start}"
-        if _BINARY.match(head):
+        if _ARCHIVE.match(head):
+            self.examination.enter(Content(view, f"{place}!/constant"))
+        elif _BINARY.match(head):
             self.examination.enter(Content(view, f"{place}!/constant"), self._nested)
         elif _BASE64.match(head):
             text = bytes(view[:MAX_ENCODED]).translate(_URL_SAFE)

@@ -35,7 +35,7 @@ def dangerous(module: str, name: str) -> bool:
 
     A dotted name reaches through an object (`a.b.__globals__`), whatever it begins with.
     """
-    if any(part.startswith("__") for part in name.split(".")):
+    listed, parts, reached = _listed(), f"{module}.{name}".split("."), name.split(".")
+    if any(part.startswith("__") for part in reached) or any(f"{part}.*" in listed for part in reached[:-1]):
         return True
-    listed, parts = _listed(), f"{module}.{name}".split(".")
     return f"{parts[0]}.*" in listed or any(".".join(parts[:length]) in listed for length in range(1, len(parts) + 1))

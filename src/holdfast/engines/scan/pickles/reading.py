@@ -4,6 +4,7 @@ A stream that CPython would stop in is reported with what it has done by then. B
 """
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -12,14 +13,28 @@ from holdfast.engines.scan.examination import Content, Examination, Format
 from holdfast.engines.scan.pickles import arrays
 from holdfast.engines.scan.pickles.allowed import shipped
 from holdfast.engines.scan.pickles.judge import AllowListJudge
-from holdfast.engines.scan.pickles.machine import Break, Dialect, Machine
+from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, Break, Dialect, Machine
+from holdfast.engines.scan.pickles.table import new_machine
 from holdfast.engines.scan.pickles.values import Instance, Value
 
 PROTO: Final = 0x80
 FIRST_PROTOCOL, LAST_PROTOCOL = 0, 5
-TORCH_MAGIC: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The integer with which `torch.save` began before it wrote zip archives, as any protocol pickles it."""
 MAX_PICKLES: Final = 100_000  # in one file, one after another
+MAX_CROSSED: Final = 8  # arguments behind their frames that are followed; no honest stream has one
+MAX_SPLICED: Final = 64 << 20  # bytes of a stream that is put together as a reader of a file sees it
+DELIBERATE: Final = frozenset(
+    f"pickle.{rule}"
+    for rule in (
+        "dangerous-import",
+        "unknown-import",
+        "dangerous-call",
+        "unknown-call",
+        "unknown-shape",
+        "extension",
+        "build-on-import",
+    )
+)
+"""What numbers that are read as opcodes do not come to by chance: they would have to name something."""
 _NAME: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _PICKLE_NAME: Final = re.compile(
     r"\.(?:p|pk|pkl|pickle|pck|pcl|pt|pth|ckpt|bin|joblib|jl|sav|model|mdl|dat|data|npy|dill|cloudpickle|th|pyt)$",
@@ -65,11 +80,13 @@ def walk(content: Content, examination: Examination, *, start: int = 0, dialect:
         dialect: Who will read it.
     """
     judge = AllowListJudge(content, examination, shipped(), HEADERLESS)
-    return _walk(Machine(content, examination, judge, dialect), start)
+    return read_pickle(new_machine(content, examination, judge, dialect), start)
 
 
-def _walk(machine: Machine, start: int) -> int:
-    machine.arrays = _Arrays(machine).skip
+def read_pickle(machine: Machine, start: int) -> int:
+    """Let a machine read one pickle and return the offset after its STOP, or -1 where loading would stop."""
+    machine.arrays = joblib_arrays(machine)
+    machine.crossed = _Frames(machine, start).crossed
     try:
         return machine.run(start)
     except Break as error:
@@ -77,6 +94,36 @@ def _walk(machine: Machine, start: int) -> int:
         words = f"loading stops here ({error.words}), {unread} bytes before the end"
         machine.add(Severity.MEDIUM, "pickle.malformed", error.at, words)
         return -1
+
+
+class _Frames:
+    """What readers of a file see where an argument goes on behind its frame.
+
+    `_pickle.c` has read the frame ahead. Where an argument needs more, it drops what is left of the frame and reads the
+    argument from behind it; `pickle.loads`, which has all bytes, reads on. So a name can be two names.
+    """
+
+    def __init__(self, machine: Machine, start: int) -> None:
+        self.machine, self.start, self.seen = machine, start, 0
+
+    def crossed(self, position: int) -> None:
+        """Report an argument that goes on behind its frame, and scan the stream as readers of a file see it."""
+        machine, self.seen = self.machine, self.seen + 1
+        words = "an argument goes on behind its frame: readers of files and of bytes see other values"
+        machine.add(Severity.HIGH, "pickle.two-readings", position, words)
+        if self.seen > MAX_CROSSED or machine.end > MAX_SPLICED:
+            return
+        seen = memoryview(bytes(machine.view[:position]) + bytes(machine.view[machine.fence :]))
+        content = Content(seen, f"{machine.content.path} from byte {position} as a file")
+        judge = machine.judge.elsewhere(content)
+        other = new_machine(content, machine.examination, judge, machine.dialect)
+        with suppress(Break):
+            other.run(self.start)
+
+
+def joblib_arrays(machine: Machine) -> Callable[[Value, int], int]:
+    """Return what makes a machine step over the raw arrays that joblib writes between opcodes."""
+    return _Arrays(machine).skip
 
 
 class _Arrays:
@@ -93,7 +140,7 @@ class _Arrays:
         self._as_others(position)
         size = arrays.size(built)
         if size == arrays.OBJECTS:
-            inner = Machine(machine.content, machine.examination, machine.judge, machine.dialect)
+            inner = new_machine(machine.content, machine.examination, machine.judge, machine.dialect)
             inner.arrays = self.skip
             return inner.run(position)
         if size == arrays.UNKNOWN_SIZE:
@@ -110,11 +157,13 @@ class _Arrays:
     def _as_others(self, position: int) -> None:
         """Read on as `pickle.load` would, which takes an array's bytes for opcodes: they may have been chosen so."""
         machine = self.machine
+        if machine.dialect is Dialect.JOBLIB:
+            return  # whoever says so reads it with joblib
         aside = machine.examination.aside()
         judge = AllowListJudge(machine.content, aside, shipped(), HEADERLESS)
         with suppress(Break):
             machine.fork(aside, judge).run(position)
-        if judge.imported:
+        if any(found.rule in DELIBERATE for found in aside.findings.kept):
             words = "an array whose bytes are opcodes to anybody but joblib"
             machine.add(Severity.HIGH, "pickle.two-readings", position, words)
             machine.examination.absorb(aside)
@@ -133,12 +182,12 @@ def scan_headerless(content: Content, examination: Examination, *, text: bool = 
     """
     aside = examination.aside()
     judge = AllowListJudge(content, aside, shipped(), HEADERLESS)
-    end = _walk(Machine(content, aside, judge), 0)
+    end = read_pickle(new_machine(content, aside, judge), 0)
     imports = any(_NAME.fullmatch(f"{module}.{name}") for module, name in judge.imported)
     named = _PICKLE_NAME.search(content.path) is not None
     if not (imports or 1 < end == len(content.view) or (named and (end > 0 or not text))):
         return False
-    aside.formats.append(FORMAT.name)
+    aside.note(FORMAT.name)
     examination.absorb(aside)
     if 0 <= end < len(content.view):
         _rest(content, end, examination)
@@ -150,4 +199,4 @@ def _scan_constant(content: Content, examination: Examination) -> None:
 
 
 FORMAT: Final = Format(name="pickle", known=known, scan=scan)
-HEADERLESS: Final = Format(name="pickle?", known=lambda _view: False, scan=_scan_constant)
+HEADERLESS: Final = Format(name="", known=lambda _view: False, scan=_scan_constant)

@@ -29,11 +29,15 @@ class Global:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What a call gave back: `of` is the callable or class, `args` the arguments where they are known."""
+    """What a call gave back: `of` is the callable or class, `args` the arguments where they are known.
+
+    A `certain` one comes from a call on the allow-list, so it is no string; any other could be anything.
+    """
 
     of: str
     args: "Tuple | None" = None
     state: "Value" = None
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,12 @@ _KINDS: Final[dict[type, str]] = {
 def kind(value: Value) -> str:
     """Return the kind of a value, as the allow-list writes it."""
     return value.kind if isinstance(value, Opaque) else _KINDS[type(value)]
+
+
+PASSIVE: Final = frozenset(
+    {"none", "bool", "int", "float", "str", "bytes", "bytearray", "tuple", "list", "dict", "set", "frozenset"}
+)
+"""Kinds of values that cannot be called."""
 
 
 def tuple_of(items: "list[Value]") -> Tuple:

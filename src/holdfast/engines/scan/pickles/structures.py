@@ -1,0 +1,282 @@
+"""Opcodes that arrange values: marks, tuples, lists, dictionaries, sets, the memo; and those that mean nothing."""
+
+from typing import Final, cast
+
+from holdfast.core.evidence import Severity
+from holdfast.engines.scan.examination import LimitReached
+from holdfast.engines.scan.pickles import runs
+from holdfast.engines.scan.pickles.constants import integer
+from holdfast.engines.scan.pickles.machine import Break, Handler, Machine, Stop
+from holdfast.engines.scan.pickles.memo import MISSING
+from holdfast.engines.scan.pickles.runs import Run
+from holdfast.engines.scan.pickles.values import (
+    FROZENSET,
+    LIST,
+    MAX_ENTRIES,
+    SET,
+    Mapping,
+    Opaque,
+    Tuple,
+    Value,
+    tuple_of,
+)
+
+HIGHEST_PROTOCOL: Final = 5
+MAX_MEMO: Final = 50_000_000  # entries; each takes its reader memory too
+SPARSE_MEMO: Final = 1 << 20  # indices beyond all that were used, and this many more, make CPython reserve memory
+MAX_WEIGHT: Final = 1_000_000  # elements of a tuple written out; hashing it visits each
+MARK_DEPTH: Final = 1_000_000  # marks that are open; each takes its reader memory
+
+
+def mark(machine: Machine, position: int) -> int:
+    """`(`: what follows belongs together; a run of plain values is stepped over."""
+    if len(machine.marks) >= MARK_DEPTH:
+        raise LimitReached("limit.marks", f"more than {MARK_DEPTH} open marks of a pickle")
+    machine.marks.append(machine.stack)
+    machine.stack = []
+    return _step_over(machine, position)
+
+
+def _step_over(machine: Machine, position: int) -> int:
+    while (run := runs.match(machine.view, position, memo=machine.memo.dense)) is not None:
+        machine.memo.add_run(run)
+        machine.stack.append(run)
+        machine.examination.step((run.end - position) // 4)
+        machine.release(run.end)
+        position = run.end
+    return position
+
+
+def stop(machine: Machine, position: int) -> int:
+    """`.`: the end; CPython returns the top of the stack."""
+    machine.pop(position - 1)
+    raise Stop
+
+
+def pop(machine: Machine, position: int) -> int:
+    """`0`: drop the top, or an open mark."""
+    if machine.stack:
+        machine.pop(position - 1)
+    else:
+        machine.to_mark(position - 1)
+    return position
+
+
+def pop_mark(machine: Machine, position: int) -> int:
+    """`1`: drop everything to the mark."""
+    machine.to_mark(position - 1)
+    return position
+
+
+def dup(machine: Machine, position: int) -> int:
+    """`2`: the top once more."""
+    machine.stack.append(machine.top(position - 1))
+    return position
+
+
+def empty_dict(machine: Machine, position: int) -> int:
+    """`}`: a new dictionary."""
+    machine.stack.append(Mapping())
+    return position
+
+
+def list_(machine: Machine, position: int) -> int:
+    """`l`: a list of everything to the mark."""
+    machine.to_mark(position - 1)
+    machine.stack.append(LIST)
+    return position
+
+
+def dict_(machine: Machine, position: int) -> int:
+    """`d`: a dictionary of everything to the mark."""
+    items = machine.opened(machine.to_mark(position - 1))
+    found = Mapping()
+    _enter_pairs(machine, found, items, position - 1)
+    machine.stack.append(found)
+    return position
+
+
+def tuple_(machine: Machine, position: int) -> int:
+    """`t`: a tuple of everything to the mark."""
+    items = machine.opened(machine.to_mark(position - 1))
+    machine.stack.append(tuple_from(machine, items, position - 1))
+    return position
+
+
+def tuples(count: int) -> Handler:
+    """TUPLE1 to TUPLE3: a tuple of the topmost."""
+
+    def push(machine: Machine, position: int) -> int:
+        items = [machine.pop(position - 1) for _ in range(count)]
+        machine.stack.append(tuple_from(machine, items[::-1], position - 1))
+        return position
+
+    return push
+
+
+def tuple_from(machine: Machine, items: list[Value], at: int) -> Tuple:
+    """Return a tuple; one that does not end when it is hashed is reported."""
+    found = tuple_of(items)
+    if found.weight > MAX_WEIGHT and found.weight > 2 * found.length:
+        words = f"a tuple of tuples with {found.weight:.3g} elements when written out: hashing it does not end"
+        machine.add(Severity.MEDIUM, "pickle.resources", at, words)
+    return found
+
+
+def frozenset_(machine: Machine, position: int) -> int:
+    """FROZENSET: of everything to the mark."""
+    machine.to_mark(position - 1)
+    machine.stack.append(FROZENSET)
+    return position
+
+
+def append(machine: Machine, position: int) -> int:
+    """`a`: into the list below."""
+    machine.pop(position - 1)
+    _fill(machine, machine.top(position - 1), LIST, "APPEND", position - 1)
+    return position
+
+
+def appends(machine: Machine, position: int) -> int:
+    """`e`: everything to the mark into the list below."""
+    items = machine.to_mark(position - 1)
+    target = machine.top(position - 1)
+    if items or target is not LIST:
+        _fill(machine, target, LIST, "APPENDS", position - 1)
+    return position
+
+
+def additems(machine: Machine, position: int) -> int:
+    """ADDITEMS: everything to the mark into the set below."""
+    machine.to_mark(position - 1)
+    _fill(machine, machine.top(position - 1), SET, "ADDITEMS", position - 1)
+    return position
+
+
+def setitem(machine: Machine, position: int) -> int:
+    """`s`: one pair into the dictionary below."""
+    value = machine.pop(position - 1)
+    key = machine.pop(position - 1)
+    _enter_pairs(machine, machine.top(position - 1), [key, value], position - 1)
+    return position
+
+
+def setitems(machine: Machine, position: int) -> int:
+    """`u`: pairs to the mark into the dictionary below."""
+    items = machine.to_mark(position - 1)
+    target = machine.top(position - 1)
+    if isinstance(target, Mapping) and all(isinstance(item, Run) for item in items):
+        return position  # plain values only, which nothing asks for
+    _enter_pairs(machine, target, machine.opened(items), position - 1)
+    return position
+
+
+def _enter_pairs(machine: Machine, target: Value, items: list[Value], at: int) -> None:
+    if not isinstance(target, Mapping):
+        machine.judge.fills(target, "SETITEMS", at)
+        return
+    for key, value in zip(items[::2], items[1::2], strict=False):
+        if len(target.entries) >= MAX_ENTRIES:
+            return
+        if isinstance(key, str):
+            target.entries[key] = value
+
+
+def _fill(machine: Machine, target: Value, honest: Opaque, opcode: str, at: int) -> None:
+    if target is not honest:
+        machine.judge.fills(target, opcode, at)
+
+
+def _remember(machine: Machine, index: int, at: int) -> None:
+    count = machine.memo.count
+    if index > 2 * count + SPARSE_MEMO:
+        words = f"entry {index} of the memo, of which {count} are used: CPython reserves memory for all"
+        machine.add(Severity.MEDIUM, "pickle.resources", at, words)
+    if count >= MAX_MEMO:
+        raise LimitReached("limit.memo", f"more than {MAX_MEMO} entries of a pickle's memo")
+    machine.memo.put(index, machine.top(at))
+
+
+def put(machine: Machine, position: int) -> int:
+    """`p`: remember the top under a decimal number."""
+    line, after = machine.line(position)
+    index = integer(line, position - 1)
+    if not isinstance(index, int) or index < 0:
+        raise Break(position - 1, "a negative entry of the memo")
+    _remember(machine, index, position - 1)
+    return after
+
+
+def binput(width: int) -> Handler:
+    """BINPUT and LONG_BINPUT."""
+
+    def remember(machine: Machine, position: int) -> int:
+        index, after = machine.number(position, width)
+        _remember(machine, index, position - 1)
+        return after
+
+    return remember
+
+
+def memoize(machine: Machine, position: int) -> int:
+    """MEMOIZE: remember the top under the next number."""
+    _remember(machine, machine.memo.count, position - 1)
+    return position
+
+
+def get(machine: Machine, position: int) -> int:
+    """`g`: what was remembered under a decimal number."""
+    line, after = machine.line(position)
+    index = integer(line, position - 1)
+    _recall(machine, index if isinstance(index, int) else -1, position - 1)
+    return after
+
+
+def binget(width: int) -> Handler:
+    """BINGET and LONG_BINGET."""
+
+    def recall(machine: Machine, position: int) -> int:
+        index, after = machine.number(position, width)
+        _recall(machine, index, position - 1)
+        return after
+
+    return recall
+
+
+def _recall(machine: Machine, index: int, at: int) -> None:
+    found = machine.memo.get(index)
+    if found is MISSING:
+        raise Break(at, f"entry {index} of the memo was never made")
+    machine.stack.append(cast("Value", found))
+
+
+def proto(machine: Machine, position: int) -> int:
+    """PROTO: which protocol is used."""
+    number, after = machine.number(position, 1)
+    if number > HIGHEST_PROTOCOL:
+        raise Break(position - 1, f"protocol {number}; the highest is {HIGHEST_PROTOCOL}")
+    machine.protocol = number
+    return after
+
+
+def frame(machine: Machine, position: int) -> int:
+    """FRAME: how much to read ahead. Readers differ in whether they mind a wrong length."""
+    length, after = machine.number(position, 8)
+    if length > machine.end - after:
+        words = f"a frame of {length} bytes, of which {machine.end - after} are there"
+        machine.add(Severity.MEDIUM, "pickle.malformed", position - 1, words)
+    elif after < machine.fence < after + length:
+        machine.crossed(after)
+    machine.fence = after + length
+    return _step_over(machine, after) if machine.stack and isinstance(machine.stack[-1], Run) else after
+
+
+def readonly_buffer(machine: Machine, position: int) -> int:
+    """READONLY_BUFFER: the top, but not to be changed."""
+    machine.top(position - 1)
+    return position
+
+
+def unknown(machine: Machine, position: int) -> int:
+    """Any byte that is no opcode."""
+    raise Break(position - 1, f"{machine.view[position - 1]:#04x} is no opcode")
