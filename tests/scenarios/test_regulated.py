@@ -4,6 +4,7 @@ Each condition is switched off in the world, not in the evidence: then its contr
 own rule deny.
 """
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import copy_project, example
 from holdfast.lifecycle import probes
 from holdfast.lifecycle.access import look
+from holdfast.lifecycle.advisories import make, take
 from holdfast.lifecycle.approvals import approvals, approve, file_authorization, reject, waive
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
@@ -142,7 +144,18 @@ def prepare(folder: Path) -> None:
             person(plant, folder / "people" / name.partition(" ")[0].lower(), name, *roles)
         run(plant)
         assert ready(plant).exit_code == 0
+        know(plant, folder)
         assert drill_rollback(plant).exit_code == 0
+
+
+def know(plant: Plant, folder: Path) -> None:
+    """Hold the release against advisories that do not touch it."""
+    (folder / "osv").mkdir()
+    affected = [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": ["0.1"]}]
+    document = {"id": "CVE-2000-1", "modified": "2026-01-01T00:00:00Z", "affected": affected}
+    (folder / "osv" / "a.json").write_text(json.dumps(document), encoding="utf-8")
+    make(plant, source=folder / "osv", date=plant.clock.now().isoformat(), out=folder / "advisories.zip")
+    take(plant, snapshot=folder / "advisories.zip")
 
 
 @pytest.fixture

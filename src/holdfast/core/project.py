@@ -138,6 +138,19 @@ class Respond(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     runbooks: tuple[Text, ...] = ()  # files of the project, in Markdown
 
 
+class Dependencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which advisories stand in the way, how old their snapshot may be, and how soon what has a fix is patched."""
+
+    refuse: Literal["low", "medium", "high", "critical"] = "high"  # this severity and worse: fixed or accepted
+    snapshot_max_age: str = "14d"
+    accepted_longest: str = "90d"  # for which a statement of OpenVEX counts
+    patch_within: dict[Literal["low", "medium", "high", "critical"], str] = {}  # beside `PATCH_WITHIN`
+
+
+PATCH_WITHIN: Final = {"critical": "7d", "high": "30d", "medium": "90d", "low": "180d"}
+"""How long after a fix was there it must be in place, where the project says nothing else."""
+
+
 class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long releases are kept that nobody uses; an empty term never ends."""
 
@@ -181,6 +194,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     tests: Tests = Tests()
     respond: Respond = Respond()
     registry: Registry = Registry()
+    dependencies: Dependencies = Dependencies()
     intake: Intake | None = None
     success: Success | None = None
     budget: Budget | None = None
@@ -245,13 +259,20 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield from success_faults(project.success)
     if project.budget is not None and not project.budget.compliance:  # empty means no
         yield "budget.compliance", "the budget names no obligation", "at least one"
-    terms = (("serving.lease", project.serving.lease), *_terms(project.registry))
+    terms = (("serving.lease", project.serving.lease), *_terms(project.registry), *_due(project.dependencies))
     for key, term in terms:
         try:
             seconds(term)
         except InvalidInput as error:
             yield key, error.message, error.expected
     yield from _retention_faults(project.retention)
+
+
+def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:
+    """Yield every time limit of dependencies."""
+    yield "dependencies.snapshot_max_age", limits.snapshot_max_age
+    yield "dependencies.accepted_longest", limits.accepted_longest
+    yield from ((f"dependencies.patch_within.{name}", term) for name, term in limits.patch_within.items())
 
 
 def _terms(kept: Registry) -> Iterator[tuple[str, str]]:

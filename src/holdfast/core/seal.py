@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from holdfast.core.advisories import Snapshot
 from holdfast.core.artifact import Digest, Kind, Moment, canonical, digest_bytes, from_base64, parse_digest
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, check_evidence
@@ -166,7 +167,14 @@ RESTORATION: Final = Predicate(
     about=lambda _: None,
     kind=lambda _: None,
 )
-PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION)
+ADVISORIES: Final = Predicate(
+    uri="https://holdfast.dev/advisories/v1",
+    type=Snapshot,
+    role=lambda _: "ingest",  # whoever takes in what comes from outside
+    about=lambda snapshot: snapshot.digest,
+    kind=lambda _: None,
+)
+PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION, ADVISORIES)
 
 _MAKER: Final = object()
 

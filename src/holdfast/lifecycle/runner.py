@@ -76,9 +76,18 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
             rows += [_row(stage, item) for item in evidence]
             check_gates(evidence)
             written = record_authorship(plant, project, held) if Kind.MODEL in stage.gives else None
+            known = _advisories(plant, held) if Kind.RELEASE in stage.gives else None
+            rows += [(stage.name, known.control, known.outcome, known.reason[:80], "0")] if known else []
             rows += [(stage.name, written.control, written.outcome, _authors(written), "0")] if written else []
         shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
+
+
+def _advisories(plant: Plant, held: dict[Kind, Artifact]) -> Evidence | None:
+    """Hold a new release against the advisories that are known here; nothing where no snapshot was taken in."""
+    from holdfast.lifecycle.dependencies import check_new_release  # which needs what this module makes
+
+    return check_new_release(plant, Digest(held[Kind.RELEASE].digest))
 
 
 def check_gates(evidence: Iterable[Evidence]) -> None:

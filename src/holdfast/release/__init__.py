@@ -15,6 +15,7 @@ from holdfast.core.control import Control, Result
 from holdfast.core.evidence import Evidence, MadeWith
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
+from holdfast.release.dependencies import DEPENDENCIES
 from holdfast.release.environment import Library, installed
 from holdfast.release.leaks import SECRETS, check_secrets
 from holdfast.release.material import Build, gather
@@ -23,7 +24,7 @@ from holdfast.release.scanning import SCAN, scan_model
 from holdfast.release.signature import SIGNATURE, check_signature
 from holdfast.release.version import VERSION, Derived, check_version
 
-CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE, VERSION, SECRETS)
+CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE, VERSION, SECRETS, DEPENDENCIES)
 
 __all__ = [
     "CONTROLS",

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast.engines.tar_headers import BoundedInfo
+
 WINDOW: Final = 16 << 20  # bytes that are looked at together
 OVERLAP: Final = 64 << 10  # bytes that two windows share: longer than any secret
 MAX_DEPTH: Final = 4  # archives within archives: an image, its layer, a wheel in it, an archive of data in that
@@ -173,7 +175,7 @@ def _zip(stream: Any, inside: str, depth: int, budget: Budget) -> Iterator[Part 
 
 
 def _tar(stream: Any, inside: str, depth: int, budget: Budget) -> Iterator[Part | Unread]:
-    with tarfile.open(fileobj=stream, mode="r|", errorlevel=0) as archive:
+    with tarfile.open(fileobj=stream, mode="r|", errorlevel=0, tarinfo=BoundedInfo) as archive:
         for member in archive:
             budget.enter()
             opened = archive.extractfile(member) if member.isreg() else None  # links and devices hold no text

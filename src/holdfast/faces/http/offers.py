@@ -94,7 +94,12 @@ WITHHELD: Final = (
     *_withheld("it reads a credential from a file of whoever asks", "access token"),
     *_withheld("it is for whoever sits at the command line", "login", "logout"),
     *_withheld(
-        "a person signs with a key of her own, which no server holds", "approve", "reject", "waive", "plan signoff"
+        "a person signs with a key of her own, which no server holds",
+        "approve",
+        "reject",
+        "waive",
+        "plan signoff",
+        "dependencies accept",
     ),
     *_withheld(
         "root keys sign it, where they are kept",
@@ -137,6 +142,8 @@ WITHHELD: Final = (
     ),
     *_withheld("who runs the machine says how much of it a workspace may take", "quota set"),
     *_withheld("it judges a file of whoever asks, which needs no server", "cert verify"),
+    *_withheld("it reads a file of whoever asks, which may be larger than a request", "image scan"),
+    *_withheld("advisories are carried in where the files of the workspace lie", "advisories make", "advisories take"),
 )
 
 JOBS: Final = (("run",), ("watch",))

@@ -4,6 +4,9 @@ from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
 
+_SARIF: Final = Option(name="sarif-file", says="also write the findings as SARIF 2.1.0", kind="path")
+_REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
+
 COMMANDS: Final = (
     Command(
         words=("secrets", "scan"),
@@ -19,6 +22,82 @@ COMMANDS: Final = (
             Option(name="sarif-file", says="also write the finds as SARIF 2.1.0", kind="path"),
             Option(name="write-baseline", says="accept all that is found now, in this file", kind="path"),
             Option(name="reason", says="why it is accepted"),
+        ),
+    ),
+    Command(
+        words=("advisories", "make"),
+        does="make a signed, dated snapshot of OSV advisories from a folder or zip of them",
+        verb="holdfast.lifecycle.advisories:make",
+        authority="the stage keys",
+        action="artifacts.write",
+        options=(
+            Option(name="source", says="folder or zip of OSV documents", kind="path", argument=True, required=True),
+            Option(name="date", says="the day that they are as of, ISO 8601", required=True),
+            Option(name="out", says="file to make", kind="path", required=True),
+            Option(name="said", says="where they were had", default="OSV records of a folder or zip"),
+        ),
+    ),
+    Command(
+        words=("advisories", "take"),
+        does="verify a snapshot of advisories, take it in, and match every release on record with it",
+        verb="holdfast.lifecycle.advisories:take",
+        authority="the stage keys",
+        action="registry.write",
+        options=(
+            Option(name="snapshot", says="the file", kind="path", argument=True, required=True),
+            Option(name="key", says="public key of another workspace that made it, PEM", kind="path"),
+        ),
+    ),
+    Command(
+        words=("advisories", "list"),
+        does="list the snapshots that were taken in, and how old they are",
+        verb="holdfast.lifecycle.advisories:listed",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+    ),
+    Command(
+        words=("dependencies", "scan"),
+        does="hold a release, a bill of materials, a lock or what is installed here against the newest advisories",
+        verb="holdfast.lifecycle.dependencies:scan",
+        authority="the stage keys",
+        action="registry.write",
+        options=(
+            Option(name="release", says="digest of the release; the newest if nothing else is named", argument=True),
+            Option(name="bom", says="a CycloneDX document instead", kind="path"),
+            Option(name="lock", says="a lock instead: requirements with ==, or one of uv, Poetry, PDM", kind="path"),
+            Option(name="environment", says="what is installed here instead", kind="flag", default=False),
+            _SARIF,
+        ),
+    ),
+    Command(
+        words=("image", "scan"),
+        does="look through a container image: packages with open advisories, secrets of every layer, odd entries",
+        verb="holdfast.lifecycle.images:scan_image",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(
+            Option(
+                name="path",
+                says="OCI layout (folder or tar), or a saved image",
+                kind="path",
+                argument=True,
+                required=True,
+            ),
+            _SARIF,
+        ),
+    ),
+    Command(
+        words=("dependencies", "accept"),
+        does="take in an OpenVEX document with the owner's signed word: what it excuses counts as accepted, for a time",
+        verb="holdfast.lifecycle.vex:accept",
+        authority="the owner's key",
+        action="registry.approve",
+        options=(
+            Option(name="file", says="the OpenVEX document", kind="path", argument=True, required=True),
+            _REASON,
+            Option(name="lasts", says="how long it counts", default="30d"),
         ),
     ),
 )
