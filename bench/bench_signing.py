@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from holdfast.core.artifact import File, manifest
 from holdfast.core.trust import TrustedKey, keyid_of
-from holdfast.release.folder import read_folder
-from holdfast.release.model_signing import sign, verify
+from holdfast.engines.signing.folder import read_folder
+from holdfast.engines.signing.model_signing import sign, verify
 
 ROUNDS: Final = 7
 SIZE: Final = 1_000_000_000  # bytes

@@ -13,8 +13,8 @@ from tests.unit.release.stands import key
 
 from holdfast.core.artifact import Digest, parse_manifest
 from holdfast.core.errors import NotVerified
-from holdfast.release.folder import read_folder
-from holdfast.release.model_signing import pem, sign, verify
+from holdfast.engines.signing.folder import read_folder
+from holdfast.engines.signing.model_signing import pem, sign, verify
 
 PATIENCE_S: Final = 120.0  # the command imports a great deal
 

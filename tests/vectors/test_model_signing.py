@@ -25,8 +25,8 @@ from holdfast.core.artifact import Digest, File, canonical, digest_bytes, manife
 from holdfast.core.errors import NotVerified
 from holdfast.core.seal import PAYLOAD_TYPE, pae
 from holdfast.core.trust import TrustedKey
-from holdfast.release import model_signing
-from holdfast.release.model_signing import payload, pem, sign, verify
+from holdfast.engines.signing import bundle, model_signing
+from holdfast.engines.signing.model_signing import payload, pem, sign, verify
 
 FROZEN: Final[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "model_signing" / "bundles.json").read_text(encoding="utf-8")
@@ -49,6 +49,11 @@ def frozen_key() -> TrustedKey:
         not_after=datetime(2026, 1, 1, tzinfo=UTC),
         owner="release",
     )
+
+
+def renamed(files: dict[str, Digest], to: str) -> dict[str, Digest]:
+    """The same files, the model among them under another name."""
+    return {(to if path == "model.onnx" else path): digest for path, digest in files.items()}
 
 
 def check(document: Any, files: dict[str, Digest] | None = None, keys: list[TrustedKey] | None = None) -> None:
@@ -115,10 +120,10 @@ def test_signing_gives_a_bundle_that_verifies() -> None:
         (lambda f: f | {"evil.so": digest_bytes(b"x")}, "not signed: 'evil.so'"),
         (lambda f: f | {".gitignore": digest_bytes(b"x")}, "not signed: '.gitignore'"),
         (lambda f: f | {".git/hooks/run": digest_bytes(b"x")}, "not signed: '.git/hooks/run'"),
-        (lambda f: {("m.onnx" if k == "model.onnx" else k): v for k, v in f.items()}, "missing: 'model.onnx'"),
-        (lambda f: {("Model.onnx" if k == "model.onnx" else k): v for k, v in f.items()}, "missing: 'model.onnx'"),
+        (lambda f: renamed(f, "m.onnx"), "renamed: 'model.onnx' to 'm.onnx'"),
+        (lambda f: renamed(f, "Model.onnx"), "renamed: 'model.onnx' to 'Model.onnx'"),
         (lambda f: f | {"d/b": f["d.txt"], "d.txt": f["d/b"]}, "changed: 'd.txt', 'd/b'"),
-        (lambda f: {k.removeprefix("d/"): v for k, v in f.items()}, "missing: 'd/b'"),
+        (lambda f: {k.removeprefix("d/"): v for k, v in f.items()}, "renamed: 'd/b' to 'b'"),
         (lambda _: {}, "missing"),
     ],
     ids=["changed", "deleted", "added", "added as ignored", "added in an ignored folder", "renamed", "case", "swapped",
@@ -184,7 +189,7 @@ def test_noise_in_place_of_a_bundle_is_refused() -> None:
 
 def test_a_bundle_beyond_its_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Size is checked before anything else."""
-    monkeypatch.setattr(model_signing, "MAX_BUNDLE", 100)
+    monkeypatch.setattr(bundle, "MAX_BUNDLE", 100)
     refused(OURS, "bytes")
 
 
@@ -219,7 +224,7 @@ def test_only_a_release_key_may_sign_models() -> None:
         msgspec.structs.replace(frozen_key(), role="train"),
         msgspec.structs.replace(frozen_key(), algorithm="ed25519"),
     ):
-        with pytest.raises(NotVerified, match="may not sign models"):
+        with pytest.raises(NotVerified, match="may not sign this"):
             check(OURS, keys=[other])
 
 
@@ -260,7 +265,7 @@ def test_a_resource_renamed_inside_the_statement_keeps_its_root_and_is_still_ref
         model = next(resource for resource in said["predicate"]["resources"] if resource["name"] == "model.onnx")
         model["name"] = "m.onnx"
 
-    refused(resigned(rename), "missing: 'm.onnx'; not signed: 'model.onnx'")
+    refused(resigned(rename), "renamed: 'm.onnx' to 'model.onnx'")
 
 
 def test_a_faulty_signer_never_gets_its_signature_out() -> None:
@@ -276,5 +281,5 @@ def test_a_faulty_signer_never_gets_its_signature_out() -> None:
         sign(FOLDER, "tumours", Faulty(), [key(1).trusted])
     with pytest.raises(NotVerified, match="not a trusted key"):
         sign(FOLDER, "tumours", key(1), [key(2).trusted])
-    with pytest.raises(NotVerified, match="may not sign models"):
+    with pytest.raises(NotVerified, match="may not sign this"):
         sign(FOLDER, "tumours", key(3, role="train"), [key(3, role="train").trusted])

@@ -209,6 +209,19 @@ class DiskBlobs:
         with _moving(digest):
             self._aside(digest).unlink()
 
+    def move_away(self, digest: Digest, folder: Path) -> None:
+        """Move whatever stands in a damaged blob's place into a folder, as evidence of what changed it.
+
+        Raises:
+            NotFound: Nothing stands there.
+            Unavailable: It cannot be moved.
+        """
+        with _moving(digest):
+            target = self._target(digest)
+            source = target if os.path.lexists(target) else self._aside(digest)
+            folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            self._rename(source, folder / f"{parse_digest(digest).removeprefix('sha256:')}.{os.urandom(4).hex()}")
+
     def _rename(self, source: Path, target: Path) -> None:
         target.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         source.rename(target)  # atomic: a crash leaves it in one of the two places, and it is read from both

@@ -36,8 +36,8 @@ Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 T = TypeVar("T")
 
 VALID_FOR: Final = timedelta(days=365)  # NIST SP 800-57 part 1, 5.3.6: a private signature key serves 1 to 3 years
-ALGORITHMS: Final[Mapping[str, Algorithm]] = {"release": "ecdsa-p256"}
-"""Roles whose keys are not Ed25519: the public `model_signing` tool takes keys of NIST curves only."""
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {"release": "ecdsa-p256", "ingest": "ecdsa-p256"}
+"""Roles whose keys are not Ed25519: they sign files too, and public tools take keys of NIST curves only for that."""
 
 MAX_FILE: Final = 64 * 1024  # bytes; a key file takes less than 1 KiB
 _RING: Final = "ring.json"

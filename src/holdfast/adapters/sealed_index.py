@@ -75,6 +75,14 @@ class DiskIndex:
                         digest = parse_digest(f"sha256:{shard.name}{folder.name}")
                         yield digest, self.copies(digest)
 
+    def named(self, digest: Digest) -> tuple[str, ...]:
+        """Return the data keys under which a blob should lie, whatever its entries say."""
+        try:
+            names = [entry.name for entry in os.scandir(self.root / place_of(digest))]
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple(sorted(name for name in names if not name.startswith(".")))
+
     def forget(self, digest: Digest, keyid: str) -> None:
         """Delete an entry, and the folder with the last one."""
         folder = self.root / place_of(digest)

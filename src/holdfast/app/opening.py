@@ -22,6 +22,7 @@ from holdfast.adapters.key_places import TokenPlace
 from holdfast.adapters.keys import open_keys
 from holdfast.adapters.keys_authority import CertificateAuthority
 from holdfast.adapters.ledger import SqlLedger
+from holdfast.adapters.mending import DAMAGED, backup_opened, move_damaged, replace_damaged
 from holdfast.adapters.object_blobs import ObjectBlobs, open_store, region_of
 from holdfast.adapters.person_folder import open_person
 from holdfast.adapters.published import read_bounded
@@ -166,6 +167,16 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             jobs=SqlJobs(ledger.engine, clock, most=lambda: quotas_of(ledger.stream(STREAM)).jobs),
             answers=SqlAnswers(ledger.engine, clock),
             ask_witness=_ask_witness,
+            replace_damaged=partial(replace_damaged, storage.place, vault, blobs, home.workspace / DAMAGED),
+            set_damaged_aside=lambda digest: _set_damaged_aside(storage.place, digest, home.workspace / DAMAGED),
+            open_backup=lambda file: backup_opened(
+                file,
+                unlock("unlock backup"),
+                vault,
+                clock,
+                scratch / "backup",
+                lambda source, digest: _take_over(source, storage, digest, home.workspace / DAMAGED),
+            ),
             discard_blob=partial(_discard, storage, clock),
         )
         settle_trust(plant)  # a change that was put on record takes effect, whenever its process died
@@ -208,6 +219,16 @@ def _discard(storage: SealedStorage, clock: Clock, digest: Digest) -> None:
     with suppress(NotFound):
         storage.set_aside(digest, clock.now())
         storage.drop(digest)
+
+
+def _set_damaged_aside(place: Place, digest: Digest, kept: Path) -> None:
+    move_damaged(place, digest, kept)
+
+
+def _take_over(source: SealedStorage, storage: SealedStorage, digest: Digest, kept: Path) -> None:
+    """Put a good copy in the place of a damaged blob, just as it lies elsewhere; the damaged one is kept aside."""
+    move_damaged(storage.place, digest, kept)
+    source.copy(digest, storage)
 
 
 def _on_disk(documents: Path, sealed: Path) -> Place:

@@ -5,6 +5,7 @@ signatures can have signed what that process could have said, and nothing of ano
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,8 +18,16 @@ from holdfast.core.trust import ROLES
 
 MODEL_SIGNATURE: Final = "https://model_signing/signature/v1.0"
 BOM: Final = "https://cyclonedx.org/bom"  # predicate of an exported bill of materials, in-toto attestation "CycloneDX"
-FOREIGN: Final = {MODEL_SIGNATURE: "model-signature", BOM: "bom"}
-"""Statements in other people's forms that the release key signs, for other people's tools to read."""
+FOREIGN: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    MODEL_SIGNATURE: ("model-signature", frozenset({"release", "ingest"})),
+    BOM: ("bom", frozenset({"release"})),
+    "https://slsa.dev/provenance/v1": ("attestation", frozenset({"release"})),
+    "https://slsa.dev/verification_summary/v1": ("attestation", frozenset({"registry"})),
+    "https://in-toto.io/attestation/test-result/v0.1": ("attestation", frozenset({"release"})),
+    "https://in-toto.io/attestation/vulns/v0.2": ("attestation", frozenset({"release"})),
+    "https://in-toto.io/attestation/scai/v0.3": ("attestation", frozenset({"release"})),
+}
+"""Statements in other people's forms, for other people's tools to read: what they are in one word, and who signs them."""
 PACK_HEADING: Final = "holdfast evidence pack v1"  # first line of a pack's note: no checkpoint begins so
 ONLINE: Final = frozenset({"targets", "snapshot", "timestamp"})  # TUF metadata that the registry's key signs: no root
 MESSAGE: Final = "message"  # the place that every refusal to sign names
@@ -42,9 +51,8 @@ def purpose_of(role: str, message: bytes, *, origin: str) -> str:
 
     1. The ledger's key signs checkpoints of this ledger, in their canonical form, and notes of evidence packs. 2. The
     key of access tokens signs tokens of this workspace, no longer-lived than ours. 3. Every other key signs in-toto
-    statements in DSSE's encoding, of a predicate that we know, whose role is this key's. 4. The release key also signs
-    model signatures and bills of materials, which other tools read. 5. The registry's also signs TUF metadata, but for
-    its root.
+    statements in DSSE's encoding, of a predicate that we know, whose role is this key's. 4. Some keys also sign
+    statements that other tools read (`FOREIGN`). 5. The registry's also signs TUF metadata, but for its root.
 
     Raises:
         Refused: It may not.
@@ -61,8 +69,9 @@ def purpose_of(role: str, message: bytes, *, origin: str) -> str:
             return _metadata(message)
         payload = _payload(message)  # 3.
         uri = predicate_type(payload)
-        if uri in FOREIGN and role == "release":  # 4.
-            return FOREIGN[uri]
+        word, entitled_roles = FOREIGN.get(uri, ("", frozenset()))  # 4.
+        if role in entitled_roles:
+            return word
         predicate: Predicate[Any] | None = next((each for each in PREDICATES if each.uri == uri), None)
         if predicate is None:
             raise NotVerified(f"a statement of type {uri[:80]!r}")

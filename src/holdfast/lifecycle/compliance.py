@@ -29,9 +29,9 @@ from holdfast.lifecycle.publishing import present_table, standing
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routines import ROUTINES, due
 from holdfast.lifecycle.routing import current_project, judge, rules_for
+from holdfast.lifecycle.signing import RELEASE_SIGNED, check_signed
 from holdfast.lifecycle.witnessing import witnessed
 from holdfast.lifecycle.written import write_report
-from holdfast.release import model_signing
 
 MAP: Final = "control-map.toml"
 RECENT: Final = timedelta(days=30)  # what is older says nothing of how things are watched now
@@ -170,14 +170,11 @@ def _ledger_witnessed(view: View) -> Live:
 
 
 def _release_signed(view: View) -> Live:
-    signed = view.plant.last(view.release, "release.signed")
-    if signed is None:
+    if view.plant.last(view.release, RELEASE_SIGNED) is None:
         return Live(shown=False, words="nobody has signed it")
-    files = parse_manifest(view.plant.blobs.get(view.release)).files
-    bundle = view.plant.blobs.get(Digest(signed.body["bundle"]))
-    named = [(file.path, Digest(file.digest)) for file in files]
-    model_signing.verify(bundle, named, view.plant.trust.of_role(model_signing.ROLE))
-    return Live(shown=True, words=f"the signature over {len(files)} files verifies")
+    folder = parse_manifest(view.plant.blobs.get(view.release))
+    check_signed(view.plant, view.release, folder)
+    return Live(shown=True, words=f"the signature over {len(folder.files)} files verifies")
 
 
 def _release_approved(view: View) -> Live:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, Kind, parse_manifest
+from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, NotFound, NotVerified, Refused
 from holdfast.core.keystate import KeyState, state_of
 from holdfast.core.ledger import MAX_CHECKPOINT, Checkpoint, Draft, Entry, SignedCheckpoint, open_checkpoint
@@ -22,6 +22,8 @@ from holdfast.core.seal import EVIDENCE, open_envelope, seal_payload, unseal
 from holdfast.core.succession import successor
 from holdfast.core.telemetry import DRAINED, MEASURED
 from holdfast.core.trust import Trust, TrustedKey, raw_ed25519
+from holdfast.engines.signing import model_signing
+from holdfast.engines.signing.model_signing import DATA_ROLE, ROLE
 from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
@@ -29,6 +31,7 @@ from holdfast.lifecycle.publishing import ENVIRONMENT, ROUTED, standing, standin
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.rotation import make_beside
 from holdfast.lifecycle.routing import current_project, renew
+from holdfast.lifecycle.signing import DATASET_SIGNED, FILES_SIGNED, RELEASE_SIGNED
 from holdfast.lifecycle.trusting import STREAM, change, known_key
 
 COMPROMISED: Final = "key.compromised"
@@ -56,6 +59,13 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True):
     deployments: tuple[dict[str, str], ...]  # endpoints at which one of these answers now, or whose table it signed
 
 
+BUNDLES: Final[Mapping[str, frozenset[str]]] = {
+    ROLE: frozenset({RELEASE_SIGNED, FILES_SIGNED}),
+    DATA_ROLE: frozenset({DATASET_SIGNED}),
+}
+"""Kinds of entries that name signatures over files, by the role whose key makes them."""
+
+
 def affected(plant: Plant, key: TrustedKey) -> Affected:
     """Return all that a key signed, the releases that rest on it, and where these answer now, from the whole ledger."""
     statements: list[dict[str, Any]] = []
@@ -70,7 +80,7 @@ def affected(plant: Plant, key: TrustedKey) -> Affected:
         if entry.kind == RECORDED:
             kinds[entry.stream] = str(entry.body["kind"])
             parents.setdefault(entry.stream, set()).update(str(each["digest"]) for each in entry.body["parents"])
-        elif entry.kind == "release.signed" and key.role == "release":
+        elif entry.kind in BUNDLES.get(key.role, ()):
             bundles[entry.stream] = _bundle_by(plant, str(entry.body["bundle"]), key)
         elif entry.kind == ROUTED:
             routed[entry.stream] = (entry, by_key)
@@ -95,8 +105,6 @@ def _by(plant: Plant, envelope: str, key: TrustedKey) -> bool:
 
 
 def _bundle_by(plant: Plant, bundle: str, key: TrustedKey) -> bool:
-    from holdfast.release import model_signing
-
     return model_signing.hint(key).encode() in plant.blobs.get(Digest(bundle))
 
 
@@ -273,7 +281,7 @@ def resign(plant: Plant, *, keyid: str, reason: str, checkpoint: Path | None = N
             drafts.append(_restatement(plant, before, key, entry, name, witness, reason))
     if drafts:
         plant.ledger.append(drafts)
-    bundles = _resigned_bundles(plant, key, report, witness) if key.role == "release" else 0
+    bundles = _resigned_bundles(plant, key, report, witness) if key.role in BUNDLES else 0
     says = f"{len(drafts)} statements and {bundles} model signatures are stated again, witnessed by the checkpoint at "
     says += f"{witness.size} entries; {left} came later and stay void."
     return Reply(says=says, document={"restated": len(drafts), "bundles": bundles, "void": left, "at": witness.size})
@@ -299,20 +307,23 @@ def _restatement(
 
 
 def _resigned_bundles(plant: Plant, key: TrustedKey, report: Entry, witness: Checkpoint) -> int:
-    """Sign the very files of each release again whose signature the ledger had taken in before the compromise."""
-    from holdfast.release import model_signing
-
-    signer, keys, count = plant.keys.signer("release"), plant.trust.of_role("release"), 0
+    """Sign the very files again whose signature the ledger had taken in before the compromise; none of them is read."""
+    signer, keys, count = plant.keys.signer(key.role), plant.trust.of_role(key.role), 0
     signed = {
-        entry.stream: entry for entry in plant.ledger.entries(0, report.position) if entry.kind == "release.signed"
+        (entry.kind, entry.stream): entry
+        for entry in plant.ledger.entries(0, report.position)
+        if entry.kind in BUNDLES[key.role]
     }
-    for release, entry in signed.items():
-        if entry.position >= witness.size or not _bundle_by(plant, str(entry.body["bundle"]), key):
+    for (kind, stream), entry in signed.items():
+        old = str(entry.body["bundle"])
+        if entry.position >= witness.size or not _bundle_by(plant, old, key):
             continue
-        folder = parse_manifest(plant.blobs.get(Digest(release)))
-        bundle = model_signing.sign(folder, release.removeprefix("sha256:"), signer, keys)
-        body = {"bundle": plant.blobs.put(bundle), "restates": entry.body["bundle"]}
-        plant.ledger.append([Draft(kind="release.signed", actor="release", stream=release, body=body)])
+        said = model_signing.open_bundle(plant.blobs.get(Digest(old)), [key], role=key.role, at=entry.moment)
+        bundle = model_signing.sign_listed(
+            said.files, said.name, signer, keys, role=key.role, shard_size=said.shard_size
+        )
+        body = {**entry.body, "bundle": plant.blobs.put(bundle), "restates": old}
+        plant.ledger.append([Draft(kind=kind, actor=key.role, stream=stream, body=body)])
         count += 1
     return count
 

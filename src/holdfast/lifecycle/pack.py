@@ -21,16 +21,17 @@ from holdfast.core.ledger import Checkpoint, Entry, SignedCheckpoint, sign_note
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.telemetry import traffic_stream
 from holdfast.core.trust import raw_ed25519
+from holdfast.engines.signing import model_signing
 from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, table_of
 from holdfast.lifecycle.reply import Reply, short
 from holdfast.lifecycle.routing import case_of, project_of, rules_for
+from holdfast.lifecycle.signing import check_signed, signature_of
 from holdfast.lifecycle.witnessing import STREAM as WITNESSES
 from holdfast.lifecycle.witnessing import ledger_keys
 from holdfast.registry import closure
-from holdfast.release import model_signing
 
 FOLDERS: Final = (
     Path(__file__).resolve().parents[3] / "evidence",  # a checkout
@@ -150,14 +151,10 @@ def _envelopes(plant: Plant, entries: Iterable[Entry]) -> dict[str, bytes]:
 def _release(plant: Plant, release: Digest) -> dict[str, bytes]:
     """Return what was released, file by file, its signature, the key that made it, and the project it was made from."""
     document = plant.blobs.get(release)
-    signed = plant.last(release, "release.signed")
-    if signed is None:
-        raise NotFound("nobody has signed this release", place=release)
-    bundle = plant.blobs.get(Digest(signed.body["bundle"]))
+    _, bundle = signature_of(plant, release)
     files = {f"release/{file.path}": plant.blobs.get(Digest(file.digest)) for file in parse_manifest(document).files}
     keys = plant.trust.of_role(model_signing.ROLE)
-    named = [(file.path, Digest(file.digest)) for file in parse_manifest(document).files]
-    keyid = model_signing.verify(bundle, named, keys).keyid
+    keyid = check_signed(plant, release, parse_manifest(document)).keyid
     public = next(model_signing.pem(key) for key in keys if key.keyid == keyid)
     recorded = plant.last(release, RECORDED)
     parents = recorded.body["parents"] if recorded else ()

@@ -18,15 +18,15 @@ import msgspec
 from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.entitlement import PACK_HEADING
 from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
+from holdfast.core.inclusion import pinned_trust
 from holdfast.core.ledger import GENESIS, Checkpoint, Entry, entry_hash, open_note, parse_entry
 from holdfast.core.merkle import leaf_hash, verify_inclusion
 from holdfast.core.passport import AUTHORIZED, FILED, Dossier, open_passport, parse_passport
-from holdfast.core.seal import TRUST, unseal
 from holdfast.core.trust import Trust, raw_ed25519
+from holdfast.engines.signing import model_signing
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.pack import MANIFEST, NOTE
 from holdfast.lifecycle.reply import Reply, Table, short
-from holdfast.release import model_signing
 
 MAX_PACK: Final = 4 << 30  # bytes of all files together; a release is seldom a tenth of it
 MAX_FILES: Final = 100_000
@@ -115,21 +115,11 @@ def verify_pack(path: Path, fingerprint: str) -> Reply:
 
 
 def _root(pack: _Reading, fingerprint: str) -> str:
-    document = pack.file("root.json")
-    if digest_bytes(document) != fingerprint:
-        raise NotVerified("the pack has another root", place=digest_bytes(document), expected=fingerprint[:80])
-    try:
-        root = msgspec.json.decode(document, type=Trust)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise NotVerified(f"the root cannot be read: {error}", place="root.json") from error
-    if root.root_threshold < 1:  # empty means no
-        raise NotVerified("the root asks for no signature", place="root.json", expected="at least one")
     passport = parse_passport(pack.file("passport.json"))
     # The trust is judged as of the checkpoint's own time, which the passport's opening then holds against the keys.
     moment = _moment(passport.checkpoint.encode())
-    trust = unseal(pack.file("trust.dsse.json"), TRUST, root, at=moment, threshold=root.root_threshold).value
-    if trust.workspace != root.workspace:
-        raise NotVerified("the trust document is another workspace's", place="trust.dsse.json")
+    root, sealed = pack.file("root.json"), pack.file("trust.dsse.json")
+    trust = pinned_trust(root, sealed, fingerprint=fingerprint, at=moment)
     pack.trust = trust
     return f"{short(fingerprint)} vouches for version {trust.version} of the trust of {trust.workspace}"
 
@@ -242,8 +232,18 @@ def _release(pack: _Reading) -> str:
     listed = {file.path: Digest(file.digest) for file in parse_manifest(document).files}
     if files != listed:
         raise NotVerified("the files are not those of the release", place=prefix)
-    model_signing.verify(pack.file("model.sig"), files.items(), pack.believed().of_role(model_signing.ROLE))
+    bundle = pack.file("model.sig")
+    keys, taken_in = pack.believed().of_role(model_signing.ROLE), _taken_in(pack, digest_bytes(bundle))
+    model_signing.verify(bundle, files.items(), keys, at=taken_in)
     return f"{len(files)} files are the signed ones"
+
+
+def _taken_in(pack: _Reading, bundle: Digest) -> datetime:
+    """Return when the ledger took the signature in; its key's window is judged then."""
+    for entry, _ in _entries(pack, pack.proved().checkpoint):
+        if entry.kind == "release.signed" and entry.body.get("bundle") == bundle:
+            return entry.moment
+    raise NotVerified("the audit log knows no such signature", place="model.sig")
 
 
 def _policies(pack: _Reading) -> str:

@@ -1,6 +1,7 @@
 """The control plane as one value: the ports, the trust and the places that the lifecycle works with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -184,6 +185,9 @@ class Plant:
     jobs: Jobs  # what the API was asked for and a worker carries out
     answers: Answers  # to requests that may be repeated
     ask_witness: Callable[[str, bytes], tuple[int, bytes]]  # sends a request to an address; status and answer
+    replace_damaged: Callable[[Digest, bytes], None]  # keeps the damaged bytes aside, as evidence
+    set_damaged_aside: Callable[[Digest], None]  # without a good copy: what can be made again is then missing
+    open_backup: Callable[[Path], AbstractContextManager[Callable[[Digest], None]]]  # brings a blob back from it
     discard_blob: Callable[[Digest], None]  # removes the bytes of a blob past its time; the ledger keeps its digest
     memory: Memory = field(default_factory=Memory)  # of the door, between two requests
     principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files

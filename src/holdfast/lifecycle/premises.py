@@ -25,7 +25,7 @@ from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.routing import project_of
 from holdfast.lifecycle.runner import project_stream
-from holdfast.release import model_signing
+from holdfast.lifecycle.signing import check_signed
 from holdfast.release.tests import TESTS, Suite
 from holdfast.release.worker import SORTS
 
@@ -70,18 +70,14 @@ def _registered(premise: Premise) -> Report:
         for entry in plant.ledger.stream(project_stream(premise.project))
         if entry.kind == "stage.finished" and any(item["digest"] == subject for item in entry.body["artifacts"])
     ]
-    recorded, signed = plant.last(subject, RECORDED), plant.last(subject, "release.signed")
+    recorded = plant.last(subject, RECORDED)
     if not made or recorded is None or recorded.body["kind"] != Kind.RELEASE:
         raise StageFailed("no run of the project made this release", place=subject)
-    if signed is None:
-        raise StageFailed("nobody has signed this release", place=subject)
-    files = parse_manifest(plant.blobs.get(subject)).files
-    for file in files:
+    folder = parse_manifest(plant.blobs.get(subject))
+    for file in folder.files:
         plant.blobs.path(Digest(file.digest))  # hashed on the way: what is verified is what is stored
-    named = [(file.path, Digest(file.digest)) for file in files]
-    bundle = plant.blobs.get(Digest(str(signed.body["bundle"])))
-    model_signing.verify(bundle, named, plant.trust.of_role("release"))
-    return Report(measures=(exactly("registered", 1.0), exactly("verified", 1.0), exactly("files", len(files))))
+    check_signed(plant, subject, folder)
+    return Report(measures=(exactly("registered", 1.0), exactly("verified", 1.0), exactly("files", len(folder.files))))
 
 
 def _keys(premise: Premise) -> Report:

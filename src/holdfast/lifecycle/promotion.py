@@ -20,6 +20,7 @@ from holdfast.core.passport import AUTHORIZED
 from holdfast.core.policy import MAX_POLICY, Action, parse_policy
 from holdfast.core.project import Project
 from holdfast.core.seal import AUTHORIZATION, Authorization
+from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.incidents import resolution
 from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.plant import Plant
@@ -52,6 +53,7 @@ def promote(
     Raises:
         PolicyDenied: With every reason in words; the denial is on record.
         Conflict: A canary is going on already, or there is no release that one could return to.
+        NotVerified: A file of it was changed and no good copy is left, or it is not signed.
     """
     check_reason(reason)
     plant.unlock()
@@ -67,6 +69,7 @@ def promote(
         # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
         _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}, subject], reason, at)
         drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
+        consume(plant, subject, Kind.RELEASE)  # the last thing before anything changes: these bytes are published
         table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
     if after.candidate == subject:
         says = f"Release {short(subject)} now answers {after.share:.0%} of the calls as a canary."

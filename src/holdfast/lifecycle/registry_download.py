@@ -9,17 +9,19 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.core.artifact import Digest, Manifest, parse_manifest
-from holdfast.core.errors import Conflict, InvalidInput, NotVerified, Refused, Unavailable
+from holdfast.core.artifact import Digest, Kind, Manifest, parse_manifest
+from holdfast.core.errors import Conflict, InvalidInput, Refused, Unavailable
 from holdfast.core.ledger import Draft
 from holdfast.core.project import Project
 from holdfast.core.signals import Raised, Signal
+from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.incidents import record_incident
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.registry_record import record_of
 from holdfast.lifecycle.registry_words import meant
 from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.routing import current_project, project_of
+from holdfast.lifecycle.signing import BUNDLE_FILE, signature_of
 from holdfast.registry.states import State
 from holdfast.respond import Command
 
@@ -27,7 +29,6 @@ DOWNLOADED: Final = "release.downloaded"
 REFUSED: Final = "security.refused"
 SECURITY: Final = "security"  # the stream of security events
 ACTION: Final = "artifacts.download"
-BUNDLE_FILE: Final = "model.sig"
 UNSAFE: Final = frozenset({State.QUARANTINED, State.REVOKED, State.PURGED})
 
 
@@ -44,8 +45,9 @@ def download(plant: Plant, *, release: str | None = None, into: Path) -> Reply:
     _check_entitled(plant, project, subject)
     if into.exists() or into.is_symlink():
         raise Conflict("there is something at this place already", place=str(into), remedy="Name a new folder.")
+    consume(plant, subject, Kind.RELEASE)
     files = parse_manifest(plant.blobs.get(subject))
-    bundle = _signature(plant, subject, files)
+    _, bundle = signature_of(plant, subject)
     beside = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         _write(plant, beside, files, bundle)
@@ -86,19 +88,6 @@ def entitled(plant: Plant) -> bool:
     trust, now = plant.trust, plant.clock.now()
     roles = {grant.role for grant in trust.grants if grant.person == plant.person}
     return any(trust.granted(plant.person, role, now) is not None for role in roles)
-
-
-def _signature(plant: Plant, release: Digest, files: Manifest) -> bytes:
-    """Return the bundle that signs the files, verified as the receiver will."""
-    from holdfast.release import model_signing
-
-    signed = plant.last(release, "release.signed")
-    if signed is None:
-        raise NotVerified("nobody has signed this release", place=release)
-    bundle = plant.blobs.get(Digest(signed.body["bundle"]))
-    named = [(file.path, Digest(file.digest)) for file in files.files]
-    model_signing.verify(bundle, named, plant.trust.of_role("release"))
-    return bundle
 
 
 def _write(plant: Plant, folder: Path, files: Manifest, bundle: bytes) -> None:

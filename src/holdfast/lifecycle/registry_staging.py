@@ -7,7 +7,7 @@ signed for staging is obeyed in production, because a gateway refuses a table of
 from datetime import timedelta
 from typing import Any
 
-from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
+from holdfast.core.artifact import Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.errors import PolicyDenied
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.placement import model_in
@@ -15,6 +15,7 @@ from holdfast.core.policy import Action, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
+from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import authorize
@@ -50,6 +51,7 @@ def stage(plant: Plant, *, release: str | None = None, reason: str) -> Reply:
     Raises:
         PolicyDenied: With every reason in words; the denial is on record.
         Conflict: Something was said meanwhile about what was decided upon; nothing was changed.
+        NotVerified: A file of it was changed and no good copy is left, or it is not signed.
     """
     check_reason(reason)
     plant.unlock()
@@ -65,6 +67,7 @@ def stage(plant: Plant, *, release: str | None = None, reason: str) -> Reply:
         if words:
             said = f"its state does not let release {short(subject)} into {STAGING}"
             raise PolicyDenied(said, reasons=(f"[state] {words}",), place=subject)
+        consume(plant, subject, Kind.RELEASE)
         table = _table(plant, project, subject, case.passport, permit.expires, rules.digest)
         for content in (rules.text, case.passport):
             plant.blobs.put(content)

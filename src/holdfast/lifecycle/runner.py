@@ -25,7 +25,9 @@ from holdfast.core.seal import EVIDENCE, claimed
 from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
 from holdfast.lifecycle.authorship import record_authorship
 from holdfast.lifecycle.carrying import filed
+from holdfast.lifecycle.consuming import check_inputs
 from holdfast.lifecycle.inputs import ARTIFACTS_KEY, rows_key, take_in
+from holdfast.lifecycle.mending import sound
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
 from holdfast.lifecycle.secrets import job_of, release
@@ -149,6 +151,7 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
         data=tuple(sorted(inputs.values())),
         seed=_seed(plant, subject) if subject else project.train.seed,
     )
+    check_inputs(plant, stage, held)
     plant.tell(Progress(stage=stage.name, state="started", words=stage.does))
     plant.ledger.append([_draft("stage.started", stage.name, stream, begun), *_controls_started(begun)])
     try:
@@ -317,10 +320,10 @@ def _failed_since(plant: Plant, stage: Stage, subject: Digest) -> bool:
 def _kept(plant: Plant, artifacts: Iterable[Artifact]) -> bool:
     try:
         for artifact in artifacts:
-            plant.blobs.check(artifact.digest)
+            sound(plant, artifact.digest)
             if artifact.kind in FOLDERS:
                 for file in parse_manifest(plant.blobs.get(artifact.digest)).files:
-                    plant.blobs.check(Digest(file.digest))
+                    sound(plant, Digest(file.digest))
     except NotFound:
         return False  # it is made again
     return True

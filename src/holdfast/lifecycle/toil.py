@@ -29,7 +29,7 @@ class Step:
 
 
 STEPS: Final = (
-    Step(name="signing of releases", kinds=("release.signed",)),
+    Step(name="signing of releases", kinds=("release.signed", "dataset.signed")),
     Step(name="security checks and other controls", kinds=("evidence.filed",)),
     Step(name="stages of the pipeline", kinds=("stage.finished", "stage.reused")),
     Step(name="route tables and leases", kinds=("endpoint.routed",)),

@@ -7,6 +7,7 @@ from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Draft
 from holdfast.core.seal import EVIDENCE
 from holdfast.engines.dataset import open_dataset
+from holdfast.engines.signing import model_signing
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
 from holdfast.lifecycle.boms import document_of, listing
@@ -14,9 +15,10 @@ from holdfast.lifecycle.burden import burden_of
 from holdfast.lifecycle.commit import commit_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.runner import At, Done, project_stream
+from holdfast.lifecycle.signing import sign_dataset
 from holdfast.plan import Held, Known, admit, spend
 from holdfast.plan import plan as plan_project
-from holdfast.release import Build, Derived, check_secrets, check_signature, check_version, model_signing, package
+from holdfast.release import Build, Derived, check_secrets, check_signature, check_version, package
 from holdfast.release import scan as scan_model
 from holdfast.train import train as train_model
 
@@ -46,8 +48,11 @@ def budget(at: At) -> Done:
 
 
 def ingest(at: At) -> Done:
-    """Turn the source into a data set and a quarantine."""
-    return Done(result=ingest_source(at.ws, at.project, at.held[Kind.SOURCE], at.made_with))
+    """Turn the source into a data set and a quarantine, and sign the data set's files."""
+    result = ingest_source(at.ws, at.project, at.held[Kind.SOURCE], at.made_with)
+    dataset = result.one(Kind.DATASET).digest
+    signed = sign_dataset(at.plant, dataset, parse_manifest(at.plant.blobs.get(dataset)), at.project.project.name)
+    return Done(result=result, drafts=(signed,))
 
 
 def features(at: At) -> Done:

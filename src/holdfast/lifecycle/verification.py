@@ -26,6 +26,7 @@ from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.security import pruned_before
+from holdfast.lifecycle.signing import check_signed
 from holdfast.registry.record import STAGED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {
@@ -253,16 +254,11 @@ def _in_production(plant: Plant) -> tuple[str, ...]:
 
 def _release_words(plant: Plant, release: str) -> str:
     """Prove a release's whole chain, and verify its model signature as a consumer would."""
-    from holdfast.release import model_signing
-
     case, aside = proved(plant, Digest(release))
-    files = parse_manifest(plant.blobs.get(Digest(release))).files
-    signed = plant.last(release, "release.signed")
-    if signed is None:
-        raise NotVerified("nobody has signed this release", place=release)
-    bundle = plant.blobs.get(Digest(signed.body["bundle"]))
-    named = [(file.path, Digest(file.digest)) for file in files]
-    model_signing.verify(bundle, named, plant.trust.of_role("release"))
+    files = parse_manifest(plant.blobs.get(Digest(release)))
+    check_signed(plant, Digest(release), files)
     nodes = case.dossier.nodes.values()
     evidence = sum(len(node.filed) for node in nodes)
-    return f"{len(nodes)} artifacts, {evidence} envelopes and the signature over {len(files)} files verify.{aside}"
+    return (
+        f"{len(nodes)} artifacts, {evidence} envelopes and the signature over {len(files.files)} files verify.{aside}"
+    )

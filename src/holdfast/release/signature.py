@@ -16,7 +16,7 @@ from holdfast.core.errors import NotVerified
 from holdfast.core.evidence import Evidence, Finding, MadeWith, Severity, exactly
 from holdfast.core.ports import Workspace
 from holdfast.core.trust import TrustedKey
-from holdfast.release.model_signing import verify
+from holdfast.engines.signing.model_signing import verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotFound, NotVerified
-from holdfast.release.folder import read_folder
+from holdfast.engines.signing.folder import read_folder
 
 
 def test_every_file_is_listed_with_its_digest(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from tests.unit.release.stands import World
 from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import InvalidInput, StageFailed
 from holdfast.core.evidence import Outcome, Severity, exactly
-from holdfast.release import CONTROLS, Build, check_signature, model_signing, package
+from holdfast.engines.signing import model_signing
+from holdfast.release import CONTROLS, Build, check_signature, package
 from holdfast.release.bom import completeness
 
 SCHEMAS = Path(__file__).parents[2] / "vectors" / "cyclonedx"

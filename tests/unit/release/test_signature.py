@@ -9,8 +9,8 @@ from tests.unit.release.stands import Packaged, key
 from holdfast.core.artifact import parse_manifest
 from holdfast.core.evidence import Evidence, Outcome, Severity
 from holdfast.core.trust import TrustedKey
+from holdfast.engines.signing.model_signing import sign
 from holdfast.release import check_signature
-from holdfast.release.model_signing import sign
 
 
 @pytest.fixture

@@ -75,7 +75,10 @@ PATHS: Final = (
     ),
     *_rules("left out", "the rules in force are asked; others are tried where they are written", "access check --file"),
     *_rules(
-        "left out", "callers do not choose which of the server's files are looked through", "registry sprawl --under"
+        "left out",
+        "callers do not choose which of the server's files are looked through",
+        "registry sprawl --under",
+        "registry repair --backup",
     ),
     *_rules(
         "left out",
@@ -133,6 +136,7 @@ WITHHELD: Final = (
         "data export",
         "backup",
         "registry download",
+        "registry sign",
         "events export",
         "pack make",
         "ledger tiles",

@@ -76,6 +76,19 @@ COMMANDS: Final = (
         options=(_RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
     ),
     Command(
+        words=("registry", "sign"),
+        does="sign any folder or file with the release key, put that on record, and write signature and proof",
+        verb="holdfast.lifecycle.signing:sign_files",
+        authority="the stage keys",
+        action="registry.write",
+        options=(
+            Option(name="path", says="the folder or file", kind="path", argument=True, required=True),
+            Option(name="signature", says="file to write; in the folder, or beside the file, if left out", kind="path"),
+            Option(name="proof", says="also write the proof that the ledger holds it", kind="path"),
+            Option(name="name", says="what it is called in the signature; the folder's name if left out"),
+        ),
+    ),
+    Command(
         words=("registry", "quarantine"),
         does="take a release out of use until somebody has looked at it",
         verb="holdfast.lifecycle.registry_states:quarantine",
@@ -138,6 +151,14 @@ COMMANDS: Final = (
         authority="the stage keys",
         action="registry.write",
         options=(_NAMED, _REASON),
+    ),
+    Command(
+        words=("registry", "repair"),
+        does="look at every stored blob, and bring back what is damaged or gone: from a good copy, or by the next run",
+        verb="holdfast.lifecycle.repairing:repair",
+        authority="the stage keys",
+        action="registry.write",
+        options=(Option(name="backup", says="look for good copies in this backup too", kind="path"),),
     ),
     Command(
         words=("registry", "expire"),
