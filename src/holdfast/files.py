@@ -11,10 +11,10 @@ from typing import Final
 
 from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.published import read_bounded
-from holdfast.core.errors import InvalidInput, NotVerified, Unavailable
+from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable
 from holdfast.engines.signing import model_signing
 from holdfast.engines.signing.folder import read_files
-from holdfast.lifecycle.reply import Progress, Reply
+from holdfast.lifecycle.reply import Progress, Reply, Table
 
 Tell = Callable[[Progress], None]
 
@@ -148,6 +148,43 @@ def verify(  # noqa: PLR0913 - one keyword for each thing that a verifier brings
             "witnessed": witnessed.isoformat() if witnessed else None,
         },
     )
+
+
+def attestations(*, tell: Tell, folder: Path, fingerprint: str, file: Path | None = None) -> Reply:
+    """Verify what `attestations export` wrote, without a workspace: signatures, roles, times and the ledger's proofs.
+
+    Raises:
+        NotFound: The folder holds none, or lacks a part.
+        NotVerified: Something does not check out, or a statement is not about the file.
+    """
+    del tell
+    from holdfast.core.attestation import open_attestation
+    from holdfast.core.inclusion import claimed_moment, pinned_trust
+
+    root, sealed = (
+        _read(folder / "root.json", MAX_TRUST, "the root"),
+        _read(folder / "trust.dsse.json", MAX_TRUST, "trust"),
+    )
+    names = sorted(path.name.removesuffix(".dsse.json") for path in folder.glob("[0-9]*.dsse.json"))
+    if not names:  # empty means no
+        raise NotFound("there are no attestations", place=str(folder), expected="what `attestations export` wrote")
+    digest = read_files(file)[0][1] if file is not None else None
+    rows = []
+    for name in names:
+        proof = _read(folder / f"{name}.proof.json", MAX_TRUST, "the proof")
+        trust = pinned_trust(root, sealed, fingerprint=fingerprint, at=claimed_moment(proof))
+        said = open_attestation(_read(folder / f"{name}.dsse.json", MAX_TRUST, "the attestation"), proof, trust)
+        if digest is not None and digest not in said.subjects.values():
+            raise NotVerified("this is not about the file", place=name, expected=digest)
+        result = str(said.predicate.get("verificationResult") or said.predicate.get("result") or "")
+        rows.append((name, said.predicate_type, said.key.role, said.witnessed.isoformat(timespec="seconds"), result))
+    table = Table(title="Attestations", columns=("file", "predicate", "signed as", "witnessed", "result"), rows=rows)
+    document = {
+        "attestations": [
+            dict(zip(("file", "predicate", "role", "witnessed", "result"), row, strict=True)) for row in rows
+        ]
+    }
+    return Reply(says=f"{len(rows)} attestations verify.", document=document, tables=(table,))
 
 
 def default_signature(path: Path) -> Path:

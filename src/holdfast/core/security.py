@@ -87,6 +87,7 @@ TAXONOMY: Final = (
     Row(begins="evidence.filed", sort=Sort.KEY, severity=1),
     Row(begins="release.", sort=Sort.CHANGE, severity=2),
     Row(begins="release.signed", sort=Sort.KEY, severity=1),
+    Row(begins="attestation.filed", sort=Sort.KEY, severity=1),
     Row(begins="dataset.signed", sort=Sort.KEY, severity=1),
     Row(begins="files.signed", sort=Sort.KEY, severity=1),
     Row(begins="endpoint.", sort=Sort.CHANGE, severity=2),

@@ -15,6 +15,7 @@ from holdfast.core.policy import Action, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
+from holdfast.lifecycle.attesting import decided
 from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
@@ -80,7 +81,8 @@ def stage(plant: Plant, *, release: str | None = None, reason: str) -> Reply:
             "pointer": {"name": staging_stream(project), "digest": subject},
         }
         staged = Draft(kind=STAGED, actor=plant.person, stream=staging_stream(project), body=body)
-        (entry,) = plant.ledger.append([staged], expect=heads | dict(case.heads), consume_nonce=permit.nonce)
+        summary = decided(plant, case.dossier, permit, at=permit.issued, environment=STAGING)
+        *_, entry = plant.ledger.append([*summary, staged], expect=heads | dict(case.heads), consume_nonce=permit.nonce)
         _publish(plant, subject, case.passport, entry)
     says = f"Release {short(subject)} is in staging, at epoch {table.epoch}: `holdfast serve --environment staging` "
     document = {"release": subject, "epoch": table.epoch, "permit_expires": permit.expires.isoformat()}

@@ -23,6 +23,7 @@ from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
 from holdfast.core.sensitivity import WITHHELD, of_model
 from holdfast.lifecycle.access_compiled import compiled
+from holdfast.lifecycle.attesting import decided
 from holdfast.lifecycle.decisions import denial_drafts, recorded_permit
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Plant
@@ -150,10 +151,11 @@ def permit_for(plant: Plant, rules: Rules, dossier: Dossier, action: Action, env
             return permit
         case Denial() as denial:
             subject = denial.subject
-            plant.ledger.append(denial_drafts(plant, denial, dossier, request, rules.text))
+            said = decided(plant, dossier, denial, at=request.now, environment=environment)
+            plant.ledger.append([*denial_drafts(plant, denial, dossier, request, rules.text), *said])
             words = tuple(str(reason) for reason in denial.reasons)
-            said = f"policy {rules.policy.name} does not let release {short(subject)} into {environment}"
-            raise PolicyDenied(said, reasons=words, place=subject)
+            refused = f"policy {rules.policy.name} does not let release {short(subject)} into {environment}"
+            raise PolicyDenied(refused, reasons=words, place=subject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,7 @@ class Drawn:
     permits: tuple[Permit, ...]  # every one that the table rests on
     heads: Heads
     passports: tuple[bytes, ...]
+    summary: tuple[Draft, ...] = ()  # what others may read of the decision about that release
 
 
 def draw(
@@ -199,10 +202,11 @@ def draw(
         raise NotVerified("a release would answer that nobody decided about", place=next(iter(strangers), subject))
     cases = {release: _checked_case(plant, project, Digest(release), subject) for release in after.releases}
     rules = _standing_rules(plant, project, after, subject, action)
-    permit = None
+    permit, said = None, list[Draft]()
     if subject:  # 1.
         entering = rules_of(plant, subject) if action is Action.PROMOTE else rules
         permit = permit_for(plant, entering, cases[subject].dossier, action)
+        said = decided(plant, cases[subject].dossier, permit, at=permit.issued, environment=ENVIRONMENT)
         if action is Action.ROLLBACK:  # the gateways ask for it too, and would refuse a table without it
             check_consent(cases[subject].dossier, _floor(plant, project, before), plant.clock.now())
     serving = []
@@ -221,6 +225,7 @@ def draw(
         permits=(*([permit] if permit else []), *serving),
         heads=heads,
         passports=tuple(passports.values()),
+        summary=tuple(said),
     )
 
 
@@ -357,7 +362,9 @@ def commit(plant: Plant, project: Project, drawn: Drawn, *, because: tuple[Draft
         "pointer": {"name": stream, "digest": after.baseline},
     }
     routed = Draft(kind=ROUTED, actor="registry", stream=stream, body=body)
-    plant.ledger.append([*because, routed], expect=drawn.heads, consume_nonce=permit.nonce if permit else None)
+    plant.ledger.append(
+        [*because, *drawn.summary, routed], expect=drawn.heads, consume_nonce=permit.nonce if permit else None
+    )
     settle(plant, project)
     return drawn.table
 

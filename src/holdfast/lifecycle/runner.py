@@ -23,6 +23,7 @@ from holdfast.core.ports import Sandbox, Workspace
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, claimed
 from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
+from holdfast.lifecycle.attesting import attest
 from holdfast.lifecycle.authorship import record_authorship
 from holdfast.lifecycle.carrying import filed
 from holdfast.lifecycle.consuming import check_inputs
@@ -81,6 +82,8 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
             known = _advisories(plant, held) if Kind.RELEASE in stage.gives else None
             rows += [(stage.name, known.control, known.outcome, known.reason[:80], "0")] if known else []
             rows += [(stage.name, written.control, written.outcome, _authors(written), "0")] if written else []
+        if Kind.RELEASE in held:
+            attest(plant, held[Kind.RELEASE].digest)
         shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
 

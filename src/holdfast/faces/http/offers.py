@@ -137,6 +137,7 @@ WITHHELD: Final = (
         "backup",
         "registry download",
         "registry sign",
+        "attestations export",
         "events export",
         "pack make",
         "ledger tiles",

@@ -60,6 +60,20 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("attestations", "verify"),
+        does="verify exported attestations offline, and that they are about a file",
+        verb="holdfast.files:attestations",
+        authority="none",
+        action="audit.read",
+        changes=False,
+        opens="nothing",
+        options=(
+            Option(name="folder", says="what `attestations export` wrote", kind="path", argument=True, required=True),
+            Option(name="fingerprint", says="of the root, got by another way", required=True),
+            Option(name="file", says="each statement must be about this file", kind="path"),
+        ),
+    ),
+    Command(
         words=("files", "key"),
         does="make a signing key of one's own, encrypted at rest, and its public half as PEM",
         verb="holdfast.files:key",

@@ -89,6 +89,23 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("attestations", "list"),
+        does="list what was attested of a release in the predicates that other tools read",
+        verb="holdfast.lifecycle.attesting:attestations_list",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(_RELEASE,),
+    ),
+    Command(
+        words=("attestations", "export"),
+        does="write a release's attestations, each with the proof that the ledger holds it, for other tools",
+        verb="holdfast.lifecycle.attesting:attestations_export",
+        authority="the stage keys",
+        action="audit.export",
+        options=(_RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
+    ),
+    Command(
         words=("registry", "quarantine"),
         does="take a release out of use until somebody has looked at it",
         verb="holdfast.lifecycle.registry_states:quarantine",
