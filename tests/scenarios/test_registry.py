@@ -261,15 +261,22 @@ class TestImmutable:
     def test_other_bytes_in_the_blob_file_are_not_handed_out(
         self, aliased: tuple[Plant, Digest, Digest], tmp_path: Path
     ) -> None:
-        """The stored file is replaced by another model: a download refuses, and the gateway's copy still answers."""
+        """The stored file is replaced by another model: a download hands out the good bytes, or none."""
         plant, first, second = aliased
         gateway = Gateway(plant)
-        for target in blob(plant, model_file(plant, second)):
+        onnx, other = model_file(plant, second), blob(plant, model_file(plant, first))[0].read_bytes()
+        good = plant.blobs.get(onnx)
+        for target in blob(plant, onnx):
             target.chmod(0o600)
-            target.write_bytes(blob(plant, model_file(plant, first))[0].read_bytes())
+            target.write_bytes(other)
+        download(plant, release="champion", into=tmp_path / "out")
+        assert (tmp_path / "out" / "model.onnx").read_bytes() == good, "restored from what gateways read"
+        for target in (*blob(plant, onnx), published_blob(plant, onnx)):
+            target.chmod(0o600)
+            target.write_bytes(other)
         with pytest.raises(NotVerified):
-            download(plant, release="champion", into=tmp_path / "out")
-        assert not (tmp_path / "out").exists()
+            download(plant, release="champion", into=tmp_path / "again")
+        assert not (tmp_path / "again").exists()
         rows = gateway.rows(first)
         assert gateway.answers_with(rows) == short(second)
 

@@ -255,7 +255,7 @@ def open_attestation(document: bytes, proof: bytes, trust: Trust) -> Attested:
         said = msgspec.json.decode(payload, type=_Statement)  # 3.
     except (ValueError, RecursionError, InvalidInput) as error:
         raise NotVerified(f"the statement cannot be read: {error}", place=place) from error
-    if said.type_ != STATEMENT_TYPE or key.role not in FOREIGN.get(said.predicate_type, ()):  # 4.
+    if said.type_ != STATEMENT_TYPE or key.role not in _signers(said.predicate_type):  # 4.
         raise NotVerified(f"a {key.role} key may not sign {said.predicate_type[:80]!r}", place=place)
     subjects = {each.name: Digest(f"sha256:{each.digest.get('sha256', '')}") for each in said.subject}
     release = Digest(entry.stream.removeprefix("attestations/"))
@@ -270,6 +270,12 @@ def open_attestation(document: bytes, proof: bytes, trust: Trust) -> Attested:
         witnessed=entry.moment,
         release=release,
     )
+
+
+def _signers(uri: str) -> frozenset[str]:
+    """Return the roles whose keys sign statements of a predicate."""
+    _, roles = FOREIGN.get(uri, ("", frozenset[str]()))
+    return roles
 
 
 def _check_identity(said: _Statement, workspace: str, place: str) -> None:

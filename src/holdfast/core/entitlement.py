@@ -27,7 +27,7 @@ FOREIGN: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "https://in-toto.io/attestation/vulns/v0.2": ("attestation", frozenset({"release"})),
     "https://in-toto.io/attestation/scai/v0.3": ("attestation", frozenset({"release"})),
 }
-"""Statements in other people's forms, for other people's tools to read: what they are in one word, and who signs them."""
+"""Statements in other people's forms, which other tools read: what each is in one word, and whose keys sign it."""
 PACK_HEADING: Final = "holdfast evidence pack v1"  # first line of a pack's note: no checkpoint begins so
 ONLINE: Final = frozenset({"targets", "snapshot", "timestamp"})  # TUF metadata that the registry's key signs: no root
 MESSAGE: Final = "message"  # the place that every refusal to sign names
@@ -69,7 +69,7 @@ def purpose_of(role: str, message: bytes, *, origin: str) -> str:
             return _metadata(message)
         payload = _payload(message)  # 3.
         uri = predicate_type(payload)
-        word, entitled_roles = FOREIGN.get(uri, ("", frozenset()))  # 4.
+        word, entitled_roles = FOREIGN.get(uri, ("", frozenset[str]()))  # 4.
         if role in entitled_roles:
             return word
         predicate: Predicate[Any] | None = next((each for each in PREDICATES if each.uri == uri), None)
