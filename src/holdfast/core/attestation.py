@@ -117,13 +117,12 @@ def _attribute(item: Filed) -> dict[str, Any]:
     }
 
 
-def vulnerabilities(item: Filed, version: str) -> dict[str, Any]:
+def vulnerabilities(item: Filed) -> dict[str, Any]:
     """Return the predicate of a dependency scan: which advisories it found, by which snapshot of them.
 
     Args:
         item: Evidence whose findings are advisories: rule `advisory.ID`, place `ecosystem/name@version`; its facts name
-            the snapshot by digest and date.
-        version: Of this program, which is the scanner.
+            the snapshot by digest and date. The scanner's version is the digest of the code that ran.
     """
     evidence = item.evidence
     found = [
@@ -139,7 +138,7 @@ def vulnerabilities(item: Filed, version: str) -> dict[str, Any]:
     return {
         "scanner": {
             "uri": uri_of("control", evidence.control),
-            "version": version,
+            "version": evidence.made_with.code,
             "db": {
                 "uri": uri_of("snapshot", evidence.facts.get("snapshot", "")),
                 "version": evidence.facts.get("snapshot", ""),

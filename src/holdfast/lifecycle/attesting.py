@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from holdfast import __version__
 from holdfast.core.artifact import Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.attestation import (
     ATTESTED,
@@ -72,7 +71,7 @@ def attest(plant: Plant, release: Digest) -> int:
     ]
     scanned = [item for item in filed if item.evidence.control == DEPENDENCIES]
     if scanned and scanned[-1].evidence.outcome is Outcome.MEASURED:
-        made.append((VULNS, statement(release, files, VULNS, vulnerabilities(scanned[-1], __version__))))
+        made.append((VULNS, statement(release, files, VULNS, vulnerabilities(scanned[-1]))))
     known = {str(entry.body["payload"]) for entry in _attested(plant, release)}
     drafts = [_draft(plant, release, uri, payload) for uri, payload in made if digest_bytes(payload) not in known]
     if drafts:
