@@ -314,6 +314,14 @@ def test_the_log_comes_in_pages_without_gap_or_repeat(api: Api) -> None:
         assert api.ask("GET", f"/v1/log?{wrong}").status_code in {400, 422}, wrong
 
 
+def test_what_is_counted_agrees_with_its_number(api: Api) -> None:
+    """One gateway, no secrets, three accounts."""
+    said = {path: api.ask("GET", f"/v1/{path}").json()["says"] for path in ("gateways", "secret/list", "access/users")}
+    assert said["gateways"].startswith("1 gateway; ")
+    assert said["secret/list"] == "0 secrets."
+    assert said["access/users"] == "3 accounts."
+
+
 def test_a_long_command_is_a_job(api: Api) -> None:
     """202 with a place to ask; the worker's news are found there; a cancelled job cannot be cancelled again."""
     answer = api.ask("POST", "/v1/run", json={"until": "nowhere"}, role="operator")

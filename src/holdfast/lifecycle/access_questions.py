@@ -14,7 +14,7 @@ from holdfast.lifecycle import access_rules
 from holdfast.lifecycle.access import Now, decide, look, resource_of
 from holdfast.lifecycle.access_memory import STREAM
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 
 LONGEST_LOOK: Final = 366  # days
 
@@ -66,7 +66,7 @@ def who_can(plant: Plant, *, action: str, resource: str = "") -> Reply:
     rows = [(str(each["name"]), str(each["sort"]), ", ".join(each["by"])) for each in found]
     table = Table(title=f"Who may {action} on {about}", columns=("account", "sort", "by"), rows=rows)
     document = {"action": action, "resource": str(about), "accounts": found}
-    return Reply(says=f"{len(found)} accounts may {action} on {about}.", document=document, tables=(table,))
+    return Reply(says=f"{counted(len(found), 'account')} may {action} on {about}.", document=document, tables=(table,))
 
 
 def review(plant: Plant, *, days: int = 90) -> Reply:
@@ -91,7 +91,8 @@ def review(plant: Plant, *, days: int = 90) -> Reply:
     tables = [Table(title="Reductions", columns=("what", "name", "propose", "because"), rows=rows)]
     if found:
         tables.append(Table(title="Wildcards on sensitive assets", columns=("wildcard",), rows=[(e,) for e in found]))
-    says = f"{len(proposals)} reductions proposed from {days} days of use; {len(found)} wildcards on sensitive assets."
+    says = f"{counted(len(proposals), 'reduction')} proposed from {counted(days, 'day')} of use; "
+    says += f"{counted(len(found), 'wildcard')} on sensitive assets."
     document = {"days": days, "proposals": proposals, "wildcards": list(found)}
     return Reply(says=says, document=document, tables=tables, exit_code=1 if found else 0)
 
@@ -102,7 +103,7 @@ def actions(plant: Plant) -> Reply:
     rows = [(action.name, action.sort, action.does) for action in ACTIONS]
     document = {"actions": [{"name": name, "sort": sort, "does": does} for name, sort, does in rows]}
     table = Table(title="Actions", columns=("action", "sort", "lets somebody"), rows=rows)
-    return Reply(says=f"{len(rows)} actions.", document=document, tables=(table,))
+    return Reply(says=f"{counted(len(rows), 'action')}.", document=document, tables=(table,))
 
 
 Used = Mapping[str, Mapping[tuple[str, str], frozenset[str]]]

@@ -15,7 +15,7 @@ from holdfast.core.policy import seconds
 from holdfast.lifecycle.access import acting, resource_of
 from holdfast.lifecycle.identity import directory
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 
 MAX_REASON: Final = 500  # characters
 
@@ -123,7 +123,8 @@ def requests(plant: Plant) -> Reply:
     columns = ("id", "who", "action", "resource", "state", "answered by", "until")
     keys = ("id", "person", "action", "resource", "state", "by", "until")
     rows = [tuple(str(each[key]) for key in keys) for each in listed]
-    says = f"{sum(each['state'] == 'waiting' for each in listed)} requests wait for an answer."
+    waiting = sum(each["state"] == "waiting" for each in listed)
+    says = f"{counted(waiting, 'request waits', 'requests wait')} for an answer."
     table = Table(title="Requests for access", columns=columns, rows=rows)
     return Reply(says=says, document={"requests": listed}, tables=(table,))
 

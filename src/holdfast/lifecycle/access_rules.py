@@ -16,7 +16,7 @@ from holdfast.core.wildcards import wildcards
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.policies import FOLDERS
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 
 STREAM: Final = "access-rules"
 ACCEPTED: Final = "access.policy"
@@ -90,7 +90,8 @@ def accept(plant: Plant, *, file: Path, reason: str) -> Reply:
         # On record first: until the root has accepted them, rules on record deny everything.
         plant.ledger.append([Draft(kind=ACCEPTED, actor="root", stream=STREAM, body=body)])
         plant.accept_policy(digest)
-    says = f"{both.count} rules about access are in force; the workspace's own are {short(digest)}."
+    says = f"{counted(both.count, 'rule about access is', 'rules about access are')} in force; "
+    says += f"the workspace's own are {short(digest)}."
     return Reply(says=says, document={"rules": digest, "count": both.count})
 
 
@@ -110,9 +111,9 @@ def check(plant: Plant, *, file: Path | None = None) -> Reply:
     rules = read_rules(*documents)
     found = wildcards(b"\n".join(documents))
     table = Table(title="Wildcards on sensitive assets", columns=("wildcard",), rows=[(each,) for each in found])
-    says = f"{rules.count} rules; {len(found)} of them are wildcards on sensitive assets." if found else ""
+    wild = counted(len(found), "of them is a wildcard", "of them are wildcards") if found else "none is a wildcard"
     return Reply(
-        says=says or f"{rules.count} rules; none is a wildcard on sensitive assets.",
+        says=f"{counted(rules.count, 'rule')}; {wild} on sensitive assets.",
         document={"rules": rules.digest, "count": rules.count, "wildcards": list(found)},
         tables=(table,) if found else (),
         exit_code=1 if found else 0,

@@ -26,7 +26,7 @@ from holdfast.core.gateways import identity_of, is_heard
 from holdfast.core.ledger import Draft
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 
 
 def issued(plant: Plant) -> dict[str, Issued]:
@@ -80,7 +80,7 @@ def listed(plant: Plant) -> Reply:
     found = [_described(each, each.warned(now)) for each in issued(plant).values()]
     rows = [(item["name"], ", ".join(item["names"]), item["not_after"][:16], item["state"]) for item in found]
     columns = ("name", "says", "until", "state")
-    says = f"{len(found)} certificates; ids of this workspace begin with spiffe://{trust_domain(plant.origin)}/."
+    says = f"{counted(len(found), 'certificate')}; ids of this workspace begin with spiffe://{trust_domain(plant.origin)}/."
     tables = (Table(title="Certificates", columns=columns, rows=rows),) if rows else ()
     return Reply(says=says, document={"certificates": found}, tables=tables)
 

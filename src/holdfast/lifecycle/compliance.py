@@ -26,7 +26,7 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
 from holdfast.lifecycle.proof import proved
 from holdfast.lifecycle.publishing import present_table, standing
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routines import ROUTINES, due
 from holdfast.lifecycle.routing import current_project, judge, rules_for
 from holdfast.lifecycle.signing import RELEASE_SIGNED, check_signed
@@ -68,8 +68,9 @@ def compliance(plant: Plant, *, framework: str | None = None, out: Path | None =
     view = view_of(plant)
     lines = stand(mapped, live_of(view), framework)
     missing = [line for line in lines if not line.shown]
-    says = f"Evidence for {len(lines) - len(missing)} of {len(lines)} provisions, {len(missing)} gaps."
-    says += " This is evidence for whoever judges, and no statement that anything is complied with."
+    says = f"Evidence for {len(lines) - len(missing)} of {counted(len(lines), 'provision')}, "
+    says += f"{counted(len(missing), 'gap')}. "
+    says += "This is evidence for whoever judges, and no statement that anything is complied with."
     tables = _tables(mapped, lines)
     if out is not None:
         name = view.project.project.name

@@ -23,7 +23,7 @@ from holdfast.core.succession import successor
 from holdfast.core.trust import ROLES, TrustedKey
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.rotation import REWRAPPED, span
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.trusting import change
@@ -72,7 +72,7 @@ def custody(
         body: dict[str, Any] = {"store": store, "token": token or "", "service": service or ""}
         body |= {"new": [key.keyid for key in made], "old": old}
         entry = Draft(kind=MOVED, actor=plant.person, stream="trust", body=body)
-        says = f"{len(made)} keys of the stages are in the {store}."
+        says = f"{counted(len(made), 'key of the stages is', 'keys of the stages are')} in the {store}."
         reply = change(plant, successor(trust, keys=(*keys, *made)), says=says, because=[entry])
     hint = " Start `holdfast signer` now, and with the machine." if store == "signer" else ""
     return Reply(says=reply.says + hint, document={**reply.document, "store": store}, tables=reply.tables)

@@ -15,7 +15,7 @@ from holdfast.core.passport import RECORDED
 from holdfast.lifecycle import FOLDERS
 from holdfast.lifecycle.inputs import check_reason, rows_key
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 
 ERASED: Final = "data.erased"  # body: key, reason, listed (a document), releases; in the stream of the source
 EXPORTED: Final = "data.exported"  # body: reason, files; in the stream of what was exported
@@ -33,7 +33,9 @@ def data_list(plant: Plant) -> Reply:
     document["scratch"] = [{"folder": str(plant.scratch), "in_memory": plant.scratch_in_memory}]
     place = "in memory" if plant.scratch_in_memory else f"in {plant.scratch}, on a disk: encrypt it, or name another"
     table = Table(title="Data sets", columns=("source", "state", "artifacts", "taken in"), rows=rows)
-    return Reply(says=f"{len(rows)} sources; rows of running stages lie {place}.", document=document, tables=(table,))
+    return Reply(
+        says=f"{counted(len(rows), 'source')}; rows of running stages lie {place}.", document=document, tables=(table,)
+    )
 
 
 def data_export(plant: Plant, *, data: str, out: Path, reason: str) -> Reply:
@@ -60,7 +62,8 @@ def data_export(plant: Plant, *, data: str, out: Path, reason: str) -> Reply:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(content)
-    says = f"{len(files)} files of {artifact.kind} {short(artifact.digest)} lie decrypted in {out}."
+    of = f"of {artifact.kind} {short(artifact.digest)}"
+    says = f"{counted(len(files), f'file {of} lies', f'files {of} lie')} decrypted in {out}."
     return Reply(says=says, document={"digest": artifact.digest, "files": sorted(files)})
 
 
@@ -93,7 +96,7 @@ def data_erase(plant: Plant, *, data: str, reason: str) -> Reply:
     says = (
         f"The data key of source {short(source)} is destroyed: its rows, and all made from them, cannot be read again."
     )
-    says += f" {len(releases)} releases learned from it." if releases else ""
+    says += f" {counted(len(releases), 'release')} learned from it." if releases else ""
     return Reply(says=says, document={"source": source, "releases": releases})
 
 

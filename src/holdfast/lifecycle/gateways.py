@@ -23,7 +23,7 @@ from holdfast.core.trust import Trust, TrustedKey
 from holdfast.lifecycle.certificates import issued, put_on_record
 from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.rotation import OVERLAP, span
 from holdfast.lifecycle.trusting import change
 
@@ -173,7 +173,9 @@ def gateways(plant: Plant) -> Reply:
     columns = ("gateway", "identity", "state", "certificate", "last heard")
     rows = [tuple(str(item[key]) for key in ("name", "keyid", "state", "certificate", "heard")) for item in listed]
     rows = [(row[0], row[1][:16], *row[2:]) for row in rows]
-    says = f"{len(listed)} gateways; those without a certificate are drained where they lie, on this machine."
+    says = (
+        f"{counted(len(listed), 'gateway')}; those without a certificate are drained where they lie, on this machine."
+    )
     tables = (Table(title="Gateways", columns=columns, rows=rows),) if rows else ()
     return Reply(says=says, document={"gateways": listed}, tables=tables)
 

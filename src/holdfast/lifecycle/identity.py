@@ -18,7 +18,7 @@ from holdfast.core.spiffe import check_id
 from holdfast.lifecycle.access_compiled import tell_gateways
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.serve.credentials import PREFIX, hash_api_key
 
 SECRET_BYTES: Final = 32  # of entropy in a key or token of ours: guessing is hopeless, a fast keyed hash may store it
@@ -277,7 +277,9 @@ def users(plant: Plant) -> Reply:
         groups, ids = ", ".join(account.groups) or "none", ", ".join(key.id for key in keys) or "none"
         rows.append((account.name, account.sort, groups, "yes" if account.enabled else "no", ids, str(sessions)))
     columns = ("account", "sort", "groups", "may sign on", "keys", "sessions")
-    says = f"{len(accounts)} accounts." if accounts else "Nobody yet: begin with `holdfast access bootstrap`."
+    says = (
+        f"{counted(len(accounts), 'account')}." if accounts else "Nobody yet: begin with `holdfast access bootstrap`."
+    )
     table = Table(title="Accounts", columns=columns, rows=rows)
     return Reply(says=says, document={"accounts": accounts}, tables=(table,))
 

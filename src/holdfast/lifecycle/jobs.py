@@ -7,7 +7,7 @@ from typing import Any, Final
 from holdfast.core.errors import HoldfastError, InvalidInput, in_words
 from holdfast.core.ports import JobState, Task
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 
 MAX_LISTED: Final = 10_000  # jobs: more is no list that anybody reads; `before` leads further back
 
@@ -24,7 +24,9 @@ def jobs(plant: Plant, *, last: int = 20, before: str | None = None) -> Reply:
     found = plant.jobs.newest(last, before=before)
     rows = [(task.id, task.command, task.state, task.asked_by, f"{task.asked_at:%Y-%m-%d %H:%M:%S}") for task in found]
     table = Table(title="Jobs", columns=("job", "command", "state", "asked by", "asked (UTC)"), rows=rows)
-    return Reply(says=f"{len(rows)} jobs.", document={"jobs": [document_of(task) for task in found]}, tables=(table,))
+    return Reply(
+        says=f"{counted(len(rows), 'job')}.", document={"jobs": [document_of(task) for task in found]}, tables=(table,)
+    )
 
 
 def show(plant: Plant, *, job: str) -> Reply:

@@ -32,7 +32,7 @@ from holdfast.lifecycle.planning_threats import keep_tickets
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
 from holdfast.lifecycle.publishing import is_newest, lease_left, settle, standing, standing_at
-from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.reply import Progress, Reply, Table, counted, short
 from holdfast.lifecycle.rotation import warn_due
 from holdfast.lifecycle.routing import commit, current_project, draw, standing_case
 from holdfast.lifecycle.steps import advance
@@ -219,5 +219,7 @@ def _reply(seen: Seen) -> Reply:
         "done": list(seen.done),
         "evidence": [item.control for item in seen.evidence],
     }
-    quiet = f"{seen.windows} windows read, {len(seen.evidence)} measurements, nothing to respond to."
+    quiet = (
+        f"{counted(seen.windows, 'window')} read, {counted(len(seen.evidence), 'measurement')}, nothing to respond to."
+    )
     return Reply(says="; ".join(seen.done) or quiet, document=document, tables=(table,) if seen.raised else ())

@@ -26,7 +26,7 @@ from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, table_of
-from holdfast.lifecycle.reply import Reply, short
+from holdfast.lifecycle.reply import Reply, counted, short
 from holdfast.lifecycle.routing import case_of, project_of, rules_for
 from holdfast.lifecycle.signing import check_signed, signature_of
 from holdfast.lifecycle.witnessing import STREAM as WITNESSES
@@ -61,7 +61,7 @@ def pack_make(plant: Plant, *, release: str | None = None, out: Path) -> Reply:
     except OSError as error:
         raise InvalidInput(f"the pack cannot be written: {error.strerror}", place=str(out)) from error
     fingerprint = digest_bytes(files["root.json"])
-    says = f"{len(files)} files about release {short(digest)} in {out}. Give {fingerprint} by another way."
+    says = f"{counted(len(files), 'file')} about release {short(digest)} in {out}. Give {fingerprint} by another way."
     document_ = {"release": digest, "files": len(files), "root": fingerprint, "pack": digest_bytes(document)}
     return Reply(says=says, document=document_)
 

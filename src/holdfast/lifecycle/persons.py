@@ -17,7 +17,7 @@ from holdfast.core.succession import successor
 from holdfast.core.trust import Grant, Trust, TrustedKey
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.trusting import change, conflict_free
 
 MAX_DAYS: Final = 366  # of a grant: one that never ends is never looked at again
@@ -175,7 +175,9 @@ def persons(plant: Plant) -> Reply:
     listed = [_described(trust, name, now) for name in sorted({key.owner for key in trust.keys if _personal(key)})]
     rows = [(item["name"], ", ".join(item["roles"]) or "—", str(len(item["keys"])), item["root"]) for item in listed]
     columns = ("person", "roles now", "keys", "root")
-    says = f"{len(listed)} persons; {trust.root_threshold} of the root holders must sign a change of the trust."
+    says = (
+        f"{counted(len(listed), 'person')}; {trust.root_threshold} of the root holders must sign a change of the trust."
+    )
     return Reply(says=says, document={"persons": listed}, tables=(Table(title="Persons", columns=columns, rows=rows),))
 
 

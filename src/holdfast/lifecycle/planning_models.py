@@ -24,7 +24,7 @@ from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
 from holdfast.lifecycle.publishing import ROUTED, published_routes, standing, standing_of
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project
 from holdfast.plan.inventory import Answering, Listed, unlisted
 from holdfast.plan.lines import State
@@ -224,6 +224,7 @@ def _reply(listed: list[Listed], answering: list[Answering], broken: list[tuple[
         ],
         "not_looked_at": [{"where": where, "why": why} for where, why in broken],
     }
-    says = f"{len(listed)} models; {len(missing)} that answer are not on the list."
-    says += f" {len(broken)} places could not be looked at." if broken else ""
+    others = counted(len(missing), "that answers is", "that answer are")
+    says = f"{counted(len(listed), 'model')}; {others} not on the list."
+    says += f" {counted(len(broken), 'place')} could not be looked at." if broken else ""
     return Reply(says=says, document=document, tables=tables, exit_code=1 if missing else 0)

@@ -13,7 +13,7 @@ from holdfast.core.signals import Signal
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import newest_release
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project
 from holdfast.plan.lines import State
 from holdfast.respond import PLAYBOOK, Posture
@@ -98,7 +98,11 @@ def tabletop(plant: Plant, *, reason: str) -> Reply:
     plant.ledger.append([Draft(kind=HELD, actor=plant.person, stream=_tabletops(project), body=body)])
     rows = [(each["signal"], each["from"], each["to"], ", ".join(each["commands"])) for each in walked]
     table = Table(title="Tabletop", columns=("signal", "from", "to", "commands"), rows=rows)
-    return Reply(says=f"{len(walked)} signals walked through, on record.", document={"walked": walked}, tables=(table,))
+    return Reply(
+        says=f"{counted(len(walked), 'signal')} walked through, on record.",
+        document={"walked": walked},
+        tables=(table,),
+    )
 
 
 def tabletop_state(plant: Plant, project: Project) -> State:

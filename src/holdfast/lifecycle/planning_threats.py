@@ -14,7 +14,7 @@ from holdfast.lifecycle.incidents import incident_stream
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.runner import project_stream
 from holdfast.plan.freshness import Present, Review, due, moves
@@ -146,7 +146,8 @@ def threats(plant: Plant) -> Reply:
         ],
         "due": due(last_review(plant, project), present(plant, project)),
     }
-    says = f"{len(judged)} threats, {sum(not each.green for each in judged)} of them open; {len(found)} faults."
+    says = f"{counted(len(judged), 'threat')}, {sum(not each.green for each in judged)} of them open; "
+    says += f"{counted(len(found), 'fault')}."
     table = Table(title="Threats", columns=("area", "threat", "state", "facts"), rows=rows)
     return Reply(says=says, document=document, tables=(table,))
 
@@ -170,7 +171,7 @@ def review(plant: Plant, *, reason: str) -> Reply:
     body = {"digest": plant.blobs.put(text), "facts": dict(now.facts), "threats": len(model.threat), "reason": reason}
     plant.ledger.append([Draft(kind=REVIEWED, actor=plant.person, stream=threat_stream(project), body=body)])
     opened, closed = settle_tickets(plant, project)
-    says = f"Review of {len(model.threat)} threats is on record; {len(closed)} tickets closed."
+    says = f"Review of {counted(len(model.threat), 'threat')} is on record; {counted(len(closed), 'ticket')} closed."
     return Reply(says=says, document={"digest": body["digest"], "closed": list(closed), "opened": list(opened)})
 
 
@@ -215,5 +216,5 @@ def tickets(plant: Plant) -> Reply:
     rows = [(str(item["number"]), cause, item["words"], item["opened"][:16]) for cause, item in there.items()]
     table = Table(title="Tickets", columns=("ticket", "cause", "words", "opened"), rows=rows)
     document = {"open": there, "opened": list(opened), "closed": list(closed)}
-    says = f"{len(there)} tickets are open; {len(opened)} opened and {len(closed)} closed now."
+    says = f"{counted(len(there), 'ticket is', 'tickets are')} open; {len(opened)} opened and {len(closed)} closed now."
     return Reply(says=says, document=document, tables=(table,))

@@ -11,7 +11,7 @@ from holdfast.lifecycle.policies import load_policy
 from holdfast.lifecycle.promotion import resolve_release
 from holdfast.lifecycle.proof import proved
 from holdfast.lifecycle.publishing import ENVIRONMENT, standing
-from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.reply import Progress, Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project, rules_for
 
 
@@ -114,4 +114,6 @@ def replay(plant: Plant) -> Reply:
             expected="the recorded answer",
             remedy="Run `holdfast ledger verify`; look at what changed in this installation's code since.",
         )
-    return Reply(says=f"{count} decisions made again, each with the recorded answer.", document={"decisions": count})
+    return Reply(
+        says=f"{counted(count, 'decision')} made again, each with the recorded answer.", document={"decisions": count}
+    )

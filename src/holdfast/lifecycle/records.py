@@ -13,7 +13,7 @@ from holdfast.core.keystate import due_keys, state_of
 from holdfast.core.ledger import Entry
 from holdfast.lifecycle.certificates import issued
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 
 
 def log(plant: Plant, *, last: int = 20, about: str | None = None, before: int | None = None) -> Reply:
@@ -65,7 +65,7 @@ def log(plant: Plant, *, last: int = 20, about: str | None = None, before: int |
             for entry in found
         ]
     }
-    return Reply(says=f"{len(found)} of {size} entries.", document=document, tables=(table,))
+    return Reply(says=f"{len(found)} of {counted(size, 'entry', 'entries')}.", document=document, tables=(table,))
 
 
 def _speaks_of(entry: Entry, wanted: str) -> bool:
@@ -131,9 +131,13 @@ def keys(plant: Plant) -> Reply:
     columns = ("role", "algorithm", "key id", "owner", "from", "until", "state", "kept")
     due = len(due_keys(trust, now))
     endings = [each for each in issued(plant).values() if each.warned(now) is not Warned.FRESH]
-    says = f"{len(rows)} keys; private halves: {plant.custody}."
-    says += f" {due} are due: `holdfast key due`." if due else ""
-    says += f" {len(endings)} certificates are near their end: `holdfast cert list`." if endings else ""
+    says = f"{counted(len(rows), 'key')}; private halves: {plant.custody}."
+    says += f" {due} {'is' if due == 1 else 'are'} due: `holdfast key due`." if due else ""
+    says += (
+        f" {counted(len(endings), 'certificate is near its', 'certificates are near their')} end: `holdfast cert list`."
+        if endings
+        else ""
+    )
     document = {"custody": plant.custody, "keys": listed, "due": due, "certificates_ending": len(endings)}
     return Reply(says=says, document=document, tables=(Table(title="Keys", columns=columns, rows=rows),))
 

@@ -22,7 +22,7 @@ from holdfast.lifecycle.publishing import endpoint_stream, standing
 from holdfast.lifecycle.registry_record import record_of
 from holdfast.lifecycle.registry_versions import versions_of
 from holdfast.lifecycle.registry_words import aliases_of, meant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project, project_of
 from holdfast.lifecycle.runner import project_stream
 from holdfast.registry import Opener, Record, Standing
@@ -88,7 +88,9 @@ def catalogue(plant: Plant) -> Reply:
             for item in listed
         ],
     )
-    says = f"{len(listed)} releases of {project.project.name}." if listed else "No release has been made yet."
+    says = (
+        f"{counted(len(listed), 'release')} of {project.project.name}." if listed else "No release has been made yet."
+    )
     return Reply(says=says, document={"releases": listed}, tables=(table,))
 
 

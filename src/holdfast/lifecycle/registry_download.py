@@ -19,7 +19,7 @@ from holdfast.lifecycle.incidents import record_incident
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.registry_record import record_of
 from holdfast.lifecycle.registry_words import meant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project, project_of
 from holdfast.lifecycle.signing import BUNDLE_FILE, signature_of
 from holdfast.registry.states import State
@@ -60,7 +60,7 @@ def download(plant: Plant, *, release: str | None = None, into: Path) -> Reply:
         shutil.rmtree(beside, ignore_errors=True)
     rows = [(file.path, short(file.digest), str(file.size)) for file in files.files]
     table = Table(title="Files", columns=("file", "digest", "bytes"), rows=rows)
-    says = f"{len(rows)} files of release {short(subject)} and the signature over them are in {into}."
+    says = f"{counted(len(rows), 'file')} of release {short(subject)} and the signature over them are in {into}."
     document = {"release": subject, "into": str(into), "files": {file.path: file.digest for file in files.files}}
     return Reply(says=says, document=document, tables=(table,))
 

@@ -23,7 +23,7 @@ from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.registry_catalogue import last_used, releases_of, terms_of
 from holdfast.lifecycle.registry_record import gone, project_of, record_of
 from holdfast.lifecycle.registry_words import aliases_of, meant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project
 from holdfast.registry import Opener, Record
 from holdfast.registry.record import ARCHIVED, RESTORED
@@ -59,7 +59,8 @@ def archive(plant: Plant, *, release: str, reason: str) -> Reply:
     subject = meant(plant, project, release)
     with plant.ledger.lease("run"), plant.ledger.lease("route"):
         moved = _archive(plant, project, subject, reason)
-    says = f"{moved} blobs of release {short(subject)} are in the archive."
+    of = f"of release {short(subject)}"
+    says = f"{counted(moved, f'blob {of} is', f'blobs {of} are')} in the archive."
     return Reply(says=says, document={"release": subject, "blobs": moved})
 
 
@@ -133,7 +134,8 @@ def restore(plant: Plant, *, release: str, reason: str) -> Reply:
     count = len(listed) + _bring_shared_back(plant, subject)
     draft = Draft(kind=RESTORED, actor=plant.person, stream=subject, body={"reason": reason})
     plant.ledger.append([draft], expect=heads)
-    says = f"{count} blobs of release {short(subject)} are back."
+    of = f"of release {short(subject)}"
+    says = f"{counted(count, f'blob {of} is', f'blobs {of} are')} back."
     return Reply(says=says, document={"release": subject, "blobs": count})
 
 
@@ -175,7 +177,7 @@ def expire(plant: Plant) -> Reply:
             with plant.ledger.lease("run"), plant.ledger.lease("route"):
                 _archive(plant, project, release, f"nobody used it for {project.registry.archive_after}")
             archived.append(release)
-    says = f"{len(archived)} releases archived, {len(stale)} stale."
+    says = f"{counted(len(archived), 'release')} archived, {len(stale)} stale."
     return Reply(says=says, document={"archived": archived, "stale": stale})
 
 
@@ -203,7 +205,7 @@ def collect(plant: Plant, *, grace: str = "24h") -> Reply:
         for digest in due:
             plant.storage.drop(digest)
     document = {"set_aside": len(aside), "bytes": size, "dropped": len(due), "put_back": len(back)}
-    says = f"{len(aside)} blobs ({size} bytes) set aside, {len(due)} that were set aside before are deleted."
+    says = f"{counted(len(aside), 'blob')} ({size} bytes) set aside, {len(due)} that were set aside before are deleted."
     return Reply(says=says, document=document)
 
 
@@ -268,5 +270,6 @@ def sprawl(plant: Plant, *, under: Path | None = None) -> Reply:
         "files": [{"path": item.path, "digest": item.digest, "size": item.size} for item in strays],
         "blobs": orphans,
     }
-    says = f"{len(others)} duplicate registries, {len(strays)} unregistered model files, {len(orphans)} unnamed blobs."
+    says = f"{counted(len(others), 'duplicate registry', 'duplicate registries')}, "
+    says += f"{counted(len(strays), 'unregistered model file')}, {counted(len(orphans), 'unnamed blob')}."
     return Reply(says=says, document=document, tables=(table,) if rows else ())

@@ -16,7 +16,7 @@ from holdfast.core.project import Project
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.registry_record import record_of
 from holdfast.lifecycle.registry_words import meant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project, project_of
 from holdfast.registry import Record
 from holdfast.registry.versions import KINDS, Versions, differences, leaves, missing
@@ -132,7 +132,9 @@ def diff(plant: Plant, *, before: str, after: str) -> Reply:
     counts = {kind: sum(1 for item in found if item.kind == kind) for kind in KINDS}
     rows = [(item.kind, item.path, _shown(item.before), _shown(item.after)) for item in found]
     told = ", ".join(f"{count} of {kind}" for kind, count in counts.items() if count)
-    says = f"{len(found)} differences: {told}." if found else "The two releases are the same in all five kinds."
+    says = (
+        f"{counted(len(found), 'difference')}: {told}." if found else "The two releases are the same in all five kinds."
+    )
     listed = [{"kind": item.kind, "path": item.path, "before": item.before, "after": item.after} for item in found]
     document = {"before": one, "after": other, "differences": listed, "counts": counts}
     table = Table(title="Differences", columns=("kind", "what", short(one), short(other)), rows=rows)

@@ -47,3 +47,12 @@ def silent(_: Progress) -> None:
 def short(digest: str) -> str:
     """Return the part of a digest that people compare: twelve hexadecimal digits."""
     return digest.removeprefix("sha256:")[:12]
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a number and what it counts, in words that agree with it.
+
+    >>> counted(1, "gateway"), counted(2, "gateway"), counted(0, "key is due", "keys are due")
+    ('1 gateway', '2 gateways', '0 keys are due')
+    """
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -18,7 +18,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.succession import successor
 from holdfast.core.trust import ROLES, Trust, TrustedKey
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.routing import current_project, renew
 from holdfast.lifecycle.trusting import change
 
@@ -135,7 +135,9 @@ def keys_due(plant: Plant) -> Reply:
         (item["role"], item["keyid"][:16], item["owner"], item["because"], "here" if item["here"] else "elsewhere")
         for item in found
     ]
-    says = f"{len(found)} keys are due: `holdfast key rotate --due`." if found else "No key is due."
+    says = (
+        f"{counted(len(found), 'key is', 'keys are')} due: `holdfast key rotate --due`." if found else "No key is due."
+    )
     table = Table(title="Keys that are due", columns=("role", "key id", "owner", "because", "held"), rows=rows)
     return Reply(says=says, document={"due": found}, tables=(table,) if rows else ())
 

@@ -17,7 +17,7 @@ from holdfast.core.secret import MAX_SECRET, Vault, check_name, fold
 from holdfast.lifecycle import Stage
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def listed(plant: Plant) -> Reply:
         known.append({"name": name, "version": version, "jobs": jobs})
         rows.append((name, str(version), ", ".join(jobs) or "none"))
     table = Table(title="Secrets", columns=("secret", "version", "granted to"), rows=rows)
-    return Reply(says=f"{len(known)} secrets.", document={"secrets": known}, tables=(table,))
+    return Reply(says=f"{counted(len(known), 'secret')}.", document={"secrets": known}, tables=(table,))
 
 
 def _known(plant: Plant, name: str) -> None:

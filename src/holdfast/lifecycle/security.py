@@ -16,7 +16,7 @@ from holdfast.core.policy import seconds
 from holdfast.core.security import Happening, happenings, ocsf
 from holdfast.core.telemetry import DRAINED
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project
 
 PRUNED: Final = "logs.pruned"  # body: removed, before, telemetry: the position before which windows are gone
@@ -47,7 +47,7 @@ def events(plant: Plant, *, last: int = 20, sort: str | None = None, before: int
     ]
     columns = ("number", "time (UTC)", "sort", "kind", "by", "about", "words")
     return Reply(
-        says=f"{len(rows)} of {len(found)} security events.",
+        says=f"{len(rows)} of {counted(len(found), 'security event')}.",
         document={"events": [_plain(event) for event in shown], "total": len(found)},
         tables=(Table(title="Security events", columns=columns, rows=rows),),
     )

@@ -14,7 +14,7 @@ from holdfast.core.merkle import Tree, leaf_hash
 from holdfast.core.tiles import CHECKPOINT, MAX_BUNDLE, WIDTH, Tile, bundle, hash_tile, read_leaves, tiles_of
 from holdfast.core.witness import parse_tree_head
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply
+from holdfast.lifecycle.reply import Reply, counted
 from holdfast.lifecycle.verification import open_outside
 from holdfast.lifecycle.witnessing import newest_witnessed
 
@@ -55,7 +55,8 @@ def ledger_tiles(plant: Plant, *, out: Path, witnessed: bool = False) -> Reply:
             remedy="Keep them as evidence, find out which of the two was changed, and export into an empty folder.",
         )
     count = _write_all(out, _files(tree, documents, checkpoint, had), signed)
-    says = f"{checkpoint.size} entries in {out}, {count} files written; {had} entries were there before."
+    says = f"{counted(checkpoint.size, 'entry', 'entries')} in {out}, {counted(count, 'file')} written; "
+    says += f"{counted(had, 'entry was', 'entries were')} there before."
     return Reply(says=says, document={"size": checkpoint.size, "had": had, "files": count})
 
 

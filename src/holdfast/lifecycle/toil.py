@@ -12,7 +12,7 @@ from typing import Any, Final
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ledger import Draft, Entry
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.verification import verify
 
 AUDITED: Final = "audit.run"  # body: checks, broken, open
@@ -93,14 +93,14 @@ def toil(plant: Plant, *, days: int = 30) -> Reply:
         raise InvalidInput(f"--days {days}", expected=f"1 to {MAX_DAYS}")
     since = plant.clock.now() - timedelta(days=days)
     entries = [entry for entry in plant.ledger.entries() if entry.moment >= since]
-    counted = Counter(entry.kind for entry in entries)
-    without = [_row(step, counted, entries) for step in STEPS if not step.by_hand]
-    by_hand = [_row(step, counted, entries) for step in STEPS if step.by_hand]
+    times = Counter(entry.kind for entry in entries)
+    without = [_row(step, times, entries) for step in STEPS if not step.by_hand]
+    by_hand = [_row(step, times, entries) for step in STEPS if step.by_hand]
     done_by_hand, done = sum(row["times"] for row in by_hand), sum(row["times"] for row in (*without, *by_hand))
     share = 1 - done_by_hand / done if done else 0.0
     left = [row for row in by_hand if row["times"]]
-    says = f"{done - done_by_hand} of {done} steps in {days} days ran without hands ({share:.0%});"
-    says += f" {len(left)} kinds of work by hand are left."
+    says = f"{done - done_by_hand} of {done} steps in {counted(days, 'day')} ran without hands ({share:.0%});"
+    says += f" {counted(len(left), 'kind of work by hand is', 'kinds of work by hand are')} left."
     columns = ("what", "times", "last", "by")
     tables = (
         Table(title="Without hands", columns=columns, rows=[_cells(row) for row in without]),

@@ -16,7 +16,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.spiffe import check_domain, spiffe_id
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply
+from holdfast.lifecycle.reply import Reply, counted
 
 STREAM: Final = "trust-domain"
 ACCEPTED: Final = "identity.trust-domain"
@@ -64,4 +64,7 @@ def accept_domain(plant: Plant, *, domain: str, bundle: Path) -> Reply:
     count = len(authorities(pem))
     body = {"domain": domain, "bundle": plant.blobs.put(pem)}
     plant.ledger.append([Draft(kind=ACCEPTED, actor=plant.actor, stream=STREAM, body=body)])
-    return Reply(says=f"{count} authorities of {domain} are accepted.", document=body | {"authorities": count})
+    return Reply(
+        says=f"{counted(count, 'authority', 'authorities')} of {domain} {'is' if count == 1 else 'are'} accepted.",
+        document=body | {"authorities": count},
+    )
