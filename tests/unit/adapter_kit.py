@@ -136,6 +136,7 @@ def history() -> list[Draft]:
         recorded("model", Kind.MODEL, [(Kind.FEATURES, "features")]),
         *listed("release", part("library", "pypi", "numpy", "2.4.6", licence="BSD-3-Clause"), part("data", "", "rows")),
         routed("release"),
+        recorded("tuned", Kind.MODEL, [(Kind.MODEL, "model")]),
         Draft(kind=REVOKED, actor="ada", stream=named("rows"), body={"reason": "poisoned"}),
         note("went home"),
     ]

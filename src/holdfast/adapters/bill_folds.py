@@ -18,6 +18,7 @@ Changes: TypeAlias = Sequence[tuple[Table, tuple[Any, ...]]]
 
 ROUTED: Final = "endpoint.routed"
 STAGED: Final = "endpoint.staged"
+_SLASHES: Final = 2  # of an endpoint's stream: endpoint/ENVIRONMENT/MODEL
 MARKING: Final = (
     REVOKED,
     "release.quarantined",
@@ -56,7 +57,7 @@ def marked(entry: Entry, _: str) -> Changes:
 def routed(entry: Entry, _: str) -> Changes:
     """Fold `endpoint.routed`: what the endpoint answers with; what its readers will refuse moves nothing here."""
     standing = entry.body.get("standing")
-    if not isinstance(standing, dict):
+    if not isinstance(standing, dict) or entry.stream.count("/") < _SLASHES:
         return ()
     share = standing.get("share", 0.0)
     if not isinstance(share, int | float):
@@ -71,7 +72,7 @@ def routed(entry: Entry, _: str) -> Changes:
 def staged(entry: Entry, _: str) -> Changes:
     """Fold `endpoint.staged`: the release that the staging endpoint answers with."""
     pointer = entry.body.get("pointer")
-    if not isinstance(pointer, dict):
+    if not isinstance(pointer, dict) or entry.stream.count("/") < _SLASHES:
         return ()
     return ((endpoints, (entry.stream, "baseline", str(pointer.get("digest", ""))[:80], "1", entry.position)),)
 

@@ -5,7 +5,18 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select
 
-from holdfast.adapters.database import artifacts, bills, edges, endpoints, holds, marks, parts, pointers, reading
+from holdfast.adapters.database import (
+    artifacts,
+    bills,
+    edges,
+    endpoints,
+    holds,
+    marks,
+    parts,
+    pointers,
+    reading,
+    tunings,
+)
 from holdfast.core.artifact import Kind
 from holdfast.core.bill import Part
 from holdfast.core.ports import Holder, Sought, Surroundings
@@ -13,12 +24,8 @@ from holdfast.core.ports import Holder, Sought, Surroundings
 _NAMES_AT_ONCE: Final = 500  # names in one query; SQLite's oldest limit on parameters is 999
 _PART: Final = (parts.c.kind, parts.c.ecosystem, parts.c.name, parts.c.version, parts.c.digest, parts.c.licence)
 
-_RELEASES: Final = (
-    select(artifacts.c.digest, bills.c.model)
-    .join(bills, bills.c.release == artifacts.c.digest, isouter=True)
-    .where(artifacts.c.kind == Kind.RELEASE.value)
-)
-_COUNT: Final = select(func.count()).select_from(artifacts).where(artifacts.c.kind == Kind.RELEASE.value)
+_IS_RELEASE: Final = artifacts.c.kind == Kind.RELEASE.value
+_COUNT: Final = select(func.count()).select_from(artifacts).where(_IS_RELEASE)
 _ROUTED: Final = (endpoints.c.stream, endpoints.c.place, endpoints.c.release, endpoints.c.share)
 
 
@@ -74,16 +81,12 @@ class SqlBills:
                 found |= dict.fromkeys(_down(connection, unique[start : start + _NAMES_AT_ONCE]))
         return tuple(found)
 
-    def offspring(self) -> Sequence[tuple[str, str]]:
-        """Return every edge from a model to one that was made from it."""
-        made = artifacts.alias("made")
-        query = (
-            select(edges.c.child, edges.c.parent)
-            .join(made, (made.c.digest == edges.c.child) & (made.c.kind == Kind.MODEL.value))
-            .where(edges.c.parent_kind == Kind.MODEL.value)
-        )
+    def bases(self, releases: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Return those of these releases from whose model another was made, each with that model."""
+        used = select(tunings.c.parent).distinct()
+        query = select(edges.c.child, edges.c.parent).where(edges.c.parent.in_(used))
         with reading(self._engine) as connection:
-            return [(child, parent) for child, parent in connection.execute(query).all()]
+            return [(child, parent) for child, parent in connection.execute(query).all() if child in releases]
 
     def meant(self, beginning: str) -> tuple[str, ...]:
         """Return the artifacts whose digest begins so; digits of a digest are below `g`."""
@@ -114,7 +117,12 @@ class SqlBills:
 
     def listed(self) -> Mapping[str, str]:
         """Return every release on record, oldest first, and its bill's serial number."""
-        query = _RELEASES.with_only_columns(artifacts.c.digest, bills.c.serial).order_by(artifacts.c.position)
+        query = (
+            select(artifacts.c.digest, bills.c.serial)
+            .join(bills, bills.c.release == artifacts.c.digest, isouter=True)
+            .where(_IS_RELEASE)
+            .order_by(artifacts.c.position)
+        )
         with reading(self._engine) as connection:
             return {release: serial or "" for release, serial in connection.execute(query).all()}
 
@@ -137,11 +145,16 @@ def _terms(sought: Sought) -> Iterator[ColumnElement[bool]]:
 
 def _models(connection: Connection, wanted: Collection[str]) -> dict[str, str]:
     """Return which artifacts are releases, and of which model: few are asked for by name, many are read in a row."""
-    if len(wanted) > _NAMES_AT_ONCE:
-        rows = connection.execute(_RELEASES).all()
-        return {release: model or "" for release, model in rows if release in wanted}
-    rows = connection.execute(_RELEASES.where(artifacts.c.digest.in_(wanted))).all()
-    return {release: model or "" for release, model in rows}
+    query = select(bills.c.release, bills.c.model)
+    if len(wanted) <= _NAMES_AT_ONCE:
+        query = query.where(bills.c.release.in_(wanted))
+    found = {release: model for release, model in connection.execute(query).all() if release in wanted}
+    rest = sorted(set(wanted) - found.keys())
+    for start in range(0, len(rest), _NAMES_AT_ONCE):  # data, features, models on the way; releases without a bill
+        some = rest[start : start + _NAMES_AT_ONCE]
+        query = select(artifacts.c.digest).where(_IS_RELEASE, artifacts.c.digest.in_(some))
+        found |= dict.fromkeys(connection.execute(query).scalars(), "")
+    return found
 
 
 def _down(connection: Connection, roots: Sequence[str]) -> Iterable[tuple[str, str, str]]:

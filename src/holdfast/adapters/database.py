@@ -165,6 +165,12 @@ holds: Final = Table(
     Column("list", Text, primary_key=True),
     Index(None, "list", "release"),
 )
+tunings: Final = Table(
+    "tunings",
+    metadata,
+    Column("child", Text, primary_key=True),  # a model that was made from another one
+    Column("parent", Text, primary_key=True),
+)
 marks: Final = Table(
     "marks",
     metadata,
@@ -239,7 +245,7 @@ serves: Final = Table(
 )
 
 PRIMARY: Final = (entries, checkpoints)
-PROJECTIONS: Final = (artifacts, edges, evidence, pointers, streams, bills, parts, holds, marks, endpoints)
+PROJECTIONS: Final = (artifacts, edges, evidence, pointers, streams, bills, parts, holds, tunings, marks, endpoints)
 OPERATIONAL: Final = (leases, nonces, sessions, jobs, answers, serves)
 
 

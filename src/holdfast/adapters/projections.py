@@ -24,6 +24,7 @@ from holdfast.adapters.database import (
     marks,
     pointers,
     streams,
+    tunings,
 )
 from holdfast.core.artifact import Kind, parse_digest
 from holdfast.core.errors import InvalidInput
@@ -67,7 +68,10 @@ def recorded(entry: Entry, _: str) -> Sequence[Change]:
     for parent in body["parents"]:
         if not isinstance(parent, dict):
             raise InvalidInput("a parent that is no object", expected="kind and digest")
-        changes.append((edges, (digest, _digest(parent.get("digest")), _kind(parent.get("kind")))))
+        named, kind = _digest(parent.get("digest")), _kind(parent.get("kind"))
+        changes.append((edges, (digest, named, kind)))
+        if kind == body["kind"] == Kind.MODEL:
+            changes.append((tunings, (digest, named)))
     return changes
 
 

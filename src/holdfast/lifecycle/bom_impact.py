@@ -5,7 +5,7 @@ holds them against the entries they are made from. With `prove` each hit is also
 its bill is read again from the signed release.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,16 +83,10 @@ def hits_of(bills: Bills, wanted: Wanted) -> tuple[tuple[Hit, ...], Around]:
     return merged(held, reached, around), around
 
 
-def _bases(bills: Bills, held: Mapping[str, object]) -> dict[str, str]:
+def _bases(bills: Bills, held: Collection[str]) -> dict[str, str]:
     """Return the models of affected releases from which others were made: what they consist of is inside those."""
-    bases = {parent for _, parent in bills.offspring()}
-    if not held or not bases:
-        return {}
-    return {
-        parent: f"model {parent[7:19]} of release {short(child)}"
-        for child, parent, _ in bills.descent(bases)
-        if child in held and parent in bases
-    }
+    found = bills.bases(held) if held else ()
+    return {model: f"model {model[7:19]} of release {short(release)}" for release, model in found}
 
 
 def _wanted(plant: Plant, about: str, what: str | None, versions: str | None, file: Path | None) -> Wanted:

@@ -5,6 +5,7 @@ data set, features, a model, a base model. A hit says both, so that nobody has t
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from holdfast.core.passport import REVOKED
@@ -14,6 +15,7 @@ from holdfast.registry.states import State
 
 PRODUCTION: Final = "production"
 ALIAS: Final = "alias/"
+_NOTHING: Final[tuple[Any, ...]] = ()
 ON_RECORD: Final = "on record"  # neither answering nor barred; how far it has come is `registry show`'s to say
 
 
@@ -26,10 +28,11 @@ class Hit(NamedTuple):
     path: tuple[str, ...]  # from the bad thing down to the release, where it derives from it
 
 
-def in_words(holder: Holder) -> str:
-    """Return what a bill lists of what is looked for."""
-    first = " ".join(holder.example.removesuffix("()").split())  # of a part without version or licence
-    return first if holder.parts == 1 else f"{first} and {holder.parts - 1} more"
+@lru_cache(maxsize=4096)  # ten thousand bills say few different things
+def in_words(example: str, parts: int) -> str:
+    """Return what a bill lists of what is looked for: one part in words, and how many more."""
+    first = " ".join(example.removesuffix("()").split())  # of a part without version or licence
+    return first if parts == 1 else f"{first} and {parts - 1} more"
 
 
 def ways(roots: Mapping[str, str], edges: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str, ...]]:
@@ -56,32 +59,30 @@ def ways(roots: Mapping[str, str], edges: Iterable[tuple[str, str, str]]) -> dic
 
 def merged(held: Mapping[str, Holder], reached: Mapping[str, tuple[str, ...]], around: "Around") -> tuple[Hit, ...]:
     """Return every release that holds the part or is reached, those that answer first, then by model and digest."""
-    hits = []
-    for release, model in around.models.items():
-        if release in held or release in reached:
-            parts = in_words(held[release]) if release in held else ""
-            hits.append(Hit(release, model, parts, reached.get(release, ())))
-    answering = {release for release, answers in around.answers.items() if _in_production(answers)}
-    return tuple(sorted(hits, key=lambda hit: (hit.release not in answering, hit.model, hit.release)))
+    models = around.models
+    live: list[Hit] = []
+    hits: list[Hit] = []
+    for release in sorted(models, key=lambda each: (models[each], each)):
+        holder, path = held.get(release), reached.get(release, ())
+        if holder is None and not path:
+            continue
+        parts = in_words(holder.example, holder.parts) if holder is not None else ""
+        (live if release in around.producing else hits).append(Hit(release, models[release], parts, path))
+    return (*live, *hits)
 
 
 def told(hit: Hit, around: "Around") -> dict[str, Any]:
     """Return a hit as JSON data."""
-    answers = around.answers.get(hit.release, [])
     return {
         "release": hit.release,
         "model": hit.model,
         "state": around.state(hit.release),
-        "aliases": around.aliases.get(hit.release, []),
-        "in_production": _in_production(answers),
-        "answers": answers,
+        "aliases": around.aliases.get(hit.release, _NOTHING),
+        "in_production": hit.release in around.producing,
+        "answers": around.answers.get(hit.release, _NOTHING),
         "parts": hit.parts,
         "path": hit.path,
     }
-
-
-def _in_production(answers: Iterable[Mapping[str, Any]]) -> bool:
-    return any(each["environment"] == PRODUCTION for each in answers)
 
 
 class Around:
@@ -98,6 +99,11 @@ class Around:
                 _, environment, model = stream.split("/", 2)
                 answer = {"environment": environment, "endpoint": model, "as": place, "share": share}
                 self.answers.setdefault(release, []).append(answer)
+        self.producing = frozenset(
+            release
+            for release, answers in self.answers.items()
+            if any(each["environment"] == PRODUCTION for each in answers)
+        )
         for name, release in sorted(surroundings.pointers.items()):
             if name.startswith(ALIAS):
                 self.aliases.setdefault(release, []).append(name.removeprefix(ALIAS))

@@ -1,6 +1,7 @@
 """What leaves with a bill of materials: SPDX, a signed statement, and the parts that questions look for."""
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from securesystemslib.dsse import Envelope as TheirEnvelope
 from securesystemslib.signer import Key as TheirKey
+from spdx_python_model import v3_0_1
 from tests.unit.release import stands
 from tests.unit.release.stands import World, key
 
@@ -185,6 +187,42 @@ def test_spdx_is_whole_and_conforms_to_its_profiles(world: World) -> None:
                 found = [r for r in graph if r.get("from") == each["spdxId"] and r.get("relationshipType") == kind]
                 assert len(found) == 1
     assert spdx(bom_of(world)) == spdx(bom_of(world))
+
+
+def read_by_the_model(document: bytes) -> v3_0_1.SHACLObjectSet:
+    """What the classes generated from the published SPDX 3.0.1 model make of a document, written out again."""
+    objects = v3_0_1.SHACLObjectSet()
+    v3_0_1.JSONLDDeserializer().read(io.BytesIO(document), objects)
+    v3_0_1.JSONLDSerializer().write(objects, io.BytesIO())  # demands what each class demands
+    return objects
+
+
+def test_spdx_is_what_the_published_model_asks_for(world: World) -> None:
+    """Read and written by classes generated from it; what it does not have, or a value outside a list, is refused."""
+    base = world.ws.store(Kind.MODEL, b"another model")
+    document = spdx(bom_of(replace(world, sources=(*world.sources, base))))
+    objects = read_by_the_model(document)
+    assert not objects.missing_ids - {NO_ASSERTION}
+    assert {type(each).__name__ for each in objects.objects} >= {
+        "ai_AIPackage",
+        "dataset_DatasetPackage",
+        "software_Sbom",
+    }
+
+    def without_hash(graph: list[dict[str, Any]]) -> None:
+        next(each for each in graph if each["type"] == "ai_AIPackage")["verifiedUsing"][0].pop("hashValue")
+
+    damages: list[Callable[[list[dict[str, Any]]], object]] = [
+        lambda graph: graph[1].update(invented=True),
+        lambda graph: graph[-1].update(profileConformance=["astrology"]),
+        lambda graph: graph[0].update(created="yesterday"),
+        without_hash,
+    ]
+    for damage in damages:
+        changed = json.loads(document)
+        damage(changed["@graph"])
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            read_by_the_model(json.dumps(changed).encode())
 
 
 @pytest.mark.parametrize("damage", [lambda d: d.pop("metadata"), lambda d: d["metadata"]["component"].pop("modelCard"),

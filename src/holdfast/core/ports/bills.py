@@ -55,8 +55,8 @@ class Bills(Protocol):
         """Return every edge, child, parent and the parent's kind, on the ways down to all that derives from some."""
         ...
 
-    def offspring(self) -> Sequence[tuple[str, str]]:
-        """Return every edge from a model to one that was made from it."""
+    def bases(self, releases: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Return those of these releases from whose model another was made, each with that model."""
         ...
 
     def meant(self, beginning: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_TABLES = ("endpoints", "marks", "bill_holds", "bill_parts", "bills")
+_TABLES = ("endpoints", "marks", "tunings", "bill_holds", "bill_parts", "bills")
 
 
 def _position(table: str) -> tuple[sa.Column[int], sa.ForeignKeyConstraint]:
@@ -51,6 +51,7 @@ def upgrade() -> None:
         "bill_holds", *_text("release", "list"), sa.PrimaryKeyConstraint("release", "list", name="pk_bill_holds")
     )
     op.create_index("ix_bill_holds_list", "bill_holds", ["list", "release"])
+    op.create_table("tunings", *_text("child", "parent"), sa.PrimaryKeyConstraint("child", "parent", name="pk_tunings"))
     op.create_table(
         "marks",
         *_text("stream", "kind"),
