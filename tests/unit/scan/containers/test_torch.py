@@ -31,9 +31,9 @@ def called(data: bytes) -> bool:
     return any(each.rule == "pickle.dangerous-call" for each in scan(data))
 
 
-@pytest.mark.parametrize("name", ["state.pt", "module.pt", "legacy.pt"])
+@pytest.mark.parametrize("name", ["state.pt", "module.pt", "legacy.pt", "script.pt", "trace.pt"])
 def test_honest_files_are_clean(name: str) -> None:
-    """Tensors of five types, a whole module, the older form."""
+    """Tensors of five types, a whole module, the older form, TorchScript by scripting and by tracing."""
     assert not rules((VECTORS / name).read_bytes())
 
 
@@ -52,7 +52,9 @@ def test_the_pickle_of_an_archive_is_scanned_whatever_its_folder_is_called() -> 
 
 def test_raw_numbers_are_stepped_over_and_other_members_are_not() -> None:
     """What torch never unpickles is no pickle; what torch never writes is a finding and is scanned."""
-    assert not rules(changed("state.pt", {"state/data/0": CALL}))
+    with zipfile.ZipFile(VECTORS / "state.pt") as archive:
+        size = len(archive.read("state/data/0"))
+    assert not rules(changed("state.pt", {"state/data/0": (CALL * 9)[:size]}))
     strange = changed("state.pt", {"state/data/0.pkl": CALL, "other/data/0": PAYLOAD})
     assert severities(scan(strange))["torch.extra"] == Severity.MEDIUM
     assert called(strange)
@@ -68,6 +70,41 @@ def test_archives_that_bring_code_of_their_own_are_named(name: str, rule: str) -
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr(name, b"{}")
     assert severities(scan(out.getvalue()))[rule] == Severity.HIGH
+
+
+def test_storages_are_those_that_the_pickle_names() -> None:
+    """Each is there, has the bytes that its type and count make, and has no others beside it."""
+    with zipfile.ZipFile(VECTORS / "state.pt") as archive:
+        weights = archive.read("state/data/0")
+    assert rules(changed("state.pt", {"state/data/0": weights[:-1]})) == {"torch.size"}
+    assert rules(changed("state.pt", {"state/data/0": weights + b"more"})) == {"torch.size"}
+    assert rules(changed("state.pt", {"state/data/99": b"more"})) == {"torch.unused"}
+    out = io.BytesIO()
+    with zipfile.ZipFile(VECTORS / "state.pt") as old, zipfile.ZipFile(out, "w") as new:
+        for each in old.namelist():
+            if each != "state/data/1":
+                new.writestr(each, old.read(each))
+    assert rules(out.getvalue()) == {"torch.malformed"}
+
+
+def test_torchscript_may_name_its_own_classes_and_nothing_else() -> None:
+    """Its classes are code in the archive; a name that Python would import is judged as ever."""
+    own = b"\x80\x02c__torch__.Mine\nClass\n)\x81}b."
+    assert not rules(changed("script.pt", {"script/constants.pkl": own}))
+    assert "pickle.unknown-import" in rules(changed("state.pt", {"state/constants.txt": own}))
+    assert called(changed("script.pt", {"script/data.pkl": CALL}))
+    assert called(changed("script.pt", {"script/code/__torch__.py.debug_pkl": CALL}))
+    assert "pickle.unknown-import" in rules(changed("script.pt", {"script/data.pkl": b"\x80\x02cmine\nThing\n."}))
+
+
+def test_a_member_with_two_names_is_scanned_under_both() -> None:
+    """Raw numbers by the directory, the pickle by the local header: who walks from the front unpickles it."""
+    data = changed("state.pt", {"state/data/7.pkl": CALL})
+    at = data.index(b"state/data/7.pkl")
+    directory = data.rindex(b"state/data/7.pkl")
+    swapped = data[:directory] + b"state/data/77777" + data[directory + 16 :]
+    assert at < directory
+    assert called(swapped)
 
 
 def test_bytes_behind_the_pickle_of_an_archive_are_a_finding() -> None:

@@ -5,30 +5,35 @@ One folder holds `data.pkl`, `version` and one file of raw numbers for each stor
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.core.evidence import Severity
+from holdfast.engines.scan.containers.torch_pickle import scan_pickle
 from holdfast.engines.scan.examination import Content, Examination, Format
 from holdfast.engines.scan.models import torchscript
-from holdfast.engines.scan.pickles import Dialect, walk
 from holdfast.engines.scan.report import shown
 
 _STORAGE: Final = re.compile(r"(?:data|constants|tensors|traced_inputs)/\d{1,9}")
 _PICKLES: Final = frozenset({"data.pkl", "constants.pkl", "attributes.pkl", "bytecode.pkl", "traced_inputs.pkl"})
+MAIN: Final = "data.pkl"
+_DEBUG: Final = ".py.debug_pkl"
 _PLAIN: Final = re.compile(
     r"version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|\.data/version"
     r"|extra/[^/].*|code/.+\.py|code/.+\.py\.debug_pkl|mobile_debug_handles\.pkl|mobile_debug_info\.pkl"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TorchArchive:
     """One archive as torch reads it."""
 
     root: str
     content: Content
     examination: Examination
+    script: bool = False
+    wanted: dict[str, int] | None = None  # bytes of each storage that the pickle names
+    storages: dict[str, int] = field(default_factory=dict)  # bytes of each that is there
 
     @classmethod
     def of(cls, names: list[str], content: Content, examination: Examination) -> "TorchArchive | None":
@@ -43,25 +48,57 @@ class TorchArchive:
         for name in strange:
             words = f"{shown(name)!r} is no part of an archive that torch writes"
             examination.add(Severity.MEDIUM, "torch.extra", content.inside(name), words)
-        if f"{root}constants.pkl" in names or any(name.startswith(f"{root}code/") for name in names):
+        script = f"{root}constants.pkl" in names or any(name.startswith(f"{root}code/") for name in names)
+        if script:
             words = "TorchScript: `torch.jit.load` runs the code in it, without Python"
             examination.add(Severity.LOW, "torch.script", content.inside(f"{root}code"), words)
-        if "torch" not in examination.formats:
-            examination.formats.append("torch")
-        return cls(root=root, content=content, examination=examination)
+        examination.note("torch")
+        return cls(root=root, content=content, examination=examination, script=script)
 
     def enter(self, name: str, data: memoryview) -> bool:
         """Take a member that torch reads in a way of its own; return whether it did."""
         if not name.startswith(self.root):
             return False
         inside = name[len(self.root) :]
-        if inside in _PICKLES:
-            self.examination.enter(Content(data, self.content.inside(name)), PICKLE)
+        if inside in _PICKLES or inside.endswith(_DEBUG):
+            as_pickle = Format(
+                name="pickle", known=lambda _view: False, scan=self._main if inside == MAIN else self._other
+            )
+            self.examination.enter(Content(data, self.content.inside(name)), as_pickle)
             return True
         if inside.startswith("code/") and inside.endswith(".py"):
             self.examination.enter(Content(data, self.content.inside(name)), SCRIPT)
             return True
+        if inside.startswith("data/"):
+            self.storages[inside.removeprefix("data/")] = len(data)
         return bool(_STORAGE.fullmatch(inside))
+
+    def _main(self, content: Content, examination: Examination) -> None:
+        self.wanted = scan_pickle(content, examination, script=self.script)
+
+    def _other(self, content: Content, examination: Examination) -> None:
+        scan_pickle(content, examination, script=self.script)
+
+    def finish(self) -> None:
+        """Hold the storages against those that the pickle names: each is there, whole, and no others."""
+        wanted = self.wanted
+        if wanted is None:
+            return  # the pickle breaks, and a finding says so
+        for key, size in wanted.items():
+            there = self.storages.get(key)
+            if there is None:
+                words = f"the storage {shown(key)!r} is not in the archive"
+                self._add(Severity.MEDIUM, "torch.malformed", MAIN, words)
+            elif size not in {-1, there}:
+                words = f"the storage {shown(key)!r} has {there} bytes where the pickle says {size}"
+                self._add(Severity.HIGH, "torch.size", f"data/{key}", words)
+        for key in self.storages:
+            if key not in wanted:
+                words = f"{self.storages[key]} bytes that no tensor has"
+                self._add(Severity.MEDIUM, "torch.unused", f"data/{key}", words)
+
+    def _add(self, severity: Severity, rule: str, member: str, words: str) -> None:
+        self.examination.add(severity, rule, self.content.inside(self.root + member), words)
 
 
 def _code(names: list[str], content: Content, examination: Examination) -> None:
@@ -75,17 +112,7 @@ def _code(names: list[str], content: Content, examination: Examination) -> None:
             examination.add(Severity.HIGH, "torch.handler", content.inside(name), words)
 
 
-def _pickle(content: Content, examination: Examination) -> None:
-    """Scan a member as torch unpickles it, whatever it looks like."""
-    end = walk(content, examination, dialect=Dialect.TORCH)
-    if 0 <= end < len(content.view):
-        words = f"{len(content.view) - end} bytes behind the pickle that torch reads"
-        examination.add(Severity.HIGH, "torch.trailing", content.at(end), words)
-        examination.enter(Content(content.view[end:], content.inside("trailing")))
-
-
 SCRIPT: Final = Format(name="TorchScript", known=torchscript.known, scan=torchscript.code)
-PICKLE: Final = Format(name="pickle", known=lambda _view: False, scan=_pickle)
 
 
 def _belongs(root: str, name: str) -> bool:

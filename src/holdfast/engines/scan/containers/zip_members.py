@@ -27,7 +27,7 @@ class Members:
         """Start with none."""
         self.content, self.examination, self.view = content, examination, content.view
         self.spans: list[tuple[int, int]] = []  # from the local header to the end of the data and its descriptor
-        self._read = set[tuple[int, int, int]]()  # where, how and how much was read: nothing is read twice
+        self._read = set[tuple[int, int, int, bytes]]()  # where, how and how much was read: nothing is read twice
         self._budget = READ_AGAIN * len(content.view) + 4096
 
     def _add(self, severity: Severity, rule: str, at: int, words: str) -> None:
@@ -59,6 +59,8 @@ class Members:
             self._compare(entry, local)
             after = self._member(entry, local, torch)
             self.spans.append((entry.local, min(after, len(self.view))))
+        if torch:
+            torch.finish()
 
     def walk(self, start: int, stop: int, *, hidden: bool) -> None:
         """Scan members as a reader that walks from the front would find them between two offsets."""
@@ -117,7 +119,7 @@ class Members:
             words = f"{shown(entry.text())!r} is cut off: {entry.packed} bytes from byte {local.end}"
             self._add(Severity.MEDIUM, "zip.malformed", local.end, words)
         self._variant(entry, local, torch, quiet=encrypted)
-        if (local.method, local.packed) != (entry.method, entry.packed) and (local.packed or not local.flags & 8):
+        if local.packed or not local.flags & records.STREAMED:
             self._variant(local, local, torch, quiet=True)
         if (entry.flags | local.flags) & records.STREAMED:
             after += self._descriptor(entry, after)
@@ -139,7 +141,7 @@ class Members:
 
         Quiet says nothing about the data itself: another reading of the member speaks for it, or it is encrypted.
         """
-        key = (local.end, said.method, said.packed)
+        key = (local.end, said.method, said.packed, said.name)
         if key in self._read:
             return None
         self._read.add(key)

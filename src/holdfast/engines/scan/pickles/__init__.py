@@ -4,7 +4,18 @@ Reading order: `values` (what lies on the stack), `machine` (what opcodes do), `
 `allowed` (the allow-list and its data), `names` (how bad the rest is), `arrays` (raw bytes that joblib writes between).
 """
 
+from holdfast.engines.scan.pickles.judge import AllowListJudge
 from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, Dialect
-from holdfast.engines.scan.pickles.reading import FORMAT, known, scan, scan_headerless, walk
+from holdfast.engines.scan.pickles.reading import FORMAT, judge_of, known, scan, scan_headerless, walk
 
-__all__ = ["FORMAT", "TORCH_MAGIC", "Dialect", "known", "scan", "scan_headerless", "walk"]
+__all__ = [
+    "FORMAT",
+    "TORCH_MAGIC",
+    "AllowListJudge",
+    "Dialect",
+    "judge_of",
+    "known",
+    "scan",
+    "scan_headerless",
+    "walk",
+]

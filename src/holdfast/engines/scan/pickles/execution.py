@@ -83,6 +83,8 @@ def persistent(machine: Machine, position: int) -> int:
 
 
 def _persistent(machine: Machine, identity: Value, at: int) -> None:
+    if machine.identities is not None:
+        machine.identities.append(identity)
     if not (machine.dialect is Dialect.TORCH and _is_storage(identity)):
         words = "an object that only the program behind this file can make (persistent id)"
         machine.add(Severity.MEDIUM, "pickle.persistent-id", at, words)

@@ -27,12 +27,12 @@ class AllowListJudge:
 
     def __init__(self, content: Content, examination: Examination, allowed: AllowList, nested: Format) -> None:
         """Start with nothing imported; `nested` scans what may be a pickle inside a constant."""
-        self.content, self.examination, self.allowed, self._nested = content, examination, allowed, nested
+        self.content, self.examination, self.allowed, self.nested = content, examination, allowed, nested
         self.imported: dict[tuple[str, str], int] = {}  # name as it stands in the stream, and the first byte
 
     def elsewhere(self, content: Content) -> "AllowListJudge":
         """Return a judge of other bytes that remembers imports together with this one."""
-        other = AllowListJudge(content, self.examination, self.allowed, self._nested)
+        other = AllowListJudge(content, self.examination, self.allowed, self.nested)
         other.imported = self.imported
         return other
 
@@ -112,16 +112,16 @@ class AllowListJudge:
         if _ARCHIVE.match(head):
             self.examination.enter(Content(view, f"{place}!/constant"))
         elif _BINARY.match(head):
-            self.examination.enter(Content(view, f"{place}!/constant"), self._nested)
+            self.examination.enter(Content(view, f"{place}!/constant"), self.nested)
         elif _BASE64.match(head):
             text = bytes(view[:MAX_ENCODED]).translate(_URL_SAFE)
             usable = _NOT_BASE64.sub(b"", text).rstrip(b"=")
             decoded = base64.b64decode(usable[: len(usable) // 4 * 4])
-            self.examination.enter(Content(memoryview(decoded), f"{place}!/base64"), self._nested)
+            self.examination.enter(Content(memoryview(decoded), f"{place}!/base64"), self.nested)
         elif _HEX.match(head):
             digits = re.match(rb"(?:[0-9a-fA-F]{2})++", bytes(view[:MAX_ENCODED]))
             decoded = bytes.fromhex(digits.group().decode()) if digits else b""
-            self.examination.enter(Content(memoryview(decoded), f"{place}!/hex"), self._nested)
+            self.examination.enter(Content(memoryview(decoded), f"{place}!/hex"), self.nested)
 
     def _add(self, severity: Severity, rule: str, at: int, words: str) -> None:
         self.examination.add(severity, rule, self.content.at(at), words)

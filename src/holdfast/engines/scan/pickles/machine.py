@@ -106,6 +106,7 @@ class Machine:
         self.fence = NO_FENCE  # where the frame ends that was read ahead
         self.crossed: Callable[[int], None] = _nothing
         self.arrays: Callable[[Value, int], int] = no_arrays
+        self.identities: list[Value] | None = None  # persistent ids met, for whoever knows what they stand for
         self.released = 0
         self._table = table
         self._handlers = [MethodType(handler, self) for handler in table]

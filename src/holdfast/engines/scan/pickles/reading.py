@@ -35,6 +35,9 @@ DELIBERATE: Final = frozenset(
     )
 )
 """What numbers that are read as opcodes do not come to by chance: they would have to name something."""
+NEVER_BY_CHANCE: Final = frozenset({"pickle.dangerous-import", "pickle.dangerous-call", "pickle.extension"})
+"""The same for an array of objects: its pickle counts its memo from zero, and who goes on with the memo of the stream
+around it takes other strings of the file for names."""
 _NAME: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _PICKLE_NAME: Final = re.compile(
     r"\.(?:p|pk|pkl|pickle|pck|pcl|pt|pth|ckpt|bin|joblib|jl|sav|model|mdl|dat|data|npy|dill|cloudpickle|th|pyt)$",
@@ -70,7 +73,15 @@ def _rest(content: Content, position: int, examination: Examination) -> None:
     examination.enter(Content(rest, f"{content.path}!/from byte {position}"))
 
 
-def walk(content: Content, examination: Examination, *, start: int = 0, dialect: Dialect = Dialect.PLAIN) -> int:
+def walk(
+    content: Content,
+    examination: Examination,
+    *,
+    start: int = 0,
+    dialect: Dialect = Dialect.PLAIN,
+    judge: AllowListJudge | None = None,
+    identities: list[Value] | None = None,
+) -> int:
     """Scan one pickle and return the offset after its STOP, or -1 where loading would stop with an error.
 
     Args:
@@ -78,9 +89,17 @@ def walk(content: Content, examination: Examination, *, start: int = 0, dialect:
         examination: Where to report.
         start: Where the pickle begins.
         dialect: Who will read it.
+        judge: Who judges imports and calls, where a reader resolves some of them by itself.
+        identities: Where to keep the persistent ids that it names.
     """
-    judge = AllowListJudge(content, examination, shipped(), HEADERLESS)
-    return read_pickle(new_machine(content, examination, judge, dialect), start)
+    machine = new_machine(content, examination, judge or judge_of(content, examination), dialect)
+    machine.identities = identities
+    return read_pickle(machine, start)
+
+
+def judge_of(content: Content, examination: Examination) -> AllowListJudge:
+    """Return the judge of a content by the allow-list that comes with Holdfast."""
+    return AllowListJudge(content, examination, shipped(), HEADERLESS)
 
 
 def read_pickle(machine: Machine, start: int) -> int:
@@ -137,8 +156,8 @@ class _Arrays:
         machine = self.machine
         if not isinstance(built, Instance) or built.of != arrays.WRAPPER:
             return position
-        self._as_others(position)
         size = arrays.size(built)
+        self._as_others(position, NEVER_BY_CHANCE if size == arrays.OBJECTS else DELIBERATE)
         if size == arrays.OBJECTS:
             inner = new_machine(machine.content, machine.examination, machine.judge, machine.dialect)
             inner.arrays = self.skip
@@ -154,7 +173,7 @@ class _Arrays:
         machine.stack[-1] = Instance("numpy.ndarray")
         return position + size
 
-    def _as_others(self, position: int) -> None:
+    def _as_others(self, position: int, telling: frozenset[str]) -> None:
         """Read on as `pickle.load` would, which takes an array's bytes for opcodes: they may have been chosen so."""
         machine = self.machine
         if machine.dialect is Dialect.JOBLIB:
@@ -163,7 +182,7 @@ class _Arrays:
         judge = AllowListJudge(machine.content, aside, shipped(), HEADERLESS)
         with suppress(Break):
             machine.fork(aside, judge).run(position)
-        if any(found.rule in DELIBERATE for found in aside.findings.kept):
+        if any(found.rule in telling for found in aside.findings.kept):
             words = "an array whose bytes are opcodes to anybody but joblib"
             machine.add(Severity.HIGH, "pickle.two-readings", position, words)
             machine.examination.absorb(aside)
