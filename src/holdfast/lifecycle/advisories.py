@@ -31,7 +31,7 @@ from holdfast.engines.advisories.snapshot import (
     unpack,
 )
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 
 STREAM: Final = "advisories"
 TAKEN: Final = "advisories.taken"
@@ -144,7 +144,11 @@ def listed(plant: Plant) -> Reply:
     table = Table(
         title="Snapshots of advisories", columns=("as of", "days old", "advisories", "ecosystems", "key"), rows=rows
     )
-    return Reply(says=f"{len(rows)} snapshots were taken in.", document={"snapshots": documents}, tables=(table,))
+    return Reply(
+        says=f"{counted(len(rows), 'snapshot was', 'snapshots were')} taken in.",
+        document={"snapshots": documents},
+        tables=(table,),
+    )
 
 
 def newest(plant: Plant) -> Snapshot:

@@ -33,7 +33,7 @@ from holdfast.core.policy import Denial, Permit
 from holdfast.core.seal import EVIDENCE, open_envelope, seal_payload
 from holdfast.engines.signing import model_signing
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.signing import proof_of, signature_of
 
 DEPENDENCIES: Final = "release.dependencies/1"  # the control whose findings are advisories
@@ -166,7 +166,7 @@ def attestations_list(plant: Plant, *, release: str | None = None) -> Reply:
     ]
     table = Table(title="Attestations", columns=("entry", "time", "what", "signed by", "envelope"), rows=rows)
     said = [{"entry": e.position, "predicate": e.body["predicate"], "envelope": e.body["envelope"]} for e in found]
-    says = f"{len(found)} statements about release {short(subject)}."
+    says = f"{counted(len(found), 'statement')} about release {short(subject)}."
     return Reply(says=says, document={"release": subject, "attestations": said}, tables=(table,))
 
 

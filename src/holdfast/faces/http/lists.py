@@ -43,6 +43,8 @@ LISTS: Final[Mapping[tuple[str, ...], tuple[Listed, ...]]] = {
     ("bom", "diff"): (_keyed("differences", "kind", "name", "change"),),
     ("bom", "impact"): (_given("hits", "release"),),
     ("bom", "completeness"): (_given("bills", "release"),),
+    ("advisories", "list"): (_given("snapshots", "digest"),),
+    ("attestations", "list"): (_keyed("attestations", "entry"),),
     ("access", "users"): (_keyed("accounts", "name"),),
     ("access", "actions"): (_keyed("actions", "name"),),
     ("access", "check"): (_keyed("wildcards"),),
