@@ -2,6 +2,7 @@
 
 import base64
 import json
+import platform
 import shutil
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -18,13 +19,14 @@ from tests.unit.images.test_images import BASE
 
 from holdfast import app
 from holdfast.core.artifact import canonical
-from holdfast.core.errors import Conflict, InvalidInput, NotVerified, PolicyDenied, Unavailable
+from holdfast.core.errors import Conflict, InvalidInput, NotVerified, PolicyDenied, Unavailable, UsageError
 from holdfast.core.evidence import Outcome
 from holdfast.engines.advisories.snapshot import pack, unpack
 from holdfast.faces.cli import invoke
 from holdfast.lifecycle.advisories import listed, make, take
 from holdfast.lifecycle.dependencies import AFFECTED, check_new_release, scan
 from holdfast.lifecycle.images import scan_image
+from holdfast.lifecycle.patches import open_items, patches, prove
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import accept_policy, promote
 from holdfast.lifecycle.runner import run
@@ -59,6 +61,7 @@ def snapshot(plant: Plant, name: str, *records: dict[str, Any], days_old: float 
     return out
 
 
+@pytest.mark.guarantee("G63")
 @pytest.mark.requirement("SUP-05", by="holdfast.lifecycle.dependencies:rematch")
 def test_a_hole_that_becomes_known_reaches_the_release_and_a_signed_word_accepts_it(
     plant: Plant, tmp_path: Path
@@ -108,6 +111,7 @@ def _ask_for_it(plant: Plant) -> None:
     accept_policy(plant, file=plant.home.root / "mine.toml")
 
 
+@pytest.mark.guarantee("G63")
 @pytest.mark.requirement("SUP-05", by="holdfast.engines.advisories.snapshot:check_fresh")
 def test_no_snapshot_and_a_stale_one_are_errors_and_never_a_pass(plant: Plant, tmp_path: Path) -> None:
     """Without one nothing can be said; past the project's limit neither, not even that all is well."""
@@ -214,3 +218,70 @@ def test_an_image_with_a_severe_advisory_fails_and_the_same_image_without_it_pas
     assert scan_image(plant, path=leaking).exit_code == 1
     assert invoke(["image", "scan", str(tmp_path / "none"), "-C", str(plant.home.root)]) == 2
     capsys.readouterr()
+
+
+@pytest.mark.requirement("SUP-15", by="holdfast.lifecycle.patches:_settle")
+def test_a_patch_that_is_overdue_is_raised_once_and_closed_when_it_is_in_place(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fix is due by severity, counted from its advisory; the interpreter by its own age; an event for each, once."""
+    monkeypatch.setattr(platform, "python_build", lambda: ("main", plant.clock.now().strftime("%b %d %Y %H:%M:%S")))
+    since = (plant.clock.now() - timedelta(days=20)).isoformat()
+    slow = record("CVE-2026-5", events=[{"introduced": "0"}, {"fixed": "999"}], published=since)
+    take(plant, snapshot=snapshot(plant, "patches", slow))
+    reply = patches(plant)  # of high severity: within 30 days
+    assert reply.exit_code == 0
+    assert [item["days"] for item in reply.document["items"] if item["package"] == "numpy"] == [20]
+    after = later(plant, timedelta(days=11))
+    assert patches(after).exit_code == 1
+    assert len(patches(after).document["raised"]) == 0  # it was raised the first time
+    (words,) = open_items(plant).values()
+    assert "CVE-2026-5 (high) is fixed in 999" in words
+    take(after, snapshot=snapshot(after, "patched", HARMLESS))
+    assert len(patches(after).document["closed"]) == 1
+    assert open_items(plant) == {}
+    monkeypatch.setattr(platform, "python_build", lambda: ("main", "Jan  1 2020 00:00:00"))
+    old = patches(after)
+    assert [item["package"] for item in old.document["items"] if item["overdue"]] == ["python"]
+    monkeypatch.setattr(platform, "python_build", lambda: ("main", ""))
+    assert patches(after).exit_code == 1  # of unknown age
+
+
+@pytest.mark.requirement("SUP-15", by="holdfast.lifecycle.patches:_proved")
+def test_a_patched_rebuild_is_proved_to_clear_a_finding(plant: Plant, tmp_path: Path) -> None:
+    """There before and gone now, by one snapshot; not by an acceptance, an empty list, or in exchange for another."""
+    holes = [
+        record("CVE-2026-6", "numpy", events=[{"introduced": "0"}, {"fixed": "2.0"}]),
+        record("CVE-2026-8", "rich", events=[{"introduced": "14"}, {"fixed": "15"}]),
+    ]
+    take(plant, snapshot=snapshot(plant, "proof", *holes))
+
+    def bom(name: str, *purls: str) -> str:
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"bomFormat": "CycloneDX", "components": [{"purl": each} for each in purls]}))
+        return str(path)
+
+    old = bom("old", "pkg:pypi/numpy@1.0", "pkg:pypi/rich@13.0")
+    new = bom("new", "pkg:pypi/numpy@2.0", "pkg:pypi/rich@13.0")
+    traded = bom("traded", "pkg:pypi/numpy@2.0", "pkg:pypi/rich@14.0")
+    good = prove(plant, old=old, new=new, advisory="CVE-2026-6")
+    assert good.exit_code == 0
+    assert [each["id"] for each in good.document["cleared"]] == ["CVE-2026-6"]
+    assert prove(plant, old=old, new=new).exit_code == 0
+    assert prove(plant, old=old, new=old).exit_code == 1
+    assert prove(plant, old=new, new=new).exit_code == 1  # nothing was there to clear
+    assert prove(plant, old=old, new=new, advisory="CVE-2026-8").exit_code == 1
+    assert prove(plant, old=old, new=traded).exit_code == 1
+    (tmp_path / "vex.json").write_bytes(vex(vulnerability={"name": "CVE-2026-6"}))
+    accept(plant, file=tmp_path / "vex.json", reason="It is never called here.")
+    assert prove(plant, old=old, new=old).exit_code == 1
+    with pytest.raises(UsageError):
+        prove(plant, old=old, new="none-of-both")
+    release = releases(plant)[-1]
+    assert prove(plant, old=old, new=release, advisory="CVE-2026-6").exit_code == 0
+    sealed = newest_on(plant, release)["release.rebuild/1"]
+    assert {measure.name: measure.value for measure in sealed.measures}["cleared"] == 1
+    assert kinds(plant, "patches").count("dependencies.proved") == 8
+    words = ("dependencies", "prove", old, new, "-C", str(plant.home.root))
+    assert invoke(list(words)) == 0
+    assert invoke(["dependencies", "patches", "-C", str(plant.home.root), "--json"]) in {0, 1}

@@ -51,6 +51,7 @@ def test_sarif_lists_rule_file_and_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert second["suppressions"][0]["justification"] == "revoked in 2024"
 
 
+@pytest.mark.guarantee("G65")
 @pytest.mark.requirement("ACC-09", by="holdfast.engines.secrets.scan:masked")
 def test_no_secret_is_ever_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Over every format: no five characters of the random part of a secret reach table, JSON, SARIF or baseline."""
@@ -90,6 +91,7 @@ def test_a_written_baseline_accepts_what_was_there_and_nothing_new(
     assert call(capsys, "secrets", "scan", str(code), "--baseline", str(code))[0] == 3
 
 
+@pytest.mark.guarantee("G65")
 @pytest.mark.requirement("ACC-09", by="holdfast.release.leaks:_measure")
 def test_a_release_whose_training_code_holds_a_token_is_denied(project: Path) -> None:
     """The shipped policy refuses it in words; neither the evidence nor the denial shows the token."""

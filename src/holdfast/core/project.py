@@ -144,6 +144,7 @@ class Dependencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     refuse: Literal["low", "medium", "high", "critical"] = "high"  # this severity and worse: fixed or accepted
     snapshot_max_age: str = "14d"
     accepted_longest: str = "90d"  # for which a statement of OpenVEX counts
+    runtime_max_age: str = "365d"  # of the interpreter, since it was built
     patch_within: dict[Literal["low", "medium", "high", "critical"], str] = {}  # beside `PATCH_WITHIN`
 
 
@@ -272,6 +273,7 @@ def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:
     """Yield every time limit of dependencies."""
     yield "dependencies.snapshot_max_age", limits.snapshot_max_age
     yield "dependencies.accepted_longest", limits.accepted_longest
+    yield "dependencies.runtime_max_age", limits.runtime_max_age
     yield from ((f"dependencies.patch_within.{name}", term) for name, term in limits.patch_within.items())
 
 

@@ -58,6 +58,7 @@ TAXONOMY: Final = (
     Row(begins="dependencies.affected", sort=Sort.VERIFICATION, severity=4),
     Row(begins="dependencies.overdue", sort=Sort.POLICY, severity=4),
     Row(begins="dependencies.accepted", sort=Sort.CHANGE, severity=4),
+    Row(begins="dependencies.patched", sort=Sort.CHANGE, severity=1),
     Row(begins="dependencies.proved", sort=Sort.CHANGE, severity=1),
     Row(begins="blob.restored", sort=Sort.TAMPER, severity=5),
     Row(begins="blob.damaged", sort=Sort.TAMPER, severity=5),

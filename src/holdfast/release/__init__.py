@@ -20,11 +20,12 @@ from holdfast.release.environment import Library, installed
 from holdfast.release.leaks import SECRETS, check_secrets
 from holdfast.release.material import Build, gather
 from holdfast.release.packaging import PACKAGE, build_package, check_package
+from holdfast.release.rebuild import REBUILD
 from holdfast.release.scanning import SCAN, scan_model
 from holdfast.release.signature import SIGNATURE, check_signature
 from holdfast.release.version import VERSION, Derived, check_version
 
-CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE, VERSION, SECRETS, DEPENDENCIES)
+CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE, VERSION, SECRETS, DEPENDENCIES, REBUILD)
 
 __all__ = [
     "CONTROLS",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from holdfast.core.errors import InvalidInput, NotVerified
+from holdfast.core.errors import InvalidInput, MissingExtra, NotVerified
 from holdfast.engines.images.layout import Blob, Place
 from holdfast.engines.tar_headers import BoundedInfo
 
@@ -23,6 +23,7 @@ MAX_UNPACKED: Final = 32 << 30  # bytes of one image's layers
 MAX_ENTRIES: Final = 3_000_000  # files of one image
 MAX_KEPT: Final = 64 << 20  # bytes of one file that lists packages; a full dpkg status has 5 MB
 MAX_KEPT_ALL: Final = 1 << 30  # of all of them
+MAX_WINDOW: Final = 128 << 20  # bytes that a frame of Zstandard may look back
 MAX_WORK: Final = 20_000_000  # paths that are looked at for removal in one image
 MAX_DEPTH: Final = 200  # folders in one path
 MAX_ODD: Final = 1000  # oddities that are listed
@@ -167,11 +168,7 @@ def lay(
         hashed = _Hashed(stored)
         head = hashed.read(4)
         joined = _Prefixed(head, hashed)
-        if head.startswith(b"\x28\xb5\x2f\xfd"):
-            raise InvalidInput(
-                "a layer compressed with zstd, which is not read here", place=blob.name, expected="gzip or none"
-            )
-        unpacked = Meter(gzip.GzipFile(fileobj=joined) if head.startswith(b"\x1f\x8b") else joined, tree)
+        unpacked = Meter(_opened(head, joined, blob.name), tree)
         try:
             with tarfile.open(fileobj=unpacked, mode="r|", errorlevel=0, tarinfo=BoundedInfo) as archive:
                 for member in archive:
@@ -188,6 +185,39 @@ def lay(
         raise NotVerified(
             "the layer does not unpack to what the configuration names", place=blob.name, expected=diff_id
         )
+
+
+def _opened(head: bytes, joined: Any, place: str) -> Any:
+    """Return a stream of what a stored layer unpacks to.
+
+    Raises:
+        MissingExtra: It is compressed with Zstandard, and the package that reads it is not installed.
+    """
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=joined)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        try:
+            import zstandard
+        except ImportError as error:
+            words = "a layer compressed with Zstandard"
+            raise MissingExtra(words, place=place, remedy="pip install 'holdfast[scan]'") from error
+        frames = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        return _Frames(frames.stream_reader(joined, read_across_frames=True), zstandard.ZstdError)
+    return joined
+
+
+class _Frames:
+    """Zstandard frames, whose errors are those of any broken stream."""
+
+    def __init__(self, reader: Any, broken: type[Exception]) -> None:
+        self._reader, self._broken = reader, broken
+
+    def read(self, size: int) -> bytes:
+        try:
+            data: bytes = self._reader.read(size)
+        except self._broken as error:
+            raise ValueError(f"Zstandard: {error}") from error
+        return data
 
 
 class _Prefixed(io.RawIOBase):

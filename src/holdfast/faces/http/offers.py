@@ -147,7 +147,9 @@ WITHHELD: Final = (
     ),
     *_withheld("who runs the machine says how much of it a workspace may take", "quota set"),
     *_withheld("it judges a file of whoever asks, which needs no server", "cert verify"),
-    *_withheld("it reads a file of whoever asks, which may be larger than a request", "image scan"),
+    *_withheld(
+        "it reads a file of whoever asks, which may be larger than a request", "image scan", "dependencies prove"
+    ),
     *_withheld("advisories are carried in where the files of the workspace lie", "advisories make", "advisories take"),
 )
 

@@ -100,4 +100,27 @@ COMMANDS: Final = (
             Option(name="lasts", says="how long it counts", default="30d"),
         ),
     ),
+    Command(
+        words=("dependencies", "patches"),
+        does="list what has a fix and for how long, for what answers and this installation; raise what is overdue",
+        verb="holdfast.lifecycle.patches:patches",
+        authority="the stage keys",
+        action="registry.write",
+    ),
+    Command(
+        words=("dependencies", "prove"),
+        does="prove that a rebuild cleared what was found: there before, gone now, by the same advisories",
+        verb="holdfast.lifecycle.patches:prove",
+        authority="the stage keys",
+        action="registry.write",
+        options=(
+            Option(
+                name="old", says="a release, a CycloneDX document or a container image", argument=True, required=True
+            ),
+            Option(
+                name="new", says="the same of the rebuild; evidence is filed on a release", argument=True, required=True
+            ),
+            Option(name="advisory", says="which must be cleared; all that the project refuses, if left out"),
+        ),
+    ),
 )
