@@ -9,7 +9,7 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination
-from holdfast.engines.scan.pickles import TORCH_MAGIC, Dialect, walk
+from holdfast.engines.scan.pickles import TORCH_START, Dialect, walk
 
 PICKLES: Final = 5
 ELEMENT_SIZES: Final = (4, 2, 8, 1, 16)  # bytes; the likeliest first
@@ -18,7 +18,7 @@ MAX_TRIED: Final = 200_000  # places where a storage could begin; each is tried 
 
 def known(view: memoryview) -> bool:
     """Return whether a content begins with the pickle of torch's magic number."""
-    return len(view) > 2 and view[0] == 0x80 and view[1] <= 5 and bytes(view[2 : 2 + len(TORCH_MAGIC)]) == TORCH_MAGIC
+    return TORCH_START.match(view) is not None
 
 
 def scan(content: Content, examination: Examination) -> None:

@@ -14,7 +14,7 @@ from holdfast.engines.scan.examination import Content, Examination, Format
 from holdfast.engines.scan.models import torchscript
 from holdfast.engines.scan.report import shown
 
-_STORAGE: Final = re.compile(r"(?:data|constants|tensors|traced_inputs)/\d{1,9}")
+_STORAGE: Final = re.compile(r"(?:data|constants|tensors|traced_inputs)/\d{1,20}")
 _PICKLES: Final = frozenset({"data.pkl", "constants.pkl", "attributes.pkl", "bytecode.pkl", "traced_inputs.pkl"})
 MAIN: Final = "data.pkl"
 _DEBUG: Final = ".py.debug_pkl"

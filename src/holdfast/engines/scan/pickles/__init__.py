@@ -5,12 +5,12 @@ Reading order: `values` (what lies on the stack), `machine` (what opcodes do), `
 """
 
 from holdfast.engines.scan.pickles.judge import AllowListJudge
-from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, Dialect
+from holdfast.engines.scan.pickles.machine import TORCH_START, Dialect
 from holdfast.engines.scan.pickles.reading import FORMAT, judge_of, known, scan, scan_headerless, walk
 
 __all__ = [
     "FORMAT",
-    "TORCH_MAGIC",
+    "TORCH_START",
     "AllowListJudge",
     "Dialect",
     "judge_of",

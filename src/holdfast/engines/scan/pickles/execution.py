@@ -85,6 +85,9 @@ def persistent(machine: Machine, position: int) -> int:
 def _persistent(machine: Machine, identity: Value, at: int) -> None:
     if machine.identities is not None:
         machine.identities.append(identity)
+    if machine.dialect is Dialect.TORCH and (container := _container(identity)):
+        machine.stack.append(container)
+        return
     if not (machine.dialect is Dialect.TORCH and _is_storage(identity)):
         words = "an object that only the program behind this file can make (persistent id)"
         machine.add(Severity.MEDIUM, "pickle.persistent-id", at, words)
@@ -167,6 +170,13 @@ def _may_be_text(value: Value) -> bool:
 
 def _arguments(value: Value) -> Tuple:
     return value if isinstance(value, Tuple) else Tuple((value,), -1, 1)
+
+
+def _container(identity: Value) -> Global | None:
+    """Return the class that a persistent id of torch's older form stands for: ("module", the class, file, source)."""
+    if isinstance(identity, Tuple) and identity.length == len(identity.items) == 4 and identity.items[0] == "module":
+        return identity.items[1] if isinstance(identity.items[1], Global) else None
+    return None
 
 
 def _is_storage(identity: Value) -> bool:

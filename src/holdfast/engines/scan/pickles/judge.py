@@ -7,7 +7,7 @@ from typing import Final
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination, Format
 from holdfast.engines.scan.pickles.allowed import CALLS_FIRST, CLASS_FIRST, MADE, AllowList, made_of, shape
-from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, How
+from holdfast.engines.scan.pickles.machine import TORCH_START, How
 from holdfast.engines.scan.pickles.names import dangerous, modern
 from holdfast.engines.scan.pickles.values import UNKNOWN, Global, Instance, Tuple, Value, kind
 from holdfast.engines.scan.report import shown
@@ -15,7 +15,7 @@ from holdfast.engines.scan.report import shown
 MAX_IMPORTS: Final = 100_000  # distinct names of one stream; the largest honest ones have some hundred
 MAX_ENCODED: Final = 16 << 20  # bytes of a constant that are decoded to look for a pickle inside
 _HEAD: Final = 512
-_ARCHIVE: Final = re.compile(rb"PK\x03\x04|\x80[\x00-\x05]" + re.escape(TORCH_MAGIC))
+_ARCHIVE: Final = re.compile(rb"PK\x03\x04|" + TORCH_START.pattern)
 _BINARY: Final = re.compile(rb"\x80[\x00-\x05]|[(\]})]*c[\w.]+\n[\w.]+\n|[(]*i[\w.]+\n[\w.]+\n")
 _BASE64: Final = re.compile(rb"gA[I-X][A-Za-z0-9+/_-]{12}")
 _HEX: Final = re.compile(rb"80(?:0[0-5])[0-9a-fA-F]{12}")

@@ -20,7 +20,7 @@ from holdfast.engines.scan.pickles.memo import Memo
 from holdfast.engines.scan.pickles.runs import Run
 from holdfast.engines.scan.pickles.values import MAX_TEXT, Global, Tuple, Value
 
-TORCH_MAGIC: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+TORCH_START: Final = re.compile(rb"\x80[\x00-\x05](?:\x95[\x00-\xff]{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.")
 """The integer with which `torch.save` began before it wrote zip archives, as any protocol pickles it."""
 MAX_DIGITS: Final = 4300  # CPython refuses to read a longer number in decimal
 STRIDE: Final = 16 << 20  # bytes after which pages that were read are given back

@@ -13,7 +13,7 @@ from holdfast.engines.scan.examination import Content, Examination, Format
 from holdfast.engines.scan.pickles import arrays
 from holdfast.engines.scan.pickles.allowed import shipped
 from holdfast.engines.scan.pickles.judge import AllowListJudge
-from holdfast.engines.scan.pickles.machine import TORCH_MAGIC, Break, Dialect, Machine
+from holdfast.engines.scan.pickles.machine import TORCH_START, Break, Dialect, Machine
 from holdfast.engines.scan.pickles.table import new_machine
 from holdfast.engines.scan.pickles.values import Instance, Value
 
@@ -49,7 +49,7 @@ def known(view: memoryview) -> bool:
     """Return whether a content begins as a pickle of protocol 2 or later, and is not torch's older format."""
     if len(view) < 2 or view[0] != PROTO or not FIRST_PROTOCOL <= view[1] <= LAST_PROTOCOL:
         return False
-    return bytes(view[2 : 2 + len(TORCH_MAGIC)]) != TORCH_MAGIC
+    return not TORCH_START.match(view)
 
 
 def scan(content: Content, examination: Examination) -> None:
