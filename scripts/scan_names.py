@@ -65,8 +65,9 @@ LEGACY = (
     " TensorShape GlorotNormalV2 GlorotUniformV2 HeNormalV2 HeUniformV2 Zeros Ones OrthogonalV2 RandomNormalV2"
     " RandomUniformV2 VarianceScalingV2 IdentityV2 Huber"
     " BinaryFocalCrossentropy LogCosh MeanTensor DTypePolicyMap CategoryCrossing"
+    " LayerScale"
 )
-"""Classes of Keras 2 that Keras 3 no longer has, and that files written by it name."""
+"""Classes of Keras 2 that Keras 3 no longer has and files written by it name, and those of its applications."""
 NOT_ALLOWED = frozenset({"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "deserialize", "get"})
 NOT_FUNCTIONS = frozenset({"load_model", "save_model", "model_from_json", "clone_model", "serialize"})
 

@@ -218,9 +218,16 @@ def saved_model(
         node("StatefulPartitionedCall", "call", ("x",), calls("__inference_call_2")),
         *nodes,
     )
-    meta = field(1, field(4, "serve")) + field(2, graph(*main, functions=(*SAVERS, *functions)))
+    meta = field(1, field(2, field(1, "x")) + field(4, "serve"))
+    meta += field(2, graph(*main, functions=(*SAVERS, *functions)))
     meta += field(6, field(2, asset)) if asset else b""
     return field(1, 1) + field(2, meta + (field(7, objects) if objects else b"")) + more
+
+
+def meta_graph(*nodes: bytes) -> bytes:
+    """A MetaGraphDef, as training of version 1 leaves it."""
+    info = field(1, field(1, "1") + field(2, field(1, field(1, "Relu"))))
+    return info + field(2, graph(node("Placeholder", "x"), *nodes)) + field(5, field(1, "k") + field(2, b""))
 
 
 HONEST = {
@@ -232,6 +239,10 @@ HONEST = {
     "Keras configuration of version 2": keras_2(),
     "Keras metadata": keras_metadata(keras_2(), keras_2()),
     "TensorFlow SavedModel": saved_model(),
+    "TensorFlow meta graph": meta_graph(),
+    "TensorFlow fingerprint": b"".join(field(number, 1 << 60) for number in range(1, 6))
+    + field(6, b"")
+    + field(7, "id"),
     "TensorFlow graph": graph(node("Placeholder", "x"), node("Relu", "y", ("x",))),
 }
 """One file of each format, under the name by which the scan knows it."""

@@ -1,7 +1,18 @@
 """TensorFlow graphs: an operator that reaches a file, a process, Python or foreign code is found wherever it stands."""
 
 import pytest
-from tests.unit.engines.scan.honest import above_low, attribute, calls, field, found, function, graph, node, saved_model
+from tests.unit.engines.scan.honest import (
+    above_low,
+    attribute,
+    calls,
+    field,
+    found,
+    function,
+    graph,
+    meta_graph,
+    node,
+    saved_model,
+)
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.models.allowed import words
@@ -40,6 +51,7 @@ def test_an_operator_that_reaches_out_is_found(operator: str, rule: str, severit
     bad = node(operator, "bad")
     for data in (
         graph(node("Placeholder", "x"), bad),
+        meta_graph(bad),
         graph(node("Placeholder", "x"), functions=(function("f", bad),)),
         saved_model(bad),
         saved_model(functions=(function("f", node("Relu", "a"), bad),)),

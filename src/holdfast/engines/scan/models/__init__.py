@@ -30,6 +30,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(name="Keras metadata", known=keras.known_metadata, scan=keras.scan_metadata),
     Format(name="HDF5", known=hdf5.known, scan=hdf5.scan),
     Format(name="TensorFlow SavedModel", known=tensorflow.known, scan=tensorflow.scan),
+    Format(name="TensorFlow meta graph", known=tensorflow.known_meta_graph, scan=tensorflow.scan_meta_graph),
+    Format(name="TensorFlow fingerprint", known=tensorflow.known_fingerprint, scan=tensorflow.scan_fingerprint),
     Format(name="TensorFlow graph", known=tensorflow.known_graph, scan=tensorflow.scan_graph),
     Format(name="XGBoost JSON", known=xgboost.known, scan=xgboost.scan),
     Format(name="XGBoost UBJSON", known=xgboost.known_binary, scan=xgboost.scan_binary),

@@ -9,6 +9,7 @@ import json
 import re
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 
 from holdfast.core.evidence import Severity
@@ -101,10 +102,22 @@ def names(view: memoryview, *keys: str) -> bool:
     """Return whether a content begins as JSON and each key is written in it, escaped or not, as a key."""
     if not begins(view):
         return False
-    text: memoryview | bytes = view
-    if _PLAIN_ESCAPE.search(view):
-        text = _PLAIN_ESCAPE.sub(lambda found: bytes.fromhex(found.group(1).decode()), bytes(view))
-    return all(re.search(rb'"%s"[ \t\r\n]*+:' % re.escape(key.encode()), text) for key in keys)
+    escaped: bool | None = None
+    for key in keys:
+        if re.search(rb'"%s"[ \t\r\n]*+:' % re.escape(key.encode()), view):
+            continue
+        if escaped is None:
+            escaped = _PLAIN_ESCAPE.search(view) is not None
+        if not escaped or not _spelled(key).search(view):
+            return False
+    return True
+
+
+@cache
+def _spelled(key: str) -> re.Pattern[bytes]:
+    """Return the pattern of a key of which any character may be written as an escape."""
+    letters = (rb"(?:%s|\\u00(?i:%02x))" % (re.escape(each.encode()), ord(each)) for each in key)
+    return re.compile(rb'"%s"[ \t\r\n]*+:' % b"".join(letters))
 
 
 def read(content: Content, examination: Examination, prefix: str, begin: int = 0, end: int | None = None) -> Value:

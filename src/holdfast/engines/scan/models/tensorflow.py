@@ -5,7 +5,7 @@ own security notes say so). The list is generated from TensorFlow's registry. Sa
 does with its own variables, from the functions made for it; anywhere else it reaches for a file.
 """
 
-from collections import Counter
+import re
 from typing import Final, NamedTuple
 
 from holdfast.core.evidence import Severity
@@ -20,6 +20,7 @@ from holdfast.engines.scan.wire import LEN, VARINT, Malformed
 MAX_NODES: Final = 4_000_000  # nodes of all graphs; exported transformers have below 100,000
 MAX_TOP: Final = 64  # fields of a file that are looked at to know it
 MAX_NAME: Final = 512  # bytes of a name that is compared
+MAX_FINGERPRINT: Final = 1024  # bytes; real ones have 100
 PYTHON: Final = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 SAVING: Final = frozenset(
     {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "Save", "Restore", "SaveSlices"}
@@ -27,6 +28,7 @@ SAVING: Final = frozenset(
 PRINTING: Final = frozenset({"Print", "PrintV2"})
 STREAMS: Final = frozenset({b"stdout", b"stderr", b"log(info)", b"log(warning)", b"log(error)"})
 TABLES: Final = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
+_OPERATOR: Final = re.compile(rb"[A-Za-z_>][A-Za-z0-9_>./\-]{0,200}")
 META_GRAPH_FIELDS: Final = range(1, 8)
 
 
@@ -43,15 +45,48 @@ class _Node(NamedTuple):
 
 def known(view: memoryview) -> bool:
     """Return whether a content is a SavedModel: a schema version, and graphs with what describes them."""
-    return any(_is_meta_graph(view, part) for part in _top(view) if part.number == 2 and part.kind == LEN)
+    top = _top(view)
+    if any(part.number == 1 and part.kind != VARINT for part in top):
+        return False
+    return any(_is_meta_graph(view, part) for part in top if part.number == 2 and part.kind == LEN)
+
+
+def known_meta_graph(view: memoryview) -> bool:
+    """Return whether a content is a MetaGraphDef, as training of version 1 leaves beside its variables."""
+    for part in _top(view):
+        if part.number == 2 and part.kind == LEN:
+            return _is_graph(view, part.start, part.end)
+        if part.kind != LEN:
+            return False
+    return False
 
 
 def known_graph(view: memoryview) -> bool:
     """Return whether a content is a GraphDef: nodes that begin with a name and an operator."""
-    for part in _top(view):
+    return bool(_top(view)) and _is_graph(view, 0, len(view))
+
+
+def known_fingerprint(view: memoryview) -> bool:
+    """Return whether a content is the fingerprint of a SavedModel: five checksums, a version and a name."""
+    if len(view) > MAX_FINGERPRINT:
+        return False
+    fields = [(part.number, part.kind) for part in _fields(view, 0, len(view), MAX_TOP)]
+    wanted = [(number, VARINT) for number in range(1, 6)]
+    return fields[:2] == wanted[:2] and all(field in {*wanted, (6, LEN), (7, LEN)} for field in fields)
+
+
+def scan_fingerprint(_content: Content, _examination: Examination) -> None:
+    """Leave it: numbers that readers compare with the files beside it."""
+
+
+def _is_graph(view: memoryview, start: int, end: int) -> bool:
+    """Return whether the first node of a graph begins with a name and an operator."""
+    for part in _fields(view, start, end, MAX_TOP):
         if part.number == 1 and part.kind == LEN:
-            fields = list(_fields(view, part.start, part.end, 2))
-            return [(field.number, field.kind) for field in fields] == [(1, LEN), (2, LEN)]
+            fields = _fields(view, part.start, part.end, 2)
+            if [(field.number, field.kind) for field in fields] != [(1, LEN), (2, LEN)]:
+                return False
+            return _OPERATOR.fullmatch(view[fields[1].start : fields[1].end]) is not None
     return False
 
 
@@ -85,6 +120,12 @@ def scan(content: Content, examination: Examination) -> None:
                 _meta_graph(part, content, examination)
             elif (part.number, part.kind) != (1, VARINT):
                 _unknown(part, content, examination)
+
+
+def scan_meta_graph(content: Content, examination: Examination) -> None:
+    """Scan a MetaGraphDef that is a file of its own."""
+    with damage("tensorflow.malformed", content, examination):
+        _meta_graph(Part(2, LEN, 0, len(content.view)), content, examination)
 
 
 def scan_graph(content: Content, examination: Examination) -> None:
@@ -138,7 +179,6 @@ class _Graph:
     def __init__(self, content: Content, examination: Examination, *, assets: bool) -> None:
         self.content, self.view, self.examination = content, content.view, examination
         self.assets, self.nodes = assets, 0
-        self.seen = Counter[str]()
 
     def run(self, start: int, end: int) -> None:
         """Scan the main graph, then each function, and then who calls those that save."""
