@@ -123,7 +123,8 @@ def test_what_lightgbm_does_not_write_is_found() -> None:
 
 
 def test_stumps_and_categories_of_lightgbm_are_clean() -> None:
-    """A tree of one leaf has no children; sets of categories lie where they are said to."""
+    """A tree of one leaf has no children; sets of categories lie where they are said to; a model may have no trees."""
+    assert above_low(b"tree\nversion=v4\nnum_class=1\n\nend of trees\n") == []
     stump = "Tree=0\nnum_leaves=1\nnum_cat=0\nleaf_value=0.5\nis_linear=0\nshrinkage=1\n\n\n"
     assert above_low(lightgbm(stump)) == []
     sets = lightgbm_tree(0, num_cat="1", cat_boundaries="0 2", cat_threshold="1 2")

@@ -8,7 +8,6 @@ which are most of a model, stay where they are.
 import json
 import re
 import struct
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeAlias
 
@@ -64,13 +63,14 @@ class Row(list["Value"]):
         self.at = at
 
 
-@dataclass(frozen=True, slots=True)
 class Numbers:
     """An array of numbers, or an empty one, left where it is: as text, or packed with the code of `struct`."""
 
-    at: int
-    raw: memoryview
-    code: str = ""
+    __slots__ = ("at", "code", "raw")
+
+    def __init__(self, at: int, raw: memoryview, code: str = "") -> None:
+        """Keep where it is."""
+        self.at, self.raw, self.code = at, raw, code
 
     def __len__(self) -> int:
         """Return how many numbers it holds, those of a text by its commas."""

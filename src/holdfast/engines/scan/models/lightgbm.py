@@ -4,6 +4,7 @@ Trees are found by the sizes that the header declares, and walked by the indices
 """
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from holdfast.core.evidence import Severity
@@ -50,7 +51,7 @@ class _Walk:
             raise Malformed(len(self.view), f"{len(starts)} trees without an end, or more than {MAX_TREES}")
         header = self._section(0, starts[0] if starts else ending.start())
         self._header(header, starts, ending.start())
-        for start, end in zip(starts, [*starts[1:], ending.start()], strict=True):
+        for start, end in pairwise([*starts, ending.start()]):
             self._tree(self._section(start, end), start)
 
     def _section(self, start: int, end: int) -> dict[bytes, bytes]:
@@ -72,7 +73,7 @@ class _Walk:
                 said = f"the field {shown(key)!r}, which is not known"
                 self._add(Severity.MEDIUM, "unknown-field", said, 0)
         sizes = _numbers(header.get(b"tree_sizes", b""), 0)
-        real = [after - start for start, after in zip(starts, [*starts[1:], end], strict=True)]
+        real = [after - start for start, after in pairwise([*starts, end])]
         if sizes and sizes != real:
             said = f"{len(sizes)} trees are declared by sizes that the {len(real)} that are there do not have"
             self._add(Severity.HIGH, "shape", said, 0)

@@ -15,7 +15,7 @@ from holdfast.engines.scan import plain
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.models import jsontree
 from holdfast.engines.scan.models.allowed import words
-from holdfast.engines.scan.models.jsontree import Numbers, Row, Table, Value
+from holdfast.engines.scan.models.jsontree import Row, Table, Value
 from holdfast.engines.scan.report import shown
 
 MAX_TEMPLATE: Final = 1 << 20  # bytes of one template; the longest published ones have 30,000
@@ -88,17 +88,11 @@ def scan_configuration(content: Content, examination: Examination) -> None:
 
 
 def _named(member: Value, content: Content, at: int, examination: Examination) -> None:
-    """Judge the value of a key that names a template: one text, or several under names."""
-    texts: list[Value] = [member]
-    if isinstance(member, Row):
-        texts += [each.get("template") if isinstance(each, Table) else each for each in member]
-    elif isinstance(member, Table):
-        texts += member.values()
+    """Judge the value of a key that names a template: one text, or several; tables inside are met later."""
+    texts = member if isinstance(member, Row) else member.values() if isinstance(member, Table) else (member,)
     for text in texts:
         if isinstance(text, str):
             judge(memoryview(text.encode("utf-8", "replace")), content, at, examination)
-        elif isinstance(text, Numbers):
-            continue
 
 
 def judge(text: memoryview, content: Content, at: int, examination: Examination) -> None:

@@ -16,6 +16,7 @@ from holdfast.engines.scan.models.allowed import words
 from holdfast.engines.scan.plain import MAX_PLAIN
 from holdfast.engines.scan.report import shown
 
+MAX_CHAIN: Final = 8  # names of a chain that are kept; the longest judged has four
 _AHEAD: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n\\]++|#[^\n]*+(?:\n|\Z))*+")
 _BEGIN: Final = re.compile(rb"(?:class|def)[ \t\\]+\w+|op_version_set\s*=|@|[a-z_]+\s*=")
 _SPEAKS: Final = re.compile(rb"\btorch\b|\bops\b|__torch__|\bfrom_file\b|\bsave\b")
@@ -54,9 +55,9 @@ class _Judge:
 
     def __init__(self, content: Content, examination: Examination) -> None:
         self.content, self.examination = content, examination
-        self.source = bytes(content.view).decode("utf-8", "replace")
+        self.source = bytes(content.view).decode("latin-1")  # so that an offset in the text is one in the bytes
         self.defined = set(re.findall(r"\b(?:def|class)\s+(\w+)", self.source))
-        self.bound = self.defined | set(re.findall(r"(\w+)\s*[=:]", self.source))
+        self.bound = self.defined | set(re.findall(r"(?<!\w)(\w++)\s*+[=:]", self.source))
 
     def run(self) -> None:
         """Read chains of names and judge those that are called or that lead to a library."""
@@ -77,15 +78,18 @@ class _Judge:
                 self._add(Severity.HIGH, "operator.file", said, found.start())
 
     def _chains(self) -> Iterator[tuple[list[str], str, int]]:
-        """Yield each run of names and dots, the token behind it, and its offset in characters."""
+        """Yield each run of names and dots, the token behind it, and its offset."""
         chain, at, dotted = list[str](), 0, False
         for found in _TOKEN.finditer(self.source):
             kind, word = found.lastgroup, found.group()
             if kind is None:  # spaces, comments and line breaks
                 continue
             if kind == "name" and (dotted or not chain):
-                chain, at = [*chain, word], at if chain else found.start()
-                dotted = False
+                at, dotted = at if chain else found.start(), False
+                if len(chain) < MAX_CHAIN:
+                    chain.append(word)
+                else:
+                    chain[-1] = word  # the first names and the last are what is judged
                 continue
             if kind == "other" and word == "." and not dotted:
                 chain, at = (chain, at) if chain else (["."], found.start())
@@ -142,5 +146,4 @@ class _Judge:
             self._add(Severity.MEDIUM, "function", f"the function {shown(name)!r}, which is not known", at)
 
     def _add(self, severity: Severity, rule: str, said: str, at: int) -> None:
-        offset = len(self.source[:at].encode("utf-8", "replace")) if not self.source.isascii() else at
-        self.examination.add(severity, f"torchscript.{rule}", self.content.at(offset), said)
+        self.examination.add(severity, f"torchscript.{rule}", self.content.at(at), said)
