@@ -33,7 +33,7 @@ def test_an_honest_file_is_known_and_clean(name: str) -> None:
 def test_other_texts_are_no_models(name: str) -> None:
     """JSON, XML and templates that are something else are left alone."""
     formats, findings = scan(PLAIN[name])
-    assert formats == ("other",)
+    assert formats == ("text",)
     assert findings == []
 
 

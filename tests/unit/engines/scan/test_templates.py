@@ -73,7 +73,7 @@ def test_raw_text_is_text() -> None:
 
 def test_a_template_without_messages_is_known_by_what_it_reaches_for() -> None:
     """An attack need not look like a template for chats."""
-    assert scan(b"{{ lipsum.__globals__ }}")[0] == ("chat template",)
+    assert scan(b"{{ lipsum.__globals__ }}")[0][0] == "chat template"
 
 
 def test_a_template_beyond_the_limit_is_not_clean() -> None:

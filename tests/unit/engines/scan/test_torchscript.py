@@ -58,7 +58,7 @@ def test_what_a_source_must_not_call_is_found(line: str, wanted: tuple[str, Seve
 def test_no_beginning_hides_a_source(head: str) -> None:
     """What PyTorch's own reader skips is skipped."""
     data = torchscript('torch.save(x, "/tmp/x")', head=head)
-    assert scan(data)[0] == ("TorchScript",)
+    assert scan(data)[0][0] == "TorchScript"
     assert FILE in found(data)
 
 
@@ -71,8 +71,8 @@ def test_a_library_of_functions_is_known() -> None:
 def test_python_beside_a_model_is_no_torchscript() -> None:
     """It imports, which TorchScript cannot; nothing runs it by itself."""
     source = b"import torch\n\n\nclass M(torch.nn.Module):\n    def keep(self, x):\n        torch.save(x, 'a')\n"
-    assert scan(source)[0] == ("other",)
-    assert scan(b"def helper(x):\n    return x + 1\n")[0] == ("other",)
+    assert scan(source)[0] == ("text",)
+    assert scan(b"def helper(x):\n    return x + 1\n")[0] == ("text",)
 
 
 def test_what_pytorch_has_is_clean() -> None:
