@@ -11,7 +11,8 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from holdfast.engines.repository import POLICY_NAME, REVOKED_NAME, ROUTES_NAME, TRUST_NAME
 from holdfast.testing.memory import MemorySigner
-from holdfast.testing.world import World, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import World
 
 BASE = "http://control.example/"
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError, NotFound
 from holdfast.engines.repository import TIMESTAMP_NAME, Repository, Versions, read_repository
-from holdfast.testing.world import World, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import World
 
 STATES = 4
 

@@ -10,7 +10,7 @@ from holdfast.adapters.shelf import ShelfFolder
 from holdfast.adapters.shelf_key import SHELF_FILE, ShelfKey
 from holdfast.adapters.unlock import create_unlock_file
 from holdfast.adapters.vault import Vault, create_vault
-from holdfast.testing.world import MemoryPublished
+from holdfast.testing.carried import MemoryPublished
 
 SECRETS = "secrets"
 

@@ -10,7 +10,8 @@ from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import NotFound, Refused
 from holdfast.core.seal import TRUST
 from holdfast.engines.repository import ROUTES_NAME, TRUST_NAME
-from holdfast.testing.world import MODEL, Serving, World, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import MODEL, Serving, World
 
 LEASE = timedelta(minutes=15)
 

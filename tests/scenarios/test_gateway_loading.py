@@ -17,8 +17,10 @@ from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import ROUTES, TRUST, open_envelope
 from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME
 from holdfast.serve.loading import Remembered
+from holdfast.testing.carried import MemoryMemory, MemoryPublished
 from holdfast.testing.memory import MemorySigner
-from holdfast.testing.world import GUARDS, MODEL, MemoryMemory, MemoryPublished, Serving, World, tiny_model, with_key
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import GUARDS, MODEL, Serving, World, with_key
 
 
 @pytest.fixture

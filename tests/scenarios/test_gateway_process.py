@@ -27,7 +27,8 @@ from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import TELEMETRY, unseal
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve.events import Head, opened, read_events
-from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, MODEL, ROW, World, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, MODEL, ROW, World
 
 PATIENCE_S = 60.0  # how long anything may take on a busy machine before it counts as not happening
 

@@ -17,7 +17,8 @@ from holdfast.client import Client
 from holdfast.core.errors import HoldfastError, Refused, Unavailable
 from holdfast.core.routes import GuardSpec
 from holdfast.core.signed_request import NONCE
-from holdfast.testing.world import API_KEY, GUARDS, MODEL, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import API_KEY, GUARDS, MODEL
 
 PROMISED_S = 5.0  # within which a connected gateway obeys a revocation
 SLACK = 4  # a busy machine gets four times as long before the promise counts as broken

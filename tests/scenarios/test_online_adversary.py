@@ -18,7 +18,8 @@ from holdfast.core.trust import ROLES, Grant
 from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME, first_root
 from holdfast.serve.guards.surroundings import LocalNonces
 from holdfast.testing.memory import MemoryLedger, MemorySigner
-from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, POLICY, ROW, WORKSPACE, Serving, World, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, POLICY, ROW, WORKSPACE, Serving, World
 
 OFFLINE = {"root", "policy", "person"}
 ONLINE = tuple(role for role in ROLES if role not in OFFLINE)

@@ -22,8 +22,10 @@ from holdfast.engines.repository import (
     read_repository,
     root_name,
 )
+from holdfast.testing.carried import MemoryPublished
 from holdfast.testing.memory import MemorySigner
-from holdfast.testing.world import MemoryPublished, Serving, World, tiny_model
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import Serving, World
 
 
 @pytest.fixture

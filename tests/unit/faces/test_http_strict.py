@@ -8,7 +8,7 @@ from holdfast.core.errors import HoldfastError, InvalidRequest, NotJson, TooLarg
 from holdfast.faces.http import strict
 from holdfast.faces.http.allowance import Allowance
 from holdfast.faces.http.known import BLIND_S, KEPT_S, Known
-from holdfast.testing.world import Ticks
+from holdfast.testing.carried import Ticks
 
 HOSTS = frozenset({"here.example", "[::1]"})
 HOST = (b"host", b"here.example")

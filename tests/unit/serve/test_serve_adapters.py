@@ -17,7 +17,7 @@ from holdfast.adapters.supervisor import Supervisor
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, NotVerified, Unavailable
 from holdfast.serve.loading import Remembered
-from holdfast.testing.world import tiny_model
+from holdfast.testing.tiny import tiny_model
 
 
 def test_a_model_answers_with_labels_and_probabilities() -> None:

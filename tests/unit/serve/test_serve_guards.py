@@ -23,7 +23,8 @@ from holdfast.serve.guards.surroundings import Rates
 from holdfast.serve.protocol import Malformed, Operation, decode_rows, encode_infer, target
 from holdfast.serve.refusals import SAYINGS, TOO_LARGE, TOO_SLOW, Saying
 from holdfast.serve.state import Release, Route
-from holdfast.testing.world import CREDENTIAL_KEY, Ticks, World
+from holdfast.testing.carried import Ticks
+from holdfast.testing.world import CREDENTIAL_KEY, World
 
 
 def call(client: str = "bob", body: bytes = b"") -> Call:
