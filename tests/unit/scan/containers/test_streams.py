@@ -136,9 +136,11 @@ def test_a_frame_that_readers_step_over_is_looked_into(frame: bytes) -> None:
     assert not scan(frame + struct.pack("<L", 4) + b"size" + lz4_frame(b"text" * 9))
 
 
+@pytest.mark.parametrize("package", ["lz4.block", "no_such_package"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_lz4_blocks_are_decoded(seed: int) -> None:
+def test_lz4_blocks_are_decoded(seed: int, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Literals, matches that overlap themselves, long lengths, blocks linked to the one before."""
+    monkeypatch.setattr(lz4, "PACKAGE", package)
     rng = seeded(seed)
     repeat = rng.randint(1, 400)
     tail = b"\x50" + b"\nabcd"  # five literals end a block

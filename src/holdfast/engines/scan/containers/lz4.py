@@ -1,10 +1,15 @@
-"""LZ4 frames, decoded in Python and bounded (LZ4 Frame Format 1.6.4 and LZ4 Block Format).
+"""LZ4 frames, bounded (LZ4 Frame Format 1.6.4 and LZ4 Block Format).
+
+Frames are read here. A block is decoded by the package `lz4` where it is installed (the extra `scan`), which is a
+hundred times as fast, and by Python where it is not, or where the package refuses it: what comes before a break is kept.
 
 Checksums of blocks and contents are not computed: what the data holds is scanned whether they fit or not.
 """
 
+import importlib
 from collections.abc import Iterator
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 MAGIC: Final = b"\x04\x22\x4d\x18"
 LEGACY: Final = b"\x02\x21\x4c\x18"
@@ -12,6 +17,18 @@ WINDOW: Final = 1 << 16  # bytes back that a match may reach
 _LEGACY_BLOCK: Final = 8 << 20
 _RAW: Final = 1 << 31  # flag of a block's size: the block is stored
 _BLOCK_SIZES: Final = {4: 64 << 10, 5: 256 << 10, 6: 1 << 20, 7: 4 << 20}
+
+
+PACKAGE: Final = "lz4.block"
+
+
+@cache
+def _library(name: str) -> Any:
+    """Return the package that decodes blocks, or nothing where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
 
 
 class Broken(ValueError):
@@ -79,6 +96,11 @@ class Frame:
 
     def _decode(self, block: bytes, history: bytes, largest: int) -> bytes:
         """Return one block: sequences of literals and of matches in what came before."""
+        if library := _library(PACKAGE):
+            try:
+                return bytes(library.decompress(block, uncompressed_size=largest, dict=history))
+            except (library.LZ4BlockError, ValueError, MemoryError):
+                pass  # it keeps nothing of a block that breaks
         out, at, end, most, steps = bytearray(history), 0, len(block), len(history) + largest, 0
         while at < end:
             steps += 1
