@@ -1,7 +1,7 @@
 """LZ4 frames, bounded (LZ4 Frame Format 1.6.4 and LZ4 Block Format).
 
 Frames are read here. A block is decoded by the package `lz4` where it is installed (the extra `scan`), which is a
-hundred times as fast, and by Python where it is not, or where the package refuses it: what comes before a break is kept.
+hundred times as fast, and by Python where it is not or refuses the block: what comes before a break is kept.
 
 Checksums of blocks and contents are not computed: what the data holds is scanned whether they fit or not.
 """
