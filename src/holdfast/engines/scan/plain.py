@@ -22,7 +22,7 @@ def scan(content: Content, examination: Examination) -> None:
     """Report code that loaders of text formats run, and bytes that no scanner understands."""
     view = content.view
     text = is_text(view)
-    if pickles.scan_headerless(content, examination, text=text):
+    if pickles.scan_headerless(content, examination):
         return
     if not text:
         examination.note("unknown")

@@ -188,23 +188,18 @@ class _Arrays:
             machine.examination.absorb(aside)
 
 
-def scan_headerless(content: Content, examination: Examination, *, text: bool = True) -> bool:
+def scan_headerless(content: Content, examination: Examination) -> bool:
     """Scan what may be a pickle without a header, or one inside a constant; report and return true only if it is one.
 
-    It is one if it imports something before loading stops, if it is whole, or if its name says so and nothing else
-    makes sense of it.
-
-    Args:
-        content: The bytes.
-        examination: Where to report.
-        text: Whether it could be text instead.
+    It is one if it imports something before loading stops, if it is whole, or if it ends somewhere and its name says
+    that it is one.
     """
     aside = examination.aside()
     judge = AllowListJudge(content, aside, shipped(), HEADERLESS)
     end = read_pickle(new_machine(content, aside, judge), 0)
     imports = any(_NAME.fullmatch(f"{module}.{name}") for module, name in judge.imported)
     named = _PICKLE_NAME.search(content.path) is not None
-    if not (imports or 1 < end == len(content.view) or (named and (end > 0 or not text))):
+    if not (imports or 1 < end == len(content.view) or (named and end > 0)):
         return False
     aside.note(FORMAT.name)
     examination.absorb(aside)
