@@ -46,6 +46,7 @@ HONEST: dict[str, bytes] = {
     "lz4": test_streams.lz4_frame(PAYLOAD * 3),
     **{name: pack(PAYLOAD * 3) for name, pack in test_streams.PACK.items()},
 }
+NUMBERS = [b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", b"\1\0\0\0", b"\xff" * 8, bytes(7) + b"\x80", bytes(7) + b"\x40"]
 MAGICS = [
     b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\x00", b"\x5d\0\0\x80\0", b"x\x9c",
     b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18", b"\x50\x2a\x4d\x18", b"\x93NUMPY\x01\x00", b"7z\xbc\xaf\x27\x1c", b"",
@@ -84,9 +85,8 @@ def test_a_damaged_container_is_scanned_without_an_error(name: str, data: st.Dat
             case "insert":
                 changed[at:at] = data.draw(st.binary(min_size=1, max_size=20))
             case "number":
-                changed[at : at + 4] = data.draw(
-                    st.sampled_from([b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", b"\1\0\0\0"])
-                )
+                value = data.draw(st.sampled_from(NUMBERS))
+                changed[at : at + len(value)] = value
             case _:
                 changed[at:at] = changed[max(0, at - 60) : at]
     check(bytes(changed))

@@ -470,6 +470,17 @@ def test_members_that_share_their_bytes_are_not_read_for_ever() -> None:
     assert any(each.rule == "zip.overlap" and "not scanned" in each.message for each in found)
 
 
+@pytest.mark.parametrize(("size", "start"), [(1 << 40, 0), (0, 1 << 63), (1 << 63, 1 << 63), ((1 << 64) - 1, 5)])
+def test_a_directory_far_outside_the_file_is_a_finding(size: int, start: int) -> None:
+    """Sizes and offsets of 64 bits are never positions before the bytes are there."""
+    data = stored(seeded(5))
+    end = data.rindex(b"PK\x05\x06")
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 3, 3, size, start)
+    jump = struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1)
+    wide = data[end : end + 8] + b"\xff" * 12 + bytes(2)
+    assert rules(data[:end] + record + jump + wide) >= {"zip.directory", FOUND}
+
+
 def test_other_containers_that_end_with_a_zip_member_are_not_taken_for_one() -> None:
     """Nor is noise with the four bytes of an end record."""
     assert not zips.known(memoryview(b"PK\x05\x06" + bytes(3)))

@@ -2,15 +2,12 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.containers import zip_records as records
 from holdfast.engines.scan.containers.zip_members import Members
 from holdfast.engines.scan.containers.zip_records import End
 from holdfast.engines.scan.examination import Content, Examination
-
-MAX_DESCRIPTOR: Final = 24  # bytes of the longest data descriptor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,34 +24,37 @@ class Layout:
         return index >= 0 and at < self.stops[index]
 
 
-def check_layout(members: Members, start: int, end: End, content: Content, examination: Examination) -> Layout:
-    """Report members that overlap, and bytes before the directory that belong to none.
+def check_layout(
+    members: Members, directory: tuple[int, int], end: End, content: Content, examination: Examination
+) -> Layout:
+    """Report members that overlap, and bytes before the end records that belong to nothing.
 
     Args:
         members: The members that were read, with the bytes of each.
-        start: Where the directory begins.
+        directory: Where the entries that were read begin and end.
         end: The end record.
         content: The archive.
         examination: Where to report.
     """
-    spans, stops, gaps, reached = sorted(members.spans), list[int](), list[tuple[int, int]](), 0
-    for first, last in spans:
+    gaps, reached = list[tuple[int, int]](), 0
+    for first, last in sorted([*members.spans, directory] if directory[0] < directory[1] else members.spans):
         if first < reached:
             words = "a member inside the bytes of another, or of the directory"
             examination.add(Severity.HIGH, "zip.overlap", content.at(first), words)
         elif first > reached:
             gaps.append((reached, first))
         reached = max(reached, last)
-        stops.append(reached)
-    if reached > start and spans:
-        examination.add(Severity.HIGH, "zip.overlap", content.at(start), "a directory inside the bytes of a member")
-    elif reached < start:
-        gaps.append((reached, start))
+    if reached < end.records:
+        gaps.append((reached, end.records))
     for gap in gaps:
         _report(gap, content, examination)
     if end.records < end.at and bytes(content.view[end.at - 20 : end.at - 16]) != records.LOCATOR:
         examination.add(Severity.HIGH, "zip.directory", content.at(end.records), "records that no reader expects")
-    return Layout(starts=tuple(first for first, _ in spans), stops=tuple(stops), gaps=tuple(gaps))
+    starts, stops = list[int](), list[int]()
+    for first, last in sorted(members.spans):
+        starts.append(first)
+        stops.append(max(last, stops[-1] if stops else 0))
+    return Layout(starts=tuple(starts), stops=tuple(stops), gaps=tuple(gaps))
 
 
 def _report(gap: tuple[int, int], content: Content, examination: Examination) -> None:

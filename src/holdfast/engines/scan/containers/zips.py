@@ -73,7 +73,8 @@ class _Archive:
         end = records.end_record(self.view, found[0])
         start, entries = self._directory(end)
         self.members.read(entries)
-        layout = check_layout(self.members, start, end, self.content, self.examination)
+        directory = (start, entries[-1].end if entries else start)
+        layout = check_layout(self.members, directory, end, self.content, self.examination)
         for gap in layout.gaps:
             self.members.walk(*gap, hidden=True)
         self._after(end)
@@ -92,7 +93,7 @@ class _Archive:
             self.add(Severity.HIGH, "zip.directory", end.at, f"{end.problem}: readers find different members")
         near = end.records - end.size
         shift = near - end.offset  # bytes before the archive, where its offsets count from its own start
-        start = near if near >= 0 else end.offset
+        start = near if near >= 0 else min(end.offset, end.records)
         entries = self._entries(end, start, shift if near >= 0 else 0)
         if near < 0:
             self.add(Severity.MEDIUM, "zip.malformed", end.at, "a directory larger than what stands before it")
