@@ -139,6 +139,17 @@ def torch() -> list[str]:
     return [f"# Operators of PyTorch {library.__version__.partition('+')[0]}", *lines]
 
 
+def onnx() -> list[str]:
+    """Return the operators of ONNX and of its classical models, of every version there was."""
+    library, schemas = import_module("onnx"), import_module("onnx.defs").get_all_schemas_with_history()
+    domains = {"": "standard", "ai.onnx.ml": "classical"}
+    sorted_into: dict[str, set[str]] = {name: set() for name in domains.values()}
+    for schema in schemas:
+        if schema.domain in domains:
+            sorted_into[domains[schema.domain]].add(schema.name)
+    return [f"# Operators of ONNX {library.__version__}"] + [section(*each) for each in sorted_into.items()]
+
+
 def openvino() -> list[str]:
     """Return the operators of OpenVINO's sets in small letters, as its reader compares them."""
     library = import_module("openvino")
@@ -149,5 +160,8 @@ def openvino() -> list[str]:
     return [f"# Operators of OpenVINO {library.__version__.partition('-')[0]}", section("operators", operators)]
 
 
+FILES = {"tensorflow": tensorflow, "keras": keras, "openvino": openvino, "torch": torch, "onnx": onnx}
+
+
 if __name__ == "__main__":
-    print("\n".join({"tensorflow": tensorflow, "keras": keras, "openvino": openvino, "torch": torch}[sys.argv[1]]()))
+    print("\n".join(FILES[sys.argv[1]]()))

@@ -80,6 +80,15 @@ def test_operators_from_outside_the_standard_are_found(domain: str) -> None:
     assert found(made, "onnx.custom-operator") == Severity.HIGH
 
 
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "ai.onnx.ml"])
+def test_operators_that_no_version_of_the_standard_has_are_found(domain: str) -> None:
+    """Runtimes take libraries for the standard's own domain too; what was removed from it later is still known."""
+    made = model([helper.make_node("Evil", ["x"], ["y"], domain=domain)]).SerializeToString()
+    assert found(made, "onnx.custom-operator") == Severity.HIGH
+    old = model([helper.make_node("Upsample", ["x"], ["y"])]).SerializeToString()
+    assert "onnx.custom-operator" not in models.rules(scan(old)[1])
+
+
 def test_a_foreign_operator_inside_a_local_function_or_subgraph_is_found() -> None:
     """Hiding it one level deeper changes nothing."""
     body = helper.make_node("Evil", ["a"], ["c"], domain="evil")

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan import bombs
 from holdfast.engines.scan.bombs import Key, Literal, Watched
+from holdfast.engines.scan.models import allowed
 from holdfast.engines.scan.report import Findings, Operator, Structure, shown
 from holdfast.engines.scan.schema import ELEMENT_BITS, EXTERNAL, INT32, INT64, STRING, Field, Frame
 from holdfast.engines.scan.wire import LEN, signed
@@ -276,13 +277,19 @@ class Rules:
         """Report operators from outside the standard that the file does not define itself: their code is elsewhere."""
         own = {domain for domain, _, _ in self._functions}
         for key in self._operators:
-            if key[0] not in DOMAINS and key not in self._functions:
+            if key not in self._functions and not _standard(key):
                 words = f"the operator {shown('/'.join(key[:2]))!r} is not part of ONNX"
                 self._add(Severity.HIGH, "onnx.custom-operator", self._first_use[key].place, words)
         for (domain, _), place in self._opsets.items():
             if domain not in DOMAINS and domain not in own:
                 words = f"the model imports operators from {shown(domain)!r}"
                 self._add(Severity.HIGH, "onnx.custom-domain", place, words)
+
+
+def _standard(key: Key) -> bool:
+    """Return whether an operator is one of ONNX's, of any version; an empty name is a finding of its own."""
+    domain, name, _ = key
+    return domain in DOMAINS and (not name or name in allowed.words("onnx", "classical" if domain else "standard"))
 
 
 def _domain(text: str) -> str:
