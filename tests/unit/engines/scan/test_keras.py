@@ -56,6 +56,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.requirement("SUP-07", by="holdfast.engines.scan.models.keras:config")
 @pytest.mark.parametrize(("attack", "rule", "severity"), ATTACKS)
 def test_what_a_file_must_not_name_is_found(attack: dict[str, Any], rule: str, severity: Severity) -> None:
     """In a configuration of either version, under a wrapper, and in the metadata of a SavedModel."""

@@ -49,6 +49,7 @@ def places(text: str) -> list[bytes]:
     ]
 
 
+@pytest.mark.requirement("SUP-07", by="holdfast.engines.scan.models.templates:judge")
 @pytest.mark.parametrize("chain", CHAINS)
 def test_a_chain_to_pythons_functions_is_found(chain: str) -> None:
     """At any line of a template, wherever the template stands."""

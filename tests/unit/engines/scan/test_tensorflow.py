@@ -45,6 +45,7 @@ OPERATORS = [
 ]
 
 
+@pytest.mark.requirement("SUP-07", by="holdfast.engines.scan.models.tensorflow:scan_graph")
 @pytest.mark.parametrize(("operator", "rule", "severity"), OPERATORS)
 def test_an_operator_that_reaches_out_is_found(operator: str, rule: str, severity: Severity) -> None:
     """In a frozen graph, in a SavedModel's main graph, and in a function of its library."""

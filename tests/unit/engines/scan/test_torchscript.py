@@ -11,6 +11,7 @@ FILE = ("torchscript.operator.file", HIGH)
 CUSTOM = ("torchscript.operator.custom", HIGH)
 
 
+@pytest.mark.requirement("SUP-07", by="holdfast.engines.scan.models.torchscript:code")
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
