@@ -46,12 +46,6 @@ NEVER: Final = frozenset(
         "types.FunctionType",
     }
 )
-NEVER_SHAPES: Final = frozenset(
-    {
-        # Loads what it is given as a pickle. Bytes stand in the stream and are scanned; what a call makes is not.
-        ("torch.storage._load_from_bytes", "call(instance)"),
-    }
-)
 
 
 class Recorder:
@@ -188,8 +182,7 @@ def write(recorder: Recorder) -> None:
         before = msgspec.json.decode(path.read_bytes(), type=Library) if path.exists() else None
         calls = {name: set(shapes) for name, shapes in (before.calls.items() if before else ())}
         for name in own & recorder.calls.keys():
-            shapes = {each for each in recorder.calls[name] if (name, each) not in NEVER_SHAPES}
-            calls.setdefault(name, set()).update(shapes)
+            calls.setdefault(name, set()).update(recorder.calls[name])
         after = Library(
             library=library,
             versions=tuple(sorted({*(before.versions if before else ()), _version(library)})),

@@ -199,7 +199,6 @@ def test_the_allow_list_holds_nothing_that_executes() -> None:
     assert set(both) == HARMLESS & set(both), "a new entry of both lists needs a reason here"
     called = {name for name, shapes in allowed.calls.items() if shapes - {MADE, "new()"}}
     assert not called & {"builtins.eval", "builtins.exec", "builtins.getattr", "functools.partial", "numpy.load"}
-    assert allowed.calls["torch.storage._load_from_bytes"] == {"call(bytes)"}
 
 
 LOSSES: Final = ("BinomialLoss", "MultinomialLoss", "PoissonLoss", "SquaredError", "TweedieLoss", "TweedieLossIdentity")

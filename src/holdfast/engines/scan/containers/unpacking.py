@@ -142,7 +142,9 @@ class _Inflate:
         self._tail = memoryview(data) if data else self._tail
         bite = self._tail[: self.bite]
         made = self._step.decompress(bite, max_length)
-        self._tail = self._tail[len(bite) - len(self._step.unconsumed_tail) :]
+        # At the end zlib may name the same bytes twice: as unused, and still as not consumed.
+        left = 0 if self._step.eof else len(self._step.unconsumed_tail)
+        self._tail = self._tail[len(bite) - left :]
         self.needs_input = not self._tail and len(made) < max_length
         return made
 

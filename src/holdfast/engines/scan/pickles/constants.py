@@ -5,7 +5,7 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.pickles.machine import MAX_DIGITS, Break, Handler, Machine
-from holdfast.engines.scan.pickles.values import FLOAT, INT, MAX_TEXT, TEXT, Value
+from holdfast.engines.scan.pickles.values import FLOAT, INT, MAX_TEXT, TEXT, Constant, Value
 
 MAX_LONG: Final = 1 << 16  # bytes of one integer; a longer one is work for whoever prints it
 HIDING: Final = 16  # bytes of a constant that could be a pickle itself; a shorter one cannot import and call
@@ -107,7 +107,7 @@ def unicode_line(machine: Machine, position: int) -> int:
     line, after = machine.line(position)
     _string(machine, position, after - 1)
     if after - position > MAX_TEXT:
-        machine.stack.append(TEXT)
+        machine.stack.append(Constant("str", position, after - 1, "raw-unicode-escape"))
         return after
     try:
         machine.stack.append(line.decode("raw-unicode-escape"))
@@ -126,7 +126,7 @@ def text(width: int, encoding: str = "utf-8") -> Handler:
         after = machine.take(start, length)
         if length > MAX_TEXT:
             _string(machine, start, after)
-            machine.stack.append(TEXT)
+            machine.stack.append(Constant("str", start, after, encoding))
             return after
         if length >= HIDING:
             _string(machine, start, after)
@@ -152,7 +152,7 @@ def short_text(machine: Machine, position: int) -> int:
     return after
 
 
-def octets(width: int, value: Value) -> Handler:
+def octets(width: int, kind: str) -> Handler:
     """BINBYTES in its widths, and BYTEARRAY8."""
 
     def push(machine: Machine, position: int) -> int:
@@ -160,7 +160,7 @@ def octets(width: int, value: Value) -> Handler:
         after = machine.take(start, length)
         if length >= HIDING:
             _string(machine, start, after)
-        machine.stack.append(value)
+        machine.stack.append(Constant(kind, start, after))
         return after
 
     return push

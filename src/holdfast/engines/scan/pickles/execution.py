@@ -9,6 +9,7 @@ from holdfast.engines.scan.pickles.values import (
     PERSISTENT,
     TEXT,
     UNKNOWN,
+    Constant,
     Global,
     Instance,
     Tuple,
@@ -165,6 +166,8 @@ def _callable(value: Value, at: int) -> Value:
 def _may_be_text(value: Value) -> bool:
     if isinstance(value, Instance):
         return not value.certain
+    if isinstance(value, Constant):
+        return value.kind == "str"
     return isinstance(value, str) or value is TEXT or value is UNKNOWN or value is PERSISTENT
 
 

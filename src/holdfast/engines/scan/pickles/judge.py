@@ -9,11 +9,11 @@ from holdfast.engines.scan.examination import Content, Examination, Format
 from holdfast.engines.scan.pickles.allowed import CALLS_FIRST, CLASS_FIRST, MADE, AllowList, made_of, shape
 from holdfast.engines.scan.pickles.machine import TORCH_START, How
 from holdfast.engines.scan.pickles.names import dangerous, modern
-from holdfast.engines.scan.pickles.values import UNKNOWN, Global, Instance, Tuple, Value, kind
+from holdfast.engines.scan.pickles.values import UNKNOWN, Constant, Global, Instance, Tuple, Value, kind
 from holdfast.engines.scan.report import shown
 
 MAX_IMPORTS: Final = 100_000  # distinct names of one stream; the largest honest ones have some hundred
-MAX_ENCODED: Final = 16 << 20  # bytes of a constant that are decoded to look for a pickle inside
+MAX_ENCODED: Final = 64 << 20  # bytes of a constant that are decoded to look for a pickle inside
 _HEAD: Final = 512
 _ARCHIVE: Final = re.compile(rb"PK\x03\x04|" + TORCH_START.pattern)
 _BINARY: Final = re.compile(rb"\x80[\x00-\x05]|[(\]})]*c[\w.]+\n[\w.]+\n|[(]*i[\w.]+\n[\w.]+\n")
@@ -64,19 +64,43 @@ class AllowListJudge:
         named = Global(*modern(callee.module, callee.name), callee.at)
         found, certain = shape(how, name, args), False
         if found not in self.allowed.calls.get(name, ()):
-            self._report_call(name, found, at)
+            self._report_call(name, found, at, harmless=_reaches_plainly(args))
         elif name in CLASS_FIRST and MADE not in self.allowed.calls.get(made_of(named, args), ()):
             words = f"{name} makes {shown(made_of(named, args))!r}, which is not on the allow-list"
             self._add(Severity.HIGH, "pickle.unknown-call", at, words)
         else:
             certain = True
+        if certain and name in OPENS:
+            self._open(args.items[0], at)
         if certain and name in CALLS_FIRST:
             inner, given = (args.items[index] for index in CALLS_FIRST[name])
             self.calls(How.CALL, inner, given if isinstance(given, Tuple) else Tuple((given,), -1, 1), at)
         return Instance(made_of(named, args), args if name in _DESCRIBED else None, certain=certain)
 
-    def _report_call(self, name: str, found: str, at: int) -> None:
-        if dangerous(*_split(name)):
+    def _open(self, value: Value, at: int) -> None:
+        """Scan bytes that a callable of torch loads as a file of torch."""
+        data = self._bytes(value)
+        if data is None or not _ARCHIVE.match(data[:_HEAD]):
+            words = "bytes are loaded that torch did not write, or that are not in the stream"
+            self._add(Severity.HIGH, "pickle.unknown-shape", at, words)
+        elif not isinstance(value, Constant):  # what stands in the stream was scanned when it was met
+            self.examination.enter(Content(data, f"{self.content.path} byte {at}!/file of torch"))
+
+    def _bytes(self, value: Value) -> memoryview | None:
+        """Return bytes that stand in the stream, as they are or as older protocols write them: encoded as text."""
+        if isinstance(value, Instance) and value.of == "_codecs.encode" and value.args:
+            text = value.args.items[0]
+            if isinstance(text, Constant) and text.end - text.start <= MAX_ENCODED:
+                text = str(self.content.view[text.start : text.end], text.encoding, "surrogatepass")
+            return (
+                memoryview(text.encode("latin-1"))
+                if isinstance(text, str) and max(text, default="") <= "\xff"
+                else None
+            )
+        return self.content.view[value.start : value.end] if isinstance(value, Constant) else None
+
+    def _report_call(self, name: str, found: str, at: int, *, harmless: bool) -> None:
+        if dangerous(*_split(name)) or (name == GETATTR and not harmless):
             self._add(Severity.CRITICAL, "pickle.dangerous-call", at, f"loading calls {shown(name)!r}: {found}")
         elif name in self.allowed.calls:
             words = f"loading calls {shown(name)!r} as no benign file does: {found}"
@@ -127,9 +151,21 @@ class AllowListJudge:
         self.examination.add(severity, rule, self.content.at(at), words)
 
 
-_DESCRIBED: Final = frozenset({"numpy.dtype", "joblib.numpy_pickle.NumpyArrayWrapper"})
+GETATTR: Final = "builtins.getattr"
+"""Reaches anything from anything; benign files reach a method of an object that they made before."""
+OPENS: Final = frozenset({"torch.storage._load_from_bytes"})
+"""Callables that load their bytes as a file."""
+_DESCRIBED: Final = frozenset({"_codecs.encode", "numpy.dtype", "joblib.numpy_pickle.NumpyArrayWrapper"})
 """What describes the raw bytes that joblib writes between opcodes: their arguments and states are kept."""
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _reaches_plainly(args: Tuple) -> bool:
+    """Return whether getattr's arguments are an object of an allowed class and a plain name."""
+    if args.length != 2 or not isinstance(args.items[0], Instance) or not args.items[0].certain:
+        return False
+    name = args.items[1]
+    return isinstance(name, str) and not name.startswith("_")
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Final
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.pickles import constants, execution, structures
 from holdfast.engines.scan.pickles.machine import Dialect, Handler, Judge, Machine
-from holdfast.engines.scan.pickles.values import BUFFER, BYTEARRAY, BYTES, EMPTY, FLOAT, LIST, SET
+from holdfast.engines.scan.pickles.values import BUFFER, EMPTY, FLOAT, LIST, SET
 
 _HANDLERS: Final[dict[int | str, Handler]] = {
     "(": structures.mark,
@@ -32,10 +32,10 @@ _HANDLERS: Final[dict[int | str, Handler]] = {
     "X": constants.text(4),
     0x8C: constants.short_text,
     0x8D: constants.text(8),
-    "B": constants.octets(4, BYTES),
-    "C": constants.octets(1, BYTES),
-    0x8E: constants.octets(8, BYTES),
-    0x96: constants.octets(8, BYTEARRAY),
+    "B": constants.octets(4, "bytes"),
+    "C": constants.octets(1, "bytes"),
+    0x8E: constants.octets(8, "bytes"),
+    0x96: constants.octets(8, "bytearray"),
     0x97: constants.constant(BUFFER),
     0x98: structures.readonly_buffer,
     "]": constants.constant(LIST),

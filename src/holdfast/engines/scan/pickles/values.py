@@ -63,11 +63,19 @@ class Opaque:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A long string, or bytes, that stand in the stream: where, and in which encoding if it is a string."""
+
+    kind: str
+    start: int
+    end: int
+    encoding: str = ""
+
+
 FLOAT: Final = Opaque("float")
 INT: Final = Opaque("int")
 TEXT: Final = Opaque("str")
-BYTES: Final = Opaque("bytes")
-BYTEARRAY: Final = Opaque("bytearray")
 LIST: Final = Opaque("list")
 SET: Final = Opaque("set")
 FROZENSET: Final = Opaque("frozenset")
@@ -75,7 +83,7 @@ BUFFER: Final = Opaque("buffer")
 PERSISTENT: Final = Opaque("persistent")
 UNKNOWN: Final = Opaque("unknown")
 
-Value: TypeAlias = bool | int | str | Global | Instance | Tuple | Mapping | Opaque | None
+Value: TypeAlias = bool | int | str | Global | Instance | Tuple | Mapping | Opaque | Constant | None
 
 EMPTY: Final = Tuple((), 0, 1)
 
@@ -94,7 +102,7 @@ _KINDS: Final[dict[type, str]] = {
 
 def kind(value: Value) -> str:
     """Return the kind of a value, as the allow-list writes it."""
-    return value.kind if isinstance(value, Opaque) else _KINDS[type(value)]
+    return value.kind if isinstance(value, Opaque | Constant) else _KINDS[type(value)]
 
 
 PASSIVE: Final = frozenset(

@@ -1,0 +1,130 @@
+"""The scanner beside picklescan, modelscan and fickling: what is caught, what is flagged wrongly, speed and memory.
+
+Malicious streams are made by seed (`tests/unit/engines/scan/streams.py`, harmless payloads), benign files by the libraries
+of this environment (`bench/benign_files.py`; `--benign FOLDER` takes files that other environments made), and a large pickle
+of numbers. Each tool scans the same lists in turn, in a process of its own. Usage: `bench_scan.py [--benign FOLDER] [rounds]`.
+"""
+
+import json
+import pickle
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.unit.engines.scan import streams  # noqa: E402 - the checkout's own tests make the attacks
+
+PEERS: Final = ROOT / ".venv-peers" / "bin" / "python"
+TOOLS: Final = ("picklescan", "modelscan", "fickling")
+SEED: Final = 7
+EACH: Final = 20  # streams of each class of bypass
+LARGE: Final = 256 << 20
+
+
+def ours(listed: Path) -> dict[str, Any]:
+    """Scan a list as our worker does and report like the peers."""
+    code = (
+        "import json,resource,sys,time\n"
+        "from holdfast.engines.scan.files import Entry\n"
+        "from holdfast.engines.scan.sweep import sweep\n"
+        "from holdfast.engines.scan.verdict import parse_scan_policy\n"
+        "from holdfast.lifecycle.policies import scan_policy_file\n"
+        "policy = parse_scan_policy(scan_policy_file().read_bytes())\n"
+        "paths = open(sys.argv[1]).read().splitlines()\n"
+        "begun, found = time.process_time(), []\n"
+        "for path in paths:\n"
+        "    report = sweep(Entry(path=path, at=path))\n"
+        "    found.append(int(policy.on(report.findings) != 'clean'))\n"
+        "cpu = time.process_time() - begun\n"
+        "memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "print(json.dumps({'verdicts': found, 'cpu_s': cpu, 'memory_mib': memory}))\n"
+    )
+    return answer([sys.executable, "-c", code, str(listed)])
+
+
+def answer(command: list[str]) -> dict[str, Any]:
+    """Run a command and return the document it prints."""
+    done = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def malicious(place: Path) -> list[Path]:
+    """Write the seeded streams."""
+    place.mkdir()
+    rng, paths = random.Random(SEED), []  # noqa: S311 - a seed
+    for sort, (make, _) in streams.ATTACKS.items():
+        for number in range(EACH):
+            path = place / f"{sort.replace(' ', '-')}-{number:02d}.pkl"
+            path.write_bytes(make(rng))
+            paths.append(path)
+    return paths
+
+
+def large(place: Path) -> list[Path]:
+    """Write large pickles: an array, floats one by one, strings one by one."""
+    import numpy as np
+
+    place.mkdir()
+    rng = random.Random(SEED)  # noqa: S311 - a seed
+    things = {
+        "array": np.random.default_rng(SEED).random(LARGE // 8),
+        "floats": [rng.random() for _ in range(LARGE // 9)],
+        "strings": [f"token {number:010d}" for number in range(LARGE // 21)],
+    }
+    for name, thing in things.items():
+        with (place / f"{name}.pkl").open("wb") as file:
+            pickle.dump(thing, file)
+    return sorted(place.iterdir())
+
+
+def measure(title: str, paths: list[Path], rounds: int, tools: tuple[str, ...] = TOOLS) -> None:
+    """Let each tool scan the list in turn, and print what came of it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.write("\n".join(map(str, paths)))
+        listed.flush()
+        results: dict[str, list[dict[str, Any]]] = {name: [] for name in ("holdfast", *tools)}
+        for _ in range(rounds):
+            results["holdfast"].append(ours(Path(listed.name)))
+            for tool in tools:
+                command = [str(PEERS), str(ROOT / "bench" / "peer_scanners.py"), tool, listed.name]
+                results[tool].append(answer(command))
+    print(f"\n{title}: {len(paths)} files")
+    print(f"  {'':<11} {'flagged':>9} {'passed':>8} {'failed':>8} {'CPU s':>16} {'MiB':>7} {'CPU / ours':>11}")
+    base = median(each["cpu_s"] for each in results["holdfast"])
+    for tool, found in results.items():
+        verdicts, times = found[0]["verdicts"], sorted(each["cpu_s"] for each in found)
+        share = [f"{100 * verdicts.count(each) / len(verdicts):.1f} %" for each in (1, 0, -1)]
+        spread = f"{median(times):.2f} ({times[0]:.2f}-{times[-1]:.2f})"
+        memory = max(each["memory_mib"] for each in found)
+        print(
+            f"  {tool:<11} {share[0]:>9} {share[1]:>8} {share[2]:>8} {spread:>16} {memory:7.0f} {median(times) / base:11.2f}"
+        )
+
+
+def main() -> None:
+    """Make the files and measure."""
+    arguments = sys.argv[1:]
+    given = Path(arguments.pop(arguments.index("--benign") + 1)) if "--benign" in arguments else None
+    rounds = int(arguments[-1]) if arguments and arguments[-1].isdecimal() else 3
+    peers = answer([str(PEERS), "-c", f"import json; from importlib.metadata import version as v; print(json.dumps({{t: v(t) for t in {TOOLS!r}}}))"])
+    print(f"holdfast {version('holdfast')}, {peers}, Python {platform.python_version()}, {rounds} rounds")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        measure("malicious, all classes of bypass", malicious(place / "malicious"), rounds)
+        benign = given or place / "benign"
+        if given is None:
+            subprocess.run([sys.executable, str(ROOT / "bench/benign_files.py"), str(benign), "5"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        measure("benign", sorted(path for path in benign.rglob("*") if path.is_file()), rounds)
+        for path in large(place / "large"):
+            measure(f"{path.stem}, {path.stat().st_size >> 20} MiB", [path], rounds, ("picklescan",))
+
+
+if __name__ == "__main__":
+    main()

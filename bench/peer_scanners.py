@@ -1,0 +1,80 @@
+"""Other scanners over a list of files: `peer_scanners.py TOOL LIST`, in the environment of the peers.
+
+Prints one JSON document: for each file whether the tool flags it (`1`), passes it (`0`) or fails on it (`-1`), the processor
+time of the whole list, and the largest memory.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+
+def picklescan() -> Callable[[str], int]:
+    """Whether picklescan counts an issue."""
+    from picklescan.scanner import scan_file_path
+
+    def flags(path: str) -> int:
+        result = scan_file_path(path)
+        return -1 if result.scan_err and not result.issues_count else int(result.issues_count > 0)
+
+    return flags
+
+
+def modelscan() -> Callable[[str], int]:
+    """Whether modelscan counts an issue."""
+    from modelscan.modelscan import ModelScan
+
+    scanner = ModelScan()
+
+    def flags(path: str) -> int:
+        found = scanner.scan(path)
+        if found["summary"]["total_issues"]:
+            return 1
+        return -1 if found["errors"] or not found["summary"]["scanned"]["total_scanned"] else 0
+
+    return flags
+
+
+def fickling() -> Callable[[str], int]:
+    """Whether fickling thinks a file is not likely safe."""
+    from fickling.analysis import Severity, check_safety
+    from fickling.fickle import StackedPickle
+
+    def flags(path: str) -> int:
+        with open(path, "rb") as file:  # noqa: PTH123 - nothing of ours is here
+            stacked = StackedPickle.load(file, fail_on_decode_error=False)
+        return int(any(check_safety(each).severity > Severity.LIKELY_SAFE for each in stacked))
+
+    return flags
+
+
+TOOLS = {"picklescan": picklescan, "modelscan": modelscan, "fickling": fickling}
+
+
+def main() -> None:
+    """Scan and report."""
+    logging.disable(logging.CRITICAL)
+    tool, listed = sys.argv[1:]
+    with open(listed, encoding="utf-8") as file:  # noqa: PTH123
+        paths = file.read().splitlines()
+    silent = io.StringIO()
+    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        flags = TOOLS[tool]()
+        begun, verdicts = time.process_time(), []
+        for path in paths:
+            try:
+                verdicts.append(flags(path))
+            except BaseException:  # noqa: BLE001 - a scanner that falls over has said nothing
+                verdicts.append(-1)
+        cpu = time.process_time() - begun
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"verdicts": verdicts, "cpu_s": cpu, "memory_mib": memory}))
+
+
+if __name__ == "__main__":
+    main()
