@@ -1,8 +1,9 @@
 """The scanner beside picklescan, modelscan and fickling: what is caught, what is flagged wrongly, speed and memory.
 
-Malicious streams are made by seed (`tests/unit/engines/scan/streams.py`, harmless payloads), benign files by the libraries
-of this environment (`bench/benign_files.py`; `--benign FOLDER` takes files that other environments made), and a large pickle
-of numbers. Each tool scans the same lists in turn, in a process of its own. Usage: `bench_scan.py [--benign FOLDER] [rounds]`.
+Malicious streams are made by seed (`tests/unit/engines/scan/streams.py`, harmless payloads), benign files by the
+libraries of this environment (`bench/benign_files.py`; `--benign FOLDER` takes files that other environments made), and
+large pickles. Each tool scans the same lists in turn, in a process of its own.
+Usage: `bench_scan.py [--benign FOLDER] [rounds]`.
 """
 
 import json
@@ -51,7 +52,7 @@ def ours(listed: Path) -> dict[str, Any]:
 
 def answer(command: list[str]) -> dict[str, Any]:
     """Run a command and return the document it prints."""
-    done = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
+    done = subprocess.run(command, check=True, capture_output=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -103,9 +104,8 @@ def measure(title: str, paths: list[Path], rounds: int, tools: tuple[str, ...] =
         share = [f"{100 * verdicts.count(each) / len(verdicts):.1f} %" for each in (1, 0, -1)]
         spread = f"{median(times):.2f} ({times[0]:.2f}-{times[-1]:.2f})"
         memory = max(each["memory_mib"] for each in found)
-        print(
-            f"  {tool:<11} {share[0]:>9} {share[1]:>8} {share[2]:>8} {spread:>16} {memory:7.0f} {median(times) / base:11.2f}"
-        )
+        counted = f"{share[0]:>9} {share[1]:>8} {share[2]:>8}"
+        print(f"  {tool:<11} {counted} {spread:>16} {memory:7.0f} {median(times) / base:11.2f}")
 
 
 def main() -> None:
@@ -113,14 +113,16 @@ def main() -> None:
     arguments = sys.argv[1:]
     given = Path(arguments.pop(arguments.index("--benign") + 1)) if "--benign" in arguments else None
     rounds = int(arguments[-1]) if arguments and arguments[-1].isdecimal() else 3
-    peers = answer([str(PEERS), "-c", f"import json; from importlib.metadata import version as v; print(json.dumps({{t: v(t) for t in {TOOLS!r}}}))"])
+    code = f"import json, importlib.metadata as m; print(json.dumps({{t: m.version(t) for t in {TOOLS!r}}}))"
+    peers = answer([str(PEERS), "-c", code])
     print(f"holdfast {version('holdfast')}, {peers}, Python {platform.python_version()}, {rounds} rounds")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         measure("malicious, all classes of bypass", malicious(place / "malicious"), rounds)
         benign = given or place / "benign"
         if given is None:
-            subprocess.run([sys.executable, str(ROOT / "bench/benign_files.py"), str(benign), "5"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+            maker = [sys.executable, str(ROOT / "bench/benign_files.py"), str(benign), "5"]
+            subprocess.run(maker, check=True, stdout=subprocess.DEVNULL)
         measure("benign", sorted(path for path in benign.rglob("*") if path.is_file()), rounds)
         for path in large(place / "large"):
             measure(f"{path.stem}, {path.stat().st_size >> 20} MiB", [path], rounds, ("picklescan",))

@@ -1,7 +1,7 @@
 """Other scanners over a list of files: `peer_scanners.py TOOL LIST`, in the environment of the peers.
 
-Prints one JSON document: for each file whether the tool flags it (`1`), passes it (`0`) or fails on it (`-1`), the processor
-time of the whole list, and the largest memory.
+Prints one JSON document: for each file whether the tool flags it (`1`), passes it (`0`) or fails on it (`-1`), the
+processor time of the whole list, and the largest memory.
 """
 
 import contextlib
@@ -12,11 +12,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 
 
 def picklescan() -> Callable[[str], int]:
     """Whether picklescan counts an issue."""
-    from picklescan.scanner import scan_file_path
+    scan_file_path = import_module("picklescan.scanner").scan_file_path
 
     def flags(path: str) -> int:
         result = scan_file_path(path)
@@ -27,9 +28,7 @@ def picklescan() -> Callable[[str], int]:
 
 def modelscan() -> Callable[[str], int]:
     """Whether modelscan counts an issue."""
-    from modelscan.modelscan import ModelScan
-
-    scanner = ModelScan()
+    scanner = import_module("modelscan.modelscan").ModelScan()
 
     def flags(path: str) -> int:
         found = scanner.scan(path)
@@ -42,13 +41,12 @@ def modelscan() -> Callable[[str], int]:
 
 def fickling() -> Callable[[str], int]:
     """Whether fickling thinks a file is not likely safe."""
-    from fickling.analysis import Severity, check_safety
-    from fickling.fickle import StackedPickle
+    analysis, fickle = import_module("fickling.analysis"), import_module("fickling.fickle")
 
     def flags(path: str) -> int:
         with open(path, "rb") as file:  # noqa: PTH123 - nothing of ours is here
-            stacked = StackedPickle.load(file, fail_on_decode_error=False)
-        return int(any(check_safety(each).severity > Severity.LIKELY_SAFE for each in stacked))
+            stacked = fickle.StackedPickle.load(file, fail_on_decode_error=False)
+        return int(any(analysis.check_safety(each).severity > analysis.Severity.LIKELY_SAFE for each in stacked))
 
     return flags
 

@@ -38,8 +38,6 @@ DELIBERATE: Final = frozenset(
 NEVER_BY_CHANCE: Final = frozenset({"pickle.dangerous-import", "pickle.dangerous-call", "pickle.extension"})
 """The same for an array of objects: its pickle counts its memo from zero, and who goes on with the memo of the stream
 around it takes other strings of the file for names."""
-EXPLICIT: Final = frozenset({"pickle.dangerous-import", "pickle.dangerous-call"})
-"""What tells where an honest pickle follows: another memo makes other names of it, but none of those."""
 _NAME: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _PICKLE_NAME: Final = re.compile(
     r"\.(?:p|pk|pkl|pickle|pck|pcl|pt|pth|ckpt|bin|joblib|jl|sav|model|mdl|dat|data|npy|dill|cloudpickle|th|pyt)$",
