@@ -30,8 +30,9 @@ from holdfast.core.artifact import Kind, digest_bytes
 from holdfast.core.bill import LISTED, PARTS, Part, list_name, list_stream, lists_of
 from holdfast.core.ledger import Draft
 from holdfast.core.passport import RECORDED
+from holdfast.engines.advisories.osv import parse_record
 from holdfast.lifecycle.bom_impact import hits_of
-from holdfast.registry.advisory import parse_advisory
+from holdfast.registry.advisory import advisory_of
 from holdfast.registry.impact import told
 from holdfast.registry.questions import Wanted, advised, artifact, component, licence
 from holdfast.testing.chronicle import Chronicle
@@ -123,7 +124,7 @@ def _library(index: int, version: int) -> Part:
 
 
 BARE: Final = "select release, min(name), min(version) from parts where "
-OSV: Final = b"""{"id": "OSV-2026-1", "affected": [
+OSV: Final = b"""{"id": "OSV-2026-1", "modified": "2026-01-01T00:00:00Z", "affected": [
  {"package": {"ecosystem": "PyPI", "name": "library_3"}, "ranges": [{"type": "ECOSYSTEM",
   "events": [{"introduced": "1.1010"}, {"fixed": "1.1012"}]}]}]}"""
 
@@ -139,7 +140,7 @@ def questions(place: Place) -> dict[str, tuple[Callable[[], Wanted], str]]:
             "name = 'library-3' and version in ('1.1010', '1.1011')",
         ),
         "an advisory": (
-            lambda: advised(parse_advisory(OSV, "osv")),
+            lambda: advised(advisory_of([parse_record(OSV, "osv")], "osv")),
             "name = 'library-3' and version in ('1.1010', '1.1011')",
         ),
         "a data set and all that derives": (

@@ -33,6 +33,7 @@ _HOMES: Final = {
     "decide": "holdfast.core.policy:decide",
     "digest_bytes": "holdfast.core.artifact:digest_bytes",
     "entry_of": "holdfast.lifecycle.registry_catalogue:entry_of",
+    "impact": "holdfast.lifecycle.bom_impact:impact",
     "init": "holdfast.app:init",
     "open_passport": "holdfast.core.passport:open_passport",
     "open_workspace": "holdfast.app:open_plant",

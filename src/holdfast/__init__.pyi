@@ -12,6 +12,7 @@ from holdfast.core.policy import Denial, Permit, Policy, decide, parse_policy
 from holdfast.core.project import Project, parse_project
 from holdfast.core.seal import Verified, seal, unseal
 from holdfast.core.trust import Trust
+from holdfast.lifecycle.bom_impact import impact
 from holdfast.lifecycle.promotion import promote
 from holdfast.lifecycle.registry_catalogue import entry_of
 from holdfast.lifecycle.runner import run
@@ -36,6 +37,7 @@ __all__ = [
     "decide",
     "digest_bytes",
     "entry_of",
+    "impact",
     "init",
     "open_passport",
     "open_workspace",

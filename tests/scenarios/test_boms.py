@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.stand import parent, releases
+from tests.unit.advisories.test_matching import record
 
+import holdfast
 from holdfast import outside
 from holdfast.core.artifact import Digest, Kind, parse_manifest
-from holdfast.core.errors import InvalidInput, NotVerified, UsageError
+from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable, UsageError
+from holdfast.lifecycle.advisories import make, take
 from holdfast.lifecycle.bom_diff import diff
 from holdfast.lifecycle.bom_export import export
 from holdfast.lifecycle.bom_impact import impact
@@ -32,7 +35,7 @@ class TestImpact:
         """A library of both releases, one of which answers: proved by evidence, and read again from the signed bill."""
         first, second = releases(producing)
         alias(producing, name="champion", release=second, reason="The best.")
-        reply = impact(producing, about="component", what="numpy", prove=True)
+        reply = holdfast.impact(producing, about="component", what="numpy", prove=True)
         hits = {hit["release"]: hit for hit in reply.document["hits"]}
         assert set(hits) == {first, second}
         assert reply.document["in_production"] == 1
@@ -68,22 +71,38 @@ class TestImpact:
         for version, count in (("0", 2), ("99999", 0)):
             affected = [{"package": {"ecosystem": "PyPI", "name": "numpy"},
                          "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": version}]}]}]  # fmt: skip
-            record = tmp_path / f"{version}.json"
-            record.write_text(json.dumps({"id": "OSV-2026-7", "affected": affected}))
-            reply = impact(producing, about="advisory", file=record)
+            file = tmp_path / f"{version}.json"
+            file.write_text(json.dumps({"id": "OSV-2026-7", "modified": "2026-01-01T00:00:00Z", "affected": affected}))
+            reply = impact(producing, about="advisory", file=file)
             assert len(reply.document["hits"]) == count
             assert "OSV-2026-7" in reply.says
         assert len(impact(producing, about="licence", what="BSD-3-Clause").document["hits"]) == 2
         assert impact(producing, about="licence", what="Beerware").document["hits"] == []
 
+    def test_an_advisory_of_the_newest_snapshot_by_any_of_its_names(self, plant: Plant, tmp_path: Path) -> None:
+        """What was taken in, signed, is asked by name; a name that it does not know is no good news."""
+        folder = tmp_path / "osv"
+        folder.mkdir()
+        bad = record("GHSA-1", events=[{"introduced": "0"}, {"fixed": "999"}], aliases=["CVE-2026-7"])
+        (folder / "GHSA-1.json").write_text(json.dumps(bad))
+        make(plant, source=folder, date=plant.clock.now().isoformat(), out=tmp_path / "osv.zip")
+        take(plant, snapshot=tmp_path / "osv.zip")
+        found = impact(plant, about="advisory", what="cve-2026-7").document
+        assert [hit["release"] for hit in found["hits"]] == releases(plant)
+        assert found["about"] == "advisory GHSA-1"
+        with pytest.raises(NotFound):
+            impact(plant, about="advisory", what="CVE-2026-8")
+
     def test_a_question_about_nothing_is_an_error(self, producing: Plant, tmp_path: Path) -> None:
         """Never an answer that nothing is affected."""
-        for asked in ({"about": "weather", "what": "x"}, {"about": "component"}, {"about": "advisory", "what": "CVE-1"},
+        for asked in ({"about": "weather", "what": "x"}, {"about": "component"}, {"about": "advisory"},
                       {"about": "dataset", "what": "x", "versions": "<1"}):  # fmt: skip
             with pytest.raises(UsageError):
                 impact(producing, **asked)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput):
             impact(producing, about="advisory", file=tmp_path / "missing.json")
+        with pytest.raises(Unavailable, match="no snapshot"):
+            impact(producing, about="advisory", what="CVE-2026-1")
 
 
 class TestBills:

@@ -52,6 +52,7 @@ def reached(ledger: SqlLedger, wanted: object) -> dict[str, dict[str, object]]:
     return {hit.model: told(hit, around) for hit in hits}
 
 
+@pytest.mark.guarantee("G66")
 @pytest.mark.requirement("SUP-09", by="holdfast.registry.impact:ways")
 def test_bad_rows_reach_what_was_made_of_a_model_made_of_them(ledger: SqlLedger) -> None:
     """Through a base model into a release whose own bill does not name the rows, step by step."""
@@ -68,6 +69,7 @@ def test_bad_rows_reach_what_was_made_of_a_model_made_of_them(ledger: SqlLedger)
     assert (found["r-tuned"]["in_production"], found["r-base"]["in_production"]) == (True, False)
 
 
+@pytest.mark.guarantee("G66")
 def test_a_bad_library_reaches_what_was_made_from_an_affected_model(ledger: SqlLedger) -> None:
     """A range hits one release by its bill; the one tuned from its model is reached, and the third is not."""
     found = reached(ledger, component("numpy<2", None))

@@ -13,12 +13,16 @@ from holdfast.core.artifact import Digest
 from holdfast.core.bill import Part
 from holdfast.core.errors import HoldfastError, UsageError
 from holdfast.core.ports import Bills
+from holdfast.engines.advisories.osv import MAX_RECORD, parse_record
+from holdfast.engines.advisories.snapshot import read_records
+from holdfast.lifecycle.advisories import newest
 from holdfast.lifecycle.boms import document_of, parts_in
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.registry_record import project_of, record_of
 from holdfast.lifecycle.reply import Reply, Table, short
-from holdfast.registry.advisory import MAX_ADVISORY, parse_advisory
+from holdfast.registry.advisory import Advisory, advisory_of
+from holdfast.registry.advisory import named as records_named
 from holdfast.registry.impact import Around, Hit, merged, told, ways
 from holdfast.registry.questions import Wanted, advised, artifact, check_about, component, licence, narrowed
 
@@ -41,12 +45,14 @@ def impact(
         about: component, dataset, model, code, licence or advisory.
         what: Which: a name, package URL, digest or licence.
         versions: Of a component: a range, as `>=1.0,<2`.
-        file: The OSV record of an advisory.
+        file: The OSV record of an advisory; without it the advisory is looked up in the newest snapshot by any name.
         prove: Also prove each hit's state, and read its bill again.
 
     Raises:
         UsageError: Nobody is asked about, or both a name and a file are given.
         InvalidInput: What is named cannot be read.
+        NotFound: The newest snapshot knows no such advisory.
+        Unavailable: No snapshot was taken in.
     """
     check_about(about)
     wanted = _wanted(plant, about, what, versions, file)
@@ -90,21 +96,33 @@ def _bases(bills: Bills, held: Collection[str]) -> dict[str, str]:
 
 
 def _wanted(plant: Plant, about: str, what: str | None, versions: str | None, file: Path | None) -> Wanted:
-    if (about == "advisory") != (file is not None) or (what is None) == (file is None):
-        raise UsageError(
-            "an advisory is given as a file, everything else by name", expected="--file, or what is asked about"
-        )
+    if (file is not None and about != "advisory") or (what is None) == (file is None):
+        raise UsageError("one thing is asked about, by name, or an advisory by file", expected="a name, or --file")
     if versions is not None and about != "component":
         raise UsageError("versions are a component's", expected="impact component NAME --versions RANGE")
-    if file is not None:
-        document = read_given(file, limit=MAX_ADVISORY + 1, what="the advisory")
-        return advised(parse_advisory(document, str(file)))
+    if about == "advisory":
+        return advised(_advisory(plant, what or "", file))
     named = what or ""
     if about == "component":
         return component(named, versions)
     if about == "licence":
         return licence(named, plant.bills.licences())
     return artifact(about, named, plant.bills.meant)
+
+
+def _advisory(plant: Plant, name: str, file: Path | None) -> Advisory:
+    """Return an advisory from its file, or from the newest snapshot that was taken in.
+
+    Raises:
+        Unavailable: No snapshot was taken in.
+        NotFound: The snapshot knows no such advisory.
+    """
+    if file is not None:
+        document = read_given(file, limit=MAX_RECORD + 1, what="the advisory")
+        return advisory_of([parse_record(document, str(file))], str(file))
+    snapshot = newest(plant)
+    records = read_records(snapshot, plant.blobs.get(Digest(snapshot.digest)))
+    return advisory_of(records_named(records, name), name[:80])
 
 
 def _proved(plant: Plant, hit: Hit, wanted: Wanted) -> dict[str, Any]:

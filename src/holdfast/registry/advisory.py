@@ -1,21 +1,17 @@
-"""An advisory as OSV writes it (schema 1.6), as far as a question about parts needs it: which versions are affected.
+"""What an advisory affects, as a question about parts: decided as the scan of dependencies decides it.
 
-Read strictly where it decides: a record without packages affects nothing and says so by an error, so that an empty file
-is never taken for good news.
+A record that affects no package, or was withdrawn, is an error here: an empty file must never be taken for good news.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from holdfast.core.bill import Part, comparable
-from holdfast.core.errors import InvalidInput
-from holdfast.engines.package_url import parse_purl
-from holdfast.registry.ranges import Key, key_of
+from holdfast.core.errors import InvalidInput, NotFound
+from holdfast.engines.advisories.matching import is_affected
+from holdfast.engines.advisories.osv import Affected, Record
 
-MAX_ADVISORY: Final = 4 << 20  # bytes; the longest records of the public database are a tenth of it
 ECOSYSTEMS: Final[Mapping[str, str]] = {
     "pypi": "pypi",
     "npm": "npm",
@@ -36,119 +32,64 @@ ECOSYSTEMS: Final[Mapping[str, str]] = {
 """Names of ecosystems as OSV writes them, in small letters, and the type of package URL they have."""
 
 
-class _Package(msgspec.Struct, frozen=True):
-    name: str = ""
-    ecosystem: str = ""
-    purl: str = ""
-
-
-class _Range(msgspec.Struct, frozen=True):
-    type: str = ""
-    events: tuple[dict[str, Any], ...] = ()
-
-
-class _Affected(msgspec.Struct, frozen=True):
-    package: _Package = _Package()
-    ranges: tuple[_Range, ...] = ()
-    versions: tuple[str, ...] = ()
-
-
-class _Record(msgspec.Struct, frozen=True):
-    id: str = ""
-    summary: str = ""
-    withdrawn: str = ""
-    affected: tuple[_Affected, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Affected:
-    """One package of an advisory, and which of its versions are affected."""
+class Target:
+    """One package of an advisory."""
 
-    ecosystem: str
-    name: str
-    versions: frozenset[str]
-    ranges: tuple[tuple[tuple[str, str], ...], ...]  # of each range its events: what begins or ends, at which version
+    ecosystem: str  # the type of its package URL
+    name: str  # as the ecosystem compares names
+    affected: Affected
 
     def holds(self, part: Part) -> bool:
-        """Say whether a part is affected.
-
-        Every version is, where the advisory names none; one that cannot be compared is, because nothing shows that it
-        is not.
-        """
-        if part.name != self.name or (part.ecosystem and self.ecosystem and part.ecosystem != self.ecosystem):
+        """Say whether a part is affected; every version is, where the advisory names none."""
+        if part.name != self.name or part.ecosystem not in {"", self.ecosystem}:
             return False
-        if part.version in self.versions or not (self.versions or self.ranges):
+        ranges = [each for each in self.affected.ranges if each.type != "GIT"]
+        if self.affected.package is None or not (ranges or self.affected.versions):
             return True
-        return any(_inside(self.ecosystem or part.ecosystem, part.version, events) for events in self.ranges)
+        return is_affected(part.version, self.affected, self.affected.package.ecosystem)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advisory:
-    """What an advisory is called, and what it affects."""
+    """What an advisory is called, and which packages it is about."""
 
     id: str
-    summary: str
-    affected: tuple[Affected, ...]
+    targets: tuple[Target, ...]
 
 
-def parse_advisory(document: bytes, place: str) -> Advisory:
-    """Return an advisory.
+def advisory_of(records: Sequence[Record], place: str) -> Advisory:
+    """Return what records of one advisory affect.
 
     Raises:
-        InvalidInput: It is no OSV record, is too long, affects no package, or was withdrawn.
+        InvalidInput: They affect no package, or were withdrawn.
     """
-    if len(document) > MAX_ADVISORY:
-        raise InvalidInput("the advisory is too long", place=place, expected=f"at most {MAX_ADVISORY} bytes")
-    try:
-        record = msgspec.json.decode(document, type=_Record)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"this is no OSV record: {error}", place=place, expected="JSON, OSV schema 1.6") from error
-    if not record.id or not record.affected:
-        raise InvalidInput(
-            "the record names no advisory or affects no package", place=place, expected="id and affected"
-        )
-    if record.withdrawn:
-        raise InvalidInput(f"{record.id[:80]} was withdrawn on {record.withdrawn[:40]}", place=place)
-    affected = tuple(_affected(each, place) for each in record.affected)
-    return Advisory(id=record.id[:80], summary=record.summary[:500], affected=affected)
+    living = [record for record in records if record.withdrawn is None]
+    targets = [_target(each) for record in living for each in record.affected if each.package is not None]
+    if not targets:
+        expected = "a record that was not withdrawn and names a package"
+        raise InvalidInput("the advisory affects no package", place=place, expected=expected)
+    return Advisory(id=" ".join(sorted({record.id[:80] for record in living})), targets=tuple(targets))
 
 
-def _affected(each: _Affected, place: str) -> Affected:
-    if each.package.purl:
-        named = parse_purl(each.package.purl)
-        ecosystem, name = named.ecosystem, named.name
-    else:
-        family = each.package.ecosystem.partition(":")[0].lower()
-        ecosystem = ECOSYSTEMS.get(family, family)
-        name = comparable(ecosystem, each.package.name)
-    if not name:
-        raise InvalidInput("the record affects a package without a name", place=place)
-    ranges = tuple(tuple(_events(each)) for each in each.ranges if each.type in {"ECOSYSTEM", "SEMVER"})
-    return Affected(ecosystem=ecosystem, name=name, versions=frozenset(each.versions), ranges=ranges)
+def named(records: Iterable[Record], name: str) -> tuple[Record, ...]:
+    """Return the records that go by a name, or by an alias of it.
+
+    Raises:
+        NotFound: None does.
+    """
+    wanted = name.strip().casefold()
+    known = tuple(
+        each for each in records if wanted in {n.casefold() for n in (each.id, *each.aliases, *each.upstream)}
+    )
+    if not known:
+        remedy = "Take a newer snapshot in with `holdfast advisories take`, or give the record with --file."
+        raise NotFound("the newest snapshot knows no such advisory", place=name[:80], remedy=remedy)
+    return known
 
 
-def _events(each: _Range) -> Iterator[tuple[str, str]]:
-    for event in each.events:
-        for what in ("introduced", "fixed", "last_affected"):
-            if isinstance(version := event.get(what), str):
-                yield what, version
-
-
-def _inside(ecosystem: str, version: str, events: tuple[tuple[str, str], ...]) -> bool:
-    """Return whether a version lies in one range: OSV schema, "Evaluation", over events in the order of versions."""
-    ours = key_of(ecosystem, version)
-    if ours is None:
-        return bool(events)
-    known = [(at_key, what) for what, at in events if (at_key := _order(ecosystem, at)) is not None]
-    affected = False
-    for at_key, what in sorted(known, key=lambda each: each[0]):
-        if what == "introduced" and at_key <= ours:
-            affected = True
-        elif (what == "fixed" and at_key <= ours) or (what == "last_affected" and at_key < ours):
-            affected = False
-    return affected
-
-
-def _order(ecosystem: str, version: str) -> Key | None:
-    """Return where an event lies; `0` is before everything (OSV schema, "events")."""
-    return () if version == "0" else key_of(ecosystem, version)
+def _target(affected: Affected) -> Target:
+    assert affected.package is not None  # noqa: S101 - narrows the type; the caller has looked
+    family = affected.package.ecosystem.partition(":")[0].lower()
+    ecosystem = ECOSYSTEMS.get(family, family)
+    return Target(ecosystem=ecosystem, name=comparable(ecosystem, affected.package.name), affected=affected)

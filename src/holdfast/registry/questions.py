@@ -134,8 +134,8 @@ def advised(advisory: Advisory) -> Wanted:
     """Return the question about what an advisory affects."""
     return Wanted(
         words=f"advisory {advisory.id}",
-        names=tuple(sorted({each.name for each in advisory.affected})),
-        accepts=lambda part: part.kind == "library" and any(each.holds(part) for each in advisory.affected),
+        names=tuple(sorted({each.name for each in advisory.targets})),
+        accepts=lambda part: part.kind == "library" and any(each.holds(part) for each in advisory.targets),
     )
 
 

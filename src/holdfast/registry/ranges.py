@@ -1,4 +1,4 @@
-"""Versions in order, and ranges of them: PEP 440 for PyPI, and for everything else numbers and words in turn.
+"""Versions in order, and ranges of them: as the ecosystem orders them, or else numbers and words in turn.
 
 Decides whether a version is one that somebody asks about. A version that cannot be read is outside no range: whoever
 asks what is affected must hear of it, not be told that there is nothing.
@@ -11,20 +11,14 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from holdfast.core.errors import InvalidInput
+from holdfast.engines.advisories.versions import order_of
 
 Key: TypeAlias = tuple[Any, ...]
 
 MAX_VERSION: Final = 256  # characters; more is no version
 MAX_CLAUSES: Final = 32  # of one range
-_PEP440: Final = re.compile(
-    r"v?(?:(?P<epoch>\d{1,9})!)?(?P<release>\d{1,18}(?:\.\d{1,18})*)"
-    r"(?:[-_.]?(?P<pre>alpha|beta|preview|pre|a|b|c|rc)[-_.]?(?P<pre_n>\d{0,18}))?"
-    r"(?P<post>-(?P<post_bare>\d{1,18})|[-_.]?(?:post|rev|r)[-_.]?(?P<post_n>\d{0,18}))?"
-    r"(?P<dev>[-_.]?dev[-_.]?(?P<dev_n>\d{0,18}))?"
-    r"(?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?",
-    re.ASCII,
-)
-_SPELLED: Final = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+_ORDERED: Final[Mapping[str, str]] = {"pypi": "PyPI", "deb": "Debian", "apk": "Alpine"}
+"""Ecosystems with an order of their own, as the matching of advisories has it."""
 _RUNS: Final = re.compile(r"\d+|[a-z]+", re.ASCII)
 _CLAUSE: Final = re.compile(r"\s*(~=|===|==|!=|<=|>=|<|>)?\s*([^\s,<>=!~]+)\s*")
 _FIRST: Final = (0, 0)  # below every number and every word
@@ -43,30 +37,13 @@ def key_of(ecosystem: str, version: str) -> Key | None:
     text = version.strip().lower()
     if not text or len(text) > MAX_VERSION:
         return None
-    return _pep440(text) if ecosystem == "pypi" else _runs(text)
-
-
-def _pep440(text: str) -> Key | None:
-    """Return PEP 440's order: epoch, release without trailing zeros, pre-, post-, development releases, local."""
-    found = _PEP440.fullmatch(text)
-    if found is None:
+    order = order_of(_ORDERED.get(ecosystem, ""))
+    if order is None:
+        return _runs(text)
+    try:
+        return (order(text),)
+    except ValueError:
         return None
-    release = [int(part) for part in found["release"].split(".")]
-    while len(release) > 1 and release[-1] == 0:
-        release.pop()
-    pre: Key = _LAST
-    if found["pre"]:
-        pre = (1, _SPELLED.get(found["pre"], found["pre"]), int(found["pre_n"] or 0))
-    elif found["dev"] and not found["post"]:
-        pre = _FIRST  # a development release comes before every pre-release of its version
-    post = (1, int(found["post_bare"] or found["post_n"] or 0)) if found["post"] else _FIRST
-    dev = (1, int(found["dev_n"] or 0)) if found["dev"] else _LAST
-    local = [
-        (1, int(part), "") if part.isdigit() else (0, 0, part)
-        for part in re.split(r"[-_.]", found["local"] or "")
-        if part
-    ]
-    return int(found["epoch"] or 0), tuple(release), pre, post, dev, (bool(local), *local)
 
 
 def _runs(text: str) -> Key | None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from holdfast.core.bill import part
-from holdfast.core.errors import InvalidInput
+from holdfast.core.errors import InvalidInput, NotFound
+from holdfast.engines.advisories.osv import MAX_RECORD, parse_record
 from holdfast.engines.package_url import parse_purl
-from holdfast.registry.advisory import MAX_ADVISORY, parse_advisory
+from holdfast.registry.advisory import Advisory, advisory_of, named
 from holdfast.registry.ranges import key_of, parse_range, within
 
 PEP440 = ["1.0.dev1", "1.0a1.dev2", "1.0a1", "1.0b2", "1.0rc1", "1.0", "1.0+abc", "1.0+1", "1.0.post1.dev1",
@@ -52,6 +53,7 @@ def test_ranges_hold_what_they_say(text: str, inside: str, outside: str) -> None
     assert not within("pypi", outside, parse_range(text))
 
 
+@pytest.mark.guarantee("G66")
 def test_a_version_that_cannot_be_read_is_inside_every_range() -> None:
     """Nothing shows that it is not affected: whoever asks must hear of it."""
     assert within("pypi", "unknown", parse_range("<2"))
@@ -66,11 +68,17 @@ def test_what_is_no_range_is_an_error(text: str) -> None:
         parse_range(text)
 
 
+def parsed(document: Any) -> Advisory:
+    """What a record affects, from its bytes or from what is of interest in it."""
+    if isinstance(document, dict):
+        document = json.dumps({"id": "OSV-1", "modified": "2026-01-01T00:00:00Z"} | document).encode()
+    return advisory_of([parse_record(document, "osv.json")], "osv.json")
+
+
 def advisory(*events: dict[str, str], **more: Any) -> Any:
     """What one advisory about numpy affects."""
     affected = {"package": {"ecosystem": "PyPI", "name": "NumPy"}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
-    record = {"id": "OSV-1", "affected": [affected | more]}
-    return parse_advisory(json.dumps(record).encode(), "osv.json").affected[0]
+    return parsed({"affected": [affected | more]}).targets[0]
 
 
 @pytest.mark.parametrize(
@@ -109,14 +117,21 @@ def test_versions_that_are_listed_are_affected_and_so_is_what_cannot_be_compared
 
 @pytest.mark.parametrize(
     "document",
-    [b"", b"[]", b"{}", b'{"id": "X"}', b'{"id": "X", "affected": []}', b'{"id": "X", "affected": [{}]}', b"\xff",
-     b'{"id": "X", "withdrawn": "2026-01-01", "affected": [{"package": {"name": "n"}}]}', b"[" * 100_000,
-     b" " * (MAX_ADVISORY + 1)],
+    [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b" " * (MAX_RECORD + 1), {}, {"affected": []}, {"affected": [{}]},
+     {"withdrawn": "2026-01-01T00:00:00Z", "affected": [{"package": {"ecosystem": "PyPI", "name": "n"}}]}],
 )  # fmt: skip
-def test_a_record_that_affects_nothing_is_an_error(document: bytes) -> None:
+def test_a_record_that_affects_nothing_is_an_error(document: Any) -> None:
     """An empty or withdrawn file must not be taken for good news."""
     with pytest.raises(InvalidInput):
-        parse_advisory(document, "osv.json")
+        parsed(document)
+
+
+def test_an_advisory_is_known_by_every_name() -> None:
+    """Its own, an alias, in any case; an unknown one is an error with a way on."""
+    some = parse_record(b'{"id": "PYSEC-1", "aliases": ["CVE-2026-1"], "modified": "2026-01-01T00:00:00Z"}', "osv")
+    assert named([some], "cve-2026-1") == named([some], "PYSEC-1") == (some,)
+    with pytest.raises(NotFound):
+        named([some], "CVE-2026-11")
 
 
 def test_package_urls_are_read_from_the_end() -> None:
