@@ -122,6 +122,16 @@ def test_what_lightgbm_does_not_write_is_found() -> None:
     assert ("lightgbm.malformed", MEDIUM) in found(lightgbm().replace(b"end of trees", b""))
 
 
+@pytest.mark.parametrize("cut", ["version=v4\n", "num_class=1\n", "max_feature_idx=1\n"])
+def test_no_missing_field_hides_a_model_of_lightgbm(cut: str) -> None:
+    """Its reader asks for few of them."""
+    data = (
+        lightgbm(lightgbm_tree(0, left_child="9 9")).decode().replace(cut, "").replace("tree\n", "tree\r\n", 1).encode()
+    )
+    assert scan(data)[0][0] == "LightGBM"
+    assert ("lightgbm.shape", HIGH) in found(data)
+
+
 def test_stumps_and_categories_of_lightgbm_are_clean() -> None:
     """A tree of one leaf has no children; sets of categories lie where they are said to; a model may have no trees."""
     assert above_low(b"tree\nversion=v4\nnum_class=1\n\nend of trees\n") == []

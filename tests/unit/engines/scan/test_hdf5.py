@@ -56,6 +56,17 @@ def test_a_configuration_in_the_global_heap_is_read() -> None:
     assert above_low(heaped(keras_2())) == []
 
 
+def test_two_texts_of_one_number_are_malformed() -> None:
+    """Readers differ in which one counts."""
+    data = heaped(keras_2())
+    at = data.index(b"GCOL") + 8
+    (size,) = struct.unpack_from("<Q", data, at)
+    again = data[at + 8 : at - 8 + size]
+    longer = bytearray(data + again)
+    struct.pack_into("<Q", longer, at, size + len(again))
+    assert ("hdf5.malformed", MEDIUM) in found(bytes(longer))
+
+
 EXTERNAL = struct.pack("<H", 14) + b"\0/etc/passwd\0/\0"
 
 

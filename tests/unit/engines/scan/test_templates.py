@@ -23,6 +23,11 @@ DETOURS = [
     ("{{ messages|attr('_' * 2 ~ 'class' ~ '_' * 2) }}", "template.dunder", Severity.HIGH),
     ("{{ messages['__' ~ 'class' + '__'] }}", "template.dunder", Severity.HIGH),
     ("{{ '%s'|format(messages)|map(attribute='__class__') }}", "template.dunder", Severity.HIGH),
+    ("{{ messages|map('attr', x) }}", "template.attr", Severity.HIGH),
+    ("{{ messages['%c%cclass%c%c' % (95, 95, 95, 95)] }}", "template.dunder", Severity.HIGH),
+    ("{{ messages['{0:c}'.format(95)] }}", "template.dunder", Severity.HIGH),
+    ("{{ messages[['_', '_', 'class', '_', '_']|join] }}", "template.dunder", Severity.HIGH),
+    ("{% set f = lipsum %}", "template.global", Severity.HIGH),
     ("{{ cycler('a') }}", "template.global", Severity.HIGH),
     ("{% import 'other' as o %}", "template.loading", Severity.HIGH),
     ("{% include 'other' %}", "template.loading", Severity.HIGH),
@@ -65,6 +70,11 @@ def test_a_detour_is_found(detour: str, rule: str, severity: Severity) -> None:
     """Computed names, other templates, and what no published template uses."""
     for data in places(TEMPLATE + detour):
         assert (rule, severity) in found(data)
+
+
+def test_underscores_that_are_only_replaced_are_honest() -> None:
+    """Templates turn names into words."""
+    assert found((TEMPLATE + "{{ a.replace('_', ' ') ~ b.replace(' ', '_') ~ c.split('_')[0] }}").encode()) == set()
 
 
 def test_raw_text_is_text() -> None:

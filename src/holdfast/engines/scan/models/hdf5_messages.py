@@ -311,7 +311,10 @@ def texts(file: File, attribute: Attribute, examination: Examination) -> Iterato
         if not number(file.view, at, 4) or address is None:
             continue
         if address not in heaps:
-            heaps[address] = dict(_global(file, address, examination))
+            objects = list(_global(file, address, examination))
+            heaps[address] = dict(objects)
+            if len(heaps[address]) != len(objects):
+                raise Malformed(address, "two texts of one number in a heap")
         text = heaps[address].get(number(file.view, at + 4 + file.offsets, 4))
         if text is None:
             raise Malformed(at, "a text that its heap does not have")

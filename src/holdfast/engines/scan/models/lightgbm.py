@@ -18,7 +18,8 @@ from holdfast.engines.scan.wire import Malformed
 
 MAX_TREES: Final = 1_000_000
 MAX_NODES: Final = 1 << 24  # leaves of one tree; LightGBM's own limit is 131,072
-_KNOWN: Final = re.compile(rb"\Atree\r?\n(?:[a-z_]+(?:=[^\n]{0,200})?\n){0,8}?version=v[0-9]")
+HEAD: Final = 1 << 16  # bytes in which the header's first fields stand
+_FIELD: Final = re.compile(rb"^(?:version=v[0-9]|(?:num_class|max_feature_idx|tree_sizes|Tree)=[0-9])", re.MULTILINE)
 _TREE: Final = re.compile(rb"^Tree=", re.MULTILINE)
 _END: Final = re.compile(rb"^end of trees", re.MULTILINE)
 _SPLITS: Final = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
@@ -26,7 +27,8 @@ _SPLITS: Final = ("split_feature", "threshold", "decision_type", "left_child", "
 
 def known(view: memoryview) -> bool:
     """Return whether a content begins as a model of LightGBM."""
-    return _KNOWN.match(view) is not None
+    first = bytes(view[:6])
+    return first.startswith((b"tree\n", b"tree\r\n")) and _FIELD.search(view[:HEAD]) is not None
 
 
 def scan(content: Content, examination: Examination) -> None:

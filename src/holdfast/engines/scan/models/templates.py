@@ -35,6 +35,7 @@ _TOKEN: Final = re.compile(
 )
 _LOADING: Final = frozenset({"import", "include", "from", "extends", "block", "endblock"})
 _GLOBALS: Final = frozenset({"lipsum", "cycler", "joiner", "self", "request", "g", "url_for", "get_flashed_messages"})
+_ALWAYS: Final = frozenset({"lipsum", "cycler", "joiner", "url_for", "get_flashed_messages"})
 """Objects of Jinja and Flask from which attribute chains to Python's own functions begin; templates need none."""
 _DUNDER: Final = re.compile(r"__\w+__|\A__|__\Z|\A_[a-z]+_\Z|func_globals|gi_frame|f_globals|\bmro\b")
 _HANDOVER: Final = frozenset(".[")
@@ -185,7 +186,7 @@ class _Judge:
         elif before == ".":
             if after == "(" and name not in words("jinja", "methods"):
                 self._add(Severity.MEDIUM, "call", f"a call of the method {shown(name)!r}")
-        elif name in _GLOBALS and after in {".", "[", "|", "("}:
+        elif name in _ALWAYS or (name in _GLOBALS and after in {".", "[", "|", "("}):
             self._add(Severity.HIGH, "global", f"the object {name!r}, which no chat template needs")
         elif after == "(" and not self._callable(name) and before != "is":
             self._add(Severity.MEDIUM, "call", f"a call of the function {shown(name)!r}")
@@ -203,9 +204,18 @@ class _Judge:
         if re.search(r"__\w+__", text) or (before == "[" and _DUNDER.search(text)):
             said = f"the text {shown(text, 60)!r}, the name of an attribute that leads to Python's own functions"
             self._add(Severity.CRITICAL if before in {"[", "("} else Severity.HIGH, "dunder", said)
+        elif text == "attr" and before == "(":  # `map` takes a filter by its name
+            self._filter(text)
+        elif re.search(r"%\d*c|\{\d*:c\}", text) or (text and not text.strip("_") and self._listed(before, after)):
+            said = f"a name put together by {shown(text, 60)!r}, as those that lead to Python's own functions are"
+            self._add(Severity.HIGH, "dunder", said)
         elif {before, after} & {"~", "+", "*"} and (text.strip("_") == "" != text or _DUNDER.search(text)):
             said = f"a name put together from {shown(text, 60)!r}, as those that lead to Python's own functions are"
             self._add(Severity.HIGH, "dunder", said)
+
+    def _listed(self, before: str, after: str) -> bool:
+        """Return whether a text stands in a list, as pieces that are joined do, and not as a last argument."""
+        return before in {"[", ","} and after in {",", "]"}
 
     def _add(self, severity: Severity, rule: str, said: str) -> None:
         self.examination.add(severity, f"{RULES}.{rule}", self.place, said)
