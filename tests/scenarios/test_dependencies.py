@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from bench.secret_corpus import TOKENS, Draw
 from cryptography.hazmat.primitives import serialization
@@ -23,7 +24,7 @@ from holdfast.core.errors import Conflict, InvalidInput, NotVerified, PolicyDeni
 from holdfast.core.evidence import Outcome
 from holdfast.engines.advisories.snapshot import pack, unpack
 from holdfast.faces.cli import invoke
-from holdfast.lifecycle.advisories import listed, make, take
+from holdfast.lifecycle.advisories import listed, make, newest, take
 from holdfast.lifecycle.dependencies import AFFECTED, check_new_release, scan
 from holdfast.lifecycle.images import scan_image
 from holdfast.lifecycle.patches import open_items, patches, prove
@@ -212,6 +213,13 @@ def test_an_image_with_a_severe_advisory_fails_and_the_same_image_without_it_pas
     patched = layer(member("var/lib/dpkg/status", DPKG.replace(b"3.0.11-1~deb12u1", b"3.0.12-1")))
     new = layout.index(layout.image(BASE, patched, User="1000"))
     assert scan_image(plant, path=new).exit_code == 0
+    after = later(plant, timedelta(days=400))
+    with pytest.MonkeyPatch.context() as patch:  # the keys of this workspace do not last as long
+        fresh = msgspec.structs.replace(newest(plant), date=after.clock.now())
+        patch.setattr("holdfast.lifecycle.images.newest", lambda _: fresh)
+        aged = scan_image(after, path=new)
+    assert (aged.exit_code, aged.document["overdue"][0]["days"]) == (1, 400)
+    assert "REBUILD" in aged.says
     assert invoke(["image", "scan", str(new), "-C", str(plant.home.root)]) == 0
     token = TOKENS["npm"](Draw(1))
     leaking = layout.index(layout.image(BASE, patched, layer(member("root/.npmrc", token.encode()))))

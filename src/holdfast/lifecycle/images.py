@@ -5,11 +5,13 @@ image that was not looked through whole is not clean.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.errors import UsageError
 from holdfast.core.evidence import Severity
+from holdfast.core.policy import seconds
 from holdfast.engines.advisories.listing import uncovered
 from holdfast.engines.advisories.matching import Match, by_severity
 from holdfast.engines.advisories.snapshot import check_fresh
@@ -23,6 +25,7 @@ from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.vex import statements_of
 from holdfast.release.dependencies import refused
 
+EPOCH: Final = 1980  # a year: repeatable builds write an earlier one
 ROWS: Final = 200  # of a table; the document holds all
 
 Judged = tuple[Found, tuple[Match, ...], tuple[tuple[Match, str], ...]]
@@ -56,10 +59,23 @@ def scan_image(plant: Plant, *, path: Path, sarif_file: Path | None = None) -> R
     bad = refused(every, Severity(limits.refuse))
     if sarif_file is not None:
         write_sarif(sarif_file, path.as_posix(), every, [each for _, _, accepted in judged for each in accepted])
-    return _reply(path, judged, bad, snapshot.ecosystems)
+    longest = timedelta(seconds=seconds(limits.runtime_max_age))
+    old = [(found.name, age) for found, _, _ in judged if (age := _age(found, plant.clock.now())) and age > longest]
+    return _reply(path, judged, bad, snapshot.ecosystems, old)
 
 
-def _reply(path: Path, judged: Sequence[Judged], bad: Sequence[Match], ecosystems: Sequence[str]) -> Reply:
+def _age(found: Found, now: datetime) -> timedelta | None:
+    """Return how long ago an image was made; None where it does not say, as repeatable builds do."""
+    return now - found.created if found.created is not None and found.created.year > EPOCH else None
+
+
+def _reply(
+    path: Path,
+    judged: Sequence[Judged],
+    bad: Sequence[Match],
+    ecosystems: Sequence[str],
+    old: Sequence[tuple[str, timedelta]],
+) -> Reply:
     rows, tables = [], []
     unread = [(found.name, *each) for found, _, _ in judged for each in found.unread]
     for found, matches, _ in judged:
@@ -91,8 +107,10 @@ def _reply(path: Path, judged: Sequence[Judged], bad: Sequence[Match], ecosystem
         "refused": len(bad),
         "clean": not (bad or leaked or traps),
     }
+    says += "".join(f"; {name} was made {age.days} days ago: REBUILD IT" for name, age in old)
+    document["overdue"] = [{"image": name, "days": age.days} for name, age in old]
     document["unread"] = [{"image": image, "where": where, "why": why} for image, where, why in unread]
-    failed = bool(bad or leaked or traps or unread)
+    failed = bool(bad or leaked or traps or unread or old)
     return Reply(says=says + ".", document=document, tables=tables, exit_code=1 if failed else 0)
 
 

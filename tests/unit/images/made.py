@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Layout:
             "rootfs": {"type": "layers", "diff_ids": [digest(each) for each in layers]},
             "config": config,
         }
-        document["created"] = "2026-01-02T03:04:05.123456789Z"
+        document["created"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.123456789Z"
         manifest = {
             "schemaVersion": 2,
             "config": self.put(json.dumps(document).encode()),
