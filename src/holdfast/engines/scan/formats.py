@@ -35,7 +35,10 @@ def _recognise(content: Content, examination: Examination) -> Iterable[Format]:
     if not content.view:
         return (EMPTY,)
     found = tuple(each for each in FORMATS if each.known(content.view))
-    if len(found) > 1:
-        words = f"readers of {', '.join(each.name for each in found)} would each take it, and see other contents"
+    names = [each.name for each in found]
+    if found and pickles.FORMAT not in found and pickles.scan_headerless(content, examination, known_as_other=True):
+        names.append("pickle without a header")  # which any bytes could be, until one follows its opcodes
+    if len(names) > 1:
+        words = f"readers of {', '.join(names)} would each take it, and see other contents"
         examination.add(Severity.HIGH, "file.polyglot", content.path, words)
     return found or (OTHER,)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import zipfile
 from collections.abc import Callable
 
@@ -69,3 +70,33 @@ def test_a_tar_archive_in_the_first_member_of_a_zip_archive_is_one_content() -> 
         archive.writestr("a.tar", test_tar.whole(test_tar.member("a.txt", PAYLOAD)))
     (found,) = scan(outer.getvalue())
     assert found.place == "file!/a.tar!/a.txt byte 0"
+
+
+TEXT_PICKLE = b"(S'None'\nibuiltins\neval\n."
+"""A pickle of the first protocol, without a header: it would compute nothing."""
+
+
+def named_like_a_pickle(_rng: random.Random) -> bytes:
+    """The name of the first member is a pickle, and `pickle.load` stops before the rest."""
+    return test_tar.whole(test_tar.member(TEXT_PICKLE.decode(), b"text"))
+
+
+HEADERLESS: dict[str, Callable[[random.Random], bytes]] = {
+    "file.polyglot": named_like_a_pickle,
+    "zip.prefix": lambda rng: TEXT_PICKLE + stored(rng),
+    "zip.trailing": lambda rng: stored(rng) + TEXT_PICKLE,
+    "tar.trailing": lambda _rng: test_tar.whole(test_tar.member("a", b"text")) + TEXT_PICKLE,
+    "sevenzip.gap": lambda _rng: sevenzip_maker.Archive(files=[("a", b"text")], before=TEXT_PICKLE).data(),
+    "npy.trailing": lambda _rng: array() + TEXT_PICKLE,
+    "gzip.trailing": lambda _rng: gzip.compress(b"text") + TEXT_PICKLE,
+}
+
+
+@pytest.mark.requirement("SUP-03", by="holdfast.engines.scan.pickles.reading:scan_headerless")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("rule", HEADERLESS)
+def test_a_pickle_without_a_header_beside_another_content_is_found(rule: str, seed: int) -> None:
+    """It has no magic number, so each content is also read as one, and so is whatever a container leaves over."""
+    found = severities(scan(HEADERLESS[rule](seeded(seed))))
+    assert found[rule] == Severity.HIGH or rule == "sevenzip.gap"
+    assert found["pickle.dangerous-call"] == Severity.CRITICAL

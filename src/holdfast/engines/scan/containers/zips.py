@@ -77,6 +77,8 @@ class _Archive:
         layout = check_layout(self.members, directory, end, self.content, self.examination)
         for gap in layout.gaps:
             self.members.walk(*gap, hidden=True)
+            rest = Content(self.view[slice(*gap)], self.content.inside("prefix" if gap[0] == 0 else "gap"))
+            self.examination.enter(rest)
         self._after(end)
         others = [at for at in found[1:] if not layout.holds(at)]
         for at in others[: MAX_DIRECTORIES - 1]:
@@ -101,6 +103,9 @@ class _Archive:
             words = f"a directory at byte {near} by its size, and another at byte {end.offset} by its offset"
             self.add(Severity.HIGH, "zip.directory", end.at, words)
             self.members.read(self._entries(end, end.offset, 0, quiet=True))
+        if shift and near >= 0:
+            as_written = (self.members.shifted(entry, -shift) for entry in entries)
+            self.members.read([each for each in as_written if records.local_header(self.view, each.local)])
         return start, entries
 
     def _entries(self, end: End, start: int, shift: int, *, quiet: bool = False) -> list[Header]:
@@ -144,6 +149,7 @@ class _Archive:
             words = f"{len(self.view) - end.after} bytes after the end: some readers do not open this, others do"
             self.add(Severity.HIGH, "zip.trailing", end.after, words)
             self.members.walk(end.after, len(self.view), hidden=True)
+            self.examination.enter(Content(self.view[end.after :], self.content.inside("trailing")))
         elif end.after > len(self.view):
             self.add(Severity.MEDIUM, "zip.malformed", end.at, "a comment that is cut off")
         if looks := looks_executable(end.comment[:MAX_TEXT]):
