@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.adapters.clock import SystemClock
-from holdfast.adapters.published import read_bounded
 from holdfast.core.errors import InvalidInput, NotFound, NotVerified, Unavailable
 from holdfast.engines.signing import model_signing
 from holdfast.engines.signing.folder import read_files
@@ -215,4 +214,14 @@ def _check_name(path: Path, signed: model_signing.SignedModel, name: str | None)
 
 
 def _read(path: Path | None, limit: int, what: str) -> bytes:
-    return read_bounded(path, limit, what) if path is not None else b""
+    """Return the bytes of a file that somebody named; a link they made is followed."""
+    if path is None:
+        return b""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InvalidInput(f"{what} cannot be read: {error.strerror}", place=str(path)) from error
+    if len(data) > limit:
+        raise InvalidInput(f"{what} is too large", place=str(path), expected=f"at most {limit} bytes")
+    return data

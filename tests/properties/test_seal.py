@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.artifact import Artifact, Digest, Kind, canonical, digest_bytes
+from holdfast.core.dsse import STATEMENT_TYPE
 from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, Outcome, exactly
 from holdfast.core.passport import Dossier
@@ -28,7 +29,6 @@ from holdfast.core.seal import (
     MAX_SIGNATURES,
     PREDICATES,
     ROUTES,
-    STATEMENT_TYPE,
     TELEMETRY,
     TRUST,
     Authorization,

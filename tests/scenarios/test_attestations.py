@@ -24,10 +24,11 @@ from holdfast.core.attestation import (
     open_attestation,
     results,
 )
+from holdfast.core.dsse import PAYLOAD_TYPE, pae
 from holdfast.core.errors import NotFound, NotVerified, PolicyDenied
 from holdfast.core.evidence import Evidence, Finding, Outcome, Severity, exactly, failed
 from holdfast.core.ledger import Draft
-from holdfast.core.seal import PAYLOAD_TYPE, open_envelope, pae, seal_payload
+from holdfast.core.seal import open_envelope, seal_payload
 from holdfast.engines.signing import model_signing
 from holdfast.files import attestations
 from holdfast.lifecycle.attesting import attest, attestations_export, attestations_list, stream_of

@@ -19,10 +19,11 @@ from tests.scenarios.stand import (
 )
 
 from holdfast.core.artifact import Digest, Kind, from_base64
+from holdfast.core.dsse import PAYLOAD_TYPE, pae
 from holdfast.core.errors import InvalidInput
 from holdfast.core.evidence import failed
 from holdfast.core.ledger import Draft
-from holdfast.core.seal import PAYLOAD_TYPE, open_envelope, pae
+from holdfast.core.seal import open_envelope
 from holdfast.core.trust import check_signature
 from holdfast.lifecycle.compliance import compliance
 from holdfast.lifecycle.loop import look

@@ -24,10 +24,11 @@ from holdfast.adapters.signer_client import SignerProcess
 from holdfast.adapters.signer_process import STAGES, SignerServer
 from holdfast.adapters.unlock import create_unlock_file
 from holdfast.core.artifact import Kind, digest_bytes
+from holdfast.core.dsse import PAYLOAD_TYPE, pae
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, NotFound, Refused, Unavailable
 from holdfast.core.evidence import Evidence, MadeWith, Outcome, exactly
 from holdfast.core.ledger import Checkpoint
-from holdfast.core.seal import EVIDENCE, PAYLOAD_TYPE, pae, seal, unseal
+from holdfast.core.seal import EVIDENCE, seal, unseal
 from holdfast.core.trust import check_signature
 from holdfast.lifecycle.custody import custody
 from holdfast.lifecycle.plant import Plant

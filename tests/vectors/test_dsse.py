@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from holdfast.core.seal import pae
+from holdfast.core.dsse import pae
 
 TYPE, BODY = "http://example.com/HelloWorld", b"hello world"
 X = 46950820868899156662930047687818585632848591499744589407958293238635476079160

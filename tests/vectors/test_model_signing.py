@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from tests.unit.release.stands import ReleaseKey, key
 
 from holdfast.core.artifact import Digest, File, canonical, digest_bytes, manifest
+from holdfast.core.dsse import PAYLOAD_TYPE, pae
 from holdfast.core.errors import NotVerified
-from holdfast.core.seal import PAYLOAD_TYPE, pae
 from holdfast.core.trust import TrustedKey
 from holdfast.engines.signing import bundle, model_signing
 from holdfast.engines.signing.model_signing import payload, pem, sign, verify

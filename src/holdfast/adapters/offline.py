@@ -13,8 +13,8 @@ import msgspec
 
 from holdfast.adapters.durable import PRIVATE_DIRECTORY
 from holdfast.adapters.published import read_bounded, replace_durably
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import Conflict, NotFound, NotVerified
-from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust
 from holdfast.engines.repository import (
     Offline,

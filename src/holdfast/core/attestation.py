@@ -14,11 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.artifact import Digest, Manifest, canonical, digest_bytes, from_base64
+from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from holdfast.core.entitlement import FOREIGN
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import SEVERITIES, Evidence, Outcome, Severity
 from holdfast.core.inclusion import open_proof
-from holdfast.core.seal import PAYLOAD_TYPE, STATEMENT_TYPE, open_envelope, pae
+from holdfast.core.seal import open_envelope
 from holdfast.core.trust import Trust, TrustedKey, check_signature
 
 ATTESTED: Final = "attestation.filed"  # the kind of entry that names an envelope; in the stream `attestations/RELEASE`

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core import tokens
+from holdfast.core.dsse import PAYLOAD_TYPE
 from holdfast.core.errors import HoldfastError, NotVerified, Refused
 from holdfast.core.ledger import parse_checkpoint
-from holdfast.core.seal import PAYLOAD_TYPE, PREDICATES, Predicate, parse_statement, predicate_type
+from holdfast.core.seal import PREDICATES, Predicate, parse_statement, predicate_type
 from holdfast.core.trust import ROLES
 
 MODEL_SIGNATURE: Final = "https://model_signing/signature/v1.0"

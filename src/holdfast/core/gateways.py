@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from holdfast.core.artifact import canonical, from_base64
 from holdfast.core.certificates import trust_domain
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import SigningKey
 from holdfast.core.spiffe import spiffe_id
 from holdfast.core.trust import Trust, TrustedKey, check_signature
 

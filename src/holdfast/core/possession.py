@@ -11,8 +11,8 @@ from typing import Final, Literal
 import msgspec
 
 from holdfast.core.artifact import canonical, from_base64
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import SigningKey
 from holdfast.core.trust import TrustedKey, check_signature
 
 MAX_PERSON: Final = 64 * 1024  # bytes of a public file; one of two keys takes less than 2 KiB

@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from holdfast.core.advisories import Snapshot
 from holdfast.core.artifact import Digest, Kind, Moment, canonical, digest_bytes, from_base64, parse_digest
+from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, check_evidence
 from holdfast.core.routes import RouteTable
@@ -22,23 +23,8 @@ from holdfast.core.trust import ROLES, Trust, TrustedKey, check_signature
 
 T = TypeVar("T")
 
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 MAX_ENVELOPE: Final = 8 << 20  # bytes; the largest honest one, evidence of 1000 findings, is below 1 MiB
 MAX_SIGNATURES: Final = 16
-
-
-class SigningKey(Protocol):
-    """What sealing needs of a signer."""
-
-    @property
-    def keyid(self) -> str:
-        """The key's identifier."""
-        ...
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature over the message."""
-        ...
 
 
 class Authorization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -195,16 +181,6 @@ class Verified(Generic[T]):
         """Refuse every maker but `unseal`."""
         if maker is not _MAKER:
             raise NotVerified("only unseal() makes verified values", place=type(self.value).__name__)
-
-
-def pae(payload_type: str, payload: bytes) -> bytes:
-    """Return DSSE's pre-authentication encoding (DSSE v1, "Signature Definition").
-
-    >>> pae("http://example.com/HelloWorld", b"hello world")
-    b'DSSEv1 29 http://example.com/HelloWorld 11 hello world'
-    """
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
 def seal(value: Any, predicate: Predicate[Any], signers: Sequence[SigningKey], *, name: str = "artifact") -> bytes:

@@ -15,8 +15,8 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import NotVerified
-from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust, check_signature
 
 ROLE: Final = "tokens"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.artifact import canonical
+from holdfast.core.dsse import STATEMENT_TYPE
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ledger import Draft, Entry
-from holdfast.core.seal import STATEMENT_TYPE, seal_payload
+from holdfast.core.seal import seal_payload
 from holdfast.lifecycle.material import incidents, keys_due, promotions, scans, severe, tabletops, threat_model, trends
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from holdfast.core.artifact import Manifest, canonical, from_base64
+from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from holdfast.core.entitlement import BOM
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import PAYLOAD_TYPE, STATEMENT_TYPE, open_envelope, pae
+from holdfast.core.seal import open_envelope
 from holdfast.core.trust import TrustedKey, check_signature, keyid_of
 
 MAX_STATEMENT: Final = 8 << 20  # bytes, as `seal.MAX_ENVELOPE`

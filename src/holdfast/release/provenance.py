@@ -7,7 +7,7 @@ files, because a folder cannot name its own digest.
 from typing import Any, Final
 
 from holdfast.core.artifact import Artifact, File, Kind, canonical, digest_json
-from holdfast.core.seal import STATEMENT_TYPE
+from holdfast.core.dsse import STATEMENT_TYPE
 from holdfast.release.material import Material, utc
 
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"

@@ -14,9 +14,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from holdfast.core.artifact import Digest, digest_bytes
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import HoldfastError, NotVerified
 from holdfast.core.ports import Clock
-from holdfast.core.seal import TELEMETRY, SigningKey, Telemetry, seal
+from holdfast.core.seal import TELEMETRY, Telemetry, seal
 from holdfast.core.trust import Trust
 from holdfast.serve.events import Head, Noted, in_clear, read_events, sealed_groups, standing
 from holdfast.serve.gateway import Gateway

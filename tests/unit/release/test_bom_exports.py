@@ -17,9 +17,10 @@ from tests.unit.release.stands import World, key
 
 from holdfast.core.artifact import Kind, canonical, from_base64, parse_manifest
 from holdfast.core.bill import Part
+from holdfast.core.dsse import PAYLOAD_TYPE, pae
 from holdfast.core.entitlement import purpose_of
 from holdfast.core.errors import InvalidInput, NotVerified, Refused
-from holdfast.core.seal import PAYLOAD_TYPE, pae, seal_payload
+from holdfast.core.seal import seal_payload
 from holdfast.release.bom_parts import MAX_DEPTH, parts_in
 from holdfast.release.bom_statement import keys_in, pem_of, statement, verify_statement
 from holdfast.release.spdx import NO_ASSERTION, spdx

@@ -24,8 +24,8 @@ from tests.unit.release import stands
 from tests.unit.release.stands import ReleaseKey, key
 
 from holdfast.core.artifact import Digest, canonical, digest_bytes, parse_manifest
+from holdfast.core.dsse import PAYLOAD_TYPE, pae
 from holdfast.core.errors import HoldfastError
-from holdfast.core.seal import PAYLOAD_TYPE, pae
 from holdfast.core.trust import TrustedKey
 from holdfast.engines.signing import model_signing
 from holdfast.engines.signing.folder import read_files, read_verified

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 from tuf.api.metadata import Metadata, Root, Targets
 
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import NotVerified
-from holdfast.core.seal import SigningKey
 from holdfast.engines.repository.keys import trusted_key
 from holdfast.engines.repository.reading import parsed
 from holdfast.engines.repository.writing import countersigned

@@ -26,8 +26,8 @@ from tuf.api.metadata import (
 )
 
 from holdfast.core.artifact import canonical
+from holdfast.core.dsse import SigningKey
 from holdfast.core.errors import InvalidInput
-from holdfast.core.seal import SigningKey
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.engines.repository.keys import tuf_key
 from holdfast.engines.repository.reading import (

@@ -8,8 +8,8 @@ from typing import Final, Literal
 import msgspec
 
 from holdfast.core.artifact import Digest, File, from_base64, manifest, parse_digest
+from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import PAYLOAD_TYPE, STATEMENT_TYPE
 
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -68,6 +67,8 @@ def read_files(
     workers = min(threads or len(os.sched_getaffinity(0)), len(parts))
     if workers <= 1 or sum(part.size for part in parts) < _SMALL:
         return tuple((part.name, _hash(part)) for part in parts)
+    from concurrent.futures import ThreadPoolExecutor  # not needed for a few small files, and slow to load
+
     with ThreadPoolExecutor(max_workers=workers) as pool:  # large ones first, so that none of them is the last
         running = {part.name: pool.submit(_hash, part) for part in sorted(parts, key=lambda part: -part.size)}
         return tuple((part.name, running[part.name].result()) for part in parts)

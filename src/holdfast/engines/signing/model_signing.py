@@ -17,8 +17,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Manifest, canonical, from_base64
+from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.seal import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.trust import TrustedKey, check_key, check_signature, keyid_of
 from holdfast.engines.signing.bundle import (
     MAX_BUNDLE,

@@ -8,13 +8,14 @@ clock proves nothing.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import InvalidInput, NotVerified
-from holdfast.core.inclusion import claimed_moment, open_proof, pinned_trust
-from holdfast.core.trust import Trust
 from holdfast.engines.signing.model_signing import SignedModel, from_pem, open_bundle
+
+if TYPE_CHECKING:
+    from holdfast.core.trust import Trust
 
 SIGNED: Final = frozenset({"release.signed", "dataset.signed", "files.signed"})
 """Kinds of entries that name a bundle by its digest."""
@@ -45,6 +46,8 @@ def judge(document: bytes, given: Given, now: datetime) -> tuple[SignedModel, da
     if given.key:
         key = from_pem(given.key, owner="--key")
         return open_bundle(document, [key], role=key.role), None
+    from holdfast.core.inclusion import claimed_moment, pinned_trust  # a bare key needs no ledger
+
     if not (given.root and given.fingerprint):
         raise InvalidInput("nothing vouches for the trust document", expected="--root-file and --fingerprint")
     moment = claimed_moment(given.proof) if given.proof else now
@@ -56,8 +59,10 @@ def judge(document: bytes, given: Given, now: datetime) -> tuple[SignedModel, da
     return open_bundle(document, trust.of_role(given.role), role=given.role, at=at), witnessed
 
 
-def _witnessed(document: bytes, proof: bytes, trust: Trust) -> datetime:
+def _witnessed(document: bytes, proof: bytes, trust: "Trust") -> datetime:
     """Return when a ledger took a bundle in."""
+    from holdfast.core.inclusion import open_proof
+
     entry, _ = open_proof(proof, trust)
     if entry.kind not in SIGNED or entry.body.get("bundle") != digest_bytes(document):
         raise NotVerified("the proof is about another signature", place=f"entry {entry.position}")
