@@ -209,6 +209,7 @@ FORGERIES = {
 }
 
 
+@pytest.mark.guarantee("G69")
 @pytest.mark.requirement("SUP-12", by="holdfast.core.attestation:open_attestation")
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_forged_attestation_is_refused_even_with_a_proof(forgery: str, plant: Plant) -> None:

@@ -209,6 +209,7 @@ class TestByAWorkspace:
         assert (code, refused["error"]["code"]) == (NotVerified.exit_code, "HF500")
         assert said(capsys, *line[:-1], "sha256:" + "0" * 64)[0] == NotVerified.exit_code
 
+    @pytest.mark.guarantee("G67")
     def test_what_was_signed_in_time_verifies_for_ever_with_its_proof_alone(
         self, plant: Plant, model: Path, signed: Path
     ) -> None:

@@ -79,6 +79,7 @@ def test_a_data_set_is_signed_by_the_key_of_its_role_and_no_other(plant: Plant) 
         check_signed(plant, dataset, files, DATASET_SIGNED)
 
 
+@pytest.mark.guarantee("G68")
 @pytest.mark.requirement("SUP-11", by="holdfast.lifecycle.consuming:check_inputs")
 @pytest.mark.requirement("SUP-13", by="holdfast.lifecycle.consuming:check_inputs")
 def test_training_does_not_start_on_a_damaged_data_set(plant: Plant) -> None:
@@ -142,6 +143,7 @@ def test_every_consumer_of_a_release_verifies_it_first(consumer: str, plant: Pla
     assert DAMAGED in shown or any(DAMAGED in str(row) for row in events(plant, last=50).tables[0].rows)
 
 
+@pytest.mark.guarantee("G68")
 @pytest.mark.requirement("SUP-14", by="holdfast.lifecycle.mending:mend")
 def test_a_damaged_model_is_restored_from_what_gateways_read_and_alerted(producing: Plant) -> None:
     """The gateway's folder holds the same bytes for another reason: verified, they take its place."""

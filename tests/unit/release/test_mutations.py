@@ -300,6 +300,7 @@ def test_the_release_verifies_as_it_is(original: Held) -> None:
         assert digest_bytes(read_verified(original.folder, name, digest)) == digest
 
 
+@pytest.mark.guarantee("G67")
 @pytest.mark.requirement("SUP-10", by="holdfast.engines.signing.model_signing:compare")
 @pytest.mark.requirement("SUP-14", by="holdfast.engines.signing.model_signing:open_bundle")
 def test_no_tampering_with_a_signed_release_is_accepted(
