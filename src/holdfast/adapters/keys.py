@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,8 +29,10 @@ from holdfast.adapters.unlock import Unlock, check_new
 from holdfast.core.artifact import canonical
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, Unavailable
 from holdfast.core.keystate import newest
-from holdfast.core.ports import Clock
 from holdfast.core.trust import ROLES, Algorithm, TrustedKey, keyid_of
+
+if TYPE_CHECKING:  # ports load what a signature needs nothing of
+    from holdfast.core.ports import Clock
 
 Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 T = TypeVar("T")
@@ -232,7 +234,7 @@ def create_keys(
     roles: Iterable[str],
     *,
     owner: str,
-    clock: Clock,
+    clock: "Clock",
     unlock: Unlock,
     valid_for: timedelta = VALID_FOR,
 ) -> FileKeys:

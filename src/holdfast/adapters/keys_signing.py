@@ -10,7 +10,7 @@ import secrets
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,8 +20,10 @@ from holdfast.adapters.durable import PRIVATE_DIRECTORY, read_private, write_new
 from holdfast.adapters.keys import MAX_FILE, VALID_FOR, FileKeys, create_keys, open_keys
 from holdfast.adapters.unlock import Unlock, create_unlock_file, passphrase_file, unlock_file
 from holdfast.core.errors import Conflict, NotVerified, Refused, Unavailable
-from holdfast.core.ports import Clock
 from holdfast.engines.signing.model_signing import ROLE, from_pem
+
+if TYPE_CHECKING:  # ports load what a signature needs nothing of
+    from holdfast.core.ports import Clock
 
 KEYS: Final = "keys"
 PUBLIC: Final = "public.pem"
@@ -36,7 +38,7 @@ def make_signing_key(
     *,
     passphrase: Path | None,
     unlock_dir: Path,
-    clock: Clock,
+    clock: "Clock",
     valid_for: timedelta = VALID_FOR,
 ) -> tuple[FileKeys, Path]:
     """Make a key in a new folder; return it, and the file with what opens it.
