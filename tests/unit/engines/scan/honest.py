@@ -243,6 +243,7 @@ HONEST = {
     "TensorFlow fingerprint": b"".join(field(number, 1 << 60) for number in range(1, 6))
     + field(6, b"")
     + field(7, "id"),
+    "Core ML": field(1, 8) + field(2, field(1, field(1, "x"))) + field(500, field(1, field(1, "l") + field(140, b""))),
     "TensorFlow graph": graph(node("Placeholder", "x"), node("Relu", "y", ("x",))),
 }
 """One file of each format, under the name by which the scan knows it."""

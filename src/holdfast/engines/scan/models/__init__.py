@@ -5,6 +5,7 @@ from typing import Final
 from holdfast.engines.scan.examination import Format
 from holdfast.engines.scan.models import (
     catboost,
+    coreml,
     executorch,
     gguf,
     hdf5,
@@ -43,6 +44,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format(name="MessagePack", known=msgpack.known, scan=msgpack.scan),
     Format(name="ExecuTorch", known=executorch.known, scan=executorch.scan),
     Format(name="TensorFlow Lite", known=tflite.known, scan=tflite.scan),
+    Format(name="Core ML", known=coreml.known, scan=coreml.scan),
     Format(name="TorchScript", known=torchscript.known, scan=torchscript.code),
 )
 """One row each, recognised by content. What two of them would read is a finding, so each `known` is narrow."""

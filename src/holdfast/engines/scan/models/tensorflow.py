@@ -46,8 +46,8 @@ class _Node(NamedTuple):
 def known(view: memoryview) -> bool:
     """Return whether a content is a SavedModel: a schema version, and graphs with what describes them."""
     top = _top(view)
-    if any(part.number == 1 and part.kind != VARINT for part in top):
-        return False
+    if any((part.number == 1 and part.kind != VARINT) or part.number >= 200 for part in top):
+        return False  # a MetaGraphDef, or a model of Core ML
     return any(_is_meta_graph(view, part) for part in top if part.number == 2 and part.kind == LEN)
 
 
