@@ -136,6 +136,7 @@ def _behind_name(data: bytes) -> bytes:
     return fixed(data[:50] + b"hidden" + data[56:512]) + data[512:]
 
 
+@pytest.mark.guarantee("G70")
 @pytest.mark.requirement("SUP-07", by="holdfast.engines.scan.containers.tars:scan")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -255,6 +255,7 @@ ATTACKS: dict[str, tuple[Callable[[random.Random], bytes], Severity]] = {
 }
 
 
+@pytest.mark.guarantee("G70")
 @pytest.mark.requirement("SUP-07", by="holdfast.engines.scan.containers.zips:scan")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("attack", ATTACKS)
