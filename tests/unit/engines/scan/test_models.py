@@ -15,6 +15,7 @@ PLAIN = {
     "text": b"A model card. It speaks of {{ braces }} and of messages.\n" * 20,
     "Helm": b"{{- if .Values.enabled }}\nkind: Deployment\n{{- end }}\n",
     "pages": b"{% for page in pages %}<a href='{{ page.url }}'>{{ page.title | safe }}</a>{% endfor %}",
+    "letters": b"Dear {{ name }}, {% if new %}welcome{% endif %}. You will find messages in your box.",
     "XML": b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
     "HTML": b"<!DOCTYPE html><html><body>tree</body></html>",
     "tree": b"tree\nof things\nversion=1\n",

@@ -17,7 +17,9 @@ from holdfast.engines.scan.report import shown
 from holdfast.engines.scan.wire import Malformed
 
 MAX_DEPTH: Final = 512  # values inside one another; Python's own reader stops near 1,000
-MAX_VALUES: Final = 3_000_000  # values of one tree; a boosted forest of 100,000 trees has two million
+MAX_VALUES: Final = (
+    2_000_000  # values of one tree, a few hundred bytes each; a boosted forest of 80,000 trees has as many
+)
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _BEGIN: Final = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\r\n]*+(?=\{[ \t\r\n]*+["}]|\[)')
 _STRING: Final = re.compile(rb'"((?:[^"\\]|\\[\x00-\xff])*+)"')
@@ -66,11 +68,16 @@ class Row(list["Value"]):
 class Numbers:
     """An array of numbers, or an empty one, left where it is: as text, or packed with the code of `struct`."""
 
-    __slots__ = ("at", "code", "raw")
+    __slots__ = ("at", "code", "end", "view")
 
-    def __init__(self, at: int, raw: memoryview, code: str = "") -> None:
-        """Keep where it is."""
-        self.at, self.raw, self.code = at, raw, code
+    def __init__(self, view: memoryview, at: int, end: int, code: str = "") -> None:
+        """Keep where it is; a view of each would take more memory than most of them hold."""
+        self.view, self.at, self.end, self.code = view, at, end, code
+
+    @property
+    def raw(self) -> memoryview:
+        """Return its bytes."""
+        return self.view[self.at : self.end]
 
     def __len__(self) -> int:
         """Return how many numbers it holds, those of a text by its commas."""
@@ -203,7 +210,7 @@ class _Tree:
         if byte == 0x22:
             return self._string(position)
         if byte == 0x5B and (found := _NUMBERS.match(self.view, position)):
-            return Numbers(position, self.view[position : found.end()]), self._skip(found.end())
+            return Numbers(self.view, position, found.end()), self._skip(found.end())
         if byte in {0x7B, 0x5B}:
             if len(self.stack) >= MAX_DEPTH:
                 raise Malformed(position, f"values nested deeper than {MAX_DEPTH}")

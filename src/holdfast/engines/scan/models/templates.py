@@ -23,6 +23,7 @@ RULES: Final = "template"
 _BLOCK: Final = re.compile(r"\{\{|\{%|\{#")
 _OPEN: Final = re.compile(rb"\{%[-+]?\s*+(?:for|if|set|macro|import|include|from|extends|call|filter|with|block)\b")
 _SUSPECT: Final = re.compile(rb"__\w|\blipsum\b|\bcycler\b|\bjoiner\b|\|\s*+attr\b|\\x5f", re.IGNORECASE)
+_MESSAGES: Final = re.compile(rb"\bmessages?\b")
 _BEGINS: Final = re.compile(rb"\{[{%]")
 _ESCAPE: Final = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|N\{([^}]{1,80})\}|(.))", re.DOTALL
@@ -42,13 +43,12 @@ _HANDOVER: Final = frozenset(".[")
 
 
 def known(view: memoryview) -> bool:
-    """Return whether a text holds Jinja that speaks of messages, or Jinja that reaches for what no template needs."""
+    """Return whether a text holds blocks of Jinja that speak of messages, or that reach for what no template needs."""
     head = bytes(view[:MAX_TEMPLATE])
     if jsontree.begins(view) or not plain.is_text(view):
         return False
-    if _OPEN.search(head) and re.search(rb"\bmessages?\b", head):
-        return True
-    return any(_SUSPECT.search(block) for block in _blocks(head))
+    speaks = _OPEN.search(head) is not None
+    return any(_SUSPECT.search(block) or (speaks and _MESSAGES.search(block)) for block in _blocks(head))
 
 
 def _blocks(text: bytes) -> Iterator[bytes]:

@@ -111,9 +111,10 @@ class _Tree:
             left = self._length()
         if marker == "[" and kind in _CODES and left is not None:
             size = left * struct.calcsize(_CODES[kind])
-            raw = piece(self.view, self.position, size)
+            begin = self.position
+            piece(self.view, begin, size)
             self.position += size
-            return Numbers(at, raw, _CODES[kind])
+            return Numbers(self.view, begin, self.position, _CODES[kind])
         if left is not None and left > len(self.view) - self.position and kind not in _ATOMS:
             raise Malformed(at, f"a container of {left} values in {len(self.view) - self.position} bytes")
         value = Table(at) if marker == "{" else Row(at)
