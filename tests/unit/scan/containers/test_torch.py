@@ -97,6 +97,13 @@ def test_torchscript_may_name_its_own_classes_and_nothing_else() -> None:
     assert "pickle.unknown-import" in rules(changed("script.pt", {"script/data.pkl": b"\x80\x02cmine\nThing\n."}))
 
 
+def test_two_folders_that_could_be_the_archive_are_both_scanned() -> None:
+    """Torch takes the folder of the first member; the other is what it never writes."""
+    data = changed("state.pt", {"other/data.pkl": CALL, "other/version": b"3", "other/data/0": CALL})
+    assert called(data)
+    assert severities(scan(data))["torch.extra"] == Severity.MEDIUM
+
+
 def test_a_member_with_two_names_is_scanned_under_both() -> None:
     """Raw numbers by the directory, the pickle by the local header: who walks from the front unpickles it."""
     data = changed("state.pt", {"state/data/7.pkl": CALL})

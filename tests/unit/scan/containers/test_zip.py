@@ -337,6 +337,17 @@ def test_a_member_before_a_break_is_scanned(seed: int) -> None:
     assert rules(data[:cut]) >= {FOUND, "zip.malformed"} or rules(data[:cut]) >= {FOUND, "zip.trailing"}
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_each_member_of_a_stream_that_is_cut_off_is_scanned(method: int) -> None:
+    """No directory, and no size before the data: where a member ends is told by its data, or by the next header."""
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", method) as archive:
+        for index in range(12):
+            archive.writestr(f"{index}.txt", PAYLOAD)
+    found = scan(bytes(pipe.data[: pipe.data.index(b"PK\x01\x02")]))
+    assert {each.place for each in found if each.rule == FOUND} == {f"file!/{index}.txt byte 0" for index in range(12)}
+
+
 def test_a_damaged_stream_is_scanned_up_to_the_damage() -> None:
     """The payload comes first, then a byte that no decompressor takes."""
     step = zlib.compressobj(0, zlib.DEFLATED, -15)

@@ -39,16 +39,17 @@ class TorchArchive:
     def of(cls, names: list[str], content: Content, examination: Examination) -> "TorchArchive | None":
         """Return the torch archive that these members make, or nothing; report members that torch never writes."""
         _code(names, content, examination)
-        roots = dict.fromkeys(name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl"))
-        roots = dict.fromkeys(root for root in roots if root.count("/") == 1 and f"{root}version" in names)
+        there = set(names)
+        roots = [name[: -len(MAIN)] for name in dict.fromkeys(names) if name.endswith(f"/{MAIN}")]
+        roots = [root for root in roots if root.count("/") == 1 and {f"{root}version", f"{root}.data/version"} & there]
         if not roots:
             return None
-        root = next(iter(roots))
+        root = roots[0]
         strange = [name for name in names if not _belongs(root, name)]
         for name in strange:
             words = f"{shown(name)!r} is no part of an archive that torch writes"
             examination.add(Severity.MEDIUM, "torch.extra", content.inside(name), words)
-        script = f"{root}constants.pkl" in names or any(name.startswith(f"{root}code/") for name in names)
+        script = f"{root}constants.pkl" in there or any(name.startswith(f"{root}code/") for name in names)
         if script:
             words = "TorchScript: `torch.jit.load` runs the code in it, without Python"
             examination.add(Severity.LOW, "torch.script", content.inside(f"{root}code"), words)

@@ -145,7 +145,6 @@ class Members:
         if key in self._read:
             return None
         self._read.add(key)
-        self._budget -= min(said.packed, len(self.view))
         if self._budget < 0:
             words = "members share their bytes: this one was not scanned"
             self._add(Severity.HIGH, "zip.overlap", local.at, words)
@@ -159,6 +158,7 @@ class Members:
             data, stream.used = packed, len(packed)
         else:
             data = self.examination.expand(pieces)
+        self._budget -= stream.used
         if not quiet:
             self._check(said, local, stream, data)
         self._enter(said, data, torch)
