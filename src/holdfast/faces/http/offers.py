@@ -73,6 +73,13 @@ PATHS: Final = (
         "access approve --credential",
         "access reject --credential",
     ),
+    *_rules(
+        "left out",
+        "a release is asked about; files of whoever asks are judged where they lie",
+        "dependencies scan --bom",
+        "dependencies scan --lock",
+        "dependencies scan --sarif-file",
+    ),
     *_rules("left out", "the rules in force are asked; others are tried where they are written", "access check --file"),
     *_rules(
         "left out",
