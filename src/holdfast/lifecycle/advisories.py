@@ -68,7 +68,8 @@ def make(
             file.write(data)
     except OSError as error:
         raise InvalidInput(f"the file cannot be made: {error.strerror}", place=str(out)) from error
-    says = f"{count} advisories of {len(ecosystems)} ecosystems as of {moment:%Y-%m-%d}, signed: {out}"
+    says = f"{counted(count, 'advisory', 'advisories')} of {counted(len(ecosystems), 'ecosystem')} "
+    says += f"as of {moment:%Y-%m-%d}, signed: {out}"
     return Reply(says=says, document=_document(about) | {"file": str(out)})
 
 
@@ -114,7 +115,7 @@ def take(plant: Plant, *, snapshot: Path, key: Path | None = None) -> Reply:
     rows = [(short(release), state, words) for release, state, words in found]
     table = Table(title="Releases", columns=("release", "now", "advisories"), rows=rows)
     affected = [release for release, state, _ in found if state == "NEWLY AFFECTED"]
-    says = f"{about.records} advisories as of {about.date:%Y-%m-%d} are in use; {len(found)} releases matched"
+    says = f"Advisories as of {about.date:%Y-%m-%d}: {about.records}, for {counted(len(found), 'release')}"
     says += f", {len(affected)} NEWLY AFFECTED" if affected else ""
     return Reply(
         says=says + ".", document=_document(about) | {"affected": affected, "key": body["key"]}, tables=(table,)

@@ -30,7 +30,7 @@ from holdfast.lifecycle.carrying import carry_out
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import resolve_release
 from holdfast.lifecycle.registry_catalogue import releases_of
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import current_project, project_of
 from holdfast.lifecycle.vex import statements_of
 from holdfast.release.dependencies import DEPENDENCIES, Held, refused, words_of
@@ -262,7 +262,7 @@ def _reply(
     evidence: Evidence | None,
 ) -> Reply:
     said = ", ".join(f"{count} {name}" for name, count in by_severity(matches).items() if count) or "no open advisory"
-    says = f"{place}: {said} in {len(listed)} packages, by the snapshot as of {snapshot.date:%Y-%m-%d}"
+    says = f"{place}: {said} in {counted(len(listed), 'package')}, by the snapshot as of {snapshot.date:%Y-%m-%d}"
     says += f"; {len(accepted)} accepted" if accepted else ""
     says += f". {len(bad)} MUST BE FIXED OR ACCEPTED." if bad else "."
     document = {

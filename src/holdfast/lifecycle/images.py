@@ -20,7 +20,7 @@ from holdfast.engines.images.scan import Found, look_through
 from holdfast.lifecycle.advisories import index_of, newest
 from holdfast.lifecycle.dependencies import divided, document_of, limit_of, table_of, write_sarif
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.vex import statements_of
 from holdfast.release.dependencies import refused
@@ -99,7 +99,8 @@ def _reply(
     tables.append(Table(title="Not read", columns=("image", "where", "why"), rows=unread[:ROWS]))
     leaked = sum(len(found.leaks) for found, _, _ in judged)
     traps = sum(len(found.odd) for found, _, _ in judged)
-    says = f"{path}: {len(judged)} images; {len(bad)} advisories to be fixed or accepted, {leaked} secrets"
+    says = f"{path}: {counted(len(judged), 'image')}; "
+    says += f"{counted(len(bad), 'advisory', 'advisories')} to be fixed or accepted, {counted(leaked, 'secret')}"
     says += f", {traps} entries that no honest image has" if traps else ""
     says += f", {len(unread)} NOT READ" if unread else ""
     document = {

@@ -16,7 +16,7 @@ from holdfast.core.errors import InvalidInput, UsageError
 from holdfast.engines.sarif import Result, sarif
 from holdfast.engines.secrets.baseline import MIN_REASON, Accepted, Baseline, read_baseline, written
 from holdfast.engines.secrets.scan import Leak, Scan, scan
-from holdfast.lifecycle.reply import Progress, Reply, Table, silent
+from holdfast.lifecycle.reply import Progress, Reply, Table, counted, silent
 
 ROWS: Final = 200  # of the table; the document holds all
 _SALT: Final = 16  # bytes
@@ -90,9 +90,9 @@ def _reply(found: Scan) -> Reply:
         tables.append(Table(title="Accepted", columns=("where", "rule", "reason"), rows=accepted))
     if found.unread:
         tables.append(Table(title="Not read", columns=("where", "why"), rows=found.unread[:ROWS]))
-    counted = Counter(str(leak.severity) for leak in found.leaks)
-    words = ", ".join(f"{count} {severity}" for severity, count in sorted(counted.items())) or "no secret"
-    says = f"{words} in {found.files} files, {found.bytes / 1e6:.1f} MB of text"
+    severities = Counter(str(leak.severity) for leak in found.leaks)
+    words = ", ".join(f"{count} {severity}" for severity, count in sorted(severities.items())) or "no secret"
+    says = f"{words} in {counted(found.files, 'file')}, {found.bytes / 1e6:.1f} MB of text"
     says += f"; {len(found.accepted)} accepted" if found.accepted else ""
     says += f"; {len(found.unread)} NOT READ" if found.unread else ""
     says += f"; left out: {', '.join(found.left_out[:5])}" if found.left_out else ""

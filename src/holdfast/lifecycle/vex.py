@@ -16,7 +16,7 @@ from holdfast.core.seal import AUTHORIZATION, Authorization, unseal
 from holdfast.engines.advisories.vex import MAX_VEX, Statement, parse_vex
 from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.reply import Reply, Table
+from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.routing import current_project
 
 STREAM: Final = "dependencies"
@@ -73,7 +73,7 @@ def accept(plant: Plant, *, file: Path, reason: str, lasts: str = "30d") -> Repl
         for each in document.statements
     ]
     table = Table(title="Statements", columns=("advisory", "status", "justification", "products"), rows=rows)
-    says = f"{len(rows)} statements count until {until:%Y-%m-%d}; scan again for them to be seen."
+    says = f"{counted(len(rows), 'statement')} until {until:%Y-%m-%d}; scan again for them to be seen."
     return Reply(says=says, document={"document": digest, "until": until.isoformat()}, tables=(table,))
 
 
