@@ -131,7 +131,8 @@ def test_each_gate_decision_is_summarised_permit_or_denial(plant: Plant) -> None
     (release,) = releases(plant)
     stage(plant, reason="Try it.")
     told = said(plant, release)[SUMMARY]["predicate"]
-    assert (told["verificationResult"], told["policy"]["annotations"]["environment"]) == ("PASSED", "staging")
+    assert told["verificationResult"] == "PASSED"
+    assert told["policy"]["uri"].endswith("?action=promote&environment=staging")
     assert len(told["inputAttestations"]) > 10
     model = parent(plant, release, Kind.MODEL)
     file_evidence(plant, failed("assess.robustness/1", model, Kind.MODEL, MADE_WITH, "the attack crashed"))
@@ -139,7 +140,7 @@ def test_each_gate_decision_is_summarised_permit_or_denial(plant: Plant) -> None
         promote(plant, reason="Trying anyway.")
     told = said(plant, release)[SUMMARY]["predicate"]
     assert (told["verificationResult"], told["verifiedLevels"]) == ("FAILED", ["FAILED"])
-    assert any("the attack crashed" in reason for reason in told["policy"]["annotations"]["reasons"])
+    assert told["policy"]["uri"].endswith("?action=promote&environment=production")
     assert told["resourceUri"] == f"holdfast:release/{release}"
     attest(plant, release)
     assert said(plant, release)[TEST_RESULT]["predicate"]["failedTests"] == ["assess.robustness/1"]

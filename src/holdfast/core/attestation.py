@@ -158,11 +158,11 @@ def summary(
     policy: Digest,
     at: datetime,
     inputs: Sequence[str],
-    reasons: Sequence[str],
+    permitted: bool,
     action: str,
     environment: str,
 ) -> dict[str, Any]:
-    """Return the verification summary of one gate decision; the reasons are those of a denial, none of a permit.
+    """Return the verification summary of one gate decision; why a denial, the ledger says: there is no field for it.
 
     No SLSA level is claimed: what a policy of this workspace asks for is no level of theirs.
 
@@ -172,7 +172,7 @@ def summary(
         policy: Digest of the policy.
         at: When.
         inputs: Digests of the envelopes that the decision rests on.
-        reasons: Why not, in words.
+        permitted: What was decided.
         action: What was decided about.
         environment: Where.
     """
@@ -181,13 +181,12 @@ def summary(
         "timeVerified": utc(at),
         "resourceUri": uri_of("release", release),
         "policy": {
-            "uri": uri_of("policy", policy),
+            "uri": f"{uri_of('policy', policy)}?action={action}&environment={environment}",
             "digest": {"sha256": _hex(policy)},
-            "annotations": {"action": action, "environment": environment, "reasons": list(reasons)},
         },
         "inputAttestations": [envelope_descriptor(each) for each in sorted(set(inputs))],
-        "verificationResult": "FAILED" if reasons else "PASSED",
-        "verifiedLevels": ["FAILED" if reasons else "SLSA_BUILD_LEVEL_UNEVALUATED"],
+        "verificationResult": "PASSED" if permitted else "FAILED",
+        "verifiedLevels": ["SLSA_BUILD_LEVEL_UNEVALUATED" if permitted else "FAILED"],
         "slsaVersion": "1.0",
     }
 

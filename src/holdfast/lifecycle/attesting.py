@@ -91,7 +91,7 @@ def decided(plant: Plant, dossier: Dossier, verdict: Permit | Denial, *, at: dat
         at: When.
         environment: Where.
     """
-    reasons = [str(reason) for reason in verdict.reasons] if isinstance(verdict, Denial) else []
+    permitted = isinstance(verdict, Permit)
     inputs = [item.verified.envelope for node in dossier.nodes.values() for item in node.filed]
     said = summary(
         workspace=plant.trust.workspace,
@@ -99,7 +99,7 @@ def decided(plant: Plant, dossier: Dossier, verdict: Permit | Denial, *, at: dat
         policy=verdict.policy,
         at=at,
         inputs=inputs,
-        reasons=reasons,
+        permitted=permitted,
         action=verdict.action,
         environment=environment,
     )
@@ -107,7 +107,7 @@ def decided(plant: Plant, dossier: Dossier, verdict: Permit | Denial, *, at: dat
         files = parse_manifest(plant.blobs.get(verdict.subject))
         return [_draft(plant, verdict.subject, SUMMARY, statement(verdict.subject, files, SUMMARY, said))]
     except HoldfastError:
-        if reasons:  # the keys are locked, or the release is gone: the denial stands all the same
+        if not permitted:  # the keys are locked, or the release is gone: the denial stands all the same
             return []
         raise
 
