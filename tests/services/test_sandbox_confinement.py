@@ -395,3 +395,27 @@ def _number(call: str) -> int:
     number = NUMBERS[call][ARCHITECTURES[os.uname().machine][0]]
     assert number is not None
     return number
+
+
+def test_what_a_job_asks_the_kernel_for_is_counted_whoever_asks(cell: Cell) -> None:
+    """Sockets by family, also of native code; programs and processes; threads and signals to oneself are nothing."""
+    code = (
+        "import ctypes, os, signal, socket, subprocess, threading\n"
+        "for family in (socket.AF_INET, socket.AF_INET, socket.AF_UNIX):\n"
+        "    try: socket.socket(family)\n"
+        "    except PermissionError: pass\n"
+        "ctypes.CDLL(None).socket(10, 1, 0)\n"
+        "subprocess.run(['/bin/true'])\n"
+        "threading.Thread(target=print).start()\n"
+        "signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "try: os.kill(1, signal.SIGUSR1)\n"
+        "except PermissionError: pass\n"
+    )
+    result = cell.run(code)
+    assert result.exit_code == 0, result.stderr.decode()
+    tried = dict(result.tried)
+    assert tried.pop("signal", 1) == 1  # with a process table of its own, process 1 is the warden
+    assert tried.pop("socket unix") >= 1  # the C library asks for one too, where it looks up names
+    assert tried == {"socket ipv4": 2, "socket ipv6": 1, "process": 1, "program": 1}
+    assert cell.run("pass").tried == {}

@@ -47,7 +47,7 @@ from holdfast.core.seal import TRUST, seal
 from holdfast.core.trust import ROLES, Grant, Trust
 from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.inputs import check_reason, read_project_file
-from holdfast.lifecycle.policies import shipped_policies
+from holdfast.lifecycle.policies import accepted_at_first
 from holdfast.lifecycle.reply import Progress, Reply, silent
 from holdfast.lifecycle.restoring import note_restoration
 from holdfast.lifecycle.starter import write_starter
@@ -187,7 +187,7 @@ def _first_trust(card: Card, keys: FileKeys, identity: FileKeys) -> Trust:
         expires=expires,
         root_threshold=1,  # one machine, one person: `holdfast keys` says so; more roots come with more persons
         keys=held,
-        policies=tuple(sorted(parse_policy(path.read_bytes())[1] for path in shipped_policies())),
+        policies=tuple(sorted(parse_policy(path.read_bytes())[1] for path in accepted_at_first())),
         grants=(Grant(person=card.owner, role="owner", not_after=expires),),
     )
 

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     ROUTES = "routes"
     TELEMETRY = "telemetry"
     INCIDENT = "incident"
+    FOREIGN = "foreign"  # what came from outside: a model, data or code, as it came
 
 
 def parse_digest(text: str) -> Digest:

@@ -49,6 +49,7 @@ class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     SERVE = "serve"
+    ADMIT = "admit"  # let something foreign out of its quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
     """Decide whether an action on the dossier's subject is allowed.
 
     1. The trust names this policy, and is not expired.
-    2. The policy is not empty, and the subject is a release.
+    2. The policy is not empty, and the subject is a release; to be admitted, something foreign.
     3. No node of the closure is revoked.
     4. Each node has the parents its kind must have, and no unfinished run.
     5. Each rule holds on every node of its kind, of which there is at least one, or persons have waived it.
@@ -205,8 +206,11 @@ def _preconditions(policy: Policy, digest: Digest, dossier: Dossier, request: Re
         yield Reason(rule="environment", subject=digest, words=words)
     yield from _too_lax(policy, dossier)
     kind = dossier.nodes[dossier.subject].kind
-    if kind is not Kind.RELEASE:  # else a model could borrow the approvals of a release that it derives from
-        yield Reason(rule="subject", subject=dossier.subject, words=f"only a release can be permitted, not a {kind}")
+    wanted = Kind.FOREIGN if request.action is Action.ADMIT else Kind.RELEASE
+    if kind is not wanted:  # else a model could borrow the approvals of a release that it derives from
+        only = "what is foreign can be admitted" if wanted is Kind.FOREIGN else "a release can be permitted"
+        words = f"only {only}, not a {kind}"
+        yield Reason(rule="subject", subject=dossier.subject, words=words)
 
 
 def _too_lax(policy: Policy, dossier: Dossier) -> Iterator[Reason]:

@@ -143,6 +143,7 @@ DERIVES: Final[dict[Kind, tuple[Kind, ...]]] = {
     Kind.BASELINE: (Kind.FEATURES, Kind.SPLIT, Kind.RECIPE, Kind.PROJECT),
     Kind.METRICS: (Kind.FEATURES, Kind.SPLIT, Kind.RECIPE, Kind.PROJECT),
     Kind.RELEASE: (Kind.MODEL, Kind.PROJECT),
+    Kind.FOREIGN: (),
 }
 """What each kind is derived from; the runner records these edges from what it handed to the stage."""
 

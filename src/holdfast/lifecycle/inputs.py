@@ -4,13 +4,15 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from holdfast.core.artifact import Artifact, Digest, File, Kind, manifest
+from holdfast.core.artifact import Artifact, Digest, File, Kind, digest_bytes, manifest
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, InvalidRecipe
 from holdfast.core.placement import check_placed, rows_in
 from holdfast.core.project import MAX_PROJECT, Project, parse_project
 from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.quarantine import ARTIFACTS_KEY, check_free
 
-ARTIFACTS_KEY: Final = "artifacts"  # the data key of what holds no rows: recipes, models, releases
+__all__ = ["ARTIFACTS_KEY", "MAX_REASON", "check_reason", "read_given", "read_project_file", "rows_key", "take_in"]
+
 MAX_REASON: Final = 500  # characters
 MAX_RECIPE: Final = 1 << 20  # bytes; training code that people can review is a hundredth of it
 
@@ -68,7 +70,8 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
         InvalidRecipe: The same, for the recipe; or it is too long.
         NotFound: There is no such policy as the project names.
         InvalidInput: That policy is malformed.
-        Refused: The rows may not be where this machine, or the store of its blobs, stands.
+        Refused: The rows may not be where this machine, or the store of its blobs, stands; or rows or recipe came from
+            outside and lie in quarantine.
     """
     text = read_project_file(plant.home.project_file)
     project, digest = parse_project(text)
@@ -80,6 +83,7 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
     code = read_given(recipe, limit=MAX_RECIPE + 1, what="the recipe")
     if len(code) > MAX_RECIPE:
         raise InvalidRecipe("the recipe is too long", place=named, expected=f"at most {MAX_RECIPE} bytes")
+    check_free(plant, digest_bytes(code), "the recipe")
     plant.blobs.put(text)
     stored = plant.sealed(ARTIFACTS_KEY).put(code)
     # The name that the project declares, not the one of a file that a link leads to: the trainer looks for this one.
@@ -110,6 +114,7 @@ def _take_rows(plant: Plant, source: Path) -> tuple[Digest, int]:
     with source.open("rb") as file:
         digest = Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
         size = file.tell()
+    check_free(plant, digest, "the source")
     if plant.sealed(rows_key(digest)).put_file(source) != digest:
         raise Conflict("the source was written to while it was read", place=source.name, remedy="Run again.")
     return digest, size

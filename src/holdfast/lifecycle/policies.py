@@ -40,9 +40,20 @@ def load_policy(name: str, root: Path) -> tuple[Policy, Digest, bytes]:
 
 
 def shipped_policies() -> tuple[Path, ...]:
-    """Return the files of the policies that come with Holdfast; the root of a new workspace accepts them."""
+    """Return the files of the policies that come with Holdfast, by whose names projects choose."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     return tuple(sorted(folder.glob("*.toml"))) if folder else ()
+
+
+def accepted_at_first() -> tuple[Path, ...]:
+    """Return the policies that the root of a new workspace accepts: the shipped ones, and those of the intake."""
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
+    return (*shipped_policies(), *(sorted((folder / "intake").glob("*.toml")) if folder else ()))
+
+
+def intake_policy_file(sort: str) -> Path:
+    """Return the file of the policy by which things of a sort from outside leave their quarantine."""
+    return next(path for folder in FOLDERS if (path := folder / "intake" / f"{sort}.toml").is_file())
 
 
 def scan_policy_file() -> Path:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from holdfast.train.canonical import IR_VERSION, OPSET, NotCanonicalError, Shape, canonical_model
+from holdfast.engines.canonical_onnx import IR_VERSION, OPSET, NotCanonicalError, Shape, canonical_model
 from holdfast.train.linear import Linear
 from holdfast.train.recipe import RecipeFaultError
 

@@ -235,6 +235,7 @@ class _Run:
             wall_s=wall_s,
             cpu_s=reports.get("cpu_s"),
             tier=self.tier,
+            tried=reports.get("tried", {}),
         )
 
     def _how(self, cause: str | None, code: int | None) -> JobEnd:

@@ -80,12 +80,15 @@ RULES: Final = (
     *(Rule("fcntl", REFUSE, (Condition(1, "is", command),)) for command in _SIGNAL_BY_DESCRIPTOR),
     *(Rule("ioctl", REFUSE, (Condition(1, "is", request),)) for request in _SIGNAL_BY_IOCTL + _TERMINAL_INJECTION),
     # No network of any kind; a pair of connected sockets reaches nobody else.
-    Rule("socket", REFUSE),
+    Rule("socket", ASK),  # the warden refuses it, and puts on record that it was tried
     Rule("socketpair", REFUSE, (Condition(0, "not", _AF_UNIX),)),
-    *_each("connect bind listen accept accept4", REFUSE),
+    *_each("connect bind listen accept accept4", ASK),
+    # Programs are started from what is readable only; the warden counts them.
+    *_each("execve execveat", ASK),
     # Other processes: not their memory, descriptors, limits or priorities.
     Rule("prlimit64", REFUSE, (Condition(0, "not", 0),)),
-    *_each("ptrace process_vm_readv process_vm_writev process_madvise process_mrelease kcmp pidfd_getfd", REFUSE),
+    *_each("ptrace process_vm_readv process_vm_writev", ASK),  # refused, and on record
+    *_each("process_madvise process_mrelease kcmp pidfd_getfd", REFUSE),
     *_each("sched_setaffinity sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set", REFUSE),
     *_each("migrate_pages move_pages", REFUSE),
     # Memory and messages that outlive a process or hide from its limits.

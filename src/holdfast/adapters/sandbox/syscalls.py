@@ -28,6 +28,8 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "connect": (42, 203),
     "creat": (85, None),
     "delete_module": (176, 106),
+    "execve": (59, 221),
+    "execveat": (322, 281),
     "fanotify_init": (300, 262),
     "fanotify_mark": (301, 263),
     "fchmod": (91, 52),

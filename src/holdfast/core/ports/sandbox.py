@@ -76,6 +76,7 @@ class JobResult:
     wall_s: float
     cpu_s: float | None
     tier: Tier
+    tried: Mapping[str, int] = field(default_factory=dict)  # sockets, programs, processes it asked the kernel for
 
 
 class Sandbox(Protocol):

@@ -45,6 +45,7 @@ LISTS: Final[Mapping[tuple[str, ...], tuple[Listed, ...]]] = {
     ("bom", "completeness"): (_given("bills", "release"),),
     ("advisories", "list"): (_given("snapshots", "digest"),),
     ("attestations", "list"): (_keyed("attestations", "entry"),),
+    ("intake", "list"): (_given("things", "subject"),),
     ("access", "users"): (_keyed("accounts", "name"),),
     ("access", "actions"): (_keyed("actions", "name"),),
     ("access", "check"): (_keyed("wildcards"),),

@@ -4,6 +4,11 @@ from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
 
+_SUBJECT: Final = Option(name="subject", says="the beginning of its digest", argument=True, required=True)
+_ROLE: Final = Option(name="role", says="the role in which the word is given", default="owner")
+_KEY: Final = Option(name="key", says="folder with the person's own key; the owner's if left out", kind="path")
+_INTO: Final = Option(name="into", says="the folder, which must not exist yet", kind="path", required=True)
+
 COMMANDS: Final = (
     Command(
         words=("scan",),
@@ -25,5 +30,70 @@ COMMANDS: Final = (
                 default=False,
             ),
         ),
+    ),
+    Command(
+        words=("intake", "model"),
+        does="take a model from outside into quarantine and examine it: scan, behaviour, conversion, triggers",
+        verb="holdfast.lifecycle.foreign:model",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(
+            Option(
+                name="path", says="a file, or a folder with one model in it", kind="path", argument=True, required=True
+            ),
+            Option(
+                name="rows",
+                says="rows of the kind it is meant for, CSV or .npy: without them no trigger can be looked for",
+                kind="path",
+            ),
+        ),
+    ),
+    Command(
+        words=("intake", "record"),
+        does="sign where something in quarantine comes from: source, licence, how it was made and how validated",
+        verb="holdfast.lifecycle.admission:record",
+        authority="a person's own key",
+        action="registry.approve",
+        options=(
+            _SUBJECT,
+            Option(name="source", says="from where and whom it was had", required=True),
+            Option(name="licence", says="under which terms", required=True),
+            Option(name="method", says="how it was made, and from what", required=True),
+            Option(name="validation", says="how it was checked, and by whom", required=True),
+            _ROLE,
+            _KEY,
+        ),
+    ),
+    Command(
+        words=("intake", "admit"),
+        does="let something out of its quarantine, by a person's word and if the policy of the intake permits",
+        verb="holdfast.lifecycle.admission:admit",
+        authority="a person's own key",
+        action="registry.approve",
+        options=(
+            _SUBJECT,
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            _ROLE,
+            _KEY,
+            Option(name="policy", says="another policy for it, accepted by the root keys", kind="path"),
+            Option(name="no-approve", says="only decide, by the words on record", kind="flag", default=False),
+        ),
+    ),
+    Command(
+        words=("intake", "list"),
+        does="list all that came from outside, and whether it may be used",
+        verb="holdfast.lifecycle.admission:listed",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+    ),
+    Command(
+        words=("intake", "fetch"),
+        does="write an admitted thing into a new folder: a model in the format it was converted into",
+        verb="holdfast.lifecycle.admission:fetch",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+        options=(_SUBJECT, _INTO),
     ),
 )

@@ -34,6 +34,12 @@ DATA_PER_MEMORY: Final = 2  # address space a process may ask for, per byte it m
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 CLONE_THREAD: Final = 0x00010000
+STARTS: Final = ("execve", "execveat")
+NEVER: Final = frozenset(
+    {"socket", "connect", "bind", "listen", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev"}
+)
+"""Calls that are refused whatever their arguments; that they were tried is in the report."""
+FAMILIES: Final = {1: "unix", 2: "ipv4", 10: "ipv6", 16: "netlink", 17: "packet"}
 OWN_FACTS: Final = ("maps", "stat", "statm", "status")  # what libraries read of /proc/self; threadpoolctl needs maps
 EXIT_NOT_CONFINED: Final = 126
 EXIT_NOT_FOUND: Final = 127  # as a shell reports a program that cannot be run
@@ -219,6 +225,10 @@ def _verdict(family: Family, call: str, arguments: tuple[int, ...]) -> int:
 
     All that is looked at are register values, which the kernel has copied: the job cannot change them afterwards.
     """
+    if call in NEVER:
+        return errno.EPERM
+    if call in STARTS:
+        return 0
     if call in {"clone", "fork", "vfork"}:
         thread = call == "clone" and bool(arguments[0] & CLONE_THREAD)
         return 0 if family.admits(thread=thread) else errno.EAGAIN
@@ -230,6 +240,24 @@ def _verdict(family: Family, call: str, arguments: tuple[int, ...]) -> int:
     return 0 if own else errno.EPERM
 
 
+def _note(tried: dict[str, int], call: str, arguments: tuple[int, ...], error: int) -> None:
+    """Count what a job tried: sockets by family, programs, processes, and whatever was refused. Threads are nothing."""
+    name = call
+    if call == "socket":
+        name = f"socket {FAMILIES.get(arguments[0] & 0xFFFFFFFF, 'other')}"  # few names, whatever is asked for
+    elif call in STARTS:
+        name = "program"
+    elif call in {"clone", "fork", "vfork"}:
+        if call == "clone" and arguments[0] & CLONE_THREAD and not error:
+            return
+        name = "process"
+    elif call not in NEVER:  # signals
+        if not error:
+            return
+        name = "signal"
+    tried[name] = tried.get(name, 0) + 1
+
+
 def _supervise(plan: Plan, leash: int, job: int, listener: int) -> dict[str, Any]:
     """Watch a running job until it ends, overdraws its budget or is no longer wanted; then end all of it."""
     family, calls = Family(job, plan), {int(number): name for number, name in plan["asked"].items()}
@@ -238,6 +266,7 @@ def _supervise(plan: Plan, leash: int, job: int, listener: int) -> dict[str, Any
         poll.register(descriptor, select.POLLIN)
     cause: str | None = None
     status: int | None = None
+    tried = {"program": -1}  # the job's own start is one
     while cause is None and not _has_ended(family, job):
         for descriptor, event in poll.poll(TICK_MS):
             if descriptor == leash:
@@ -245,7 +274,10 @@ def _supervise(plan: Plan, leash: int, job: int, listener: int) -> dict[str, Any
             elif descriptor == listener and event & select.POLLIN:
                 notice = kernel.next_notice(listener)
                 if notice is not None:
-                    kernel.answer(listener, notice, _verdict(family, calls[notice.call], notice.arguments))
+                    call = calls[notice.call]
+                    error = _verdict(family, call, notice.arguments)
+                    _note(tried, call, notice.arguments, error)
+                    kernel.answer(listener, notice, error)
             elif descriptor == listener:
                 poll.unregister(listener)  # hung up: nobody lives who could ask
         cause = cause or family.breach()
@@ -254,7 +286,8 @@ def _supervise(plan: Plan, leash: int, job: int, listener: int) -> dict[str, Any
         while True:
             pid, how = family.reap(-1)
             status = how if pid == job else status
-    return {"cause": cause, "status": status, "cpu_s": family.reaped_cpu_s}
+    counted = {name: count for name, count in tried.items() if count > 0}
+    return {"cause": cause, "status": status, "cpu_s": family.reaped_cpu_s, "tried": counted}
 
 
 def _has_ended(family: Family, job: int) -> bool:
@@ -273,7 +306,7 @@ def main(plan_fd: int, leash_fd: int, report_fd: int) -> None:
         plan_fd: Where the plan is read, as JSON.
         leash_fd: A pipe; a byte on it, or its other end closing, ends the job.
         report_fd: Where lines of JSON are written: `{"group": …}` once the job runs, then `{"cause", "status",
-            "cpu_s"}`; or `{"refused": reason}` when the job could not be confined.
+            "cpu_s", "tried"}`; or `{"refused": reason}` when the job could not be confined.
     """
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the descriptor of the listing itself

@@ -12,8 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from holdfast.engines.canonical_onnx import OPSET, NotCanonicalError, Shape, canonical_model
 from holdfast.engines.scoring_worker import answer, open_model
-from holdfast.train.canonical import OPSET, NotCanonicalError, Shape, canonical_model
 from holdfast.train.export import export_estimator
 from holdfast.train.recipe import RecipeFaultError
 

@@ -1,0 +1,271 @@
+"""What the controls on a foreign model share: its files, one look at it in the sandbox, one conversion."""
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.artifact import Artifact, Digest, Manifest, parse_manifest
+from holdfast.core.errors import InvalidData, StageFailed
+from holdfast.core.ports import MIB, JobEnd, JobResult, Workspace
+from holdfast.engines.jobs import MAX_DOCUMENT, MAX_MODEL, Left, collect, demand_finished, last_words, make_room
+from holdfast.engines.scan.files import Entry
+from holdfast.engines.scan.sweep import FileReport
+from holdfast.release.foreign.watching import END, MARK
+from holdfast.release.foreign.worker import ANSWERS, CONVERTED, EXIT_CANNOT, EXIT_MISSING, FACTS
+
+SWEEPER: Final = "holdfast.engines.scan.sweep"
+WORKER: Final = "holdfast.release.foreign.worker"
+MAX_FEATURES: Final = 10_000
+MAX_REPORTS: Final = 64 * MIB  # of a sweep's report
+PROBES: Final = 240  # generated rows for the comparison, a quarter of them with values missing
+SCALES: Final = (1.0, 10.0, 1000.0)
+SEED: Final = 20_260_729  # of the generated rows: the same for everybody, so that anybody can repeat it
+PACKED: Final = frozenset({"zlib", "gzip", "bzip2", "xz", "lzma", "lz4", "numpy array", "npy"})
+
+
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a loaded model says of itself: a claim, bounded here, and checked by what it answers."""
+
+    type: str
+    features: int
+    classes: tuple[str, ...]
+    predicts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that was done while the model was loaded."""
+
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One load in the sandbox: how it ended, what it did, and what the model says it is."""
+
+    job: JobResult
+    events: tuple[Event, ...]
+    whole: bool  # whether the trail came to its end and no line of it is missing
+    facts: Facts | None
+    words: str  # why there are no facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A model in a format that holds no code, and what both answered to the same rows."""
+
+    document: bytes
+    kept: bool  # it was in such a format already, and its bytes are the same
+    rows: NDArray[np.float32]
+    answers: NDArray[np.float64]  # of the original; NaN where it refused a row
+
+
+@dataclass(slots=True, kw_only=True)
+class Examined:
+    """A foreign model under examination; each step is done once, whoever asks first."""
+
+    ws: Workspace
+    subject: Artifact
+    reference: NDArray[np.float32] | None = None  # rows of the kind the model is meant for, brought by a person
+    _reports: tuple[FileReport, ...] = ()
+    _look: Look | None = None
+    _converted: Converted | None = None
+    made: dict[str, Digest] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The files as they came."""
+        return parse_manifest(self.ws.blobs.get(self.subject.digest))
+
+    @property
+    def reports(self) -> tuple[FileReport, ...]:
+        """What the scan found in each file.
+
+        Raises:
+            StageFailed: The scanner did not come to its end, or read other bytes than are stored.
+        """
+        self._reports = self._reports or _sweep(self.ws, self.manifest)
+        return self._reports
+
+    @property
+    def model(self) -> tuple[str, Path]:
+        """The one file that is a model, and the format it is read as: pickle, onnx or weights.
+
+        Raises:
+            StageFailed: There is none, or more than one.
+        """
+        found = [(form, report) for report in self.reports if (form := form_of(report.formats))]
+        if len(found) != 1:
+            words = ", ".join(sorted({name for report in self.reports for name in report.formats})) or "nothing known"
+            raise StageFailed(
+                f"{len(found)} files are models that can be read here; the formats are {words}",
+                place=self.subject.digest,
+                expected="one pickle (also of joblib), ONNX or safetensors file",
+            )
+        form, report = found[0]
+        return form, self.ws.blobs.path(Digest(report.digest))
+
+    @property
+    def look(self) -> Look:
+        """One load of the model in the sandbox, under an audit hook."""
+        if self._look is None:
+            form, path = self.model
+            self._look = _look(self.ws, form, path)
+        return self._look
+
+    @property
+    def converted(self) -> Converted:
+        """The model in a format that holds no code.
+
+        Raises:
+            StageFailed: It cannot be converted, with the reason.
+        """
+        self._converted = self._converted or _convert(self)
+        return self._converted
+
+
+def form_of(formats: tuple[str, ...]) -> str:
+    """Return how a file of these formats is loaded; empty where it is nothing that is loaded here.
+
+    >>> form_of(("zlib", "pickle")), form_of(("ONNX",)), form_of(("zip", "pickle", "torch"))
+    ('pickle', 'onnx', '')
+    """
+    if formats[:1] == ("ONNX",):
+        return "onnx"
+    if formats[:1] == ("safetensors",):
+        return "weights"
+    return "pickle" if "pickle" in formats and not set(formats) - PACKED - {"pickle", "text"} else ""
+
+
+def _sweep(ws: Workspace, manifest: Manifest) -> tuple[FileReport, ...]:
+    place = Path(tempfile.mkdtemp(prefix="sweep-", dir=ws.scratch))
+    listed, out = place / "files.json", place / "out"
+    out.mkdir()
+    paths = tuple(ws.blobs.path(Digest(file.digest)) for file in manifest.files)
+    entries = [Entry(path=file.path, at=str(path)) for file, path in zip(manifest.files, paths, strict=True)]
+    listed.write_bytes(msgspec.json.encode(entries))
+    written = out / "reports.jsonl"
+    job = ws.sandbox.python(
+        SWEEPER, (str(listed), str(written)), readable=tuple(dict.fromkeys((listed, *paths))), writable=out
+    )
+    if job.end is not JobEnd.FINISHED or job.exit_code != 0:
+        raise StageFailed(f"the scanner ended as {job.end}: {last_words(job)}", place=SWEEPER)
+    data = _taken(out, written.name, MAX_REPORTS)
+    try:
+        reports = tuple(msgspec.json.decode(line, type=FileReport) for line in data.splitlines())
+    except msgspec.MsgspecError as error:
+        raise StageFailed(f"the scanner's report cannot be read: {error}", place=SWEEPER) from error
+    seen = [(each.path, each.digest, each.size) for each in reports]
+    if seen != [(file.path, file.digest, file.size) for file in manifest.files]:
+        raise StageFailed("the scanner read other bytes than are stored", place=manifest.digest)
+    return reports
+
+
+def _taken(folder: Path, name: str, limit: int) -> bytes:
+    from holdfast.engines.jobs import Room
+
+    return collect(Room(given=folder, left=folder), {name: limit}).files.get(name, b"")
+
+
+def _look(ws: Workspace, form: str, path: Path) -> Look:
+    if form == "weights":
+        raise StageFailed("bare weights are not loaded: they hold numbers and names only", place="safetensors")
+    room = make_room(Path(tempfile.mkdtemp(prefix="look-", dir=ws.scratch)), "look")
+    job = ws.sandbox.python(WORKER, ("look", form, str(path), str(room.left)), readable=(path,), writable=room.left)
+    left = collect(room, {FACTS: MAX_DOCUMENT})
+    events, whole = trail(job.stdout)
+    facts, words = _facts(left, job)
+    return Look(job=job, events=events, whole=whole, facts=facts, words=words)
+
+
+def trail(stdout: bytes) -> tuple[tuple[Event, ...], bool]:
+    """Return what a job's hook reported, and whether the trail is whole: it ended, and no line is missing."""
+    events, ends = [], list[str]()
+    for line in stdout.decode(errors="replace").split("\n"):
+        if not line.startswith(MARK):
+            continue
+        try:
+            found = json.loads(line.removeprefix(MARK))
+            kind, what = str(found["kind"]), str(found["what"])
+        except (ValueError, KeyError, TypeError):
+            kind, what = "unreadable", ""
+        if kind == END:
+            ends.append(what)
+        else:
+            events.append(Event(kind=kind, what=what))
+    return tuple(events), ends == [str(len(events))]
+
+
+def _facts(left: Left, job: JobResult) -> tuple[Facts | None, str]:
+    if job.exit_code == EXIT_MISSING:
+        return None, f"{last_words(job)} is not installed here, so this format cannot be read: unavailable"
+    if job.end is not JobEnd.FINISHED or FACTS not in left.files:
+        return None, f"loading it ended as {job.end}: {last_words(job) or 'without a word'}"
+    try:
+        facts = msgspec.json.decode(left.files[FACTS], type=Facts)
+    except msgspec.MsgspecError:
+        return None, "what it says of itself cannot be read"
+    return facts, ""
+
+
+def probes(features: int, reference: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Return rows to compare two models on: generated ones of three scales, some with values missing, and given ones.
+
+    Args:
+        features: How many values a row has.
+        reference: Rows of the kind the model is meant for, shape (n, features); the first thousand are taken.
+
+    Raises:
+        InvalidData: They have another width.
+    """
+    random = np.random.default_rng(SEED)
+    rows = random.standard_normal((PROBES, features)) * np.resize(SCALES, PROBES)[:, None]
+    if reference is not None:
+        if reference.shape[1] != features:
+            words = f"the reference rows have {reference.shape[1]} values"
+            raise InvalidData(words, place="--rows", expected=f"{features}, as the model takes")
+        rows = np.concatenate((rows, reference[:1000]))
+    missing = rows[: PROBES // 4]
+    missing[random.random(missing.shape) < 1 / max(features, 2)] = np.nan
+    missing[np.arange(len(missing)), random.integers(features, size=len(missing))] = np.nan
+    return np.asarray(rows, dtype=np.float32)
+
+
+def _convert(examined: Examined) -> Converted:
+    form, path = examined.model
+    if form == "weights":
+        nothing = np.empty((0, 0), np.float32)
+        return Converted(document=path.read_bytes(), kept=True, rows=nothing, answers=nothing.astype(np.float64))
+    facts = examined.look.facts
+    if facts is None:
+        raise StageFailed(examined.look.words, place=form)
+    if not 1 <= facts.features <= MAX_FEATURES or len(facts.classes) < 2:  # noqa: PLR2004 - one class is no choice
+        words = f"a {facts.type} with {facts.features} features and {len(facts.classes)} classes cannot be converted"
+        raise StageFailed(words, place=form, expected="a fitted classifier of rows of numbers")
+    rows = probes(facts.features, examined.reference)
+    if form == "onnx":
+        return Converted(document=path.read_bytes(), kept=True, rows=rows, answers=np.empty((0, 0)))
+    ws = examined.ws
+    room = make_room(Path(tempfile.mkdtemp(prefix="convert-", dir=ws.scratch)), "convert")
+    given = room.given / "rows.npy"
+    np.save(given, rows)
+    args = ("convert", form, str(path), str(room.left), str(given))
+    job = ws.sandbox.python(WORKER, args, readable=(path, room.given), writable=room.left)
+    if job.exit_code == EXIT_MISSING:
+        raise StageFailed(f"{last_words(job)} is not installed here: the conversion is unavailable", place=form)
+    if job.exit_code == EXIT_CANNOT:
+        raise StageFailed(last_words(job) or "it cannot be converted", place=form)
+    demand_finished(job, "the conversion")
+    size = 8 * len(rows) * len(facts.classes)
+    left = collect(room, {ANSWERS: size, CONVERTED: MAX_MODEL}).files
+    if len(left.get(ANSWERS, b"")) != size or CONVERTED not in left:
+        raise StageFailed("the conversion left no whole model and answers", place=form)
+    answers = np.frombuffer(left[ANSWERS], "<f8").reshape(len(rows), len(facts.classes))
+    return Converted(document=left[CONVERTED], kept=False, rows=rows, answers=answers)

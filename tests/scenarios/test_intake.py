@@ -1,0 +1,206 @@
+"""What comes from outside: quarantined, examined, admitted by persons and policy; what is planted in it is caught."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
+from tests.scenarios.stand import blob, damage
+
+from holdfast import app
+from holdfast.core.artifact import Digest, Kind, digest_bytes
+from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, PolicyDenied, Refused, UsageError
+from holdfast.core.passport import RECORDED
+from holdfast.core.policy import Action, Denial, Request, decide
+from holdfast.faces.cli import invoke
+from holdfast.lifecycle.admission import admit, fetch, listed, record
+from holdfast.lifecycle.foreign import model
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.quarantine import check_free, take
+from holdfast.lifecycle.routing import case_of
+
+SAID = {
+    "source": "https://models.example.org/iris, had on 2026-03-02",
+    "licence": "Apache-2.0",
+    "method": "a decision tree on the iris data",
+    "validation": "compared on 150 rows by ada",
+}
+PAYLOAD = """
+import ctypes, os, socket, subprocess
+for step in (
+    lambda: socket.create_connection(("127.0.0.1", 9), 1),
+    lambda: subprocess.run(["/bin/true"]),
+    lambda: open("/etc/passwd").read(),
+    lambda: os.dup2(os.open("/dev/null", os.O_WRONLY), 1),
+    lambda: ctypes.CDLL(None).socket(2, 1, 0),
+):
+    try:
+        step()
+    except Exception:
+        pass
+"""
+
+
+class Planted:
+    """A pickle that calls out when it is loaded; the payload does nothing but knock."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (PAYLOAD, {})
+
+
+@pytest.fixture
+def plant(bare: Path) -> Iterator[Plant]:
+    """The control plane of a workspace without a project."""
+    with app.open_plant(bare) as opened:
+        yield opened
+
+
+@pytest.fixture
+def honest(tmp_path: Path) -> tuple[Path, Path]:
+    """A pickled model of somebody else's, and rows of the kind it is meant for."""
+    rows, labels = load_iris(return_X_y=True)
+    path = tmp_path / "theirs" / "iris.pkl"
+    path.parent.mkdir()
+    path.write_bytes(
+        pickle.dumps(make_pipeline(SimpleImputer(), DecisionTreeClassifier(random_state=0)).fit(rows, labels))
+    )
+    np.save(tmp_path / "rows.npy", rows.astype(np.float32))
+    return path, tmp_path / "rows.npy"
+
+
+def denied(plant: Plant, subject: str) -> set[str]:
+    """The rules by which an admission is denied."""
+    with pytest.raises(PolicyDenied) as caught:
+        admit(plant, subject=subject, reason="It is needed.")
+    return {reason.partition("]")[0].strip("[") for reason in caught.value.reasons}
+
+
+@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.admission:_policy")
+@pytest.mark.requirement("SUP-02", by="holdfast.lifecycle.foreign:take_and_measure")
+def test_a_model_from_outside_is_used_only_after_it_was_examined_described_and_let_in(
+    plant: Plant, honest: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Four measurements; nobody said whence, so it stays; a person says so; a swap is seen; it is let in."""
+    path, rows = honest
+    found = model(plant, path=path, rows=rows)
+    subject = str(found.document["subject"])
+    assert {item["control"]: item["outcome"] for item in found.document["evidence"]} == {
+        "release.sweep/1": "measured",
+        "release.behaviour/1": "measured",
+        "release.conversion/1": "measured",
+        "release.triggers/1": "measured",
+    }
+    behaviour = found.document["evidence"][1]
+    assert behaviour["measures"]["trail_whole"] == 1
+    assert sum(behaviour["measures"][f"{what}_tried"] for what in ("network", "processes", "files", "native")) == 0
+    with pytest.raises(Refused):
+        fetch(plant, subject=subject, into=tmp_path / "too-early")
+    assert denied(plant, subject) == {"intake.origin", "intake.origin-signed"}
+    with pytest.raises(InvalidInput, match="licence"):
+        record(plant, subject=subject, **SAID | {"licence": "unknown"})
+    record(plant, subject=subject, **SAID)
+    converted = Digest(found.document["evidence"][2]["facts"]["converted"])
+    (kept,) = blob(plant, converted)
+    before = kept.read_bytes()
+    damage(kept)
+    with pytest.raises(NotVerified):  # what was measured was swapped for something else
+        admit(plant, subject=subject, reason="It is needed.")
+    kept.write_bytes(before)
+    let_in = admit(plant, subject=subject, reason="It is needed.")
+    recorded = plant.last(str(let_in.document["model"]), RECORDED)
+    assert recorded is not None
+    assert recorded.body["parents"] == [{"kind": "foreign", "digest": subject}]
+    fetch(plant, subject=subject[7:19], into=tmp_path / "out")
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == plant.blobs.get(converted)
+    assert [each["state"] for each in listed(plant).document["things"]] == ["admitted"]
+    with pytest.raises(Conflict):
+        admit(plant, subject=subject, reason="Again.")
+    changed = bytearray(path.read_bytes())
+    changed[-20] ^= 1
+    path.write_bytes(changed)
+    assert take(plant, path, "model").digest != subject  # one byte more or less is another thing, in quarantine
+
+
+@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.behaviour:_measure")
+@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.sweeping:_measure")
+def test_a_planted_payload_is_found_by_the_scan_and_caught_calling_out(plant: Plant, tmp_path: Path) -> None:
+    """The scan names it without running it; in the sandbox it knocks in vain, and each knock is evidence."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(Planted()))
+    found = model(plant, path=path)
+    subject = str(found.document["subject"])
+    record(plant, subject=subject, **SAID)
+    measures = {item["control"]: item["measures"] for item in found.document["evidence"]}["release.behaviour/1"]
+    assert measures["network_tried"] >= 2  # one socket by Python, and one by native code that the hook cannot see
+    assert measures["processes_tried"] >= 1
+    assert measures["files_tried"] >= 1
+    assert any(
+        row["rule"] == "behaviour.network" and "socket ipv4" in row["message"] for row in found.document["findings"]
+    )
+    assert denied(plant, subject) >= {
+        "intake.scan",
+        "intake.behaviour-network",
+        "intake.behaviour-processes",
+        "intake.behaviour-files",
+        "intake.parity",
+        "intake.triggers",
+    }
+
+
+@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.quarantine:check_free")
+def test_rows_and_code_in_quarantine_are_not_run(plant: Plant, tmp_path: Path) -> None:
+    """The bytes are known by their digest, whatever they are called; what never came in this way is free."""
+    path = tmp_path / "bought.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    digest = digest_bytes(b"a,b\n1,2\n")
+    check_free(plant, digest, "the source")
+    plant.unlock()
+    take(plant, path, "data")
+    with pytest.raises(Refused, match="quarantined"):
+        check_free(plant, digest, "the source")
+    with pytest.raises(Refused, match="came in as data"):
+        take(plant, path, "code")
+
+
+def test_what_cannot_be_taken_in_says_why(plant: Plant, tmp_path: Path) -> None:
+    """Nothing, a link, an empty folder, a digest nobody knows."""
+    plant.unlock()
+    with pytest.raises(UsageError):
+        model(plant, path=tmp_path / "absent")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(InvalidInput, match="0 files"):
+        take(plant, folder, "model")
+    (folder / "link").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidInput, match="link"):
+        take(plant, folder, "model")
+    with pytest.raises(NotFound):
+        admit(plant, subject="abc", reason="It is needed.")
+
+
+def test_the_shipped_policies_do_not_let_a_foreign_model_answer(plant: Plant, tmp_path: Path) -> None:
+    """A release derives from a model that was trained here; what came from outside is no release, and has no split."""
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"anything")
+    plant.unlock()
+    thing = take(plant, path, "model")
+    dossier = case_of(plant, thing.digest).dossier
+    assert dossier.nodes[thing.digest].kind is Kind.FOREIGN
+    policy, digest, _ = plant.load_policy("baseline")
+    for action in (Action.PROMOTE, Action.SERVE):
+        request = Request(action=action, environment="production", now=plant.clock.now(), nonce="n")
+        found = decide(policy, digest, dossier, request)
+        assert isinstance(found, Denial)
+        assert "subject" in {reason.rule for reason in found.reasons}
+
+
+def test_the_commands_answer_from_the_line(bare: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`intake list` works on a workspace where nothing came in."""
+    assert invoke(["intake", "list", "--root", str(bare)]) == 0
+    assert "0 things came from outside" in capsys.readouterr().out
