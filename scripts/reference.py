@@ -23,6 +23,9 @@ from holdfast.lifecycle.probes import DRILL
 from holdfast.lifecycle.readiness import READINESS
 from holdfast.registry import LIFECYCLE
 from holdfast.registry.proofs import GATES
+from holdfast.release.foreign import MODEL_CONTROLS
+from holdfast.release.foreign.lineage import LINEAGE as FOREIGN_LINEAGE
+from holdfast.release.foreign.origin import ORIGIN
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
@@ -100,6 +103,8 @@ def controls() -> Iterator[str]:
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
     yield f"| run | `{AUTHORSHIP}` | model |"
     yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)
+    foreign = (*MODEL_CONTROLS, ORIGIN, FOREIGN_LINEAGE)
+    yield from (f"| from outside | `{control.name}` | foreign |" for control in foreign)
     yield f"| drill | `{DRILL.name}` | release |"
     yield from ("", "Guards stand before the model, in the order of the signed route table:", "")
     yield from (f"- `{kind.name}`" for kind in GUARDS)

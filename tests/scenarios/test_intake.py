@@ -20,12 +20,13 @@ from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Action, Denial, Request, decide
 from holdfast.faces.cli import invoke
 from holdfast.lifecycle.admission import admit, fetch, listed, record
+from holdfast.lifecycle.adoption import adopt
 from holdfast.lifecycle.foreign import model
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.quarantine import check_free, take
 from holdfast.lifecycle.routing import case_of
 
-SAID = {
+SAID: dict[str, Any] = {
     "source": "https://models.example.org/iris, had on 2026-03-02",
     "licence": "Apache-2.0",
     "method": "a decision tree on the iris data",
@@ -204,3 +205,71 @@ def test_the_commands_answer_from_the_line(bare: Path, capsys: pytest.CaptureFix
     """`intake list` works on a workspace where nothing came in."""
     assert invoke(["intake", "list", "--root", str(bare)]) == 0
     assert "0 things came from outside" in capsys.readouterr().out
+
+
+MLMODEL = """artifact_path: model
+flavors:
+  python_function:
+    env:
+      conda: conda.yaml
+    loader_module: mlflow.sklearn
+  sklearn:
+    pickled_model: model.pkl
+    sklearn_version: 1.5.1
+mlflow_version: 2.14.1
+run_id: 0a1b2c
+signature:
+  inputs: '[{"type": "double", "name": "a"}]'
+utc_time_created: '2024-07-01 10:00:00.000000'
+"""
+
+
+def tracked(root: Path) -> Path:
+    """A folder as MLflow leaves it: one run with a model, its registered version, and a model that nobody tracked."""
+    run = root / "mlruns" / "0" / "0a1b2c"
+    files = {
+        run / "artifacts" / "model" / "MLmodel": MLMODEL,
+        run / "artifacts" / "model" / "requirements.txt": "scikit-learn==1.5.1\n",
+        run / "tags" / "mlflow.user": "bob",
+        run / "tags" / "mlflow.source.name": "train.py",
+        run / "tags" / "mlflow.source.git.commit": "deadbeef",
+        run / "params" / "depth": "3",
+        run / "metrics" / "auc": "1 0.9 0",
+        run / "meta.yaml": "run_id: 0a1b2c\nuser_id: bob\n",
+        root / "mlruns" / "models" / "churn" / "version-2" / "meta.yaml": (
+            "current_stage: Production\nname: churn\nrun_id: 0a1b2c\nversion: 2\n"
+        ),
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (run / "artifacts" / "model" / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (root / "old").mkdir()
+    (root / "old" / "fraud.pkl").write_bytes(pickle.dumps([1, 2, 3]))
+    return root
+
+
+@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.trackers:models_in")
+@pytest.mark.requirement("SUP-01", by="holdfast.release.foreign.lineage:missing")
+def test_what_a_team_runs_is_adopted_with_a_list_of_what_nobody_knows(plant: Plant, tmp_path: Path) -> None:
+    """What the tracker says is a claim, the rest is listed; the folder is as before; nothing leaves quarantine."""
+    root = tracked(tmp_path / "theirs")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
+    found = adopt(plant, path=root).document["models"]
+    assert [(each["name"], each["tracker"], each["tier"]) for each in found] == [
+        ("churn v2 (Production)", "mlflow", "adopted"),
+        ("old/fraud.pkl", "none", "adopted"),
+    ]
+    assert found[0]["missing"] == ["rows", "split", "licence"]
+    assert found[0]["claimed"]["code"] == "train.py at commit deadbeef"
+    assert len(found[1]["missing"]) == 10
+    assert [each["scan"] for each in found] == ["measured", "measured"]
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert {each["state"] for each in listed(plant).document["things"]} == {"quarantined"}
+    assert {"intake.origin", "intake.parity"} <= denied(plant, found[0]["subject"])
+    again = adopt(plant, path=root).document["models"]
+    assert [each["subject"] for each in again] == [each["subject"] for each in found]
+    with pytest.raises(NotFound):
+        adopt(plant, path=root / "mlruns" / "models")
+    with pytest.raises(UsageError):
+        adopt(plant, path=root / "absent")

@@ -418,4 +418,4 @@ def test_what_a_job_asks_the_kernel_for_is_counted_whoever_asks(cell: Cell) -> N
     assert tried.pop("signal", 1) == 1  # with a process table of its own, process 1 is the warden
     assert tried.pop("socket unix") >= 1  # the C library asks for one too, where it looks up names
     assert tried == {"socket ipv4": 2, "socket ipv6": 1, "process": 1, "program": 1}
-    assert cell.run("pass").tried == {}
+    assert set(cell.run("pass").tried) <= {"socket unix"}

@@ -30,13 +30,15 @@ ROWS, LABELS = load_breast_cancer(return_X_y=True)
 ENDED = JobResult(end=JobEnd.FINISHED, exit_code=0, stdout=b"", stderr=b"", wall_s=1.0, cpu_s=1.0, tier=Tier.PROCESS)
 
 
-def examined(place: Path, data: bytes, *, kind: str = "sklearn", name: str = "model.pkl", **tried: int) -> Examined:
+def examined(
+    place: Path, data: bytes, *, kind: str = "sklearn", name: str = "model.pkl", tried: dict[str, int] | None = None
+) -> Examined:
     """A foreign model under examination, whose look into the sandbox is given: a hook cannot be taken out again."""
     ws = stands.workspace(place)
     subject = stands.folder(ws, Kind.FOREIGN, {name: data})
     facts = Facts(type=kind, features=ROWS.shape[1], classes=("0", "1"), predicts=True)
     job = JobResult(
-        end=ENDED.end, exit_code=0, stdout=b"", stderr=b"", wall_s=1.0, cpu_s=1.0, tier=ENDED.tier, tried=tried
+        end=ENDED.end, exit_code=0, stdout=b"", stderr=b"", wall_s=1.0, cpu_s=1.0, tier=ENDED.tier, tried=tried or {}
     )
     look = Look(job=job, events=(), whole=True, facts=facts, words="")
     return Examined(ws=ws, subject=subject, reference=ROWS.astype(np.float32), _look=look)
@@ -136,7 +138,7 @@ def test_without_rows_no_trigger_is_looked_for_and_that_is_said(tmp_path: Path) 
 
 def test_the_kernel_and_the_hook_are_two_witnesses(tmp_path: Path) -> None:
     """What only one of them saw counts."""
-    under = examined(tmp_path, fitted(LogisticRegression(tol=10)), **{"socket ipv4": 2, "program": 1})
+    under = examined(tmp_path, fitted(LogisticRegression(tol=10)), tried={"socket ipv4": 2, "program": 1})
     kernel = values(measured(BEHAVIOUR, under))
     assert (kernel["network_tried"], kernel["processes_tried"]) == (2, 1)
     look = under.look

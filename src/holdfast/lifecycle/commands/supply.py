@@ -49,6 +49,14 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("adopt",),
+        does="take in what a team runs: models of an MLflow folder or any other, with a list of what is missing",
+        verb="holdfast.lifecycle.adoption:adopt",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(Option(name="path", says="the folder; it is only read", kind="path", argument=True, required=True),),
+    ),
+    Command(
         words=("intake", "record"),
         does="sign where something in quarantine comes from: source, licence, how it was made and how validated",
         verb="holdfast.lifecycle.admission:record",
