@@ -12,6 +12,8 @@ import msgspec
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan import onnx
+from holdfast.engines.scan.examination import Content
+from holdfast.engines.scan.formats import examine
 from holdfast.engines.scan.report import Findings, ScannedFile, ScanReport, Structure, shown
 from holdfast.engines.scan.text import MAX_TEXT, looks_executable
 
@@ -73,10 +75,12 @@ def _scan_json(view: memoryview, path: str, findings: Findings) -> None:
 
 
 def _unexpected(view: memoryview, path: str, findings: Findings) -> None:
+    """Report a file that has no business in a model's folder, with what any scanner finds in it."""
+    examine(Content(view, path), findings)
     looks = looks_executable(bytes(view[:MAX_TEXT]))
     if looks:
         words = f"{shown(path)!r} looks like {shown(looks)}; a model is one ONNX file and JSON beside it"
         findings.add(Severity.CRITICAL, "file.executable", path, words)
     else:
-        words = f"no scanner understands {shown(path)!r}; a model is one ONNX file and JSON beside it"
+        words = f"{shown(path)!r} has no business here; a model is one ONNX file and JSON beside it"
         findings.add(Severity.HIGH, "file.unexpected", path, words)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from holdfast.core.evidence import Severity
-from holdfast.engines.scan import containers, models, onnx, pickles, plain
+from holdfast.engines.scan import containers, models, onnx, others, pickles, plain
 from holdfast.engines.scan.examination import Content, Examination, Format, Limits
 from holdfast.engines.scan.report import Findings
 
@@ -18,6 +18,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     pickles.FORMAT,
     *models.FORMATS,
     *containers.FORMATS,
+    *others.FORMATS,
 )
 """Every format with bytes of its own to be known by. Order does not matter."""
 EMPTY: Final = Format(name="empty", known=lambda view: not view, scan=lambda _content, _examination: None)
