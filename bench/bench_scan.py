@@ -32,7 +32,7 @@ LARGE: Final = 256 << 20
 def ours(listed: Path) -> dict[str, Any]:
     """Scan a list as our worker does and report like the peers."""
     code = (
-        "import json,resource,sys,time\n"
+        "import json,sys,time\n"
         "from holdfast.engines.scan.files import Entry\n"
         "from holdfast.engines.scan.sweep import sweep\n"
         "from holdfast.engines.scan.verdict import parse_scan_policy\n"
@@ -44,7 +44,8 @@ def ours(listed: Path) -> dict[str, Any]:
         "    report = sweep(Entry(path=path, at=path))\n"
         "    found.append(int(policy.on(report.findings) != 'clean'))\n"
         "cpu = time.process_time() - begun\n"
-        "memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "status = open('/proc/self/status').read().splitlines()\n"
+        "memory = next(int(line.split()[1]) for line in status if line.startswith('VmHWM')) / 1024\n"
         "print(json.dumps({'verdicts': found, 'cpu_s': cpu, 'memory_mib': memory}))\n"
     )
     return answer([sys.executable, "-c", code, str(listed)])

@@ -41,7 +41,7 @@ _HOMES: Final = {
     "parse_project": "holdfast.core.project:parse_project",
     "promote": "holdfast.lifecycle.promotion:promote",
     "run": "holdfast.lifecycle.runner:run",
-    "scan": "holdfast.app.scanning:scan_paths",
+    "scan_paths": "holdfast.app.scanning:scan_paths",
     "seal": "holdfast.core.seal:seal",
     "unseal": "holdfast.core.seal:unseal",
 }

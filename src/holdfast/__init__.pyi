@@ -1,6 +1,5 @@
-from holdfast.app import init
-from holdfast.app import open_plant as open_workspace
-from holdfast.app.scanning import scan_paths as scan
+from holdfast.app import init, open_plant
+from holdfast.app.scanning import scan_paths
 from holdfast.client import Client
 from holdfast.control_plane import ControlPlane
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes
@@ -45,9 +44,11 @@ __all__ = [
     "parse_project",
     "promote",
     "run",
-    "scan",
+    "scan_paths",
     "seal",
     "unseal",
 ]
 
 __version__: str
+
+open_workspace = open_plant

@@ -176,6 +176,6 @@ def test_without_a_sandbox_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_python_has_it_too(folder: Path) -> None:
-    """`holdfast.scan` returns each file with findings and verdict."""
-    scan: Callable[..., Any] = holdfast.scan
+    """`holdfast.scan_paths` returns each file with findings and verdict."""
+    scan: Callable[..., Any] = holdfast.scan_paths
     assert [each.verdict for each in scan([folder / "clean.pkl"])] == [Verdict.CLEAN]

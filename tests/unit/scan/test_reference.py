@@ -7,7 +7,7 @@ import holdfast.engines.scan
 
 SOURCES = Path(holdfast.engines.scan.__file__).parent
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
-PAGES = (REFERENCE / "release.md", REFERENCE / "scan-formats.md")
+PAGES = tuple(REFERENCE / f"{name}.md" for name in ("release", "scan-formats", "scan-files"))
 FILES = (*SOURCES.glob("*.py"), *(SOURCES / "models").glob("*.py"))
 RULE = re.compile(r'"((?:onnx|file|json|limit)\.[a-z.-]+)"')
 

@@ -1,6 +1,8 @@
 """Opcodes that push numbers, strings and bytes."""
 
+import codecs
 import re
+import warnings
 from typing import Final
 
 from holdfast.core.evidence import Severity
@@ -98,7 +100,7 @@ def quoted(machine: Machine, position: int) -> int:
     if after - position <= MAX_TEXT and not (len(line) >= 2 and line[0] == line[-1] and line[0] in b"\"'"):
         raise Break(at, "a string without quotes")
     _string(machine, position + 1, after - 2)
-    machine.stack.append(_unescaped(line[1:-1]) if after - position <= MAX_TEXT else TEXT)
+    machine.stack.append(_unescaped(line[1:-1], at) if after - position <= MAX_TEXT else TEXT)
     return after
 
 
@@ -181,11 +183,16 @@ def integer(line: bytes, at: int) -> Value:
             raise Break(at, "not a number") from None
 
 
-def _unescaped(quoted: bytes) -> Value:
+def _unescaped(quoted: bytes, at: int) -> Value:
+    """Return a quoted string as `pickle` reads it: escapes of bytes, not of text."""
+    if b"\\" not in quoted:
+        return quoted.decode("latin-1")
     try:
-        return quoted.decode("unicode-escape")
-    except UnicodeDecodeError:
-        return TEXT
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape that nobody knows stands for itself
+            return bytes(codecs.escape_decode(quoted)[0]).decode("latin-1")
+    except ValueError:
+        raise Break(at, "a string with a broken escape") from None
 
 
 def _string(machine: Machine, start: int, end: int) -> None:
