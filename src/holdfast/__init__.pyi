@@ -1,4 +1,5 @@
-from holdfast.app import init, open_plant
+from holdfast.app import init
+from holdfast.app import open_plant as open_workspace
 from holdfast.app.scanning import scan_paths
 from holdfast.client import Client
 from holdfast.control_plane import ControlPlane
@@ -50,5 +51,3 @@ __all__ = [
 ]
 
 __version__: str
-
-open_workspace = open_plant
