@@ -37,6 +37,7 @@ from holdfast.lifecycle.promotion import promote
 from holdfast.lifecycle.registry_staging import stage
 from holdfast.lifecycle.reply import silent
 from holdfast.lifecycle.signing import proof_of
+from holdfast.lifecycle.verification import verify
 
 
 def said(plant: Plant, release: str) -> dict[str, dict[str, Any]]:
@@ -190,6 +191,19 @@ def test_a_control_that_found_something_severe_has_warned_and_none_at_all_has_fa
     moment = plant.clock.now()
     assert results([Filed(evidence=item, envelope="", time=moment)])["result"] == "WARNED"
     assert results([])["result"] == "FAILED"
+
+
+def test_verify_looks_at_attestations_and_signed_data(plant: Plant) -> None:
+    """A forged attestation in the ledger is found; those that are good are counted, with the data set's signature."""
+    shown = {each["what"]: each for each in verify(plant).document["checks"]}
+    assert shown["attestations"]["words"].startswith("1 data sets are signed file by file, 3 attestations")
+    (release,) = releases(plant)
+    plant.unlock()
+    forged = seal_payload(b"{}", [plant.keys.signer("release")])
+    body = {"predicate": SCAI, "envelope": plant.blobs.put(forged), "payload": digest_bytes(b"{}")}
+    plant.ledger.append([Draft(kind=ATTESTED, actor="mallory", stream=stream_of(release), body=body)])
+    shown = {each["what"]: each for each in verify(plant).document["checks"]}
+    assert shown["attestations"]["result"] == "BROKEN"
 
 
 FORGERIES = {

@@ -146,7 +146,7 @@ def test_verify_tells_damage_by_its_exit_code(project: Path, call: Caller) -> No
     damaged.write_bytes(b"")
     code, document = call.json("verify")
     assert code == 4
-    assert len(document["checks"]) == 4
+    assert len(document["checks"]) == 5
     assert "BROKEN" in {check["result"] for check in document["checks"]}
 
 

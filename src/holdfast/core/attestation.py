@@ -19,6 +19,7 @@ from holdfast.core.entitlement import FOREIGN
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import SEVERITIES, Evidence, Outcome, Severity
 from holdfast.core.inclusion import open_proof
+from holdfast.core.ledger import Entry
 from holdfast.core.seal import open_envelope
 from holdfast.core.trust import Trust, TrustedKey, check_signature
 
@@ -231,22 +232,34 @@ class Attested:
 def open_attestation(document: bytes, proof: bytes, trust: Trust) -> Attested:
     """Return what an attestation says, if it may be believed.
 
-    1. The proof shows that the workspace's ledger took just this envelope in, and when. 2. Exactly one signature, over
-    the received payload bytes, by a trusted, unrevoked key whose window holds that time. 3. Only then parse the
-    statement. 4. That key's role may sign statements of this predicate. 5. It speaks of the release in whose stream the
-    ledger names it. 6. Whoever is named as builder or verifier is this workspace.
+    1. The proof shows that the workspace's ledger holds the entry, and when it took it in. 2. to 6. are
+    `check_attested`.
 
     Raises:
         NotVerified: Any step fails.
     """
     entry, _ = open_proof(proof, trust)  # 1.
-    if entry.kind != ATTESTED or entry.body.get("envelope") != digest_bytes(document):
+    return check_attested(document, entry, trust)
+
+
+def check_attested(document: bytes, entry: Entry, trust: Trust) -> Attested:
+    """Return what an attestation says that an entry of a verified ledger names.
+
+    2. The entry names just this envelope, which has exactly one signature, over the received payload bytes, by a
+    trusted, unrevoked key whose window holds the entry's time. 3. Only then parse the statement. 4. That key's role may
+    sign statements of this predicate. 5. It speaks of the release in whose stream the ledger names it. 6. Whoever is
+    named as builder or verifier is this workspace.
+
+    Raises:
+        NotVerified: Any step fails.
+    """
+    if entry.kind != ATTESTED or entry.body.get("envelope") != digest_bytes(document):  # 2.
         raise NotVerified("the proof is about another statement", place=f"entry {entry.position}")
     payload, signatures = open_envelope(document)
     place = f"envelope {digest_bytes(document)[:23]}"
     if len(signatures) != 1:
         raise NotVerified(f"{len(signatures)} signatures", place=place, expected="exactly one")
-    key = trust.key(signatures[0].keyid)  # 2.
+    key = trust.key(signatures[0].keyid)
     if key is None or not key.not_before <= entry.moment < key.not_after:
         raise NotVerified("no trusted key has signed this in its time", place=place)
     try:

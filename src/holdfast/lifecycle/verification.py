@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.artifact import Digest, Kind, parse_manifest
+from holdfast.core.attestation import ATTESTED, check_attested
 from holdfast.core.errors import HoldfastError, NotFound, NotVerified, Unavailable
 from holdfast.core.ledger import MAX_CHECKPOINT, Audit, Checkpoint, Entry, SignedCheckpoint, open_checkpoint
 from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
-from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate
+from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate, open_envelope
 from holdfast.core.telemetry import DRAINED, MEASURED
 from holdfast.core.trust import raw_ed25519
 from holdfast.core.witness import check_demanded
+from holdfast.engines.signing.model_signing import hint
 from holdfast.lifecycle import FOLDERS
 from holdfast.lifecycle.compromise import reported, revocations
 from holdfast.lifecycle.erasure import erased
@@ -26,7 +28,7 @@ from holdfast.lifecycle.reply import Reply, Table, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.security import pruned_before
-from holdfast.lifecycle.signing import check_signed
+from holdfast.lifecycle.signing import DATASET_SIGNED, check_signed
 from holdfast.registry.record import STAGED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {
@@ -55,6 +57,7 @@ def verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
     _step(checked, "ledger", lambda: _ledger_words(plant, outside))
     _step(checked, "artifacts", lambda: _artifact_words(plant))
     _step(checked, "signatures", lambda: _signature_words(plant))
+    _step(checked, "attestations", lambda: _attested_words(plant))
     _step(checked, "published", lambda: _published_words(plant))
     for release in _in_production(plant):
         _step(checked, f"release {short(release)}", partial(_release_words, plant, release))
@@ -216,6 +219,41 @@ def _signature_words(plant: Plant) -> str:
             count += 1
     words = f"; {dead} more are void, their keys were revoked" if dead else ""
     return f"{count} sealed statements are signed by whose they are{words}"
+
+
+def _attested_words(plant: Plant) -> str:
+    """Verify every data set's signature over its files, and every attestation, at the time the ledger took them in.
+
+    What a revoked key signed is counted and proves nothing; whoever is handed it refuses it.
+    """
+    data, told, void = 0, 0, 0
+    purged, archived = absent(plant)
+    for entry in plant.ledger.entries():
+        if entry.kind == DATASET_SIGNED:
+            signed = _signs(plant, entry, away=purged | archived)
+            data, void = data + (signed is True), void + (signed is False)
+        elif entry.kind == ATTESTED:
+            document = plant.blobs.get(Digest(entry.body["envelope"]))
+            if any(signature.keyid in plant.trust.revoked for signature in open_envelope(document)[1]):
+                void += 1
+            else:
+                check_attested(document, entry, plant.trust)
+                told += 1
+    words = f"; {void} more are void, their keys were revoked" if void else ""
+    return f"{data} data sets are signed file by file, {told} attestations by whose they are{words}"
+
+
+def _signs(plant: Plant, entry: Entry, *, away: frozenset[str]) -> bool | None:
+    """Verify the newest signature over a data set; None where there is nothing to verify, False where it is void."""
+    dataset = Digest(entry.stream)
+    if plant.last(dataset, DATASET_SIGNED) != entry or dataset in away or not plant.blobs.has(dataset):
+        return None  # said anew since, or not here; whether that is on record is the step's before this
+    bundle = plant.blobs.get(Digest(entry.body["bundle"]))
+    revoked = (key for key in plant.trust.keys if key.keyid in plant.trust.revoked)
+    if any(hint(key).encode() in bundle for key in revoked):
+        return False
+    check_signed(plant, dataset, parse_manifest(plant.blobs.get(dataset)), entry.kind)
+    return True
 
 
 def _envelopes(entry: Entry) -> list[str]:
