@@ -16,6 +16,7 @@ from holdfast.core.authorship import AUTHORSHIP
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.faces.http.offers import PATHS, PUBLIC, WITHHELD, offers
+from holdfast.ingest.vetting import VETTING
 from holdfast.lifecycle import ROOMS, STAGES, Command
 from holdfast.lifecycle.custody import CUSTODY
 from holdfast.lifecycle.lineage import LINEAGE
@@ -24,6 +25,7 @@ from holdfast.lifecycle.readiness import READINESS
 from holdfast.registry import LIFECYCLE
 from holdfast.registry.proofs import GATES
 from holdfast.release.foreign import MODEL_CONTROLS
+from holdfast.release.foreign.code import CODE
 from holdfast.release.foreign.lineage import LINEAGE as FOREIGN_LINEAGE
 from holdfast.release.foreign.origin import ORIGIN
 from holdfast.serve.guards import GUARDS
@@ -103,7 +105,7 @@ def controls() -> Iterator[str]:
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
     yield f"| run | `{AUTHORSHIP}` | model |"
     yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)
-    foreign = (*MODEL_CONTROLS, ORIGIN, FOREIGN_LINEAGE)
+    foreign = (*MODEL_CONTROLS, VETTING, CODE, ORIGIN, FOREIGN_LINEAGE)
     yield from (f"| from outside | `{control.name}` | foreign |" for control in foreign)
     yield f"| drill | `{DRILL.name}` | release |"
     yield from ("", "Guards stand before the model, in the order of the signed route table:", "")

@@ -19,12 +19,15 @@ from holdfast.core.errors import Conflict, InvalidInput, NotFound, NotVerified, 
 from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Action, Denial, Request, decide
 from holdfast.faces.cli import invoke
+from holdfast.faces.demo.data import write_data
+from holdfast.faces.demo.stage import copy_project, example
 from holdfast.lifecycle.admission import admit, fetch, listed, record
 from holdfast.lifecycle.adoption import adopt
-from holdfast.lifecycle.foreign import model
+from holdfast.lifecycle.foreign import code, data, model
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.quarantine import check_free, take
 from holdfast.lifecycle.routing import case_of
+from holdfast.lifecycle.runner import run
 
 SAID: dict[str, Any] = {
     "source": "https://models.example.org/iris, had on 2026-03-02",
@@ -273,3 +276,52 @@ def test_what_a_team_runs_is_adopted_with_a_list_of_what_nobody_knows(plant: Pla
         adopt(plant, path=root / "mlruns" / "models")
     with pytest.raises(UsageError):
         adopt(plant, path=root / "absent")
+
+
+def table(*, flipped: int = 0) -> bytes:
+    """Rows with their source; some are there a second time with the other label."""
+    random = np.random.default_rng(3)
+    rows = [(f"{a:.5f}", f"{b:.5f}", str(int(a > 0))) for a, b in random.normal(size=(200, 2))]
+    rows += [(a, b, str(1 - int(label))) for a, b, label in rows[:flipped]]
+    return ("a,b,label,source\n" + "".join(f"{','.join(row)},registry\n" for row in rows)).encode()
+
+
+@pytest.mark.requirement("SUP-04", by="holdfast.lifecycle.foreign:data")
+@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.foreign:code")
+def test_rows_and_code_from_outside_are_vetted_before_their_first_use(plant: Plant, tmp_path: Path) -> None:
+    """Rows with turned labels stay out; honest ones are free once a person has said whence; so is code."""
+    trusted, bought, clean = tmp_path / "trusted.csv", tmp_path / "bought.csv", tmp_path / "clean.csv"
+    for path, flipped in ((trusted, 0), (bought, 40)):
+        path.write_bytes(table(flipped=flipped))
+    clean.write_bytes(table() + b"0.5,0.5,1,registry\n")
+    bad = str(data(plant, path=bought, label="label", reference=trusted).document["subject"])
+    record(plant, subject=bad, **SAID)
+    assert denied(plant, bad) == {"intake.data-conflicts", "intake.data-near-conflicts"}
+    good = str(data(plant, path=clean, label="label", reference=trusted).document["subject"])
+    with pytest.raises(Refused):
+        check_free(plant, digest_bytes(clean.read_bytes()), "the source")
+    record(plant, subject=good, **SAID)
+    admit(plant, subject=good, reason="Bought for ward 7.")
+    check_free(plant, digest_bytes(clean.read_bytes()), "the source")
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "LICENSE").write_text("Apache-2.0\n")
+    (folder / "train.py").write_text("import os\nos.system('true')\n")
+    found = str(code(plant, path=folder).document["subject"])
+    record(plant, subject=found, **SAID)
+    assert denied(plant, found) == {"intake.code-calls"}
+
+
+@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.quarantine:check_free")
+def test_a_run_refuses_rows_that_lie_in_quarantine(unlocking: Path, tmp_path: Path) -> None:
+    """Whatever they are called in the project: the digest is what counts."""
+    source = example()
+    copy_project(source, tmp_path)
+    write_data(source, tmp_path)
+    app.init(tmp_path)
+    with app.open_plant(tmp_path) as opened:
+        opened.unlock()
+        (rows,) = tmp_path.glob("*.csv")
+        take(opened, rows, "data")
+        with pytest.raises(Refused, match="came from outside"):
+            run(opened, until="plan")

@@ -58,6 +58,46 @@ def model(plant: Plant, *, path: Path, rows: Path | None = None) -> Reply:
     return take_and_measure(plant, path, "model", MODEL_CONTROLS, context)
 
 
+def data(plant: Plant, *, path: Path, label: str, reference: Path | None = None) -> Reply:
+    """Take in rows from outside and look for signs of poisoning, bias and missing origin; they stay in quarantine.
+
+    Args:
+        plant: The control plane.
+        path: A CSV or Parquet file, or a folder with one of them and its papers.
+        label: The column that holds the labels.
+        reference: Rows that are trusted, with the same label: without them no shift can be measured.
+
+    Raises:
+        UsageError: There is nothing at this path.
+        InvalidInput: It holds links, or is too large.
+    """
+    from holdfast.ingest.vetting import MAX_BYTES, VETTING, Vetted
+
+    what = "the file of trusted rows"
+    trusted = read_given(reference, limit=MAX_BYTES + 1, what=what) if reference is not None else None
+
+    def context(ws: Workspace, subject: Artifact) -> Any:
+        return Vetted(ws=ws, subject=subject, label=label, reference=trusted)
+
+    return take_and_measure(plant, path, "data", (VETTING,), context)
+
+
+def code(plant: Plant, *, path: Path) -> Reply:
+    """Take in code from outside and read it as text, in the sandbox; it stays in quarantine.
+
+    Raises:
+        UsageError: There is nothing at this path.
+        InvalidInput: It holds links, or is too large.
+        SandboxUnavailable: No sandbox can be had to read it in.
+    """
+    from holdfast.release.foreign.code import CODE, Read
+
+    def context(ws: Workspace, subject: Artifact) -> Any:
+        return Read(ws=ws, subject=subject)
+
+    return take_and_measure(plant, path, "code", (CODE,), context)
+
+
 def take_and_measure(
     plant: Plant,
     path: Path,

@@ -49,6 +49,26 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("intake", "data"),
+        does="take rows from outside into quarantine and look for signs of poisoning, bias and missing origin",
+        verb="holdfast.lifecycle.foreign:data",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(
+            Option(name="path", says="a CSV or Parquet file, or its folder", kind="path", argument=True, required=True),
+            Option(name="label", says="the column that holds the labels", required=True),
+            Option(name="reference", says="rows that are trusted, to compare the labels with", kind="path"),
+        ),
+    ),
+    Command(
+        words=("intake", "code"),
+        does="take code from outside into quarantine and read it: dangerous calls, secrets, licence, pins",
+        verb="holdfast.lifecycle.foreign:code",
+        authority="the stage keys",
+        action="pipeline.run",
+        options=(Option(name="path", says="a file or folder of code", kind="path", argument=True, required=True),),
+    ),
+    Command(
         words=("adopt",),
         does="take in what a team runs: models of an MLflow folder or any other, with a list of what is missing",
         verb="holdfast.lifecycle.adoption:adopt",
