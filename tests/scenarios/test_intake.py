@@ -85,6 +85,7 @@ def denied(plant: Plant, subject: str) -> set[str]:
     return {reason.partition("]")[0].strip("[") for reason in caught.value.reasons}
 
 
+@pytest.mark.guarantee("G71")
 @pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.admission:_policy")
 @pytest.mark.requirement("SUP-02", by="holdfast.lifecycle.foreign:take_and_measure")
 def test_a_model_from_outside_is_used_only_after_it_was_examined_described_and_let_in(
@@ -131,6 +132,7 @@ def test_a_model_from_outside_is_used_only_after_it_was_examined_described_and_l
     assert take(plant, path, "model").digest != subject  # one byte more or less is another thing, in quarantine
 
 
+@pytest.mark.guarantee("G71")
 @pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.behaviour:_measure")
 @pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.sweeping:_measure")
 def test_a_planted_payload_is_found_by_the_scan_and_caught_calling_out(plant: Plant, tmp_path: Path) -> None:
@@ -312,6 +314,7 @@ def test_rows_and_code_from_outside_are_vetted_before_their_first_use(plant: Pla
     assert denied(plant, found) == {"intake.code-calls"}
 
 
+@pytest.mark.guarantee("G71")
 @pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.quarantine:check_free")
 def test_a_run_refuses_rows_that_lie_in_quarantine(unlocking: Path, tmp_path: Path) -> None:
     """Whatever they are called in the project: the digest is what counts."""
