@@ -65,7 +65,7 @@ def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     return code, capsys.readouterr().out
 
 
-@pytest.mark.requirement("SUP-07")
+@pytest.mark.requirement("SUP-07", by="holdfast.app.scanning:scan_paths")
 def test_a_folder_is_scanned_without_a_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each file gets a verdict, the worst decides the exit code, and reasons name the place inside the archive."""
     code, out = asked(capsys, "scan", str(folder), "--json")
@@ -122,6 +122,7 @@ def test_sarif_is_what_code_hosts_read(folder: Path, tmp_path: Path, capsys: pyt
     assert json.loads(written.read_text()) == log
 
 
+@pytest.mark.guarantee("G73")
 def test_a_file_that_ends_the_scanner_is_unscannable_and_hides_no_other(folder: Path) -> None:
     """Where a job dies, its file is known; what comes after it is scanned in the next job."""
     for end, words in ((JobEnd.OUT_OF_MEMORY, "memory"), (JobEnd.TIMED_OUT, "time")):

@@ -70,6 +70,7 @@ def verdict(stream: bytes) -> Verdict:
     return POLICY.on(findings.kept)
 
 
+@pytest.mark.guarantee("G72")
 def test_nothing_is_imported_that_was_not_reported(tmp_path: Path, effort: Any, record: Any) -> None:
     """For every stream: CPython's imports are among the scanner's; a clean stream has no bytes that nobody read."""
     count = effort(ci=2000, record=100_000)
@@ -110,7 +111,7 @@ def _all_read(stream: bytes) -> bool:
     return True
 
 
-@pytest.mark.requirement("SUP-03")
+@pytest.mark.requirement("SUP-03", by="holdfast.engines.scan.pickles.judge:AllowListJudge.imports")
 @pytest.mark.parametrize("protocol", range(6))
 def test_what_runs_in_cpython_is_called_malicious(protocol: int, tmp_path: Path) -> None:
     """A real payload does something when CPython loads it, and is seen before."""

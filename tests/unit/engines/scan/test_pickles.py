@@ -41,7 +41,8 @@ def verdict(data: bytes, name: str = "model.pkl") -> Verdict:
     return POLICY.on(scanned(data, name))
 
 
-@pytest.mark.requirement("SUP-03")
+@pytest.mark.guarantee("G72")
+@pytest.mark.requirement("SUP-03", by="holdfast.engines.scan.pickles.reading:read_pickle")
 @pytest.mark.parametrize("sort", streams.ATTACKS)
 def test_every_class_of_bypass_is_seen(sort: str) -> None:
     """Forty streams of each class, by seed: none is clean, and what surely attacks is called malicious."""
