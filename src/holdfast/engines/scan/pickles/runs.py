@@ -12,8 +12,9 @@ from typing import Final
 from holdfast.engines.scan.pickles.values import FLOAT, Value
 
 MAX_RUN: Final = 4096  # items of one run: what has to be read again when one of its strings is asked for
+UNROLLED: Final = 32  # numbers of one kind that are matched at once: turning the loop costs more than matching
 MAX_SHORT: Final = 63  # bytes of a string in a run; longer ones are looked at one by one for pickles inside
-_NUMBER: Final = rb"G[\x00-\xff]{8}|K[\x00-\xff]|J[\x00-\xff]{4}|M[\x00-\xff]{2}|N|\x88|\x89"
+_NUMBER: Final = rb"(?s:G.{8}|K.|J.{4}|M.{2}|N|\x88|\x89)"  # a dot that takes any byte is skipped, not compared
 _TEXT: Final = (
     rb"\x8c(?![\x10-\xff](?:gA[I-X]|80(?:0[0-5])|[(\]})]*[ci][\w.]+\n))(?:"
     + b"|".join(re.escape(bytes([length])) + rb"[\x00-\x7f]{%d}" % length for length in range(MAX_SHORT + 1))
@@ -23,7 +24,8 @@ _TEXTS: Final = re.compile(rb"(?:%s){1,%d}+" % (_TEXT, MAX_RUN))
 _ITEMS: Final = re.compile(rb"(?:%s|%s){1,%d}+" % (_TEXT, _NUMBER, MAX_RUN))
 _ITEM: Final = re.compile(rb"(%s)|(%s)" % (_TEXT, _NUMBER))
 _BEGINNINGS: Final = frozenset(b"\x8cGKJMN\x88\x89")
-_NUMBERS: Final = re.compile(rb"(?:%s){1,%d}+" % (_NUMBER, 64 * MAX_RUN))
+_SAME: Final = b"|".join(number * UNROLLED for number in (b"G.{8}", b"J.{4}", b"M.{2}", b"K."))
+_NUMBERS: Final = re.compile(rb"(?s:%s|%s){1,%d}+" % (_SAME, _NUMBER, 2 * MAX_RUN))
 _MEMOIZE: Final = b"\x94"
 _WIDTHS: Final = {ord("K"): (1, False), ord("M"): (2, False), ord("J"): (4, True)}
 _CONSTANTS: Final = {ord("N"): None, 0x88: True, 0x89: False}
