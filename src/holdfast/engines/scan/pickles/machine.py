@@ -104,6 +104,7 @@ class Machine:
         self.memo = Memo(content.view)
         self.protocol = 0
         self.fence = NO_FENCE  # where the frame ends that was read ahead
+        self.frames_from = 0  # frames before it are over
         self.crossed: Callable[[int], None] = _nothing
         self.arrays: Callable[[Value, int], int] = no_arrays
         self.identities: list[Value] | None = None  # persistent ids met, for whoever knows what they stand for

@@ -20,7 +20,7 @@ from holdfast.engines.scan.pickles.values import Instance, Value
 PROTO: Final = 0x80
 FIRST_PROTOCOL, LAST_PROTOCOL = 0, 5
 MAX_PICKLES: Final = 100_000  # in one file, one after another
-MAX_CROSSED: Final = 8  # arguments behind their frames that are followed; no honest stream has one
+MAX_CROSSED: Final = 5  # arguments behind their frames that are followed; no honest stream has one
 MAX_SPLICED: Final = 64 << 20  # bytes of a stream that is put together as a reader of a file sees it
 DELIBERATE: Final = frozenset(
     f"pickle.{rule}"
@@ -122,8 +122,8 @@ class _Frames:
     argument from behind it; `pickle.loads`, which has all bytes, reads on. So a name can be two names.
     """
 
-    def __init__(self, machine: Machine, start: int) -> None:
-        self.machine, self.start, self.seen = machine, start, 0
+    def __init__(self, machine: Machine, start: int, seen: int = 0) -> None:
+        self.machine, self.start, self.seen = machine, start, seen
 
     def crossed(self, position: int) -> None:
         """Report an argument that goes on behind its frame, and scan the stream as readers of a file see it."""
@@ -136,6 +136,8 @@ class _Frames:
         content = Content(seen, f"{machine.content.path} from byte {position} as a file")
         judge = machine.judge.elsewhere(content)
         other = new_machine(content, machine.examination, judge, machine.dialect)
+        other.frames_from = position
+        other.crossed = _Frames(other, self.start, self.seen).crossed
         with suppress(Break):
             other.run(self.start)
 

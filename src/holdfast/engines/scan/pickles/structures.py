@@ -6,7 +6,7 @@ from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import LimitReached
 from holdfast.engines.scan.pickles import runs
 from holdfast.engines.scan.pickles.constants import integer
-from holdfast.engines.scan.pickles.machine import Break, Handler, Machine, Stop
+from holdfast.engines.scan.pickles.machine import NO_FENCE, Break, Handler, Machine, Stop
 from holdfast.engines.scan.pickles.memo import MISSING
 from holdfast.engines.scan.pickles.runs import Run
 from holdfast.engines.scan.pickles.values import (
@@ -265,10 +265,20 @@ def frame(machine: Machine, position: int) -> int:
     if length > machine.end - after:
         words = f"a frame of {length} bytes, of which {machine.end - after} are there"
         machine.add(Severity.MEDIUM, "pickle.malformed", position - 1, words)
-    elif after < machine.fence < after + length:
-        machine.crossed(after)
-    machine.fence = after + length
+    _read_ahead(machine, after, length)
     return _step_over(machine, after) if machine.stack and isinstance(machine.stack[-1], Run) else after
+
+
+def _read_ahead(machine: Machine, start: int, length: int) -> None:
+    """Set the end of what readers of a file have read ahead: a frame inside another changes nothing, if it fits."""
+    if start < machine.frames_from:
+        return
+    inside = start <= machine.fence < NO_FENCE
+    if inside and start + length <= machine.fence:
+        return
+    if inside and start < machine.fence:
+        machine.crossed(start)
+    machine.fence = start + length
 
 
 def readonly_buffer(machine: Machine, position: int) -> int:
