@@ -143,6 +143,8 @@ def test_a_planted_payload_is_found_by_the_scan_and_caught_calling_out(plant: Pl
     subject = str(found.document["subject"])
     record(plant, subject=subject, **SAID)
     measures = {item["control"]: item["measures"] for item in found.document["evidence"]}["release.behaviour/1"]
+    named = [row for row in found.document["findings"] if row["rule"].startswith("pickle.")]
+    assert any(row["severity"] == "critical" and "exec" in row["message"] for row in named)
     assert measures["network_tried"] >= 2  # one socket by Python, and one by native code that the hook cannot see
     assert measures["processes_tried"] >= 1
     assert measures["files_tried"] >= 1

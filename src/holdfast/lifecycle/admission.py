@@ -23,7 +23,7 @@ from holdfast.lifecycle.inputs import check_reason, read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.policies import intake_policy_file
 from holdfast.lifecycle.quarantine import ADMITTED, DENIED, Sort, named, opened, state
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.routing import case_of
 from holdfast.lifecycle.verbs import newest_on
 
@@ -233,7 +233,7 @@ def listed(plant: Plant) -> Reply:
     ]
     table = Table(title="From outside", columns=("state", "sort", "name", "digest", "last denied by"), rows=rows)
     waiting = sum(each["state"] == "quarantined" for each in things)
-    says = f"{len(things)} things came from outside; {waiting} of them lie in quarantine."
+    says = f"{counted(len(things), 'thing')} came from outside, {waiting} in quarantine."
     return Reply(says=says, document={"things": things}, tables=(table,))
 
 
@@ -258,5 +258,5 @@ def fetch(plant: Plant, *, subject: str, into: Path) -> Reply:
         path = into / file.path  # plain and relative: `parse_manifest` lets no other through
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(plant.blobs.get(Digest(file.digest)))
-    says = f"{len(files)} files of {short(thing.digest)} are in {into}."
+    says = f"{counted(len(files), 'file')} of {short(thing.digest)} written into {into}."
     return Reply(says=says, document={"subject": thing.digest, "sort": sort, "files": [file.path for file in files]})

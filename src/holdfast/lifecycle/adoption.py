@@ -13,7 +13,7 @@ from holdfast.lifecycle.carrying import carry_out
 from holdfast.lifecycle.foreign import CONFIGURATION, workspace
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.quarantine import state, take
-from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.reply import Progress, Reply, Table, counted, short
 from holdfast.lifecycle.trackers import Found, models_in
 from holdfast.lifecycle.verbs import newest_on
 
@@ -38,8 +38,8 @@ def adopt(plant: Plant, *, path: Path) -> Reply:
     rows = [(*(str(each[key]) for key in shown), ", ".join(each["missing"])) for each in adopted]
     columns = ("model", "tracker", "digest", "state", "scan findings", "missing")
     says = (
-        f"{len(adopted)} models adopted, in quarantine. What is missing of each is listed: bring it, and say where "
-        "each comes from with `holdfast intake record`."
+        f"{counted(len(adopted), 'model')} adopted, in quarantine. What is missing of each is listed: bring it, "
+        "and say where each comes from with `holdfast intake record`."
     )
     return Reply(says=says, document={"models": adopted}, tables=(Table(title="Adopted", columns=columns, rows=rows),))
 

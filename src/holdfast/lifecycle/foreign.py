@@ -18,7 +18,7 @@ from holdfast.lifecycle.carrying import carry_out
 from holdfast.lifecycle.inputs import ARTIFACTS_KEY, read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.quarantine import Sort, take
-from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.reply import Progress, Reply, Table, counted, short
 from holdfast.lifecycle.verbs import newest_on
 
 if TYPE_CHECKING:
@@ -203,5 +203,7 @@ def _reply(subject: Artifact, name: str, sort: Sort, done: Sequence[Evidence]) -
         ],
         "findings": [dict(zip(("severity", "rule", "place", "message"), row, strict=True)) for row in findings],
     }
-    says = f"{name} lies in quarantine as {short(subject.digest)}, with {len(findings)} findings. {NEXT[sort]}"
+    says = (
+        f"{name} lies in quarantine as {short(subject.digest)}, with {counted(len(findings), 'finding')}. {NEXT[sort]}"
+    )
     return Reply(says=says, document=document, tables=tables)

@@ -94,7 +94,7 @@ def named(plant: Plant, wanted: str) -> tuple[Artifact, Sort]:
     begin = wanted.removeprefix("sha256:")
     found = [entry for entry in opened(plant) if begin and entry.body["subject"][7:].startswith(begin)]
     if len(found) != 1:
-        words = f"{len(found)} things in quarantine begin with {wanted[:80]!r}"
+        words = f"{len(found)} digests from outside begin with {wanted[:80]!r}"
         raise NotFound(words, expected="the digest of one", remedy="`holdfast intake list` shows all of them.")
     digest = parse_digest(str(found[0].body["subject"]))
     recorded = plant.last(digest, RECORDED)

@@ -105,7 +105,7 @@ class Examined:
         if len(found) != 1:
             words = ", ".join(sorted({name for report in self.reports for name in report.formats})) or "nothing known"
             raise StageFailed(
-                f"{len(found)} files are models that can be read here; the formats are {words}",
+                f"{len(found)} files are models that can be read here; a conversion of {words} is unavailable",
                 place=self.subject.digest,
                 expected="one pickle (also of joblib), ONNX or safetensors file",
             )
