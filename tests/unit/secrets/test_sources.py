@@ -52,7 +52,7 @@ LINE = f"x = 1\nvalue = {TOKEN}\n".encode()
     ("data", "inside"),
     [
         (LINE, ""),
-        (gzip.compress(LINE), ""),
+        (gzip.compress(LINE, mtime=0), ""),
         (zipped({"a/b.txt": LINE}), "a/b.txt"),
         (tarred({"etc/app.conf": LINE}, "w:gz"), "etc/app.conf"),
         (tarred({"layer.tar": tarred({"root/.env": LINE})}), "layer.tar!root/.env"),
