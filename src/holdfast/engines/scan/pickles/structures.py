@@ -39,6 +39,8 @@ def mark(machine: Machine, position: int) -> int:
 
 def _step_over(machine: Machine, position: int) -> int:
     while (run := runs.match(machine.view, position, memo=machine.memo.dense)) is not None:
+        if position < machine.fence < run.end:
+            return position  # an item of it may go on behind its frame: one by one
         machine.memo.add_run(run)
         machine.stack.append(run)
         machine.examination.step((run.end - position) // 4)
