@@ -55,6 +55,9 @@ def decimal(machine: Machine, position: int) -> int:
     if opcode == _INT and line in {b"00", b"01"}:
         machine.stack.append(line == b"01")
         return after
+    if opcode == _INT and line[:1] == b"\0":  # C reads nothing, finds its end of a string, and is content with 0
+        machine.stack.append(0)
+        return after
     if len(line) > MAX_DIGITS:
         words = f"a number of {after - position} digits, which takes long to read"
         machine.add(Severity.MEDIUM, "pickle.resources", at, words)
@@ -68,7 +71,7 @@ def decimal_float(machine: Machine, position: int) -> int:
     """`F`: a float in digits."""
     line, after = machine.line(position)
     try:
-        float(line)
+        float(line.partition(b"\0")[0])
     except ValueError:
         raise Break(position - 1, "not a float") from None
     machine.stack.append(FLOAT)
@@ -169,8 +172,8 @@ def octets(width: int, kind: str) -> Handler:
 
 
 def integer(line: bytes, at: int) -> Value:
-    """Return a number in digits as CPython reads it."""
-    text = line.decode("latin-1")
+    """Return a number in digits as CPython reads it: to a zero byte, which ends a string of C."""
+    text = line.partition(b"\0")[0].decode("latin-1")
     if len(text) > MAX_DIGITS or not _DECIMAL.fullmatch(text):
         raise Break(at, "not a number")
     digits = text.strip().rstrip("lL")
