@@ -138,6 +138,14 @@ def test_the_memo_is_empty_for_each_pickle_of_a_file() -> None:
     assert rules == ["pickle.malformed"]
 
 
+def test_the_memo_counts_its_entries_as_cpython_does() -> None:
+    """MEMOIZE takes the number of entries that there are, also where other numbers were used, and twice."""
+    twice = b"\x80\x04Nr\xf0\xf0\x00\x00Nr\xf0\xf0\x00\x00Np3\n"
+    names = streams.text("posix") + b"\x94" + streams.text("system") + b"0"
+    found = [each.rule for each in scanned(twice + names + b"h\x02" + streams.text("system") + b"\x93" + b"N\x85R.")]
+    assert "pickle.dangerous-call" in found
+
+
 def test_strings_in_a_run_are_found_where_an_import_needs_them() -> None:
     """A run is stepped over in one go; a name in the middle of it is looked up when an import asks for it."""
     words = b"".join(streams.text(f"w{number}") + b"\x94" for number in range(100))

@@ -34,8 +34,10 @@ class Memo:
 
     def put(self, index: int, value: Value) -> None:
         """Remember a value under a number."""
-        if index >= self.count or (not self.dense and self.get(index) is MISSING):
-            self.dense = self.dense and index == self.count
+        if self.dense and index == self.count:
+            self.count += 1
+        elif self.get(index) is MISSING:
+            self.dense = False
             self.count += 1
         self._values[index] = value
 
