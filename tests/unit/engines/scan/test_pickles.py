@@ -4,6 +4,7 @@ import io
 import pickle
 import random
 import re
+import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -226,6 +227,18 @@ HARMLESS: Final = frozenset(
         "torch.storage.UntypedStorage",
     }
 )
+
+
+def test_an_archive_whose_first_bytes_lead_into_its_own_pickle_is_no_polyglot() -> None:
+    """Read as opcodes, an archive begins with a line that ends anywhere; what follows may be an honest member."""
+    for inner, expected in ((pickle.dumps(np.dtype("f8")), Verdict.CLEAN), (b"cposix\nsystem\n.", Verdict.MALICIOUS)):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            member = zipfile.ZipInfo("m.pkl")
+            member.extra = b"\xfe\xca\x01\x00\n"  # the end of the line that the archive's first letter begins
+            archive.writestr(member, inner)
+        found = verdict(file.getvalue(), "a.zip")
+        assert found is expected
 
 
 def test_compressed_streams_hide_nothing() -> None:

@@ -194,15 +194,17 @@ def scan_headerless(content: Content, examination: Examination, *, known_as_othe
     """Scan what may be a pickle without a header, or one inside a constant; report and return true only if it is one.
 
     It is one if it imports something before loading stops, if it is whole, or if it ends somewhere and its name says
-    that it is one. What readers of another format take as well is one only if it imports something.
+    that it is one. What readers of another format take as well is one only if it imports or calls what the allow-list
+    does not have: an honest archive may hold a pickle that its own first bytes lead to by chance.
     """
     aside = examination.aside()
     judge = AllowListJudge(content, aside, shipped(), HEADERLESS)
     end = read_pickle(new_machine(content, aside, judge), 0)
     imports = any(_NAME.fullmatch(f"{module}.{name}") for module, name in judge.imported)
     named = _PICKLE_NAME.search(content.path) is not None
-    by_itself = not known_as_other and (1 < end == len(content.view) or (named and end > 0))
-    if not (imports or by_itself):
+    by_itself = imports or 1 < end == len(content.view) or (named and end > 0)
+    harms = any(found.rule in DELIBERATE for found in aside.findings.kept)
+    if not (harms if known_as_other else by_itself):
         return False
     aside.note(FORMAT.name)
     examination.absorb(aside)
