@@ -12,13 +12,17 @@ from holdfast.lifecycle import STAGES
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
 from holdfast.lifecycle.readiness import READINESS
+from holdfast.release.dependencies import DEPENDENCIES
 from holdfast.testing.chronicle import AUTHOR, Chronicle, fulfil, measured
 
 SHIPPED = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parents[2] / "policies").glob("*.toml"))}
 RULES = [(name, rule) for name, text in SHIPPED.items() for rule in parse_policy(text)[0].rule]
 CONTROLS = sorted({(name, rule.control) for name, rule in RULES if rule.control is not None})
 ABOUT = {control: stage.about for stage in STAGES for control in stage.leaves}
-ABOUT |= dict.fromkeys((*READINESS, DRILL.name), Kind.RELEASE) | {LINEAGE.name: Kind.FEATURES, AUTHORSHIP: Kind.MODEL}
+ABOUT |= dict.fromkeys((*READINESS, DRILL.name, DEPENDENCIES.name), Kind.RELEASE) | {
+    LINEAGE.name: Kind.FEATURES,
+    AUTHORSHIP: Kind.MODEL,
+}
 
 
 def denies(name: str, *, but: tuple[str, ...] = (), spoilt: Rule | None = None) -> set[str]:

@@ -39,9 +39,7 @@ MAX_KEY: Final = 16_384  # bytes of a public key in PEM
 _ROLE: Final = "ingest"
 
 
-def make(
-    plant: Plant, *, source: Path, date: str, out: Path, said: str = "OSV records of a folder or zip, by hand"
-) -> Reply:
+def make(plant: Plant, *, source: Path, date: str, out: Path, said: str = "OSV records of a folder or zip") -> Reply:
     """Make a signed snapshot of OSV records.
 
     Args:

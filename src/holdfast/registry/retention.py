@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from holdfast.core.artifact import Digest, Kind
+from holdfast.core.bill import LISTED, PARTS
 from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Entry
 from holdfast.core.passport import RECORDED
@@ -24,6 +25,7 @@ MAX_READ: Final = 64 << 20  # bytes of a document that is searched for digests; 
 _DIGEST: Final = re.compile(rb"sha256:[0-9a-f]{64}")
 _EXPLAINS: Final = frozenset({Kind.PROJECT, Kind.RECIPE})  # kept: a tombstone must still say what it was made by
 _BESIDE: Final = frozenset({Kind.BASELINE, Kind.METRICS, Kind.QUARANTINE, Kind.SPLIT})  # derive, and lead nowhere
+_INDEX: Final = frozenset({PARTS, LISTED})  # bills of materials, by what stands in them: to find, not to keep
 _LISTS: Final = {PURGED: "tombstone", ARCHIVED: "bundle"}  # blobs that name what is gone, and keep none of it
 
 
@@ -104,10 +106,13 @@ def kept(entries: Iterable[Entry], dead: Collection[str], read: Callable[[str], 
     """
     lists, waiting = set[str](), set[str]()
     for entry in entries:
+        if entry.kind in _INDEX:
+            continue
         waiting |= mentions(entry.document)
         if entry.kind in _LISTS:
             lists.add(str(entry.body[_LISTS[entry.kind]]))
-        if entry.stream in dead:  # what was said of it stays; what that names goes with it
+        about = entry.stream.rpartition("/")[2]  # attestations have streams of their own beside the release's
+        if about in dead:  # what was said of it stays; what that names goes with it
             lists |= {str(entry.body[key]) for key in ("envelope", "bundle") if key in entry.body}
     found = set[str]()
     while waiting:
