@@ -77,8 +77,18 @@ def test_every_list_of_every_command_comes_in_pages(busy: Api) -> None:
             for each in offer.lists:
                 found[each.name] += [key_of(row, each) for row in page[each.name]]
             paged += 1
+        if offer.command.words in SPEAKS_OF_USE:
+            found, rows = (_without_advice(each) for each in (found, rows))
         assert found == rows, offer.path
     assert paged > len(LISTS)
+
+
+SPEAKS_OF_USE: Final = {("access", "review")}
+"""Lists whose rows say what was used of late: asking for them page by page changes what they say, not of whom."""
+
+
+def _without_advice(lists: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name: [key[:2] if isinstance(key, tuple) else key for key in keys] for name, keys in lists.items()}
 
 
 def pages(api: Api, target: str, limit: int, role: str = "administrator") -> Iterator[dict[str, Any]]:

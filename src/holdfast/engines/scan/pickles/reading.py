@@ -203,7 +203,7 @@ def scan_headerless(content: Content, examination: Examination, *, known_as_othe
     imports = any(_NAME.fullmatch(f"{module}.{name}") for module, name in judge.imported)
     named = _PICKLE_NAME.search(content.path) is not None
     by_itself = imports or 1 < end == len(content.view) or (named and end > 0)
-    harms = any(found.rule in DELIBERATE for found in aside.findings.kept)
+    harms = imports and any(found.rule in DELIBERATE for found in aside.findings.kept)
     if not (harms if known_as_other else by_itself):
         return False
     aside.note(FORMAT.name)
