@@ -119,6 +119,7 @@ def test_without_the_secret_everything_is_checked_but_only_in_encrypted_form(
         assert "in encrypted form only" in str(reply.document)
     sealed = next(path for path in (plant.home.workspace / "sealed" / "bytes").rglob("*") if path.is_file())
     sealed.chmod(0o600)
-    sealed.write_bytes(sealed.read_bytes()[:-1] + b"\0")
+    whole = sealed.read_bytes()
+    sealed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with app.open_plant(plant.home.root) as locked:
         assert "BROKEN" in str(verify(locked).document)
