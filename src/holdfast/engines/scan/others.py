@@ -27,27 +27,23 @@ _BESIDE: Final = (
 )
 
 
-def _programs(view: memoryview) -> str:
-    return next((name for name, magic in _PROGRAMS if magic.match(view)), "")
-
-
-def _beside(view: memoryview) -> str:
-    return next((name for name, magic in _BESIDE if magic.match(view)), "")
+def _named(view: memoryview, kinds: tuple[tuple[str, re.Pattern[bytes]], ...]) -> str:
+    return next((name for name, magic in kinds if magic.match(view)), "")
 
 
 def _scan_program(content: Content, examination: Examination) -> None:
     """Report a program: no model needs one, and loaders of plug-ins load it."""
-    words = f"{_programs(content.view)}: whoever loads it runs it"
+    words = f"{_named(content.view, _PROGRAMS)}: whoever loads it runs it"
     examination.add(Severity.HIGH, "file.program", content.path, words)
 
 
 def _scan_beside(content: Content, examination: Examination) -> None:
     """Say that a file is none that loaders of models read; what it shows or holds is not looked into."""
-    words = f"{_beside(content.view)}: no loader of models reads it, and it is not looked into"
+    words = f"{_named(content.view, _BESIDE)}: no loader of models reads it, and it is not looked into"
     examination.add(Severity.INFO, "file.not-a-model", content.path, words)
 
 
 FORMATS: Final = (
-    Format(name="program", known=lambda view: bool(_programs(view)), scan=_scan_program),
-    Format(name="not a model", known=lambda view: bool(_beside(view)), scan=_scan_beside),
+    Format(name="program", known=lambda view: bool(_named(view, _PROGRAMS)), scan=_scan_program),
+    Format(name="not a model", known=lambda view: bool(_named(view, _BESIDE)), scan=_scan_beside),
 )
