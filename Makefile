@@ -25,7 +25,7 @@ demo: .venv/.demo ## watch a model go from raw rows to a guarded endpoint, and f
 	@$(bin)/holdfast demo
 
 test: .venv/.dev ## run all tests (PYTEST_ARGS="tests/unit -k seal" runs some)
-	@$(bin)/python -m pytest $(or $(PYTEST_ARGS),--requirements-result=build/requirements.json)
+	@$(bin)/python -m pytest $(or $(PYTEST_ARGS),-n 2 --dist loadfile --requirements-result=build/requirements.json)
 
 check: .venv/.dev ## format, lint, types, import contracts, no secrets
 	@failed=""; \

@@ -103,6 +103,7 @@ def running(root: Path, *arguments: str, source: str = SOURCE) -> Iterator[Up]:
     finally:
         if up.process.poll() is None:
             up.stop()
+        sys.stderr.write(up.log.read_text())  # shown where the test failed
 
 
 @pytest.fixture(scope="module")

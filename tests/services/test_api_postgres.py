@@ -1,6 +1,7 @@
 """The control plane on PostgreSQL: the whole way there and back, and three servers beside one another."""
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -166,10 +167,12 @@ def test_three_servers_beside_one_another_do_each_thing_once(url: str, project: 
 
         def send(number: int, idempotency: str) -> int:
             body = {"reason": f"Asked for by {idempotency}."}
-            try:
-                return ups[number % 3].ask("POST", "/v1/promote", key, body, idempotency=idempotency)[0]
-            except ConnectionError:  # as the SDK does: whoever does not know how it ended asks again, by the same key
-                return ups[number % 3].ask("POST", "/v1/promote", key, body, idempotency=idempotency)[0]
+            for wait_s in (1, 2, 4, 8):  # as the SDK does: whoever does not know how it ended asks again, by the same key
+                try:
+                    return ups[number % 3].ask("POST", "/v1/promote", key, body, idempotency=idempotency)[0]
+                except ConnectionError:
+                    time.sleep(wait_s)
+            return ups[number % 3].ask("POST", "/v1/promote", key, body, idempotency=idempotency)[0]
 
         with ThreadPoolExecutor(9) as pool:
             same = Counter(pool.map(lambda number: send(number, "same"), range(9)))

@@ -195,6 +195,8 @@ class Supervisor:
             os.close(worker.pipe)
             which = (worker.site, worker.number)
             before = self._pauses.get(which, 0.0) if now - worker.born_s < GROWN_UP_S else 0.0
+            if os.WIFSIGNALED(end) and not self._kill_at:  # nothing in the child could say so
+                sys.stderr.write(f"worker {worker.number} was ended by {signal.Signals(os.WTERMSIG(end)).name}\n")
             if end == 0:  # it ended because its work was done
                 self._pauses[which] = 0.0
             else:
