@@ -167,7 +167,7 @@ def test_three_servers_beside_one_another_do_each_thing_once(url: str, project: 
 
         def send(number: int, idempotency: str) -> int:
             body = {"reason": f"Asked for by {idempotency}."}
-            for wait_s in (1, 2, 4, 8):  # as the SDK does: whoever does not know how it ended asks again, by the same key
+            for wait_s in (1, 2, 4, 8):  # as the SDK: whoever does not know how it ended asks again, by the same key
                 try:
                     return ups[number % 3].ask("POST", "/v1/promote", key, body, idempotency=idempotency)[0]
                 except ConnectionError:
