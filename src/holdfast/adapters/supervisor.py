@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Final, NoReturn, TypeAlias
 
 from holdfast.adapters.heap import give_large_blocks_back
+from holdfast.adapters.shapes import prepare_structs
 from holdfast.core.errors import InvalidInput, Unavailable
 
 MAX_WORKERS: Final = 256  # more processes than any machine here has cores
@@ -160,6 +161,7 @@ class Supervisor:
             signal.signal(FLUSH, signal.SIG_IGN)  # until the work says what to do about it
             threading.Thread(target=_follow, args=(self._lifeline[0],), daemon=True, name="lifeline").start()
             give_large_blocks_back()
+            prepare_structs()
             here = self._sites[site]
             with _socket(here, self.ports[site]) as listening:
                 here.work(number, listening, lambda: _say_ready(writing))
