@@ -11,6 +11,8 @@ from typing import Final
 import pytest
 from tests.scenarios.test_api_server import SOURCE, Up, running, wait
 
+from holdfast.faces.cli import invoke
+
 NUMERICS: Final = {"numpy", "scipy", "onnx", "onnxruntime", "polars", "sklearn", "torch"}
 FRAMEWORK: Final = {"fastapi", "starlette", "pydantic", "uvicorn"}
 DATABASE: Final = {"sqlalchemy", "sqlite3", "psycopg"}
@@ -53,6 +55,17 @@ from holdfast.edge import Worker, config_of
 worker = Worker(config=config_of(root), number=0, nonces=None, say_ready=lambda: None)
 worker._look()
 """
+SIGNING: Final = """
+from holdfast.faces.cli import invoke
+(root / "weights").write_bytes(bytes(1000))
+words = ["--key", str(root / "key"), "--signature", str(root / "sig")]
+assert invoke(["files", "sign", str(root / "weights"), *words]) == 0
+"""
+VERIFYING: Final = """
+from holdfast.faces.cli import invoke
+words = ["--key", str(root / "key" / "public.pem"), "--signature", str(root / "sig")]
+assert invoke(["files", "verify", str(root / "weights"), *words]) == 0
+"""
 
 
 def loaded(script: str, root: Path) -> set[str]:
@@ -85,6 +98,15 @@ def loaded(script: str, root: Path) -> set[str]:
 def test_a_process_loads_only_what_its_own_work_needs(script: str, not_here: set[str], bare: Path) -> None:
     """Each package that comes in by an import at the wrong place takes megabytes, for as long as the server runs."""
     assert not loaded(script, bare) & not_here
+
+
+def test_signing_and_verifying_load_only_what_a_signature_needs(unlocking: Path, tmp_path: Path) -> None:
+    """They run once for each build of somebody else's project: an import at the wrong place costs every one of them."""
+    del unlocking
+    assert invoke(["files", "key", str(tmp_path / "key")]) == 0
+    not_here = NUMERICS | FRAMEWORK | DATABASE | SELDOM | {"asyncio", "email", "xml", "ssl"}
+    assert loaded(SIGNING, tmp_path) & not_here == set()
+    assert loaded(VERIFYING, tmp_path) & not_here == set()
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ class SqlBills:
             .group_by(holds.c.release)
         )
         with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        return [Holder(release, int(count), example) for release, count, example in rows]
+            rows = connection.execute(query)
+            return [Holder(release, int(count), example) for release, count, example in rows]
 
     def licences(self) -> tuple[str, ...]:
         """Return every licence once, by steps along the index: there are few among very many parts."""
@@ -148,7 +148,7 @@ def _models(connection: Connection, wanted: Collection[str]) -> dict[str, str]:
     query = select(bills.c.release, bills.c.model)
     if len(wanted) <= _NAMES_AT_ONCE:
         query = query.where(bills.c.release.in_(wanted))
-    found = {release: model for release, model in connection.execute(query).all() if release in wanted}
+    found = {release: model for release, model in connection.execute(query) if release in wanted}
     rest = sorted(set(wanted) - found.keys())
     for start in range(0, len(rest), _NAMES_AT_ONCE):  # data, features, models on the way; releases without a bill
         some = rest[start : start + _NAMES_AT_ONCE]

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from holdfast.core.bill import Part
 
@@ -17,7 +19,7 @@ class Sought:
     licences: tuple[str, ...] = ()
 
 
-class Holder(NamedTuple):
+class Holder(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and there may be ten thousand
     """A release whose bill lists something that is looked for: how many such parts, and one of them in words."""
 
     release: str
