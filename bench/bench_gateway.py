@@ -140,7 +140,8 @@ def inference(folder: Path) -> Any:
     from holdfast.adapters.runtime import OnnxRuntime
     from holdfast.core.guard import Answer
     from holdfast.core.schema import Signature
-    from holdfast.serve.protocol import decode_infer, encode_infer
+    from holdfast.serve.encoding import encode_infer
+    from holdfast.serve.protocol import decode_infer
 
     loaded = OnnxRuntime().load((folder / "model.onnx").read_bytes(), features=FEATURES, classes=2)
     signature = Signature(inputs=(), classes=("malignant", "benign"))
@@ -149,7 +150,7 @@ def inference(folder: Path) -> Any:
         tensor = decode_infer((await receive())["body"]).inputs[0]
         labels, probabilities = loaded.run(np.array(tensor.data, dtype=np.float32).reshape(tensor.shape))
         answer = Answer(labels=labels, probabilities=probabilities)
-        body = encode_infer(answer, signature, model="tiny", version="1", request_id="", outputs=())
+        body, _ = encode_infer(answer, signature, model="tiny", version="1", request_id="", outputs=())
         headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

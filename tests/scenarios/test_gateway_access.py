@@ -55,7 +55,7 @@ def test_a_request_without_a_valid_key_is_refused(
     """No key, a wrong one, an ambiguous one: the same answer, word for word, for everything about a model."""
     response = world.serve(OnnxRuntime()).call(headers, method=method, path=path)
     assert response.status == 401
-    assert response.body == b'{"error":"a valid API key is required"}'
+    assert response.body == b'{"error":"a valid API key, token or certificate is required"}'
     assert response.header(b"www-authenticate") == b"Bearer"
 
 
@@ -82,7 +82,7 @@ def test_a_key_for_another_model_is_refused_and_learns_nothing_of_which_models_e
     """A model that exists and one that does not are refused alike."""
     gateway = world.serve(OnnxRuntime(), credentials=(world.credential(models=("another",)),))
     existing, invented = gateway.call(), gateway.call(path="/v2/models/invented/infer")
-    assert (existing.status, existing.body) == (403, b'{"error":"this key may not call this model"}')
+    assert (existing.status, existing.body) == (403, b'{"error":"this client may not ask this of this model"}')
     assert (invented.status, invented.body) == (existing.status, existing.body)
 
 
@@ -252,7 +252,7 @@ PATHS = (
     f"/v2/models/{MODEL}%00/infer",
     f"/v2/models/{MODEL}/versions/1/infer",
     "/v2/models/" + "a" * 10_000 + "/infer",
-    "/v2/repository/index",
+    "/v2/repository/index/",
     "/metrics/../v2",
     INFER,
     f"/predict/{MODEL}",

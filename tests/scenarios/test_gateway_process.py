@@ -220,10 +220,10 @@ def test_a_client_gets_answers_and_clear_refusals_over_http(start: Callable[...,
         assert client.metadata(MODEL)["parameters"]["classes"] == ["benign", "malignant"]
         with pytest.raises(InvalidRequest, match=r"must have shape \[n, 3\]"):
             client.infer(MODEL, [[1.0]])
-        with pytest.raises(Refused, match="may not call this model"):
+        with pytest.raises(Refused, match="may not ask this of this model"):
             client.infer("another", [[50, 15, 0.1]])
     for key in ("", "hf_" + "B" * 43):
-        with pytest.raises(Refused, match="a valid API key is required"):
+        with pytest.raises(Refused, match="a valid API key, token or certificate is required"):
             gateway.infer(key=key)
 
 

@@ -31,8 +31,24 @@ class Call:
     rows: NDArray[np.float32] | None = None  # shape (n, features), once validated
     release: str = ""  # digest of the release that answers, once routed
     outputs: tuple[str, ...] = ()  # outputs asked for; empty means all
+    binary: frozenset[str] = frozenset()  # those of them that are wanted as bytes
+    version: str = ""  # of the model, where the path names one
+    head: int | None = None  # bytes of JSON at the beginning of the body, where tensors follow as bytes
+    certificate: bytes = (
+        b""  # of the caller, DER, of which TLS or a terminator's signature proves that it is the caller's
+    )
+    models: tuple[str, ...] = ()  # that the client may call, once authenticated
+    proof: str = ""  # the secret that the client has presented, once authenticated; none where it came by certificate
+    signed: tuple[str, bytes] | None = (
+        None  # path and body as the caller sent and signed them, where they came as others
+    )
     flags: tuple[str, ...] = ()  # what the answer must say about its input, once validated
     flagged: int = 0  # rows the flags are about
+
+    @property
+    def text(self) -> bytes:
+        """The part of the body that is JSON."""
+        return self.body if self.head is None else self.body[: self.head]
 
 
 @dataclass(slots=True, kw_only=True)

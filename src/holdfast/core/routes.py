@@ -3,11 +3,16 @@
 Signed by the registry's key; its `expires` is the gateway's lease and its `epoch` only ever rises.
 """
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
 from holdfast.core.artifact import Moment
+
+INFER: Final = "infer"  # asking a model for answers
+LOOK: Final = "look"  # asking what it takes and gives, and whether it is ready
+TOKEN: Final = "token"  # noqa: S105 - a word of the table, and no secret
+CERTIFICATE: Final = "certificate"
 
 
 class GuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,6 +29,25 @@ class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     hash: str  # HMAC-SHA256 of the key under the gateway's credential key, hex
     models: tuple[str, ...]
     expires: Moment
+    operations: tuple[str, ...] = (INFER, LOOK)  # none: it may do nothing
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Somebody who shows no API key: known by a token of the control plane, or by a certificate."""
+
+    id: str
+    by: Literal["token", "certificate"]
+    name: str  # the account that a token names, or a SPIFFE id
+    models: tuple[str, ...]
+    operations: tuple[str, ...] = (INFER, LOOK)
+    expires: Moment | None = None  # when the first of its rights ends; None: with the table
+
+
+class TrustDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The SPIFFE trust domain of workloads, and who may issue certificates in it."""
+
+    name: str
+    authorities: tuple[str, ...]  # DER, base64
 
 
 class ModelRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,5 +73,8 @@ class RouteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     models: tuple[ModelRoute, ...]
     guards: tuple[GuardSpec, ...]
     credentials: tuple[Credential, ...]
+    identities: tuple[Identity, ...] = ()
+    trust_domain: TrustDomain | None = None  # none: no certificate of a workload is believed
+    ended: tuple[str, ...] = ()  # what tokens were made from and that ended since, such as "key:" with its id
     regions: tuple[str, ...] = ()  # in which a gateway may answer, or what these begin with; none: anywhere
     revoked: tuple[str, ...] = ()  # digests that must not answer, whatever else says so

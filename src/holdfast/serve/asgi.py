@@ -46,13 +46,14 @@ def asgi(core: Core) -> App:
         begun: bytes = message.get("body", b"")
         whole = not message.get("more_body", False) and len(begun) <= MAX_BODY
         body = begun if whole else await _rest(begun, receive, more=bool(message.get("more_body", False)))
-        client = scope["client"]
+        client, extensions = scope["client"], scope.get("extensions")
         request = HttpRequest(
             method=scope["method"],
             path=scope["path"],
             headers=scope["headers"],
             body=body if isinstance(body, bytes) else b"",
             peer=client[0] if client else "",
+            certificate=extensions.get("holdfast.tls", {}).get("certificate", b"") if extensions else b"",
         )
         response = core.handle(request) if isinstance(body, bytes) else core.turn_away(request, body)
         headers = response.headers if isinstance(body, bytes) else (*response.headers, _CLOSE)

@@ -12,10 +12,12 @@ from typing import Final
 
 from holdfast.core.errors import InvalidInput
 from holdfast.core.routes import Credential
+from holdfast.core.tokens import MAX_TOKEN
 
 MIN_CREDENTIAL_KEY: Final = 32  # bytes: as long as the hash, RFC 2104 section 3
 PREFIX: Final = "hf_"
 MAX_API_KEY: Final = 128  # characters; ours have 46
+_JWS_DOTS: Final = 2
 _BLOCK: Final = 64  # bytes of a block of SHA-256
 
 
@@ -91,3 +93,16 @@ def presented(headers: Mapping[str, str]) -> str:
             return ""
         key = key.strip(" ")
     return key if key.startswith(PREFIX) and len(key) <= MAX_API_KEY else ""
+
+
+def presented_token(headers: Mapping[str, str]) -> str:
+    """Return the token that a request presents, or "" where it presents none, or a key beside it.
+
+    A token is three parts of a JWS (RFC 7515, 3.1) in `Authorization: Bearer`.
+    """
+    bearer = headers.get("authorization")
+    if bearer is None or "x-api-key" in headers:
+        return ""
+    scheme, _, token = bearer.partition(" ")
+    token = token.strip(" ")
+    return token if scheme.lower() == "bearer" and token.count(".") == _JWS_DOTS and len(token) <= MAX_TOKEN else ""

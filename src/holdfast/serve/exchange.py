@@ -16,6 +16,8 @@ HEADERS_READ: Final = {
     b"x-holdfast-timestamp": "x-holdfast-timestamp",
     b"x-holdfast-nonce": "x-holdfast-nonce",
     b"x-holdfast-signature": "x-holdfast-signature",
+    b"client-cert": "client-cert",
+    b"x-holdfast-terminator": "x-holdfast-terminator",
 }
 """The request headers that decide anything. No other is looked at, so none can be smuggled past us."""
 
@@ -31,6 +33,10 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Iterable[tuple[bytes, bytes]] = ()
     body: bytes = b""
     peer: str = ""  # address of whoever is at the other end of the socket
+    certificate: bytes = b""  # of whoever that is, DER, where TLS ends here and has verified it
+    signed: tuple[str, bytes] | None = (
+        None  # path and body as the caller sent them, where this request is a translation
+    )
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
 from holdfast.core.telemetry import Window
-from holdfast.serve import protocol
+from holdfast.serve import encoding, metadata, protocol
 from holdfast.serve.events import Noted, SecurityLog
 from holdfast.serve.exchange import PROXIED, Headers, HttpRequest, HttpResponse, read_headers
 from holdfast.serve.guards import Chains
 from holdfast.serve.metrics import CONTENT_TYPE, Counts, Standing, render
-from holdfast.serve.protocol import CORRELATION, Operation
+from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Malformed, Operation
 from holdfast.serve.refusals import (
     BROKEN,
     ENCODED,
@@ -48,8 +48,8 @@ LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of 
 _JSON: Final = b"application/json"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _STALE: Final = (b"x-holdfast-stale", b"true")
-_METHODS: Final = dict.fromkeys(Operation, "GET") | {Operation.INFER: "POST", Operation.PREDICT: "POST"}
-_RUNS_MODEL: Final = frozenset({Operation.INFER, Operation.PREDICT})
+_OCTETS: Final = b"application/octet-stream"
+_HEAD: Final = "inference-header-content-length"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ class Ground:
     credential_key: bytes
     version: str
     log: SecurityLog = field(default_factory=SecurityLog)
+    terminator_key: bytes = b""  # shared with the TLS terminator in front; empty: no word about certificates is taken
     metrics_for_all: bool = False  # whether callers from other machines may read /metrics
 
 
@@ -161,7 +162,7 @@ class Gateway:
     def _begin(self, request: HttpRequest, headers: dict[str, str] | None) -> Call:
         """Return the call that a request begins, under the caller's correlation id if it is one, or else a new one."""
         given = headers.get("x-correlation-id", "") if headers else ""
-        return Call(
+        call = Call(
             model="",
             headers=headers or {},
             body=request.body,
@@ -170,21 +171,24 @@ class Gateway:
             correlation=given if CORRELATION.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}",
             received_s=self._ground.monotonic(),
         )
+        if request.certificate or request.signed:
+            call.certificate, call.signed = request.certificate, request.signed
+        return call
 
     def _respond(self, request: HttpRequest, call: Call) -> HttpResponse:
         found = protocol.target(request.path)
         if found is None:
             return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", request.path[:100]))
-        operation, model = found
-        if request.method != _METHODS[operation]:
+        operation, model, version = found
+        if request.method != ("POST" if operation in POSTED else "GET"):
             return self._refuse(request, call, WRONG_METHOD.refusal("protocol", request.method[:20]), operation)
-        if not model:
+        if not model and operation is not Operation.INDEX:
             return self._about_server(request, call, operation)
         state = self._usable()
         if isinstance(state, Refusal):
             return self._refuse(request, call, state)
-        call.model, call.operation = model, operation
-        return self._infer(request, call, state) if operation in _RUNS_MODEL else self._look(request, call, state)
+        call.model, call.operation, call.version = model, operation, version
+        return self._infer(request, call, state) if operation in RUNS_MODEL else self._look(request, call, state)
 
     def _usable(self) -> State | Refusal:
         """Return the state if it may answer now."""
@@ -197,14 +201,14 @@ class Gateway:
 
     def _about_server(self, request: HttpRequest, call: Call, operation: Operation) -> HttpResponse:
         if operation is Operation.LIVE:
-            return self._reply(call, 200, protocol.LIVE_BODY)
+            return self._reply(call, 200, metadata.LIVE_BODY)
         if operation is Operation.READY:
             state = self._usable()
             if isinstance(state, Refusal) or not state.routes:
-                return self._reply(call, 503, protocol.NOT_READY_BODY)
-            return self._reply(call, 200, protocol.STALE_BODY if self._stale else protocol.READY_BODY)
+                return self._reply(call, 503, metadata.NOT_READY_BODY)
+            return self._reply(call, 200, metadata.STALE_BODY if self._stale else metadata.READY_BODY)
         if operation is Operation.SERVER:
-            return self._reply(call, 200, protocol.server_metadata(self._ground.version))
+            return self._reply(call, 200, metadata.server_metadata(self._ground.version))
         near = request.peer in LOOPBACK and PROXIED not in call.headers
         if not near and not self._ground.metrics_for_all:
             return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", "metrics from afar"))
@@ -215,22 +219,42 @@ class Gateway:
         admitted = state.chains.look.admit(call)
         if isinstance(admitted, Refusal):
             return self._refuse(request, call, admitted)
+        if call.operation == Operation.INDEX:
+            return self._index(request, call, state)
         route = state.routes.get(call.model)
-        if route is None:
+        release = route.versioned(call.version) if route is not None else None
+        if release is None:
             return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", f"{call.model} is not served"))
-        release = route.baseline
         if release.digest in state.withdrawn:
             return self._refuse(request, call, WITHDRAWN.refusal("state"))
         if call.operation == Operation.MODEL_READY:
-            return self._reply(call, 200, protocol.model_ready(call.model))
-        return self._reply(call, 200, protocol.model_metadata(call.model, release.short, release.signature))
+            return self._reply(call, 200, metadata.model_ready(call.model))
+        return self._reply(call, 200, metadata.model_metadata(call.model, release.short, release.signature))
+
+    def _index(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
+        """Answer which of the models that the caller may call are served."""
+        try:
+            asked = metadata.decode_index(call.body)
+        except Malformed as finding:
+            return self._refuse(request, call, MALFORMED.refusal("protocol", str(finding), public=str(finding)))
+        rows = []
+        for name in sorted(state.routes.keys() & set(call.models)):
+            release = state.routes[name].baseline
+            reason = WITHDRAWN.public if release.digest in state.withdrawn else ""
+            if not (asked.ready and reason):
+                rows.append((name, release.short, reason))
+        return self._reply(call, 200, metadata.index(rows))
 
     def _infer(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
         route = state.routes.get(call.model)
         release = route.choose(call.correlation) if route is not None else None
+        if call.version and route is not None and release is not None and release.short != call.version:
+            # A candidate answers the calls that its share gives it, and nobody else by asking for it.
+            release = route.baseline if route.baseline.short == call.version else None
         call.release = release.digest if release is not None else ""
-        if "content-encoding" in call.headers or "inference-header-content-length" in call.headers:
-            return self._refuse(request, call, ENCODED.refusal("protocol"))
+        refused = _framed(call)
+        if refused is not None:
+            return self._refuse(request, call, refused)
         admitted = state.chains.call.admit(call)
         if isinstance(admitted, Refusal):
             return self._refuse(request, call, admitted)
@@ -248,9 +272,12 @@ class Gateway:
         if isinstance(released, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, released)
-        body = _encode(released, release, admitted)
+        body, head = _encode(released, release, admitted)
         meter.observe(self._ground.monotonic() - call.received_s, admitted.rows, scores, call.flagged)
-        return self._reply(call, 200, body, more=((b"x-holdfast-release", release.short.encode()),))
+        more = ((b"x-holdfast-release", release.short.encode()),)
+        if head:
+            return self._reply(call, 200, body, kind=_OCTETS, more=((_HEAD.encode(), str(head).encode()), *more))
+        return self._reply(call, 200, body, more=more)
 
     def _ask(self, release: Release, rows: NDArray[np.float32]) -> Answer | Refusal:
         """Run the model, and believe its answer only if it is one."""
@@ -268,7 +295,7 @@ class Gateway:
         self._counts.response(self._label(call.model), status)
         headers = (
             (b"content-type", kind),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-length", b"%d" % len(body)),
             (b"x-correlation-id", call.correlation.encode()),
             *more,
         )
@@ -288,8 +315,8 @@ class Gateway:
         if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 15.5.2 demands the challenge
             more.append((b"www-authenticate", b"Bearer"))
         if operation is not None:
-            more.append((b"allow", _METHODS[operation].encode()))
-        return self._reply(call, refusal.status, protocol.encode_error(refusal.public), more=tuple(more))
+            more.append((b"allow", b"POST" if operation in POSTED else b"GET"))
+        return self._reply(call, refusal.status, encoding.encode_error(refusal.public), more=tuple(more))
 
     def _note(self, request: HttpRequest, call: Call, refusal: Refusal) -> None:
         """Take note of a refusal; an address becomes a keyed pseudonym, which tells callers apart and no more."""
@@ -329,16 +356,30 @@ class Gateway:
         return render(self._counts, meters, standing)
 
 
-def _encode(answer: Answer, release: Release, call: Call) -> bytes:
+def _framed(call: Call) -> Refusal | None:
+    """Write down how much of a body is JSON, where it says so; refuse a body that is not what it says."""
+    if "content-encoding" in call.headers:
+        return ENCODED.refusal("protocol")
+    if _HEAD in call.headers:
+        call.head = protocol.head_length(call.headers[_HEAD], call.body)
+        if call.head is None or call.operation == Operation.PREDICT:
+            words = f"{_HEAD} is not the length of a head of JSON"
+            return MALFORMED.refusal("protocol", words, public=words)
+    return None
+
+
+def _encode(answer: Answer, release: Release, call: Call) -> tuple[bytes, int]:
+    """Return the body of an answer, and how many bytes of it are a head before tensors as bytes."""
     if call.operation == Operation.PREDICT:
-        return protocol.encode_predict(answer, release.signature, model=call.model, version=release.short)
-    return protocol.encode_infer(
+        return encoding.encode_predict(answer, release.signature, model=call.model, version=release.short), 0
+    return encoding.encode_infer(
         answer,
         release.signature,
         model=call.model,
         version=release.short,
         request_id=call.request_id,
         outputs=call.outputs,
+        binary=call.binary,
     )
 
 

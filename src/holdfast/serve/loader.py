@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.routes import ModelRoute, RouteTable
+from holdfast.core.routes import CERTIFICATE, TOKEN, ModelRoute
 from holdfast.core.schema import Signature
 from holdfast.engines.repository import TIMESTAMP_NAME
 from holdfast.serve.credentials import CredentialTable
@@ -20,6 +20,7 @@ from holdfast.serve.events import Noted
 from holdfast.serve.gateway import Gateway, Ground
 from holdfast.serve.guards import Chains, build_chains
 from holdfast.serve.guards.surroundings import Nonces, Rates, Surroundings
+from holdfast.serve.identities import Identities, by_proof
 from holdfast.serve.loading import (
     Believed,
     Memory,
@@ -69,11 +70,12 @@ class Loader:
             # The same for what persons have allowed: once a release answers, an older one needs a newer word.
             self.memory.keep(msgspec.structs.replace(believed.remembered, consents=consents))
         except Exception as error:
-            self.gateway.narrow(believed.revoked, self._narrowed(believed.table))
+            self.gateway.narrow(believed.revoked, self._narrowed(believed))
             self._refused(error, now)
             raise
         self.gateway.swap(state)
-        self._rates.keep_only(frozenset(credential.id for credential in believed.table.credentials))
+        ids = {each.id for each in believed.table.credentials} | {each.id for each in believed.table.identities}
+        self._rates.keep_only(frozenset(ids))
         served = ", ".join(sorted(release.short for release in state.releases.values())) or "nothing"
         self.ground.log.note(
             Noted(time=now, kind="state.loaded", caller="gateway", detail=f"epoch {state.epoch} serves {served}")
@@ -103,7 +105,7 @@ class Loader:
             trust=believed.trust,
             lease=min([believed.until, *permits]),
             routes={route.name: _route(route, loaded) for route in believed.table.models},
-            chains=self._chains(believed.table, signatures),
+            chains=self._chains(believed, signatures),
         )
         return state, consents
 
@@ -125,18 +127,29 @@ class Loader:
                 return release.model
         return None
 
-    def _narrowed(self, table: RouteTable) -> Chains | None:
+    def _narrowed(self, believed: Believed) -> Chains | None:
         """Return the newer table's guards around the older one's releases; None where they cannot be built."""
         state = self.gateway.state
         signatures = {digest: release.signature for digest, release in state.releases.items()} if state else {}
         try:
-            return self._chains(table, signatures)
+            return self._chains(believed, signatures)
         except HoldfastError:
             return None
 
-    def _chains(self, table: RouteTable, signatures: Mapping[str, Signature]) -> Chains:
+    def _chains(self, believed: Believed, signatures: Mapping[str, Signature]) -> Chains:
+        table = believed.table
+        identified = by_proof(table.identities)
         surroundings = Surroundings(
             credentials=CredentialTable(self.ground.credential_key, table.credentials),
+            identities=Identities(
+                trust=believed.trust,
+                issuer=self.pins.origin,
+                domain=table.trust_domain,
+                ended=frozenset(table.ended),
+                terminator_key=self.ground.terminator_key,
+                by_token=identified[TOKEN],
+                by_certificate=identified[CERTIFICATE],
+            ),
             signatures=signatures,
             rates=self._rates,
             nonces=self.nonces,

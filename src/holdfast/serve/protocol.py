@@ -1,8 +1,8 @@
-"""Open Inference Protocol v2 (REST) and the plain `/predict`: bytes to values and back, nothing decided.
+"""Open Inference Protocol v2 (REST) and the plain `/predict`: what a request says, from its path and its bytes.
 
-The protocol: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md.
-The binary tensor extension is not spoken; a request that uses it is refused. A body is decoded once, into types that
-name every field, so that nothing unknown, repeated in depth or of another type survives it.
+The protocol: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, with
+the binary tensor data extension (`tensors`) and the model repository extension's index. A body is decoded once, into
+types that name every field, so that nothing unknown, repeated in depth or of another type survives it.
 """
 
 import json
@@ -13,18 +13,18 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.guard import Answer
-from holdfast.core.schema import Signature
+from holdfast.serve.tensors import BadTensor, from_bytes
 
 LABEL: Final = "label"
 PROBABILITIES: Final = "probabilities"
 OUTPUTS: Final = (LABEL, PROBABILITIES)
 INPUT: Final = "input"  # the one tensor that holds all features
-DATATYPES: Final = ("FP32", "FP64", "INT64")  # of inputs; all become float32, which is what models take
 _MODEL: Final = r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})"
 MODEL_NAME: Final = re.compile(_MODEL)
 CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe in a header, a log line and a file name
-_PATHS: Final = re.compile(rf"/(?:v2/models/{_MODEL}(?:/(ready|infer))?|predict/{_MODEL})")
+_VERSION: Final = r"(?:/versions/([A-Za-z0-9._-]{1,64}))?"
+_PATHS: Final = re.compile(rf"/(?:v2/models/{_MODEL}{_VERSION}(?:/(ready|infer|openapi\.json))?|predict/{_MODEL})")
+_LENGTH: Final = re.compile(r"[0-9]{1,10}")
 _WHERE: Final = re.compile(r"`(\$[^`]{0,100})`$")
 
 
@@ -35,35 +35,55 @@ class Operation(StrEnum):
     LIVE = "live"
     READY = "ready"
     METRICS = "metrics"
+    INDEX = "index"
     METADATA = "metadata"
     MODEL_READY = "model-ready"
+    OPENAPI = "openapi"
     INFER = "infer"
     PREDICT = "predict"
 
 
+RUNS_MODEL: Final = (Operation.INFER, Operation.PREDICT)  # a tuple: an enumeration's hash is computed in Python
+POSTED: Final = (*RUNS_MODEL, Operation.INDEX)
 _FIXED: Final = {
     "/v2": Operation.SERVER,
     "/v2/health/live": Operation.LIVE,
     "/v2/health/ready": Operation.READY,
+    "/v2/repository/index": Operation.INDEX,
     "/metrics": Operation.METRICS,
 }
-_OF_MODEL: Final = {None: Operation.METADATA, "ready": Operation.MODEL_READY, "infer": Operation.INFER}
+_OF_MODEL: Final = {
+    None: Operation.METADATA,
+    "ready": Operation.MODEL_READY,
+    "infer": Operation.INFER,
+    "openapi.json": Operation.OPENAPI,
+}
 
 
-def target(path: str) -> tuple[Operation, str] | None:
-    """Return what a path asks for, and of which model ("" where of none); None for every other path.
+_SEEN: Final[dict[str, tuple[Operation, str, str]]] = {}
+MOST_SEEN: Final = 512  # paths that need not be parsed again
+
+
+def target(path: str) -> tuple[Operation, str, str] | None:
+    """Return what a path asks for, of which model and of which version ("" where of none); None for every other path.
 
     >>> target("/v2/models/cancer/infer")
-    (<Operation.INFER: 'infer'>, 'cancer')
+    (<Operation.INFER: 'infer'>, 'cancer', '')
     """
     fixed = _FIXED.get(path)
     if fixed is not None:
-        return fixed, ""
+        return fixed, "", ""
+    seen = _SEEN.get(path)
+    if seen is not None:
+        return seen
     found = _PATHS.fullmatch(path)
     if found is None:
         return None
-    model, verb, plain = found.groups()
-    return (Operation.PREDICT, plain) if plain is not None else (_OF_MODEL[verb], model)
+    model, version, verb, plain = found.groups()
+    asked = (Operation.PREDICT, plain, "") if plain is not None else (_OF_MODEL[verb], model, version or "")
+    if len(_SEEN) < MOST_SEEN:  # such paths are short, so what is kept is some 100 KiB at most
+        _SEEN[path] = asked
+    return asked
 
 
 class Malformed(Exception):
@@ -74,22 +94,12 @@ Parameters = dict[str, str | int | float | bool | None]
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """One input tensor with its data flat, in row-major order."""
+    """One input tensor with its data flat, in row-major order: a list, or an array where it came as bytes."""
 
     name: str
     shape: tuple[int, ...]
     datatype: str
     data: list[float]
-    parameters: Parameters | None = None
-
-
-class NestedTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """One input tensor with its data as rows."""
-
-    name: str
-    shape: tuple[int, ...]
-    datatype: str
-    data: list[list[float]]
     parameters: Parameters | None = None
 
 
@@ -109,41 +119,152 @@ class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     outputs: tuple[RequestedOutput, ...] | None = None
 
 
-class _NestedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    inputs: tuple[NestedTensor, ...]
+_Number = float | bool
+
+
+class _LooseTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """One input tensor in any form: flat, as rows, of booleans, or without data, which is elsewhere."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    data: list[_Number | list[_Number]] | msgspec.UnsetType = msgspec.UNSET
+    parameters: Parameters | None = None
+
+
+class _LooseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    inputs: tuple[_LooseTensor, ...]
     id: str | None = None
     parameters: Parameters | None = None
     outputs: tuple[RequestedOutput, ...] | None = None
 
 
 _FLAT: Final = msgspec.json.Decoder(InferRequest)
-_NESTED: Final = msgspec.json.Decoder(_NestedRequest)
+_LOOSE: Final = msgspec.json.Decoder(_LooseRequest)
 
 
 def decode_infer(body: bytes) -> InferRequest:
-    """Return the request in a body.
+    """Return the request in a body that is JSON.
 
     Raises:
         Malformed: It is none.
     """
     try:
-        return _FLAT.decode(body)
+        request: InferRequest | _LooseRequest = _FLAT.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         first = error
-    try:  # data as nested rows is the protocol's other form, rarer, and so tried second
-        nested = _NESTED.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise Malformed(_words(first)) from None
-    inputs = tuple(_flattened(tensor) for tensor in nested.inputs)
-    return InferRequest(inputs=inputs, id=nested.id, parameters=nested.parameters, outputs=nested.outputs)
+        try:  # data as nested rows, or of booleans, is rarer, and so tried second
+            request = _LOOSE.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise Malformed(_words(first)) from None
+    colons = body.count(b":")
+    if colons != 1 + 4 * len(request.inputs) and colons != _members(request):
+        _check_distinct(body)
+    return request if isinstance(request, InferRequest) else _request(request, memoryview(b""))
 
 
-def _flattened(tensor: NestedTensor) -> Tensor:
-    widths = {len(row) for row in tensor.data}
-    if len(widths) != 1 or tensor.shape != (len(tensor.data), *widths):
-        raise Malformed("the rows of a tensor do not have its shape")
-    flat = [value for row in tensor.data for value in row]
-    return Tensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, data=flat)
+def decode_binary(body: bytes, head: int) -> InferRequest:
+    """Return the request in a body of which the first `head` bytes are JSON, and the rest the data of tensors.
+
+    1. The head is a request. 2. Each tensor has its data in the head, or says in `binary_data_size` how many bytes of
+    the rest are its, and not both. 3. Those are as many as its shape and datatype need. 4. No byte of the rest is left.
+
+    Raises:
+        Malformed: Any step fails.
+    """
+    try:
+        loose = _LOOSE.decode(memoryview(body)[:head])  # 1.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(_words(error)) from None
+    _check_distinct(body[:head])
+    return _request(loose, memoryview(body)[head:])
+
+
+def _members(request: InferRequest | _LooseRequest) -> int:
+    """Return how many members a request has if each is given once: no body holds fewer colons than that.
+
+    One that holds more has them in texts, has a null, or gives a member twice; which it is, takes longer to find out.
+    """
+    found = 1 + (request.id is not None)
+    if request.parameters is not None:
+        found += 1 + len(request.parameters)
+    for tensor in request.inputs:
+        found += 4 if tensor.parameters is None else 5 + len(tensor.parameters)
+    if request.outputs is not None:
+        found += 1
+        for output in request.outputs:
+            found += 1 if output.parameters is None else 2 + len(output.parameters)
+    return found
+
+
+def _request(loose: _LooseRequest, rest: memoryview) -> InferRequest:
+    inputs, begin = [], 0
+    for tensor in loose.inputs:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if (size is None) == (tensor.data is msgspec.UNSET):  # 2.
+            raise Malformed("a tensor must have either data or a binary_data_size")
+        if size is None:
+            inputs.append(_flattened(tensor))
+            continue
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest) - begin:
+            raise Malformed("a binary_data_size is not the length of bytes that are there")
+        try:
+            data: Any = from_bytes(rest[begin : begin + size], tensor.datatype, tensor.shape)  # 3.
+        except BadTensor as error:
+            raise Malformed(str(error)) from None
+        begin += size
+        inputs.append(Tensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, data=data))
+    if begin != len(rest):  # 4.
+        raise Malformed("there are bytes behind the last tensor")
+    return InferRequest(inputs=tuple(inputs), id=loose.id, parameters=loose.parameters, outputs=loose.outputs)
+
+
+def _flattened(tensor: _LooseTensor) -> Tensor:
+    data: Any = tensor.data
+    if any(isinstance(each, list) for each in data):
+        widths = {len(row) if isinstance(row, list) else -1 for row in data}
+        if len(widths) != 1 or tensor.shape != (len(data), *widths):
+            raise Malformed("the rows of a tensor do not have its shape")
+        data = [value for row in data for value in row]
+    # JSON's true is no number, and a number no truth value, whatever Python says about bool and int.
+    if any(isinstance(value, bool) is not (tensor.datatype == "BOOL") for value in data):
+        raise Malformed("a tensor of BOOL holds true and false, and no other tensor does")
+    return Tensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, data=data)
+
+
+def head_length(said: str, body: bytes) -> int | None:
+    """Return what `Inference-Header-Content-Length` says, or None if the body has no head of that length."""
+    length = int(said) if _LENGTH.fullmatch(said) else 0
+    return length if 0 < length <= len(body) else None
+
+
+def wanted(request: InferRequest) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return which outputs a request asks for, and which of them as bytes; no names mean all of them.
+
+    Raises:
+        Malformed: It asks for an output that there is not, for one twice, or for something that no output does here.
+    """
+    all_binary = _flag(request.parameters, "binary_data_output", default=False)
+    if request.outputs is None:
+        return (), frozenset(OUTPUTS) if all_binary else frozenset()
+    names = tuple(output.name for output in request.outputs)
+    if len(set(names)) != len(names) or not set(names) <= set(OUTPUTS):
+        raise Malformed(f"the outputs are {' and '.join(OUTPUTS)}, each at most once")
+    for output in request.outputs:
+        if not _UNKNOWN.isdisjoint(output.parameters or ()):  # whoever counts on it would misread the answer
+            raise Malformed("outputs in shared memory or as classifications are not given")
+    binary = {each.name for each in request.outputs if _flag(each.parameters, "binary_data", default=all_binary)}
+    return names, frozenset(binary)
+
+
+_UNKNOWN: Final = frozenset({"classification", "shared_memory_region", "shared_memory_byte_size"})
+
+
+def _flag(parameters: Parameters | None, name: str, *, default: bool) -> bool:
+    value = default if parameters is None else parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise Malformed(f"{name} is true or false")
+    return value
 
 
 def _words(error: Exception) -> str:
@@ -171,8 +292,7 @@ def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
         rows = _ROWS.decode(body).rows
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(_words(error)) from None
-    # The decoder above keeps the last of two equal keys, and nobody knows which one was meant.
-    json.loads(body, object_pairs_hook=_distinct)
+    _check_distinct(body)
     wanted = set(names)
     for number, row in enumerate(rows):
         if row.keys() != wanted:
@@ -181,96 +301,14 @@ def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
     return [row[name] for row in rows for name in names]
 
 
+def _check_distinct(body: bytes) -> None:
+    """Refuse a body that gives a member twice: a decoder keeps one of them, and nobody knows which one was meant."""
+    try:
+        json.loads(body, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError):  # such as a number of 5,000 digits, which the other decoder takes for a float
+        raise Malformed("the body is not valid JSON") from None
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) != len(pairs):
         raise Malformed("a key is given twice")
-
-
-class _Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    data: list[Any]
-
-
-class _InferResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    model_name: str
-    model_version: str
-    id: str | None = None
-    parameters: dict[str, str] | None = None
-    outputs: tuple[_Output, ...]
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def encode_infer(
-    answer: Answer, signature: Signature, *, model: str, version: str, request_id: str, outputs: Sequence[str]
-) -> bytes:
-    """Return the body of an inference response: the outputs that the caller wants and the guards have left."""
-    rows, classes = answer.probabilities.shape
-    found = []
-    if not outputs or LABEL in outputs:
-        names = [signature.classes[label] for label in answer.labels.tolist()]
-        found.append(_Output(name=LABEL, datatype="BYTES", shape=(rows,), data=names))
-    if classes and (not outputs or PROBABILITIES in outputs):
-        flat = answer.probabilities.ravel().tolist()
-        found.append(_Output(name=PROBABILITIES, datatype="FP64", shape=(rows, classes), data=flat))
-    response = _InferResponse(
-        model_name=model,
-        model_version=version,
-        id=request_id or None,
-        parameters={"flags": ",".join(answer.flags)} if answer.flags else None,
-        outputs=tuple(found),
-    )
-    return _ENCODER.encode(response)
-
-
-def encode_predict(answer: Answer, signature: Signature, *, model: str, version: str) -> bytes:
-    """Return the body of a plain prediction: for each row its label, and probabilities where the guards left them."""
-    names = [signature.classes[label] for label in answer.labels.tolist()]
-    predictions: list[dict[str, Any]] = [{"label": name} for name in names]
-    if answer.probabilities.shape[1]:
-        for prediction, row in zip(predictions, answer.probabilities.tolist(), strict=True):
-            prediction["probabilities"] = dict(zip(signature.classes, row, strict=True))
-    document: dict[str, Any] = {"model": model, "version": version, "predictions": predictions}
-    if answer.flags:
-        document["flags"] = answer.flags
-    return _ENCODER.encode(document)
-
-
-def encode_error(words: str) -> bytes:
-    """Return the protocol's error object."""
-    return _ENCODER.encode({"error": words})
-
-
-def server_metadata(version: str) -> bytes:
-    """Return the body of `GET /v2`."""
-    return _ENCODER.encode({"name": "holdfast", "version": version, "extensions": ()})
-
-
-def model_metadata(model: str, version: str, signature: Signature) -> bytes:
-    """Return the body of `GET /v2/models/{model}`; the names and ranges of the features stand under `parameters`."""
-    document = {
-        "name": model,
-        "versions": (version,),
-        "platform": "onnx",
-        "inputs": ({"name": INPUT, "datatype": "FP32", "shape": (-1, len(signature.inputs))},),
-        "outputs": (
-            {"name": LABEL, "datatype": "BYTES", "shape": (-1,)},
-            {"name": PROBABILITIES, "datatype": "FP64", "shape": (-1, len(signature.classes))},
-        ),
-        "parameters": {"features": signature.inputs, "classes": signature.classes},
-    }
-    return _ENCODER.encode(document)
-
-
-def model_ready(model: str) -> bytes:
-    """Return the body of `GET /v2/models/{model}/ready` of a model that answers."""
-    return _ENCODER.encode({"name": model, "ready": True})
-
-
-LIVE_BODY: Final = b'{"live":true}'
-READY_BODY: Final = b'{"live":true,"ready":true}'
-STALE_BODY: Final = b'{"live":true,"ready":true,"stale":true}'  # ready for as long as the lease lasts
-NOT_READY_BODY: Final = b'{"live":true,"ready":false}'

@@ -33,8 +33,8 @@ class Saying:
 
 
 MALFORMED: Final = Saying(code="HF240", status=400, public="the request is malformed")
-UNAUTHENTICATED: Final = Saying(code="HF241", status=401, public="a valid API key is required")
-FORBIDDEN: Final = Saying(code="HF242", status=403, public="this key may not call this model")
+UNAUTHENTICATED: Final = Saying(code="HF241", status=401, public="a valid API key, token or certificate is required")
+FORBIDDEN: Final = Saying(code="HF242", status=403, public="this client may not ask this of this model")
 TOO_FAST: Final = Saying(code="HF243", status=429, public="too many requests")
 TOO_LARGE: Final = Saying(code="HF244", status=413, public="the request is too large")
 INVALID_INPUT: Final = Saying(code="HF245", status=400, public="the input does not fit the model's signature")

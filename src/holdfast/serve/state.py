@@ -87,6 +87,13 @@ class Route:
     candidate: Release | None = None
     share: float = 0.0
 
+    def versioned(self, version: str) -> Release | None:
+        """Return the release of a version, by the digits of its digest that callers see; the baseline for ""."""
+        if not version:
+            return self.baseline
+        found = (self.baseline, self.candidate)
+        return next((release for release in found if release is not None and release.short == version), None)
+
     def choose(self, correlation: str) -> Release:
         """Return the release for a call: the same for the same id, the candidate for its share of ids."""
         if self.candidate is None:

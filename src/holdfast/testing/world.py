@@ -260,10 +260,18 @@ class World:
             raise found.complaints[-1]
         return found
 
-    def serving(self, runtime: Runtime, *, workers: int = 1, nonces: Nonces | None = None) -> "Serving":
+    def serving(
+        self, runtime: Runtime, *, workers: int = 1, nonces: Nonces | None = None, terminator_key: bytes = b""
+    ) -> "Serving":
         """Return a gateway over what is published, nothing loaded yet."""
         ticks = Ticks()
-        ground = Ground(clock=self.clock, monotonic=ticks, credential_key=CREDENTIAL_KEY, version="0")
+        ground = Ground(
+            clock=self.clock,
+            monotonic=ticks,
+            credential_key=CREDENTIAL_KEY,
+            version="0",
+            terminator_key=terminator_key,
+        )
         gateway, memory = Gateway(ground), MemoryMemory()
         pins = Pins(root=self.root, origin=WORKSPACE, environment=ENVIRONMENT)
         loader = Loader(

@@ -11,8 +11,9 @@ from holdfast.engines.repository import POLICY_NAME, ROUTES_NAME, TRUST_NAME
 from holdfast.serve import GUARDS
 from holdfast.serve.exchange import HEADERS_READ
 from holdfast.serve.guards import GuardKind
-from holdfast.serve.protocol import DATATYPES, OUTPUTS
+from holdfast.serve.protocol import OUTPUTS
 from holdfast.serve.refusals import SAYINGS, Saying
+from holdfast.serve.tensors import ELEMENTS
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "gateway.md").read_text(encoding="utf-8")
 
@@ -34,7 +35,7 @@ def test_every_guard_and_setting_stands_in_the_reference(kind: GuardKind[Any]) -
 def test_every_part_of_the_configuration_and_of_the_protocol_stands_in_the_reference() -> None:
     """Fields of `EdgeConfig`, documents, datatypes and outputs."""
     wanted = [field.name for field in fields(EdgeConfig)]
-    wanted += [POLICY_NAME, ROUTES_NAME, TRUST_NAME, *DATATYPES, *OUTPUTS]
+    wanted += [POLICY_NAME, ROUTES_NAME, TRUST_NAME, *ELEMENTS, *OUTPUTS]
     wanted += ["x-correlation-id", "x-holdfast-release", "x-holdfast-stale", "x-holdfast-code", "SIGUSR1"]
     assert [name for name in wanted if f"`{name}`" not in REFERENCE] == []
     assert {b"authorization", b"x-api-key"} <= HEADERS_READ.keys()

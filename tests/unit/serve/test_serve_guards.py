@@ -16,11 +16,12 @@ from holdfast.core.schema import Signature
 from holdfast.serve import GUARDS, HttpRequest, HttpResponse
 from holdfast.serve.asgi import DRAINED, MAX_BODY, asgi
 from holdfast.serve.credentials import CredentialTable, hash_api_key, presented
+from holdfast.serve.encoding import encode_infer
 from holdfast.serve.guards.access import WithinRate
 from holdfast.serve.guards.outputs import CoarseOutput
 from holdfast.serve.guards.size import WithinSize, depth
 from holdfast.serve.guards.surroundings import Rates
-from holdfast.serve.protocol import Malformed, Operation, decode_rows, encode_infer, target
+from holdfast.serve.protocol import Malformed, Operation, decode_rows, target
 from holdfast.serve.refusals import SAYINGS, TOO_LARGE, TOO_SLOW, Saying
 from holdfast.serve.state import Release, Route
 from holdfast.testing.carried import Ticks
@@ -177,11 +178,20 @@ def test_a_key_is_presented_in_one_of_two_ways_and_not_in_both(headers: dict[str
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        ("/v2", (Operation.SERVER, "")),
-        ("/v2/models/a.b-c_9", (Operation.METADATA, "a.b-c_9")),
-        ("/v2/models/a/ready", (Operation.MODEL_READY, "a")),
-        ("/v2/models/a/infer", (Operation.INFER, "a")),
-        ("/predict/a", (Operation.PREDICT, "a")),
+        ("/v2", (Operation.SERVER, "", "")),
+        ("/v2/models/a.b-c_9", (Operation.METADATA, "a.b-c_9", "")),
+        ("/v2/models/a/ready", (Operation.MODEL_READY, "a", "")),
+        ("/v2/models/a/infer", (Operation.INFER, "a", "")),
+        ("/v2/models/a/openapi.json", (Operation.OPENAPI, "a", "")),
+        ("/v2/models/a/versions/0a1b", (Operation.METADATA, "a", "0a1b")),
+        ("/v2/models/a/versions/0a1b/ready", (Operation.MODEL_READY, "a", "0a1b")),
+        ("/v2/models/a/versions/0a1b/infer", (Operation.INFER, "a", "0a1b")),
+        ("/v2/models/a/versions/infer", (Operation.METADATA, "a", "infer")),
+        ("/v2/models/a/versions", None),
+        ("/v2/models/a/versions/1/2/infer", None),
+        ("/v2/models/a/versions//infer", None),
+        ("/v2/repository/index", (Operation.INDEX, "", "")),
+        ("/predict/a", (Operation.PREDICT, "a", "")),
         ("/predict/a/", None),
         ("/predict/", None),
         ("/predict/a/infer", None),
@@ -226,7 +236,7 @@ def test_a_route_chooses_the_same_release_for_the_same_id(share: float, number: 
 def test_flags_stand_in_the_answer() -> None:
     """A caller reads that an input was out of range."""
     answer = Answer(probabilities=np.array([[0.5, 0.5]]), labels=np.array([1]), flags=("out-of-range",))
-    body = encode_infer(
+    body, _ = encode_infer(
         answer, Signature(inputs=(), classes=("a", "b")), model="m", version="1", request_id="", outputs=()
     )
     assert json.loads(body)["parameters"] == {"flags": "out-of-range"}

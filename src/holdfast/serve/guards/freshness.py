@@ -10,7 +10,6 @@ from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
 from holdfast.core.signed_request import NONCE, NONCE_FORM, SIGNATURE, TIME_FORM, TIMESTAMP, request_signature
-from holdfast.serve.credentials import presented
 from holdfast.serve.guards.surroundings import Nonces, Surroundings
 from holdfast.serve.refusals import REPEATED
 
@@ -25,7 +24,7 @@ class FreshRequestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshRequest:
-    """A call is signed by its API key, its time is within the window, and its nonce was not seen within it.
+    """A call is signed by its API key or token, its time is within the window, and its nonce was not seen within it.
 
     1. All three headers have their form. 2. The time is near, and not from before this gateway began: what an earlier
     one has seen, nobody remembers. 3. The signature is right; only then 4. the nonce is looked up and remembered.
@@ -47,20 +46,25 @@ class FreshRequest:
             return self._refuse(call, f"signed {now - said:.0f} s ago")
         if said < self.nonces.since:
             return self._refuse(call, "signed before this gateway began")
-        expected = request_signature(
-            presented(call.headers),
-            method=call.method,
-            path=call.path,
-            body=call.body,
-            timestamp=timestamp,
-            nonce=nonce,
-        )
-        given = call.headers.get(SIGNATURE, "")
-        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):  # 3.
+        if not self._signed(call, timestamp, nonce):  # 3.
             return self._refuse(call, "the signature is wrong")
         if not self.nonces.remember(f"{call.client}\0{nonce}", until=said + self.window_s, now=now):  # 4.
             return self._refuse(call, "repeated, or more calls than can be remembered")
         return call
+
+    def _signed(self, call: Call, timestamp: str, nonce: str) -> bool:
+        """Say whether a call is signed by the secret that its client has presented.
+
+        Who comes by certificate has presented none: there, the connection proves that nothing was changed on its way.
+        """
+        if not call.proof:
+            return True
+        path, body = call.signed or (call.path, call.body)
+        expected = request_signature(
+            call.proof, method=call.method, path=path, body=body, timestamp=timestamp, nonce=nonce
+        )
+        given = call.headers.get(SIGNATURE, "")
+        return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
         """Let every answer out: the call was counted when it came in."""

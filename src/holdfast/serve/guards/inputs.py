@@ -9,7 +9,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -20,17 +20,18 @@ from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.schema import Signature
 from holdfast.serve.guards.surroundings import Surroundings
 from holdfast.serve.protocol import (
-    DATATYPES,
     INPUT,
-    OUTPUTS,
     InferRequest,
     Malformed,
     Operation,
     Tensor,
+    decode_binary,
     decode_infer,
     decode_rows,
+    wanted,
 )
 from holdfast.serve.refusals import INVALID_INPUT, MALFORMED, NO_SUCH_PATH
+from holdfast.serve.tensors import AS_JSON, BOUNDS, ELEMENTS
 
 MOST_ROWS: Final = 100_000  # of one call, whatever the table says: more belongs into a batch
 MAX_REQUEST_ID: Final = 128  # characters; it is echoed
@@ -112,11 +113,11 @@ class ValidInput:
         if call.operation == Operation.PREDICT:
             flat = decode_rows(call.body, domain.names)
             return _array(flat, len(flat) // len(domain.names), len(domain.names), self.max_rows)
-        request = decode_infer(call.body)
+        request = decode_infer(call.body) if call.head is None else decode_binary(call.body, call.head)
         _check_request(request)
         call.request_id = request.id or ""
-        if request.outputs is not None:
-            call.outputs = tuple(output.name for output in request.outputs)
+        if request.outputs is not None or request.parameters is not None:
+            call.outputs, call.binary = wanted(request)
         if len(request.inputs) == 1 and request.inputs[0].name == INPUT:
             return self._matrix(request.inputs[0], domain)
         return self._columns(request.inputs, domain)
@@ -168,30 +169,34 @@ def _check_request(request: InferRequest) -> None:
         raise Malformed(f"the id is longer than {MAX_REQUEST_ID} characters")
     if not request.inputs:  # empty means no
         raise Malformed("there are no inputs")
-    if request.outputs is None:
-        return
-    names = [output.name for output in request.outputs]
-    if len(set(names)) != len(names) or not set(names) <= set(OUTPUTS):
-        raise Malformed(f"the outputs are {' and '.join(OUTPUTS)}, each at most once")
 
 
 def _check_tensor(tensor: Tensor, name: str) -> None:
     """Check datatype and size; the shape has been found to have one or two dimensions."""
-    if tensor.datatype not in DATATYPES:
-        raise InvalidInput(f"input {name!r} must have one of the datatypes {', '.join(DATATYPES)}")
+    whole = isinstance(tensor.data, list)  # else it came as bytes, whose values are what their datatype says
+    if tensor.datatype not in (AS_JSON if whole else ELEMENTS):
+        raise InvalidInput(f"input {name!r} must have one of the datatypes {', '.join(sorted(AS_JSON))}")
     # Python's integers do not wrap around, so no product of a shape can overflow into a small one.
     if min(tensor.shape) < 1 or math.prod(tensor.shape) != len(tensor.data):
         raise InvalidInput(f"input {name!r} does not hold as many values as its shape says")
-    if tensor.datatype == "INT64" and not all(value.is_integer() for value in tensor.data):
-        raise InvalidInput(f"input {name!r} holds values that are not whole numbers")
+    if whole and tensor.parameters is not None and "binary_data_size" in tensor.parameters:
+        raise Malformed("a tensor must have either data or a binary_data_size")
+    if whole and tensor.datatype == "BOOL" and not all(isinstance(value, bool) for value in tensor.data):
+        raise Malformed("a tensor of BOOL holds true and false, and no other tensor does")
+    bounds = BOUNDS.get(tensor.datatype) if whole else None
+    if bounds is not None and not all(value.is_integer() and bounds[0] <= value <= bounds[1] for value in tensor.data):
+        raise InvalidInput(f"input {name!r} holds values that are no {tensor.datatype}")
 
 
-def _array(flat: list[float], rows: int, width: int, max_rows: int) -> NDArray[np.float32]:
+def _array(flat: list[float] | NDArray[Any], rows: int, width: int, max_rows: int) -> NDArray[np.float32]:
     """Return flat values as float32 rows; what float32 cannot hold becomes infinite, and so is inside no range."""
     if rows < 1:
         raise InvalidInput("there are no rows")
     if rows > max_rows:
         raise InvalidInput(f"{rows} rows, at most {max_rows} are allowed in one call")
+    if not isinstance(flat, list):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return flat.astype(np.float32).reshape(rows, width)
     # Through C's own cast, which overflows to infinity in silence where numpy would warn.
     return np.frombuffer(array("f", flat), dtype=np.float32).reshape(rows, width)
 

@@ -34,9 +34,9 @@ class WithinSize:
 
     def admit(self, call: Call) -> Call | Refusal:
         """Let the call pass if its body is small and shallow."""
-        body = call.body
-        if len(body) > self.max_bytes:
-            return TOO_LARGE.refusal(self.name, f"{len(body)} bytes, {self.max_bytes} allowed")
+        if len(call.body) > self.max_bytes:
+            return TOO_LARGE.refusal(self.name, f"{len(call.body)} bytes, {self.max_bytes} allowed")
+        body = call.text  # in the bytes of a tensor, a bracket is a number
         # Fewer opening brackets than levels cannot be too deep: the common case is decided by counting.
         if body.count(b"[") + body.count(b"{") > self.max_depth and depth(body) > self.max_depth:
             return MALFORMED.refusal(self.name, f"deeper than {self.max_depth}", public="the body is nested too deeply")

@@ -7,6 +7,7 @@ from typing import Protocol
 from holdfast.core.ports import Clock
 from holdfast.core.schema import Signature
 from holdfast.serve.credentials import CredentialTable
+from holdfast.serve.identities import Identities
 
 
 @dataclass(slots=True)
@@ -70,4 +71,5 @@ class Surroundings:
     clock: Clock
     monotonic: Callable[[], float]
     nonces: Nonces
+    identities: Identities = field(default_factory=Identities)  # none: API keys alone are known
     workers: int = 1  # that share one endpoint's limits evenly

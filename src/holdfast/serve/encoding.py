@@ -1,0 +1,100 @@
+"""Answers as bytes: inference responses of Open Inference Protocol v2, plain predictions, and the error object."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.core.guard import Answer
+from holdfast.core.schema import Signature
+from holdfast.serve.protocol import LABEL, PROBABILITIES
+from holdfast.serve.tensors import texts
+
+
+class _Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: list[Any] | None = None
+    parameters: dict[str, int] | None = None
+
+
+class _InferResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    model_name: str
+    model_version: str
+    id: str | None = None
+    parameters: dict[str, str] | None = None
+    outputs: tuple[_Output, ...]
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_infer(
+    answer: Answer,
+    signature: Signature,
+    *,
+    model: str,
+    version: str,
+    request_id: str,
+    outputs: Sequence[str],
+    binary: Collection[str] = (),
+) -> tuple[bytes, int]:
+    """Return the body of an inference response, and the length of its head where tensors follow as bytes, else 0.
+
+    Args:
+        answer: What the guards have left of what the model said.
+        signature: Of the release that said it.
+        model: Its name.
+        version: Of the release.
+        request_id: That the caller gave; "" for none.
+        outputs: That the caller wants; none: all.
+        binary: Those that it wants as bytes.
+    """
+    rows, classes = answer.probabilities.shape
+    found, tails = [], []
+    if not outputs or LABEL in outputs:
+        names = [signature.classes[label] for label in answer.labels.tolist()]
+        if LABEL in binary:
+            tails.append(texts(names))
+            found.append(_as_bytes(LABEL, "BYTES", (rows,), tails[-1]))
+        else:
+            found.append(_Output(name=LABEL, datatype="BYTES", shape=(rows,), data=names))
+    if classes and (not outputs or PROBABILITIES in outputs):
+        if PROBABILITIES in binary:
+            tails.append(answer.probabilities.astype("<f8", copy=False).tobytes())
+            found.append(_as_bytes(PROBABILITIES, "FP64", (rows, classes), tails[-1]))
+        else:
+            flat = answer.probabilities.ravel().tolist()
+            found.append(_Output(name=PROBABILITIES, datatype="FP64", shape=(rows, classes), data=flat))
+    response = _InferResponse(
+        model_name=model,
+        model_version=version,
+        id=request_id or None,
+        parameters={"flags": ",".join(answer.flags)} if answer.flags else None,
+        outputs=tuple(found),
+    )
+    head = _ENCODER.encode(response)
+    return (b"".join((head, *tails)), len(head)) if tails else (head, 0)
+
+
+def _as_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> _Output:
+    return _Output(name=name, datatype=datatype, shape=shape, parameters={"binary_data_size": len(data)})
+
+
+def encode_predict(answer: Answer, signature: Signature, *, model: str, version: str) -> bytes:
+    """Return the body of a plain prediction: for each row its label, and probabilities where the guards left them."""
+    names = [signature.classes[label] for label in answer.labels.tolist()]
+    predictions: list[dict[str, Any]] = [{"label": name} for name in names]
+    if answer.probabilities.shape[1]:
+        for prediction, row in zip(predictions, answer.probabilities.tolist(), strict=True):
+            prediction["probabilities"] = dict(zip(signature.classes, row, strict=True))
+    document: dict[str, Any] = {"model": model, "version": version, "predictions": predictions}
+    if answer.flags:
+        document["flags"] = answer.flags
+    return _ENCODER.encode(document)
+
+
+def encode_error(words: str) -> bytes:
+    """Return the protocol's error object."""
+    return _ENCODER.encode({"error": words})
