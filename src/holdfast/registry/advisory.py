@@ -26,7 +26,15 @@ ECOSYSTEMS: Final[Mapping[str, str]] = {
     "debian": "deb",
     "ubuntu": "deb",
     "alpine": "apk",
+    "almalinux": "rpm",
+    "azure linux": "rpm",
+    "mageia": "rpm",
+    "openeuler": "rpm",
+    "opensuse": "rpm",
+    "photon os": "rpm",
     "red hat": "rpm",
+    "rocky linux": "rpm",
+    "suse": "rpm",
     "cran": "cran",
 }
 """Names of ecosystems as OSV writes them, in small letters, and the type of package URL they have."""

@@ -125,6 +125,9 @@ def test_severity_is_the_worst_score_or_a_word_or_else_high() -> None:
     assert rating(3.9) is Severity.LOW
     assert severity_of([], "MODERATE") is Severity.MEDIUM
     assert severity_of([("CVSS_V4", "CVSS:4.0/AV:N")], "") is Severity.HIGH
+    whole = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"
+    assert severity_of([("CVSS_V4", whole)], "low") is Severity.CRITICAL
+    assert severity_of([("CVSS_V2", "AV:N/AC:L/Au:N/C:N/I:N/A:N")], "") is Severity.HIGH
     assert severity_of([("CVSS_V3", "CVSS:3.1/AV:N")], "low") is Severity.LOW
     with pytest.raises(ValueError, match="base metric"):
         base_score("CVSS:3.1/AV:N/AC:L")

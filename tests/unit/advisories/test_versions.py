@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import InvalidVersion, Version
 
-from holdfast.engines.advisories.versions import alpine, debian, order_of, pep440, semver
+from holdfast.engines.advisories.versions import alpine, debian, order_of, pep440, rpm, semver
 
 DPKG = """
 0:01+~-2~ > 0:01+~-2~~
@@ -53,6 +53,39 @@ DPKG = """
 0~11a-2 > 0~11a-2~
 """
 """What dpkg --compare-versions (1.21) answers for pairs made by chance."""
+
+RPM = """
+1.0 < 2.0
+2.0 < 2.0.1
+2.0.1a > 2.0.1
+5.5p1 < 5.5p2
+5.5p10 > 5.5p1
+10xyz < 10.1xyz
+xyz10 < xyz10.1
+xyz.4 < 8
+5.5p2 < 5.6p1
+6.0.rc1 > 6.0
+10b2 > 10a1
+1.0aa > 1.0a
+10.0001 = 10.1
+10.0001 < 10.0039
+4.999.9 < 5.0
+2.0 = 2_0
+a+ = a_
+1.0~rc1 < 1.0
+1.0~rc1 < 1.0~rc2
+1.0~rc1~git123 < 1.0~rc1
+1.0^ > 1.0
+1.0^git1 < 1.0^git2
+1.0^git1 < 1.01
+1.0^20160101 < 1.0.1
+1.0^20160101^git1 > 1.0^20160101
+1.0~rc1^git1 > 1.0~rc1
+1.0^git1~pre < 1.0^git1
+0:3.0.7-24.el9 < 3.0.7-25.el9_3
+1:1.0-1 > 2.0-1
+"""
+"""What RPM's own tests of rpmvercmp say (tests/rpmvercmp.at), and two that have an epoch."""
 
 APK = """
 0.1.0_alpha < 0.1.3_alpha
@@ -113,6 +146,13 @@ def ordered(order: Callable[[str], Any], line: str) -> bool:
 def test_debian_orders_as_dpkg_does(line: str) -> None:
     """Epochs, tildes, letters before other signs, revisions."""
     assert ordered(debian, line)
+
+
+@pytest.mark.requirement("SUP-06", by="holdfast.engines.advisories.versions:rpm")
+@pytest.mark.parametrize("line", RPM.split("\n")[1:-1])
+def test_rpm_orders_as_rpm_does(line: str) -> None:
+    """Tildes before the end, carets after it, numbers before letters, epochs first."""
+    assert ordered(rpm, line)
 
 
 @pytest.mark.parametrize("line", APK.split("\n")[1:-1])

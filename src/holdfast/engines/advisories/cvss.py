@@ -1,7 +1,7 @@
 """Severity from CVSS vectors: base scores of version 3.0 and 3.1, and the words that scores are given.
 
-Vectors of version 4 rate nothing here: their scores come from a table of interpolated vectors, which we do not carry.
-So an advisory that says nothing else counts as high, and so does one with a vector of version 2 alone.
+Vectors of version 4 are scored beside (`cvss4`). Those of version 2 rate nothing: an advisory that says nothing else
+counts as high.
 """
 
 import math
@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from holdfast.core.evidence import Severity
+from holdfast.engines.advisories import cvss4
 
 _METRICS: Final[dict[str, dict[str, float]]] = {
     "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
@@ -84,8 +85,11 @@ def rating(score: float) -> Severity:
     return Severity.INFO
 
 
+_SCORED: Final = {"CVSS_V3": base_score, "CVSS_V4": cvss4.base_score}
+
+
 def severity_of(vectors: list[tuple[str, str]], word: str) -> Severity:
-    """Return how bad something is: the worst of its CVSS 3 scores, else what its database says, else unknown.
+    """Return how bad something is: the worst of its CVSS 3 and 4 scores, else what its database says, else unknown.
 
     Args:
         vectors: Pairs of type and score as OSV lists them, for example `("CVSS_V3", "CVSS:3.1/…")`.
@@ -94,7 +98,7 @@ def severity_of(vectors: list[tuple[str, str]], word: str) -> Severity:
     scores = []
     for kind, vector in vectors:
         try:
-            scores += [base_score(vector)] if kind == "CVSS_V3" else []
+            scores += [_SCORED[kind](vector)] if kind in _SCORED else []
         except ValueError:
             continue  # a vector that cannot be read rates nothing
     if scores:

@@ -1,4 +1,4 @@
-"""How ecosystems order versions: PEP 440, Semantic Versioning, Debian's policy, Alpine's package keeper.
+"""How ecosystems order versions: PEP 440, Semantic Versioning, Debian's policy, Alpine's package keeper, RPM.
 
 Each function returns a key that sorts as the ecosystem does, or raises `ValueError` for what is no version there: a
 version that cannot be ordered must not be taken for a good one.
@@ -26,6 +26,8 @@ _ALPINE: Final = re.compile(
     r"([0-9]+(?:\.[0-9]+)*)([a-z]?)((?:_(?:alpha|beta|pre|rc|cvs|svn|git|hg|p)[0-9]*)*)(?:~([0-9a-f]+))?(?:-r([0-9]+))?"
 )
 _ALPINE_SUFFIXES: Final = {"alpha": -4, "beta": -3, "pre": -2, "rc": -1, "cvs": 1, "svn": 2, "git": 3, "hg": 4, "p": 5}
+_RPM: Final = re.compile(r"(?:([0-9]+):)?([A-Za-z0-9._+~^]+)(?:-([A-Za-z0-9._+~^]+))?")
+_RPM_PIECES: Final = re.compile(r"[0-9]+|[A-Za-z]+|~|\^")
 _LOW: Final = (-1,)  # sorts before every part that is there
 _HIGH: Final = (2,)  # and after
 
@@ -134,6 +136,38 @@ def alpine(text: str) -> tuple[Any, ...]:
     return keyed, found[2], (*suffixes, (0, 0)), int(found[5] or 0)
 
 
+def rpm(text: str) -> Any:
+    """Return the key of a version of an RPM package, `EPOCH:VERSION-RELEASE` (rpm's rpmvercmp and its test suite).
+
+    >>> rpm("1.0~rc1-1") < rpm("1.0-1") < rpm("1.0^git1-1") < rpm("1.0.1-1") < rpm("1:0.9-1")
+    True
+    """
+    found = _RPM.fullmatch(_bounded(text))
+    if found is None:
+        raise ValueError(f"{text[:80]!r} is no version of an RPM package")
+    return int(found[1] or 0), _RPM_PART(found[2]), _RPM_PART(found[3] or "")
+
+
+def _compare_rpm(left: str, right: str) -> int:
+    """Compare stretch by stretch: `~` sorts before the end and `^` after it, then letters, then numbers."""
+    for one, two in zip_longest(_RPM_PIECES.findall(left), _RPM_PIECES.findall(right), fillvalue=""):
+        ranks = _rpm_rank(one), _rpm_rank(two)
+        if ranks != (ranks[0], ranks[0]):
+            return -1 if ranks[0] < ranks[1] else 1
+        first, second = (int(one), int(two)) if one.isdigit() else (one, two)
+        if first != second:
+            return -1 if first < second else 1  # type: ignore[operator] # both of one type
+    return 0
+
+
+def _rpm_rank(piece: str) -> int:
+    if not piece:
+        return 1
+    return {"~": 0, "^": 2}.get(piece, 4 if piece.isdigit() else 3)
+
+
+_RPM_PART: Final[Callable[[str], Any]] = cmp_to_key(_compare_rpm)
+
 ORDERS: Final[dict[str, Callable[[str], Any]]] = {
     "PyPI": pep440,
     "npm": semver,
@@ -143,6 +177,20 @@ ORDERS: Final[dict[str, Callable[[str], Any]]] = {
     "Debian": debian,
     "Ubuntu": debian,
     "Alpine": alpine,
+    **dict.fromkeys(
+        (
+            "AlmaLinux",
+            "Azure Linux",
+            "Mageia",
+            "Photon OS",
+            "Red Hat",
+            "Rocky Linux",
+            "SUSE",
+            "openEuler",
+            "openSUSE",
+        ),
+        rpm,
+    ),
 }
 """How each ecosystem that we know orders its versions; of others, whatever has a range counts as affected."""
 

@@ -1,24 +1,25 @@
-"""Which packages an image holds: Debian's and Alpine's databases, Python's and npm's own descriptions.
+"""Which packages an image holds: the databases of Debian, Alpine and RPM, Python's and npm's own descriptions.
 
 What is installed without any of them (a program copied in, a static binary) is not seen, and an image in which no
-package is found is said to be unread, not clean. Databases of RPM are said to be there, and not read.
+package is found is said to be unread, not clean. What `rpm` does not read is said to be there, too.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from holdfast.engines.advisories.matching import Dependency
 from holdfast.engines.advisories.osv import folded
+from holdfast.engines.images import rpm
 from holdfast.engines.images.layers import Entry
 
 _DPKG: Final = ("var/lib/dpkg/status",)
 _DPKG_PARTS: Final = "var/lib/dpkg/status.d/"  # of images without dpkg: a file for each package
 _APK: Final = ("lib/apk/db/installed", "usr/lib/apk/db/installed", "var/lib/apk/db/installed")
 _RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
-_RPM: Final = ("var/lib/rpm/", "usr/lib/sysimage/rpm/")
 _PYTHON: Final = re.compile(r"(?:.*/)?[^/]+\.(?:dist-info/METADATA|egg-info/PKG-INFO|egg-info)")
 _NPM: Final = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+/package\.json")
 _SOURCE: Final = re.compile(r"([^\s(]+)(?:\s*\(([^)]+)\))?")
@@ -26,7 +27,7 @@ _SOURCE: Final = re.compile(r"([^\s(]+)(?:\s*\(([^)]+)\))?")
 
 def wanted(path: str) -> bool:
     """Say whether the content of a path lists packages, or says which system this is."""
-    if path in _DPKG or path in _APK or path in _RELEASE:
+    if path in _DPKG or path in _APK or path in _RELEASE or path in rpm.DATABASES or path in rpm.LOGS:
         return True
     if path.startswith(_DPKG_PARTS) and not path.endswith(".md5sums"):
         return True
@@ -34,10 +35,20 @@ def wanted(path: str) -> bool:
 
 
 def unread(entries: Mapping[str, Entry]) -> Iterator[tuple[str, str]]:
-    """Yield databases that are there and not read here."""
-    for place in _RPM:
-        if any(path.startswith(place) for path in entries):
-            yield place, "packages of RPM are not read here"
+    """Yield databases that are there and not read here, or not to their end."""
+    for folder in rpm.FOLDERS:
+        for name, engine in rpm.OTHERS.items():
+            if folder + name in entries:
+                yield folder + name, f"packages of RPM in a database of {engine} are not read here"
+    for path in (each for each in rpm.DATABASES if each in entries):
+        log = entries.get(f"{path}-wal")
+        if log is not None and log.content:
+            yield path, "the newest packages of RPM stand in a log beside the database, which is not read here"
+        try:
+            for _ in rpm.packages(entries[path].content or b"", path, {}):
+                pass
+        except ValueError as error:
+            yield path, f"packages of RPM cannot be read: {error}"
 
 
 def listed(entries: Mapping[str, Entry]) -> tuple[Dependency, ...]:
@@ -46,6 +57,9 @@ def listed(entries: Mapping[str, Entry]) -> tuple[Dependency, ...]:
     found: set[Dependency] = set()
     for path, entry in entries.items():
         if entry.content is None:
+            continue
+        if path in rpm.DATABASES:
+            found.update(_rpm(entry.content, path, system))
             continue
         text = entry.content.decode("utf-8", "replace")
         if path in _DPKG or path.startswith(_DPKG_PARTS):
@@ -57,6 +71,12 @@ def listed(entries: Mapping[str, Entry]) -> tuple[Dependency, ...]:
         elif _NPM.fullmatch(path):
             found.update(_npm(text, path))
     return tuple(sorted(found))
+
+
+def _rpm(content: bytes, path: str, system: dict[str, str]) -> Iterator[Dependency]:
+    """Yield what can be read; that the rest cannot, `unread` says."""
+    with suppress(ValueError):
+        yield from rpm.packages(content, path, system)
 
 
 def _system(entries: Mapping[str, Entry]) -> dict[str, str]:
