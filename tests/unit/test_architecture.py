@@ -85,7 +85,7 @@ RULES: Final = (
             "os.spawn*",
             "os.system",
         ),
-        doors=("adapters/sandbox*", "adapters/supervisor*"),
+        doors=("adapters/sandbox*", "adapters/supervisor*", "adapters/git_history.py"),  # docs/adr/0235
     ),
     Rule(
         name="foreign objects",

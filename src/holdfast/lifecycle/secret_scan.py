@@ -7,7 +7,7 @@ be read, ends with exit code 1, so that a build stops; accepted finds are listed
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,8 @@ from holdfast import __version__
 from holdfast.core.errors import InvalidInput, UsageError
 from holdfast.engines.sarif import Result, sarif
 from holdfast.engines.secrets.baseline import MIN_REASON, Accepted, Baseline, read_baseline, written
-from holdfast.engines.secrets.scan import Leak, Scan, scan
+from holdfast.engines.secrets.history import Appeared, look_through
+from holdfast.engines.secrets.scan import Collector, Leak, Scan, collect
 from holdfast.lifecycle.reply import Progress, Reply, Table, counted, silent
 
 ROWS: Final = 200  # of the table; the document holds all
@@ -25,6 +26,7 @@ _SALT: Final = 16  # bytes
 def secrets_scan(
     *,
     paths: Sequence[Path],
+    history: Iterable[Appeared] = (),
     baseline: Path | None = None,
     sarif_file: Path | None = None,
     write_baseline: Path | None = None,
@@ -35,6 +37,7 @@ def secrets_scan(
 
     Args:
         paths: What to look through.
+        history: What histories hold, the oldest first, looked through as well.
         baseline: Accepted finds, as an earlier call wrote them.
         sarif_file: Where to write the finds as SARIF.
         write_baseline: Where to write a baseline that accepts all that is found now, and what `baseline` accepted.
@@ -54,7 +57,10 @@ def secrets_scan(
     known = read_baseline(baseline) if baseline else None
     if write_baseline is not None and known is None:
         known = Baseline(version=1, salt=secrets.token_hex(_SALT))
-    found = scan(paths, baseline=known)
+    into = Collector(known)
+    left_out = collect(paths, into)
+    look_through(history, into)
+    found = into.result(left_out)
     if sarif_file is not None:
         _write(sarif_file, json.dumps(_sarif(found), ensure_ascii=False, indent=1).encode() + b"\n")
     if write_baseline is not None and known is not None:
@@ -96,6 +102,8 @@ def _reply(found: Scan) -> Reply:
     says += f"; {len(found.accepted)} accepted" if found.accepted else ""
     says += f"; {len(found.unread)} NOT READ" if found.unread else ""
     says += f"; left out: {', '.join(found.left_out[:5])}" if found.left_out else ""
+    if any(leak.commit for leak in found.leaks):
+        says += ". What a history holds is handed out with every clone, also once it is gone from the files"
     if found.leaks:
         says += ". Change each secret first, then take it out: whoever has read the file has it."
     return Reply(says=says, document=document(found), tables=tables, exit_code=0 if found.clean else 1)
@@ -117,6 +125,7 @@ def document(found: Scan) -> dict[str, object]:
 def _listed(leak: Leak) -> dict[str, object]:
     return {
         "path": leak.path,
+        "commit": leak.commit,
         "inside": leak.inside,
         "line": leak.line,
         "column": leak.column,
@@ -132,9 +141,9 @@ def _sarif(found: Scan) -> dict[str, object]:
         Result(
             rule=leak.rule,
             severity=leak.severity,
-            message=f"{leak.says}: {leak.masked}",
+            message=f"{leak.says}: {leak.masked}" + (f", since commit {leak.commit}" if leak.commit else ""),
             path=leak.path,
-            line=leak.line if not leak.inside else 0,
+            line=leak.line if not (leak.inside or leak.commit) else 0,
             inside=leak.inside,
             suppressed=leak.reason,
         )

@@ -110,6 +110,7 @@ def test_structures_are_decoded_not_guessed() -> None:
         "password: ${DB_PASSWORD}",
         'secret = "arn:aws:secretsmanager:eu-central-1:secret/name"',
         'api_key = os.environ["API_KEY_OF_THE_SERVICE_2"]',
+        "keys: Mapping[str, ApiKey] = MappingProxyType({})",
         "postgres://user:password@localhost/db",
         "https://service:Xk29dkw02Lq@example.com/",
         '"integrity": "sha512-9Fz1Lq2v0aY8tKxW3bR7mNcD4eG5hJ6iP0oU1yT2rE3wQ4sA5dF6gH7jK8lZ9xC0vB1nM2qW3eR4tY5uI6o=="',

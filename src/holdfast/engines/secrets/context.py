@@ -55,6 +55,7 @@ _ASSIGNED: Final = re.compile(
 )
 _SPOKEN: Final = re.compile(rb"([ \t]{0,4})([0-9A-Za-z._~+/=-]{16,256})(?![0-9A-Za-z(])")
 _BARE: Final = re.compile(rb"[0-9A-Za-z+/_~][^?=\\\\:*]*={0,2}[.]?")
+_CALLED: Final = re.compile(rb"[A-Za-z_][A-Za-z_.]*")  # a function, where a bracket follows
 _NAME_BEFORE: Final = re.compile(rb"[A-Za-z0-9_.-]{0,40}$")
 
 
@@ -162,6 +163,8 @@ def assigned(data: bytes, at: int, keyword: bytes) -> tuple[int, int] | None:
     name = (before[0] if before else b"") + keyword + found[1]
     value = found[group]
     if group == 5 and not _BARE.fullmatch(value):  # operators, paths, references, expressions
+        return None
+    if group == 5 and data[found.end() : found.end() + 1] == b"(" and _CALLED.fullmatch(value):
         return None
     return found.span(group) if _tells(value, name=name.lower(), quoted=group != 5) else None
 

@@ -13,6 +13,7 @@ from holdfast.engines.secrets.text import find
 
 MAX_LEAKS: Final = 10_000  # kept one by one; a folder with more is a dump of secrets, and the count says so
 SHOWN: Final = 4  # characters of a secret that a mask shows at most
+SHORT: Final = 12  # digits of a commit's name that a place shows
 LONG: Final = 16  # characters from which on a mask shows any
 _LEFT_OUT: Final = frozenset(
     {".git", "__pycache__", "node_modules", ".tox", ".nox", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
@@ -31,14 +32,15 @@ class Leak:
     says: str
     severity: Severity
     masked: str
+    commit: str = ""  # that brought it, where it was found in a history
     mark: str = ""  # the salted hash that a baseline knows it by
     reason: str = ""  # why it is accepted; empty where it is not
 
     @property
     def place(self) -> str:
-        """Return file, place inside it, line and column as one text."""
+        """Return file, commit, place inside it, line and column as one text."""
         inside = f"!{self.inside}" if self.inside else ""
-        return f"{self.path}{inside}:{self.line}:{self.column}"
+        return f"{self.path}{f'@{self.commit[:SHORT]}' if self.commit else ''}{inside}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +65,15 @@ class Collector:
 
     def __init__(self, baseline: Baseline | None = None) -> None:
         """Begin empty; with a baseline, finds are held against it."""
-        self._baseline, self._marks = baseline, dict[bytes, str]()
+        self._baseline, self._marks, self._seen = baseline, dict[bytes, str](), set[bytes]()
         self.leaks, self.accepted = list[Leak](), list[Leak]()
         self.unread, self.files, self.bytes = list[tuple[str, str]](), 0, 0
 
-    def take(self, path: str, found: Part | Unread) -> None:
-        """Look at one part of a file."""
+    def take(self, path: str, found: Part | Unread, *, commit: str = "") -> None:
+        """Look at one part of a file; what came with a commit is told once, however many bring it again."""
         if isinstance(found, Unread):
-            self.unread.append((f"{path}!{found.inside}" if found.inside else path, found.why))
+            place = f"{path}@{commit[:SHORT]}" if commit else path
+            self.unread.append((f"{place}!{found.inside}" if found.inside else place, found.why))
             return
         data, line, last = found.data, found.lines + 1, 0
         self.bytes += len(data)
@@ -79,6 +82,10 @@ class Collector:
                 break
             line, last = line + data.count(b"\n", last, hit.start), hit.start
             secret = data[hit.start : hit.end]
+            if commit:
+                if secret in self._seen:
+                    continue
+                self._seen.add(secret)
             mark = self._mark(secret)
             reason = excuse(data, hit.start) or (self._baseline.reason(mark) if self._baseline else "")
             kept = self.accepted if reason else self.leaks
@@ -92,6 +99,7 @@ class Collector:
                     says=hit.says,
                     severity=hit.severity,
                     masked=masked(secret),
+                    commit=commit,
                     mark=mark,
                     reason=reason,
                 )
@@ -134,7 +142,18 @@ def scan(paths: Iterable[Path], *, baseline: Baseline | None = None) -> Scan:
         paths: Files and folders that exist.
         baseline: Secrets that were accepted before.
     """
-    into, left_out = Collector(baseline), list[str]()
+    into = Collector(baseline)
+    return into.result(collect(paths, into))
+
+
+def collect(paths: Iterable[Path], into: Collector) -> tuple[str, ...]:
+    """Look at files and folders as `scan` does, and return the folders that were left out.
+
+    Args:
+        paths: Files and folders that exist.
+        into: Takes what they hold.
+    """
+    left_out = list[str]()
     for path in paths:
         for file in _files(path, left_out):
             into.files += 1
@@ -143,7 +162,7 @@ def scan(paths: Iterable[Path], *, baseline: Baseline | None = None) -> Scan:
                     into.take(file.as_posix(), found)
             except OSError as error:
                 into.unread.append((file.as_posix(), f"it cannot be read: {error.strerror}"))
-    return into.result(left_out)
+    return tuple(left_out)
 
 
 def scan_bytes(named: Iterable[tuple[str, bytes]]) -> Scan:
@@ -166,7 +185,7 @@ def _files(path: Path, left_out: list[str]) -> Iterator[Path]:
         left_out.extend((here / name).as_posix() for name in sorted(skipped))
         below[:] = sorted(set(below) - skipped)
         if (here / ".git" / "config").is_file():
-            yield here / ".git" / "config"  # where addresses with passwords lie; history is not read
+            yield here / ".git" / "config"  # where addresses with passwords lie; history is read apart
         for name in sorted(names):
             file = here / name
             if file.is_file() and not file.is_symlink():
