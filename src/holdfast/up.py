@@ -171,8 +171,8 @@ def _gateway(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
     def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
         from holdfast.edge import Worker, config_of
 
-        # Callers of a model are known by API keys: no certificate is demanded of them.
-        tls = replace(config.tls, client_authority=None) if config.tls is not None else None
+        # Callers of a model are known by keys and tokens too: a certificate may be shown, and is not demanded of them.
+        tls = replace(config.tls, demanded=False) if config.tls is not None else None
         edge = config_of(
             config.root, host=config.host, port=config.gateway_port or 0, tls=tls, terminated=config.terminated
         )

@@ -205,16 +205,22 @@ class Gateway:
         found = frame.select([each["name"] for each in signature["inputs"]]).to_numpy()
         return np.asarray(found[np.isfinite(found).all(axis=1)])
 
-    def ask(self, rows: NDArray[np.float64], peer: str = "127.0.0.1") -> HttpResponse:
+    def ask(
+        self, rows: NDArray[np.float64], peer: str = "127.0.0.1", *, token: str = "", certificate: bytes = b""
+    ) -> HttpResponse:
         """One call with these rows."""
         model = current_project(self.plant).project.name
         tensor = {"name": "input", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
+        shown: tuple[tuple[bytes, bytes], ...] = ((b"x-api-key", self.key.encode()),)
+        if token or certificate:
+            shown = ((b"authorization", b"Bearer " + token.encode()),) if token else ()
         request = HttpRequest(
             method="POST",
             path=f"/v2/models/{model}/infer",
-            headers=((b"x-api-key", self.key.encode()), (b"content-type", b"application/json")),
+            headers=(*shown, (b"content-type", b"application/json")),
             body=json.dumps({"inputs": [tensor]}).encode(),
             peer=peer,
+            certificate=certificate,
         )
         return self.gateway.handle(request)
 

@@ -39,6 +39,7 @@ class Tls:
     certificate: Path  # its chain, PEM
     key: Path
     client_authority: Path | None = None  # where there is one, nobody gets in without a certificate of it
+    demanded: bool = True  # else a certificate may be shown, and must then be of that authority
 
 
 def run(
@@ -94,7 +95,7 @@ def context_of(tls: Tls) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(tls.certificate, tls.key)
         if tls.client_authority is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_mode = ssl.CERT_REQUIRED if tls.demanded else ssl.CERT_OPTIONAL
             context.load_verify_locations(tls.client_authority)
     except (OSError, ssl.SSLError) as error:
         raise InvalidInput(f"TLS cannot be set up: {error}", place=str(tls.certificate)) from error

@@ -50,12 +50,17 @@ def assemble(
     credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
     check_credential_key(credential_key)
     clock = SystemClock()
+    terminator_key = b""
+    if config.terminator_key is not None:
+        terminator_key = read_private(config.terminator_key, what="the terminator's key", limit=MAX_KEY)
+        check_credential_key(terminator_key)
     ground = Ground(
         clock=clock,
         monotonic=time.perf_counter,
         credential_key=credential_key,
         version=__version__,
         metrics_for_all=config.metrics_for_all,
+        terminator_key=terminator_key,
     )
     gateway = Gateway(ground)
     lying: Lying = PublishedFolder(config.published)

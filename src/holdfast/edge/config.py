@@ -47,6 +47,7 @@ class EdgeConfig:
     metrics_for_all: bool = False  # /metrics answers callers from other machines too
     tls: "Tls | None" = None  # where it ends in this process
     terminated: bool = False  # somebody has said that a TLS terminator stands in front
+    terminator_key: Path | None = None  # shared with it; its word about its clients' certificates is then taken
     own: Path | None = None  # the folder with this gateway's certificate, shown to a control plane on another host
 
 

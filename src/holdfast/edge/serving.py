@@ -90,6 +90,7 @@ def command(  # noqa: PLR0913 - one argument for each option of the command
     tls_key: Path | None = None,
     client_ca: Path | None = None,
     behind_tls_terminator: bool = False,
+    terminator_key: Path | None = None,
 ) -> Any:
     """Run a workspace's gateway until it is told to stop: `holdfast serve`."""
     from holdfast.lifecycle.reply import Progress, Reply
@@ -100,6 +101,7 @@ def command(  # noqa: PLR0913 - one argument for each option of the command
         tell(Progress(stage="serve", state="finished", words=words))
 
     more: dict[str, Any] = {"ready_file": ready_file, "source": from_url or "", "environment": environment}
+    more["terminator_key"] = terminator_key
     more |= {"tls": tls_of(tls_cert, tls_key, client_ca), "terminated": behind_tls_terminator}
     serve(config_of(root, host=host, port=port, workers=workers, **more), tell=announce)
     return Reply(says="The gateway has ended.")

@@ -187,7 +187,7 @@ def enable(plant: Plant, *, name: str) -> Reply:
     _account(plant, name)
     plant.sessions.close_all(name)  # again: whoever disabled it may have been interrupted before
     change(plant, expect, "identity.enabled", {"name": name})
-    return Reply(says=f"{name} may sign on.", document={"name": name, "enabled": True})
+    return Reply(says=f"{name} may sign on.{tell_gateways(plant)}", document={"name": name, "enabled": True})
 
 
 def link(plant: Plant, *, name: str, spiffe: str) -> Reply:
@@ -200,7 +200,7 @@ def link(plant: Plant, *, name: str, spiffe: str) -> Reply:
     _account(plant, name)
     check_id(spiffe)
     link_to(plant, name, "spiffe", spiffe)
-    return Reply(says=f"{spiffe} is {name}.", document={"name": name, "spiffe": spiffe})
+    return Reply(says=f"{spiffe} is {name}.{tell_gateways(plant)}", document={"name": name, "spiffe": spiffe})
 
 
 def link_to(plant: Plant, name: str, sort: LinkSort, value: str) -> None:

@@ -19,6 +19,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.passport import AUTHORIZED
 from holdfast.core.policy import MAX_POLICY, Action, parse_policy
 from holdfast.core.project import Project
+from holdfast.core.routes import INFER, LOOK
 from holdfast.core.seal import AUTHORIZATION, Authorization
 from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.incidents import resolution
@@ -196,7 +197,7 @@ def _last_good(plant: Plant, project: Project, now: Standing, after: Standing) -
             after = msgspec.structs.replace(rolled_back(after, after.posture)[0], epoch=now.epoch + 1)
 
 
-def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
+def issue_key(plant: Plant, *, client: str, days: int = 30, operations: str = "infer,look") -> Reply:
     """Issue an API key; it is shown once and stored as a keyed hash.
 
     Raises:
@@ -207,6 +208,9 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
         raise InvalidInput(f"client {client[:80]!r}", expected=f"a name of up to {MAX_CLIENT} printable characters")
     if not 0 < days <= MAX_DAYS:
         raise InvalidInput(f"{days} days", expected=f"1 to {MAX_DAYS}")
+    permitted = tuple(operations.split(","))
+    if not set(permitted) <= {INFER, LOOK} or len(set(permitted)) != len(permitted):
+        raise InvalidInput(f"operations {operations[:80]!r}", expected=f"{INFER}, {LOOK}, or both with a comma between")
     plant.unlock()
     project = current_project(plant)
     key = "hf_" + secrets.token_urlsafe(KEY_BYTES)
@@ -215,6 +219,7 @@ def issue_key(plant: Plant, *, client: str, days: int = 30) -> Reply:
         "hash": hash_api_key(plant.credential_key(), key),
         "models": [project.project.name],
         "expires": (plant.clock.now() + timedelta(days=days)).isoformat(),
+        "operations": permitted,
     }
     issued = Draft(kind="credential.issued", actor=project.project.owner, stream=CREDENTIALS, body=body)
     with plant.ledger.lease("route"):

@@ -15,6 +15,7 @@ from holdfast.core.policy import Action, seconds
 from holdfast.core.project import Project
 from holdfast.core.routes import ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
+from holdfast.lifecycle.access_identities import ended, identities, trust_domain
 from holdfast.lifecycle.attesting import decided
 from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.inputs import check_reason
@@ -105,6 +106,9 @@ def _table(
         models=(route,),
         guards=guards_of(made),
         credentials=credentials(plant, now, project.project.name),
+        identities=identities(plant, (project.project.name,)),
+        trust_domain=trust_domain(plant),
+        ended=ended(plant, now),
         regions=model_in(made),
         revoked=revoked(plant),
     )

@@ -23,6 +23,7 @@ from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
 from holdfast.core.sensitivity import WITHHELD, of_model
 from holdfast.lifecycle.access_compiled import compiled
+from holdfast.lifecycle.access_identities import ended, identities, trust_domain
 from holdfast.lifecycle.attesting import decided
 from holdfast.lifecycle.decisions import denial_drafts, recorded_permit
 from holdfast.lifecycle.inputs import read_project_file
@@ -327,6 +328,9 @@ def _table(
         models=(serving,) if after.baseline else (),  # none: the declared safe state, in which nothing answers
         guards=guards_of(terms),
         credentials=credentials(plant, now, name),
+        identities=identities(plant, (name,)),
+        trust_domain=trust_domain(plant),
+        ended=ended(plant, now),
         regions=common(*(model_in(project_of(plant, Digest(release))) for release in after.releases)),
         revoked=revoked(plant),
     )

@@ -14,11 +14,12 @@ from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.identity import Directory
 from holdfast.core.ledger import Draft
 from holdfast.core.spiffe import check_domain, spiffe_id
+from holdfast.lifecycle.access_compiled import tell_gateways
+from holdfast.lifecycle.access_identities import DOMAINS as STREAM
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, counted
 
-STREAM: Final = "trust-domain"
 ACCEPTED: Final = "identity.trust-domain"
 MAX_BUNDLE: Final = 256 * 1024  # bytes of PEM; a hundred authorities fit
 
@@ -64,7 +65,8 @@ def accept_domain(plant: Plant, *, domain: str, bundle: Path) -> Reply:
     count = len(authorities(pem))
     body = {"domain": domain, "bundle": plant.blobs.put(pem)}
     plant.ledger.append([Draft(kind=ACCEPTED, actor=plant.actor, stream=STREAM, body=body)])
+    accepted = f"{counted(count, 'authority', 'authorities')} of {domain} {'is' if count == 1 else 'are'} accepted."
     return Reply(
-        says=f"{counted(count, 'authority', 'authorities')} of {domain} {'is' if count == 1 else 'are'} accepted.",
+        says=accepted + tell_gateways(plant),
         document=body | {"authorities": count},
     )

@@ -139,6 +139,7 @@ COMMANDS: Final = (
         options=(
             Option(name="client", says="who will use it", argument=True, required=True),
             Option(name="days", says="days until it expires", kind="int", default=30),
+            Option(name="operations", says="what it may be used for: infer, look (commas)", default="infer,look"),
         ),
     ),
     Command(

@@ -95,6 +95,7 @@ COMMANDS: Final = (
                 kind="flag",
                 default=False,
             ),
+            Option(name="terminator-key", says="key by which it signs its clients' certificates", kind="path"),
         ),
     ),
     Command(
