@@ -15,7 +15,7 @@ from holdfast.core.schema import Field, Signature
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve import GUARDS
 from holdfast.serve.credentials import CredentialTable, hash_api_key
-from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.guards.surroundings import LocalCells, Surroundings
 from holdfast.testing import BrokenPromiseError, SettableClock, check_guard
 from holdfast.testing.conformance import SECRET
 
@@ -23,14 +23,21 @@ KEY = "hf_" + "A" * 43
 SALT = bytes(32)
 RELEASE = digest_bytes(b"release")
 CLOCK = SettableClock()
-BODY = b'{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP64","data":[0.5,0.5]}]}'
+BODY = b'{"inputs":[{"name":"input","shape":[2,2],"datatype":"FP64","data":[0.5,0.5,0.25,0.5]}]}'
 SETTINGS: dict[str, dict[str, Any]] = {
     "within-size": {"max_bytes": 1000},
     "authenticated": {},
     "fresh-request": {"window_s": 60.0},
     "within-rate": {"rate_per_s": 100.0, "burst": 100},
+    "within-concurrency": {"most": 1},
     "valid-input": {"max_rows": 4},
+    "within-quota": {"rows": 1_000_000},
+    "within-spend": {"per_call": 0.01, "cap": 1e6},
     "coarse-output": {"decimals": 2},
+    "clean-request": {},
+    "noised-output": {"epsilon": 1.0, "budget": 1e6},
+    "grouped-output": {"smallest": 2},
+    "within-bounds": {"values": {"no": 0.0, "yes": 1.0}, "lowest": 0.0, "highest": 1.0},
 }
 
 
@@ -54,7 +61,7 @@ def surroundings() -> Surroundings:
     return Surroundings(
         credentials=CredentialTable(SALT, (credential,)),
         signatures={RELEASE: signature},
-        rates=Rates(),
+        cells=LocalCells(),
         nonces=Forgetful(),
         clock=CLOCK,
         monotonic=lambda: 1000.0,
@@ -76,12 +83,14 @@ def call() -> Call:
         received_s=1000.0,
         client="bob",
         release=RELEASE,
+        rows=np.array([[0.5, 0.5], [0.25, 0.5]], dtype=np.float32),
     )
 
 
 def answer() -> Answer:
     """A good answer to it."""
-    return Answer(probabilities=np.array([[0.251, 0.749]]), labels=np.array([1]), flags=("stale",))
+    probabilities = np.array([[0.251, 0.749], [0.6, 0.4]])
+    return Answer(probabilities=probabilities, labels=np.array([1, 0]), flags=("stale",))
 
 
 @pytest.mark.guarantee("G11")
@@ -162,7 +171,7 @@ def crash(_: object) -> Any:
         (Mine(releases=crash), "refused a good answer: KeyError"),
         (Mine(releases=lambda _: None), "refused a good answer: TypeError"),
         (Mine(releases=lambda passing: replace(passing, probabilities=passing.probabilities[:, :1])), "the shape"),
-        (Mine(releases=lambda passing: replace(passing, labels=np.array([1, 1]))), "the shape"),
+        (Mine(releases=lambda passing: replace(passing, labels=np.array([1, 1, 1]))), "the shape"),
         (Mine(releases=lambda passing: replace(passing, probabilities=passing.probabilities * 2)), "no probabilities"),
         (Mine(releases=lambda passing: replace(passing, probabilities=passing.probabilities / 0)), "no probabilities"),
         (Mine(releases=lambda passing: replace(passing, flags=())), "took away a flag of the answer"),

@@ -3,9 +3,11 @@
 import json
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from holdfast.adapters.cells import SharedCells
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.routes import GuardSpec
 from holdfast.engines.repository import ROUTES_NAME
@@ -107,7 +109,7 @@ def test_a_key_of_another_gateway_is_no_key_here(world: World) -> None:
     assert gateway.call().status == 401
 
 
-@pytest.mark.requirement("GATE-03", by="holdfast.serve.guards.access:WithinRate.admit")
+@pytest.mark.requirement("GATE-03", by="holdfast.serve.guards.limits:WithinRate.admit")
 @pytest.mark.guarantee("G12")
 def test_a_burst_beyond_the_limit_is_refused_and_told_when_to_come_back(world: World) -> None:
     """Ten at once, then five a second: the eleventh is refused, and waiting as long as told helps."""
@@ -123,7 +125,7 @@ def test_a_burst_beyond_the_limit_is_refused_and_told_when_to_come_back(world: W
     assert [gateway.call().status for _ in range(6)] == [200] * 5 + [429]
 
 
-@pytest.mark.requirement("GATE-03", by="holdfast.serve.guards.access:WithinRate.admit")
+@pytest.mark.requirement("GATE-03", by="holdfast.serve.guards.limits:WithinRate.admit")
 def test_harvesting_over_an_hour_gets_no_more_than_the_rate_and_one_burst(world: World) -> None:
     """A client that never stops gets the sustained rate, and refused calls cost it nothing further."""
     limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 2.0, "burst": 5})
@@ -135,7 +137,7 @@ def test_harvesting_over_an_hour_gets_no_more_than_the_rate_and_one_burst(world:
     assert answered == pytest.approx(2.0 * 450 + 5, abs=2)
 
 
-@pytest.mark.requirement("GATE-05", by="holdfast.serve.guards.access:within_rate")
+@pytest.mark.requirement("GATE-05", by="holdfast.serve.guards.limits:within_rate")
 def test_an_honest_spike_within_the_allowance_is_answered_whole(world: World) -> None:
     """A client that was quiet may send its whole burst at once, again and again, as long as its rate allows it."""
     limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 1.0, "burst": 30})
@@ -170,15 +172,19 @@ def test_a_new_route_table_gives_nobody_a_fresh_burst(world: World) -> None:
 
 
 @pytest.mark.guarantee("G12")
-def test_workers_that_share_an_endpoint_never_give_more_than_its_limit(world: World) -> None:
-    """With four workers each gives a quarter: the kernel decides who answers, so all of it is never given twice."""
+def test_workers_that_share_an_endpoint_give_exactly_its_limit(world: World, tmp_path: Path) -> None:
+    """Whichever workers the kernel hands calls to: together they give the burst, then the rate, and no call more."""
     limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 8.0, "burst": 40})
     world.publish(world.table(world.release(), guards=(*GUARDS[:2], limit, *GUARDS[3:])))
-    gateway = world.serving(OnnxRuntime(), workers=4)
-    gateway.look()
-    assert [gateway.call().status for _ in range(11)] == [200] * 10 + [429]
-    gateway.ticks.seconds += 1.0
-    assert [gateway.call().status for _ in range(3)] == [200] * 2 + [429]
+    cells = [SharedCells(tmp_path / "limits.cells", worker=number) for number in range(4)]
+    workers = [world.serving(OnnxRuntime(), cells=each) for each in cells]
+    for worker in workers:
+        worker.look()
+    answers = [workers[number % 3 if number < 30 else 3].call().status for number in range(42)]
+    assert answers == [200] * 40 + [429] * 2
+    for worker in workers:
+        worker.ticks.seconds += 1.0
+    assert [worker.call().status for worker in workers * 3].count(200) == 8
 
 
 def test_metrics_are_told_to_this_machine_only(world: World) -> None:

@@ -44,11 +44,12 @@ from holdfast.lifecycle import probes
 from holdfast.lifecycle.access import look
 from holdfast.lifecycle.advisories import make, take
 from holdfast.lifecycle.approvals import approvals, approve, file_authorization, reject, waive
+from holdfast.lifecycle.guarding import guards_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.readiness import READINESS, drill_rollback, ready
-from holdfast.lifecycle.routing import case_of, current_project, guards_of, judge, rules_of
+from holdfast.lifecycle.routing import case_of, current_project, judge, rules_of
 from holdfast.lifecycle.runner import run
 from holdfast.serve import Gateway
 

@@ -4,8 +4,8 @@
 chain; a guard that raises refuses; a chain without guards cannot be built.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +25,8 @@ class Call:
     received_s: float  # monotonic clock
     method: str = ""  # as the request named it
     path: str = ""  # the same
+    raw: tuple[tuple[bytes, bytes], ...] = ()  # all headers, as they came
+    query: bytes = b""  # what follows a path; nothing here reads one
     operation: str = "infer"  # what is asked of the model, as `holdfast.serve.protocol` names it
     client: str = ""  # credential id, once authenticated
     request_id: str = ""
@@ -92,42 +94,67 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An ordered, non-empty tuple of guards."""
+    """An ordered, non-empty tuple of guards.
+
+    What is asked of each guard is looked up once, when the chain is built. A guard that says of itself that it is
+    `one_way` lets every answer out, and is not asked about any; one that has a `done` is told when a call is over.
+    """
 
     guards: tuple[Guard, ...]
+    _admit: tuple[tuple[Guard, Callable[[Call], object]], ...] = field(init=False, repr=False, compare=False)
+    _release: tuple[tuple[Guard, Callable[[Call, Answer], object]], ...] = field(init=False, repr=False, compare=False)
+    _done: tuple[Callable[[], object], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse an empty chain: no guards would mean no control at all."""
         if not self.guards:
             raise InvalidInput("a gateway without guards", expected="at least one guard in the route table")
+        both_ways = [guard for guard in reversed(self.guards) if not getattr(guard, "one_way", False)]
+        done = (getattr(guard, "done", None) for guard in self.guards)
+        object.__setattr__(self, "_admit", tuple((guard, guard.admit) for guard in self.guards))
+        object.__setattr__(self, "_release", tuple((guard, guard.release) for guard in both_ways))
+        object.__setattr__(self, "_done", tuple(end for end in done if callable(end)))
 
     def admit(self, call: Call) -> Call | Refusal:
         """Run every guard in order until one refuses; one that raises, or answers neither yes nor no, refuses."""
-        for guard in self.guards:
-            try:
-                passed: object = guard.admit(call)  # a plug-in may return anything
-            except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
-                return broken(guard, error)
-            if isinstance(passed, Refusal):
-                return passed
-            if not isinstance(passed, Call):  # a forgotten `return` is not leave to pass
-                return broken(guard, TypeError(f"admit() returned a {type(passed).__name__}"))
-            call = passed
+        asked = self.guards[0]
+        try:
+            for guard, admit in self._admit:
+                asked = guard
+                passed = admit(call)  # a plug-in may return anything
+                if passed is call:
+                    continue
+                if isinstance(passed, Refusal):
+                    return passed
+                if not isinstance(passed, Call):  # a forgotten `return` is not leave to pass
+                    return broken(guard, TypeError(f"admit() returned a {type(passed).__name__}"))
+                call = passed
+        except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
+            return broken(asked, error)
         return call
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Run every guard in reverse order until one refuses; one that raises, or answers neither, refuses."""
-        for guard in reversed(self.guards):
-            try:
-                passed: object = guard.release(call, answer)
-            except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
-                return broken(guard, error)
-            if isinstance(passed, Refusal):
-                return passed
-            if not isinstance(passed, Answer):
-                return broken(guard, TypeError(f"release() returned a {type(passed).__name__}"))
-            answer = passed
+        asked = self.guards[-1]
+        try:
+            for guard, release in self._release:
+                asked = guard
+                passed = release(call, answer)
+                if passed is answer:
+                    continue
+                if isinstance(passed, Refusal):
+                    return passed
+                if not isinstance(passed, Answer):
+                    return broken(guard, TypeError(f"release() returned a {type(passed).__name__}"))
+                answer = passed
+        except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
+            return broken(asked, error)
         return answer
+
+    def done(self) -> None:
+        """Tell the guards that want to know that a call is over, however it ended."""
+        for end in self._done:
+            end()
 
 
 def broken(guard: Guard, error: Exception) -> Refusal:

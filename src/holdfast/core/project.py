@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.core.artifact import Digest, digest_bytes
+from holdfast.core.endpoint import Count, Positive, Serving, Share, Text, durations, faults
 from holdfast.core.errors import InvalidInput, InvalidProject
 from holdfast.core.planning import Budget, Intake, Success, success_faults
 from holdfast.core.policy import seconds
@@ -23,12 +24,8 @@ _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
 _TOML_LINE: Final = re.compile(r"at line (\d+)")
 _COLUMN: Final = "$.data.columns[...]"  # how msgspec points into a table of columns: it does not say at which
 
-Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]  # characters; more is a document, not a value
 Seed: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]  # exact in every JSON number
-Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000)]  # more rows or calls than anything here waits for
-Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Part: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]  # a share that leaves something on either side
-Positive: TypeAlias = Annotated[float, Meta(gt=0, le=1_000_000_000)]  # finite: an infinite limit would be none
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,17 +92,6 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Which policy decides: a shipped one by name, or a file."""
 
     policy: Text
-
-
-class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the gateway answers."""
-
-    round_decimals: Annotated[int, Meta(ge=0, le=15)] = 2  # a double holds no more
-    rate_per_s: Positive = 50.0
-    burst: Count = 100
-    max_rows: Count = 256
-    lease: str = "15m"
-    replay_window_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # of signed requests; 0 asks for no signature
 
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -260,7 +246,8 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield from success_faults(project.success)
     if project.budget is not None and not project.budget.compliance:  # empty means no
         yield "budget.compliance", "the budget names no obligation", "at least one"
-    terms = (("serving.lease", project.serving.lease), *_terms(project.registry), *_due(project.dependencies))
+    yield from faults(project.serving)
+    terms = (*durations(project.serving), *_terms(project.registry), *_due(project.dependencies))
     for key, term in terms:
         try:
             seconds(term)

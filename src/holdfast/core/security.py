@@ -47,6 +47,8 @@ TAXONOMY: Final = (
     Row(begins="gateway/refused.", sort=Sort.REFUSAL, severity=2),
     Row(begins="gateway/refused.authenticated", sort=Sort.AUTHENTICATION, severity=3),
     Row(begins="gateway/refused.within-rate", sort=Sort.REFUSAL, severity=3),
+    Row(begins="gateway/spend.near", sort=Sort.POLICY, severity=3),
+    Row(begins="gateway/privacy.spent", sort=Sort.POLICY, severity=2),
     Row(begins="gateway/state.refused", sort=Sort.VERIFICATION, severity=5),
     Row(begins="gateway/state.loaded", sort=Sort.CHANGE, severity=1),
     Row(begins="gateway/state.lease-over", sort=Sort.GAP, severity=4),

@@ -9,6 +9,7 @@ from holdfast.core.errors import NotVerified
 from holdfast.edge.config import EdgeConfig
 
 if TYPE_CHECKING:
+    from holdfast.adapters.cells import SharedCells
     from holdfast.adapters.courier import Courier
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.peer import Peer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast.serve import Gateway, Loader, Recorder
 
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
+CELLS_NAME: Final = "limits.cells"
 MAX_KEY: Final = 4096  # bytes of the credential key
 
 
@@ -78,7 +80,7 @@ def assemble(
         ground=ground,
         gateway=gateway,
         nonces=nonces or SharedNonces(since=clock.now().timestamp()),
-        workers=config.workers,
+        cells=cells_of(config, number),
     )
     spool = Spool(config.home / "spool", number)
     choose = config.choose
@@ -92,6 +94,17 @@ def assemble(
         choose=(lambda trust: choose(trust, clock.now())) if choose is not None else None,
     )
     return gateway, loader, recorder
+
+
+def cells_of(config: EdgeConfig, number: int) -> "SharedCells":
+    """Return what limits have counted, opened for one worker.
+
+    Raises:
+        Unavailable: The file cannot be opened, or is none.
+    """
+    from holdfast.adapters.cells import SharedCells
+
+    return SharedCells(config.home / CELLS_NAME, worker=number)
 
 
 def courier_of(config: EdgeConfig) -> "Courier | None":

@@ -37,6 +37,7 @@ class Worker:
 
         self._config, self._say_ready = config, say_ready
         self._gateway, loader, self._recorder = assemble(config, number, nonces)
+        self._checkpoint = loader.cells.checkpoint if number == 0 else _nothing  # one writes for all
         self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
         self._watcher = Watcher(loader=loader, complain=self._complain)
         self._recorder.open()
@@ -103,9 +104,11 @@ class Worker:
                 self._flush.clear()
                 self._attempt(self._recorder.write_events)  # what was noted is anchored by what is told
                 self._attempt(self._recorder.tell_windows)
+                self._attempt(self._checkpoint)
                 due = time.monotonic() + every
         self._attempt(self._recorder.write_events)
         self._attempt(self._recorder.tell_windows)
+        self._attempt(self._checkpoint)
 
     def _deliver(self, courier: "Courier") -> None:
         """Take what was recorded to the control plane, until told to stop; what it does not take stays in the spool.
@@ -136,3 +139,7 @@ class Worker:
             code = error.code if isinstance(error, HoldfastError) else "HF000"
             sys.stderr.write(json.dumps({"event": "problem", "code": code, "words": words}) + "\n")
             sys.stderr.flush()
+
+
+def _nothing() -> None:
+    """Do what is left to another worker."""

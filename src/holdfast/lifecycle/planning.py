@@ -11,13 +11,14 @@ from holdfast.core.evidence import Evidence
 from holdfast.core.planning import CLASSES, Sensitivity
 from holdfast.core.project import Project
 from holdfast.core.sensitivity import WITHHELD, of_columns, of_dataset, of_model, withheld
+from holdfast.lifecycle.guarding import SENSITIVE_DECIMALS
 from holdfast.lifecycle.planning_facts import CONTROLS, live_facts, safely
 from holdfast.lifecycle.planning_models import inventory_state
 from holdfast.lifecycle.planning_records import runbook_state, tabletop_state
 from holdfast.lifecycle.planning_threats import is_test, threats_state
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table
-from holdfast.lifecycle.routing import SENSITIVE_DECIMALS, current_project
+from holdfast.lifecycle.routing import current_project
 from holdfast.lifecycle.runner import project_stream, run
 from holdfast.plan.lines import Judged, State, groups, judge
 from holdfast.plan.matrix import DEFENCES, LANDSCAPE, PROPERTIES

@@ -18,6 +18,7 @@ from holdfast.core.seal import ROUTES
 from holdfast.lifecycle.access_identities import ended, identities, trust_domain
 from holdfast.lifecycle.attesting import decided
 from holdfast.lifecycle.consuming import consume
+from holdfast.lifecycle.guarding import guards_of
 from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import authorize
@@ -30,7 +31,6 @@ from holdfast.lifecycle.routing import (
     case_of,
     credentials,
     current_project,
-    guards_of,
     permit_for,
     project_of,
     revoked,

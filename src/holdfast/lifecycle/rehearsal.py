@@ -23,12 +23,13 @@ from holdfast.core.policy import Action, Denial, Permit, Request, decide
 from holdfast.core.project import Project
 from holdfast.core.routes import Credential
 from holdfast.core.schema import Signature
+from holdfast.lifecycle.guarding import guards_of
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.routing import guards_of, project_of
+from holdfast.lifecycle.routing import project_of
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse
 from holdfast.serve.credentials import CredentialTable, hash_api_key
 from holdfast.serve.guards import Chains, build_chains
-from holdfast.serve.guards.surroundings import LocalNonces, Rates, Surroundings
+from holdfast.serve.guards.surroundings import LocalCells, LocalNonces, Surroundings
 from holdfast.serve.loading import MODEL_FILES, Package, warm
 from holdfast.serve.state import Release, Route, State, TrainingProfile
 
@@ -149,13 +150,13 @@ def _assembled(plant: Plant, project: Project, release: Release) -> Rehearsal:
         for number, key in enumerate(keys)
     ]
     ground = Ground(clock=plant.clock, monotonic=time.perf_counter, credential_key=secret, version=STAGING)
-    table, rates = CredentialTable(secret, credentials), Rates()
+    table, cells = CredentialTable(secret, credentials), LocalCells()
 
     def guarded(signatures: Mapping[str, Signature]) -> Chains:
         surroundings = Surroundings(
             credentials=table,
             signatures=signatures,
-            rates=rates,
+            cells=cells,
             nonces=LocalNonces(since=0.0),
             clock=plant.clock,
             monotonic=time.perf_counter,

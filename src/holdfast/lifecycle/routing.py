@@ -19,13 +19,13 @@ from holdfast.core.passport import REVOKED, Dossier, open_passport, parse_passpo
 from holdfast.core.placement import common, model_in
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy, seconds
 from holdfast.core.project import Project, parse_project
-from holdfast.core.routes import Credential, GuardSpec, ModelRoute, RouteTable
+from holdfast.core.routes import Credential, ModelRoute, RouteTable
 from holdfast.core.seal import ROUTES
-from holdfast.core.sensitivity import WITHHELD, of_model
 from holdfast.lifecycle.access_compiled import compiled
 from holdfast.lifecycle.access_identities import ended, identities, trust_domain
 from holdfast.lifecycle.attesting import decided
 from holdfast.lifecycle.decisions import denial_drafts, recorded_permit
+from holdfast.lifecycle.guarding import guards_of
 from holdfast.lifecycle.inputs import read_project_file
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import (
@@ -45,8 +45,6 @@ from holdfast.registry.record import CLEARED, QUARANTINED
 __all__ = ["commit", "current_project", "draw", "permit_for", "project_of", "renew", "standing"]
 
 CREDENTIALS: Final = "credentials"  # the stream of API keys
-SENSITIVE_DECIMALS: Final = 2  # of an answer by a model whose data are confidential or personal
-MAX_BODY: Final = 1 << 20  # bytes of one request; 256 rows of a few hundred features fit
 
 
 def current_project(plant: Plant) -> Project:
@@ -390,23 +388,6 @@ def renew(plant: Plant, project: Project) -> RouteTable | None:
     if not now.epoch:
         return None
     return commit(plant, project, draw(plant, project, renewed(now)))
-
-
-def guards_of(project: Project) -> tuple[GuardSpec, ...]:
-    """Return the guards of a project's endpoint, cheap ones first; their order is the gateway's."""
-    serving = project.serving
-    fine = of_model(project) not in WITHHELD  # else finer probabilities would tell who was among the rows
-    decimals = serving.round_decimals if fine else min(serving.round_decimals, SENSITIVE_DECIMALS)
-    window = serving.replay_window_s
-    fresh = (GuardSpec(name="fresh-request", configuration={"window_s": window}),) if window else ()
-    return (
-        GuardSpec(name="within-size", configuration={"max_bytes": MAX_BODY}),
-        GuardSpec(name="authenticated"),
-        *fresh,
-        GuardSpec(name="within-rate", configuration={"rate_per_s": serving.rate_per_s, "burst": serving.burst}),
-        GuardSpec(name="valid-input", configuration={"max_rows": serving.max_rows}),
-        GuardSpec(name="coarse-output", configuration={"decimals": decimals}),
-    )
 
 
 def credentials(plant: Plant, now: datetime, name: str) -> tuple[Credential, ...]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from holdfast.core.control import Report
+from holdfast.core.endpoint import Serving
 from holdfast.core.evidence import Finding, Severity, exactly
 from holdfast.core.planning import source_of
-from holdfast.core.project import Project, Serving, Slo
+from holdfast.core.project import Project, Slo
 from holdfast.plan.intake import Held, data_faults
 from holdfast.plan.sources import QUALITY
 

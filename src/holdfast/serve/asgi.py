@@ -52,6 +52,7 @@ def asgi(core: Core) -> App:
             path=scope["path"],
             headers=scope["headers"],
             body=body if isinstance(body, bytes) else b"",
+            query=scope.get("query_string", b""),
             peer=client[0] if client else "",
             certificate=extensions.get("holdfast.tls", {}).get("certificate", b"") if extensions else b"",
         )

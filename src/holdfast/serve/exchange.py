@@ -32,6 +32,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str
     headers: Iterable[tuple[bytes, bytes]] = ()
     body: bytes = b""
+    query: bytes = b""  # what follows the path's question mark
     peer: str = ""  # address of whoever is at the other end of the socket
     certificate: bytes = b""  # of whoever that is, DER, where TLS ends here and has verified it
     signed: tuple[str, bytes] | None = (

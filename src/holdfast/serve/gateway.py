@@ -168,6 +168,8 @@ class Gateway:
             body=request.body,
             method=request.method,
             path=request.path,
+            raw=tuple(request.headers),
+            query=request.query,
             correlation=given if CORRELATION.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}",
             received_s=self._ground.monotonic(),
         )
@@ -188,7 +190,12 @@ class Gateway:
         if isinstance(state, Refusal):
             return self._refuse(request, call, state)
         call.model, call.operation, call.version = model, operation, version
-        return self._infer(request, call, state) if operation in RUNS_MODEL else self._look(request, call, state)
+        if operation not in RUNS_MODEL:
+            return self._look(request, call, state)
+        try:
+            return self._infer(request, call, state)
+        finally:
+            state.chains.call.done()
 
     def _usable(self) -> State | Refusal:
         """Return the state if it may answer now."""

@@ -19,7 +19,7 @@ from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import Noted
 from holdfast.serve.gateway import Gateway, Ground
 from holdfast.serve.guards import Chains, build_chains
-from holdfast.serve.guards.surroundings import Nonces, Rates, Surroundings
+from holdfast.serve.guards.surroundings import Cells, LocalCells, Nonces, Surroundings
 from holdfast.serve.identities import Identities, by_proof
 from holdfast.serve.loading import (
     Believed,
@@ -48,8 +48,7 @@ class Loader:
     ground: Ground
     gateway: Gateway
     nonces: Nonces  # what all workers have seen of signed requests
-    workers: int = 1
-    _rates: Rates = field(default_factory=Rates)
+    cells: Cells = field(default_factory=LocalCells)  # what all workers have counted
 
     def refresh(self) -> None:
         """Load what is published now and swap it in; on any failure go on as before, say so, and put it on record.
@@ -74,8 +73,6 @@ class Loader:
             self._refused(error, now)
             raise
         self.gateway.swap(state)
-        ids = {each.id for each in believed.table.credentials} | {each.id for each in believed.table.identities}
-        self._rates.keep_only(frozenset(ids))
         served = ", ".join(sorted(release.short for release in state.releases.values())) or "nothing"
         self.ground.log.note(
             Noted(time=now, kind="state.loaded", caller="gateway", detail=f"epoch {state.epoch} serves {served}")
@@ -151,13 +148,18 @@ class Loader:
                 by_certificate=identified[CERTIFICATE],
             ),
             signatures=signatures,
-            rates=self._rates,
+            cells=self.cells,
             nonces=self.nonces,
             clock=self.ground.clock,
             monotonic=self.ground.monotonic,
-            workers=self.workers,
+            tell=self._tell,
         )
         return build_chains(table.guards, surroundings)
+
+    def _tell(self, kind: str, client: str, detail: str) -> None:
+        """Put on record what a guard has to say about a client."""
+        now = self.ground.clock.now()
+        self.ground.log.note(Noted(time=now, kind=kind, caller=f"client:{client}", detail=detail))
 
 
 def _named(route: ModelRoute) -> list[Named]:

@@ -43,12 +43,20 @@ WRONG_METHOD: Final = Saying(code="HF247", status=405, public="the method is not
 ENCODED: Final = Saying(code="HF248", status=415, public="encoded bodies are not accepted")
 TOO_SLOW: Final = Saying(code="HF249", status=408, public="the request took too long to arrive")
 REPEATED: Final = Saying(code="HF250", status=403, public="the request is not signed, not recent, or repeated")
+TOO_MANY: Final = Saying(code="HF260", status=429, public="too many requests at once")
+OVER_QUOTA: Final = Saying(code="HF261", status=429, public="the quota of rows is used up")
+OVER_SPEND: Final = Saying(code="HF262", status=429, public="the budget is spent")
+NO_PRIVACY_LEFT: Final = Saying(code="HF263", status=403, public="the privacy budget is spent")
+TOO_FEW_ROWS: Final = Saying(code="HF264", status=400, public="this model answers only about large groups")
+OUT_OF_BOUNDS: Final = Saying(code="HF265", status=403, public="the model's answer is outside of what may be commanded")
+NOT_CLEAN: Final = Saying(code="HF266", status=400, public="the request is not acceptable")
 
 NOT_READY: Final = Saying(code="HF760", status=503, public="the service is not ready", security=False)
 LEASE_OVER: Final = Saying(code="HF761", status=503, public="the service may no longer answer", security=False)
 WITHDRAWN: Final = Saying(code="HF762", status=503, public="the model may no longer answer", security=False)
 MODEL_FAILED: Final = Saying(code="HF763", status=503, public="the model could not answer")
 UNRECORDED: Final = Saying(code="HF764", status=503, public="the service cannot keep its records", security=False)
+OVERLOADED: Final = Saying(code="HF770", status=503, public="the service is overloaded", security=False)
 BROKEN: Final = Saying(code="HF799", status=503, public="the service cannot answer now")
 
 SAYINGS: Final = (
@@ -63,11 +71,19 @@ SAYINGS: Final = (
     ENCODED,
     TOO_SLOW,
     REPEATED,
+    TOO_MANY,
+    OVER_QUOTA,
+    OVER_SPEND,
+    NO_PRIVACY_LEFT,
+    TOO_FEW_ROWS,
+    OUT_OF_BOUNDS,
+    NOT_CLEAN,
     NOT_READY,
     LEASE_OVER,
     WITHDRAWN,
     MODEL_FAILED,
     UNRECORDED,
+    OVERLOADED,
     BROKEN,
 )
 """All of them; the only 5xx that a gateway answers with are the 503s among these."""

@@ -87,7 +87,8 @@ def check_guard(guard: Guard, call: Callable[[], Call], answer: Callable[[], Ans
     2. It lets a good call and its answer pass, and leaves alone what it did not establish.
     3. It answers malformed calls with a refusal of its own or lets them pass; it does not break.
     4. A refusal names the guard, has a status that says no, and tells the caller nothing of the inside and no secret.
-    5. An answer that comes out has the shape of the one that went in, and holds probabilities.
+    5. An answer that comes out has the shape of the one that went in, or less of it and a flag that says so, and
+       holds probabilities.
 
     Args:
         guard: The guard.
@@ -142,12 +143,21 @@ def _check_call(name: str, before: Call, after: Call) -> None:
 def _check_answer(name: str, before: Answer, after: Answer | Refusal) -> None:
     if isinstance(after, Refusal):
         raise BrokenPromiseError(f"{name} refused a good answer: {after.detail or after.public}")
-    if after.probabilities.shape != before.probabilities.shape or after.labels.shape != before.labels.shape:
+    if not _fits(before, after):
         raise BrokenPromiseError(f"{name} changed the shape of an answer")
     if not np.isfinite(after.probabilities).all() or (after.probabilities < 0).any() or (after.probabilities > 1).any():
         raise BrokenPromiseError(f"{name} let out numbers that are no probabilities")
     if after.flags[: len(before.flags)] != before.flags:
         raise BrokenPromiseError(f"{name} took away a flag of the answer")
+
+
+def _fits(before: Answer, after: Answer) -> bool:
+    """Say whether an answer kept its shape, or lost some of it and says so by a flag."""
+    shapes = (before.probabilities.shape, before.labels.shape), (after.probabilities.shape, after.labels.shape)
+    if shapes[0] == shapes[1]:
+        return True
+    smaller = all(a <= b for old, new in zip(*shapes, strict=True) for b, a in zip(old, new, strict=True))
+    return smaller and len(after.labels) == len(after.probabilities) >= 1 and len(after.flags) > len(before.flags)
 
 
 def _check_refusal(name: str, refusal: Refusal, what: str) -> None:

@@ -28,7 +28,7 @@ from holdfast.registry.admission import build_passport
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
 from holdfast.serve.credentials import hash_api_key
 from holdfast.serve.events import Noted
-from holdfast.serve.guards.surroundings import LocalNonces, Nonces
+from holdfast.serve.guards.surroundings import Cells, LocalCells, LocalNonces, Nonces
 from holdfast.serve.state import Runtime
 from holdfast.testing.carried import Carrier, MemoryMemory, MemoryPublished, Ticks
 from holdfast.testing.clock import SettableClock
@@ -261,7 +261,12 @@ class World:
         return found
 
     def serving(
-        self, runtime: Runtime, *, workers: int = 1, nonces: Nonces | None = None, terminator_key: bytes = b""
+        self,
+        runtime: Runtime,
+        *,
+        nonces: Nonces | None = None,
+        cells: Cells | None = None,
+        terminator_key: bytes = b"",
     ) -> "Serving":
         """Return a gateway over what is published, nothing loaded yet."""
         ticks = Ticks()
@@ -282,7 +287,7 @@ class World:
             ground=ground,
             gateway=gateway,
             nonces=nonces or LocalNonces(since=self.clock.now().timestamp()),
-            workers=workers,
+            cells=cells or LocalCells(),
         )
         return Serving(world=self, gateway=gateway, loader=loader, memory=memory, ticks=ticks)
 

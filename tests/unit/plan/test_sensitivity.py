@@ -11,7 +11,7 @@ from tests.unit.plan.world import HEAD, MADE_WITH, SUBJECT, project
 from holdfast.core.control import run
 from holdfast.core.planning import CLASSES, Sensitivity
 from holdfast.core.sensitivity import most, of_columns, of_dataset, of_model, withheld
-from holdfast.lifecycle.routing import guards_of
+from holdfast.lifecycle.guarding import guards_of
 from holdfast.plan import SENSITIVITY
 from holdfast.plan.tier import decide_tier
 

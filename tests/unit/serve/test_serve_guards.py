@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.allowances import Rate
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.schema import Signature
 from holdfast.serve import GUARDS, HttpRequest, HttpResponse
 from holdfast.serve.asgi import DRAINED, MAX_BODY, asgi
 from holdfast.serve.credentials import CredentialTable, hash_api_key, presented
 from holdfast.serve.encoding import encode_infer
-from holdfast.serve.guards.access import WithinRate
+from holdfast.serve.guards.limits import WithinRate
 from holdfast.serve.guards.outputs import CoarseOutput
 from holdfast.serve.guards.size import WithinSize, depth
-from holdfast.serve.guards.surroundings import Rates
+from holdfast.serve.guards.surroundings import LocalCells
 from holdfast.serve.protocol import Malformed, Operation, decode_rows, target
 from holdfast.serve.refusals import SAYINGS, TOO_LARGE, TOO_SLOW, Saying
 from holdfast.serve.state import Release, Route
@@ -37,8 +38,8 @@ def within_rate(rate_per_s: float, burst: int) -> tuple[WithinRate, Ticks]:
     """The guard, and the clock it reads."""
     ticks = Ticks(0.0)
     interval = 1 / rate_per_s
-    guard = WithinRate(interval_s=interval, tolerance_s=(burst - 1) * interval, rates=Rates(), monotonic=ticks)
-    return guard, ticks
+    rate = Rate(interval_s=interval, tolerance_s=(burst - 1) * interval)
+    return WithinRate(rate=rate, cells=LocalCells(), monotonic=ticks), ticks
 
 
 @given(rate=st.floats(0.1, 100), burst=st.integers(1, 20), gaps=st.lists(st.floats(0, 3), min_size=1, max_size=200))
@@ -65,13 +66,6 @@ def test_whoever_waits_as_long_as_told_is_let_in(rate: float, burst: int, count:
         assert answer.retry_after_s is not None
         ticks.seconds += answer.retry_after_s + 1e-6
         assert isinstance(guard.admit(call()), Call)
-
-
-def test_limits_of_clients_that_no_table_knows_are_forgotten() -> None:
-    """Memory stays bounded by the table."""
-    rates = Rates({"bob": 1.0, "carol": 2.0})
-    rates.keep_only(frozenset({"carol", "dave"}))
-    assert rates.arrival_s == {"carol": 2.0}
 
 
 @given(

@@ -13,10 +13,28 @@ import msgspec
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Chain, Guard
 from holdfast.core.routes import GuardSpec
-from holdfast.serve.guards.access import AuthenticatedSettings, WithinRateSettings, authenticated, within_rate
+from holdfast.serve.guards.access import AuthenticatedSettings, authenticated
+from holdfast.serve.guards.commands import WithinBoundsSettings, within_bounds
 from holdfast.serve.guards.freshness import FreshRequestSettings, fresh_request
+from holdfast.serve.guards.hygiene import CleanRequestSettings, clean_request
 from holdfast.serve.guards.inputs import ValidInputSettings, valid_input
+from holdfast.serve.guards.limits import (
+    WithinConcurrencySettings,
+    WithinQuotaSettings,
+    WithinRateSettings,
+    WithinSpendSettings,
+    within_concurrency,
+    within_quota,
+    within_rate,
+    within_spend,
+)
 from holdfast.serve.guards.outputs import CoarseOutputSettings, coarse_output
+from holdfast.serve.guards.privacy import (
+    GroupedOutputSettings,
+    NoisedOutputSettings,
+    grouped_output,
+    noised_output,
+)
 from holdfast.serve.guards.size import WithinSizeSettings, within_size
 from holdfast.serve.guards.surroundings import Surroundings
 
@@ -32,17 +50,30 @@ class GuardKind(Generic[Settings]):
     build: Callable[[Settings, Surroundings], Guard]
     everywhere: bool = False
     required: bool = False
+    after: str = ""  # which guard must stand before it
 
+
+_KNOWN: Final = "authenticated"  # before it nobody knows who calls
+_VALID: Final = "valid-input"  # before it nobody knows what is asked
+_COARSE: Final = "coarse-output"  # on the way out it comes later, and sees what is left
+_NOISED: Final = "noised-output"  # the same
 
 GUARDS: Final[tuple[GuardKind[Any], ...]] = (
     GuardKind(name="within-size", settings=WithinSizeSettings, build=within_size),
+    GuardKind(name="clean-request", settings=CleanRequestSettings, build=clean_request, everywhere=True),
     GuardKind(
         name="authenticated", settings=AuthenticatedSettings, build=authenticated, everywhere=True, required=True
     ),
-    GuardKind(name="fresh-request", settings=FreshRequestSettings, build=fresh_request),
-    GuardKind(name="within-rate", settings=WithinRateSettings, build=within_rate, everywhere=True),
-    GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True),
+    GuardKind(name="fresh-request", settings=FreshRequestSettings, build=fresh_request, after=_KNOWN),
+    GuardKind(name="within-rate", settings=WithinRateSettings, build=within_rate, everywhere=True, after=_KNOWN),
+    GuardKind(name="within-concurrency", settings=WithinConcurrencySettings, build=within_concurrency, after=_KNOWN),
+    GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True, after=_KNOWN),
+    GuardKind(name="within-quota", settings=WithinQuotaSettings, build=within_quota, after=_VALID),
+    GuardKind(name="within-spend", settings=WithinSpendSettings, build=within_spend, after=_VALID),
     GuardKind(name="coarse-output", settings=CoarseOutputSettings, build=coarse_output),
+    GuardKind(name="noised-output", settings=NoisedOutputSettings, build=noised_output, after=_COARSE),
+    GuardKind(name="grouped-output", settings=GroupedOutputSettings, build=grouped_output, after=_NOISED),
+    GuardKind(name="within-bounds", settings=WithinBoundsSettings, build=within_bounds, after=_COARSE),
 )
 """Cheap ones first, which is also the order a table should have."""
 
@@ -85,7 +116,7 @@ def _check_order(names: Sequence[str]) -> None:
     for kind in GUARDS:
         if kind.required and kind.name not in names:  # without these two nothing is known of caller or input
             raise InvalidInput(f"the guard {kind.name} is missing", place="routes", expected="it in every table")
-    known = names.index("authenticated")
-    for name in ("fresh-request", "within-rate", "valid-input"):
-        if name in names and names.index(name) < known:
-            raise InvalidInput(f"{name} stands before authenticated", place="routes", expected="the caller known first")
+        if kind.name in names and kind.after in names and names.index(kind.name) < names.index(kind.after):
+            raise InvalidInput(
+                f"{kind.name} stands before {kind.after}", place="routes", expected=f"{kind.after} before it"
+            )

@@ -1,23 +1,18 @@
-"""Who calls, which models they may call, and how often."""
+"""Who calls, and which models they may call."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
-from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
 from holdfast.core.routes import INFER, LOOK, Credential
 from holdfast.serve.credentials import CredentialTable, presented, presented_token
-from holdfast.serve.guards.surroundings import Rates, Surroundings
+from holdfast.serve.guards.surroundings import Surroundings
 from holdfast.serve.identities import Identities
 from holdfast.serve.protocol import RUNS_MODEL
-from holdfast.serve.refusals import FORBIDDEN, TOO_FAST, UNAUTHENTICATED
-
-MAX_RATE: Final = 1e6  # calls a second; more than any machine answers, so more is a mistake
+from holdfast.serve.refusals import FORBIDDEN, UNAUTHENTICATED
 
 
 class AuthenticatedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,60 +75,4 @@ def authenticated(settings: AuthenticatedSettings, surroundings: Surroundings) -
     """Build the guard."""
     return Authenticated(
         credentials=surroundings.credentials, identities=surroundings.identities, clock=surroundings.clock
-    )
-
-
-class WithinRateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many calls a second one client may make for long, and how many at once."""
-
-    rate_per_s: float
-    burst: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithinRate:
-    """A client calls no faster than it may, with bursts as allowed.
-
-    The generic cell rate algorithm (ITU-T I.371, annex A, virtual scheduling): a call conforms if it comes no earlier
-    than the tolerance before its theoretical arrival time. A refused call moves nothing, so that waiting always helps.
-    """
-
-    name: str = "within-rate"
-    interval_s: float  # between calls at the sustained rate
-    tolerance_s: float  # how early a call may be: burst - 1 intervals
-    rates: Rates
-    monotonic: Callable[[], float]
-
-    def admit(self, call: Call) -> Call | Refusal:
-        """Let the call pass if it conforms."""
-        now = self.monotonic()
-        expected = max(now, self.rates.arrival_s.get(call.client, now))
-        early = expected - now - self.tolerance_s
-        if early > 0:
-            return TOO_FAST.refusal(self.name, f"{call.client} is {early:.3f} s early", retry_after_s=early)
-        self.rates.arrival_s[call.client] = expected + self.interval_s
-        return call
-
-    def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
-        """Let every answer out: a call was counted when it came in."""
-        return answer
-
-
-def within_rate(settings: WithinRateSettings, surroundings: Surroundings) -> WithinRate:
-    """Build the guard; several workers share the limit evenly, so that together they never give more than it.
-
-    Raises:
-        InvalidInput: A rate or a burst that lets nobody call, or everybody.
-    """
-    if not 0 < settings.rate_per_s <= MAX_RATE or settings.burst < 1:
-        raise InvalidInput(
-            "within-rate would let nobody call, or everybody", place="routes", expected="rate_per_s, burst > 0"
-        )
-    interval = surroundings.workers / settings.rate_per_s
-    burst = max(1, settings.burst // surroundings.workers)
-    return WithinRate(
-        interval_s=interval,
-        tolerance_s=(burst - 1) * interval,
-        rates=surroundings.rates,
-        monotonic=surroundings.monotonic,
     )

@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -32,6 +32,7 @@ class FreshRequest:
     """
 
     name: str = "fresh-request"
+    one_way: ClassVar[bool] = True
     window_s: float
     nonces: Nonces
     clock: Clock

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -29,6 +29,7 @@ class WithinSize:
     """A body is no longer and no deeper than it may be."""
 
     name: str = "within-size"
+    one_way: ClassVar[bool] = True
     max_bytes: int
     max_depth: int
 

@@ -4,25 +4,75 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from holdfast.core.allowances import EMPTY, Charge, Values
 from holdfast.core.ports import Clock
 from holdfast.core.schema import Signature
 from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.identities import Identities
 
 
+class Cells(Protocol):
+    """What limits have counted: one memory for all workers of a gateway, which outlives them."""
+
+    def apply(self, name: str, charge: Charge, now: float, amount: float, keep_until: float) -> float:
+        """Let a rule charge an amount to the cell of a name, as one step that no other worker can come between.
+
+        Args:
+            name: Of the limit and of whom it is for.
+            charge: The rule: see `allowances`.
+            now: The time, by the rule's own clock.
+            amount: What is charged.
+            keep_until: Seconds since 1970 after which the cell may be forgotten.
+
+        Returns:
+            The rule's wait in seconds: 0 where the call passes. Infinity too where there is no room for one more cell:
+            what cannot be counted is refused.
+        """
+        ...
+
+    def read(self, name: str) -> Values:
+        """Return what a cell holds; all zero where there is none."""
+        ...
+
+    def enter(self, name: str, most: int) -> bool:
+        """Note that this worker is busy with a call of a name; no, where as many workers are as may be."""
+        ...
+
+    def leave(self) -> None:
+        """Note that this worker is busy with nothing."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Make what was counted last beyond this machine's next failure."""
+        ...
+
+
 @dataclass(slots=True)
-class Rates:
-    """The theoretical arrival time of each client's next call, in seconds of the monotonic clock.
+class LocalCells:
+    """The memory of one process (port `Cells`): for rehearsals and tests. A gateway's workers share theirs."""
 
-    Lives as long as the gateway: a new route table must not hand everybody a fresh burst.
-    """
+    held: dict[str, Values] = field(default_factory=dict)
 
-    arrival_s: dict[str, float] = field(default_factory=dict)
+    def apply(self, name: str, charge: Charge, now: float, amount: float, keep_until: float) -> float:  # noqa: ARG002 - kept for as long as the process
+        """Let a rule charge an amount to the cell of a name."""
+        wait, after = charge(self.held.get(name, EMPTY), now, amount)
+        if after is not None:
+            self.held[name] = after
+        return wait
 
-    def keep_only(self, clients: frozenset[str]) -> None:
-        """Forget clients that no table knows any more, so that memory stays bounded by the table."""
-        for gone in [client for client in self.arrival_s if client not in clients]:
-            del self.arrival_s[gone]
+    def read(self, name: str) -> Values:
+        """Return what a cell holds; all zero where there is none."""
+        return self.held.get(name, EMPTY)
+
+    def enter(self, name: str, most: int) -> bool:  # noqa: ARG002 - the only worker is busy with one call at a time
+        """Note that this worker is busy with a call of a name."""
+        return most >= 1
+
+    def leave(self) -> None:
+        """Note that this worker is busy with nothing."""
+
+    def checkpoint(self) -> None:
+        """Keep it in memory: it ends with the process."""
 
 
 class Nonces(Protocol):
@@ -61,15 +111,19 @@ class LocalNonces:
         return True
 
 
+def _nobody(kind: str, client: str, detail: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What a guard may know beside its own settings."""
 
     credentials: CredentialTable
     signatures: Mapping[str, Signature]  # by digest of the release
-    rates: Rates
+    cells: Cells
     clock: Clock
     monotonic: Callable[[], float]
     nonces: Nonces
     identities: Identities = field(default_factory=Identities)  # none: API keys alone are known
-    workers: int = 1  # that share one endpoint's limits evenly
+    tell: Callable[[str, str, str], None] = _nobody  # takes what must be on record: kind, client, detail

@@ -1,0 +1,106 @@
+"""From `[serving]` of the project file to the guards that a route table lists, in the order in which they stand."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.core.approval import seconds
+from holdfast.core.endpoint import Quota, Serving, Spend
+from holdfast.core.project import Project
+from holdfast.core.routes import GuardSpec
+from holdfast.core.sensitivity import WITHHELD, of_model
+
+SENSITIVE_DECIMALS: Final = 2  # of an answer by a model whose data are confidential or personal
+MAX_BODY: Final = 1 << 20  # bytes of one request; 256 rows of a few hundred features fit
+
+
+def guards_of(project: Project) -> tuple[GuardSpec, ...]:
+    """Return the guards of a project's endpoint, cheap ones first; their order is the gateway's."""
+    fine = of_model(project) not in WITHHELD  # else finer probabilities would tell who was among the rows
+    found = (_spec(name, settings) for name, settings in _named(project.serving, fine=fine))
+    return tuple(spec for spec in found if spec is not None)
+
+
+def _spec(name: str, settings: dict[str, Any] | None) -> GuardSpec | None:
+    return None if settings is None else GuardSpec(name=name, configuration=settings)
+
+
+def _named(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield every guard with its settings, or with None where the project asks for none."""
+    window = serving.replay_window_s
+    yield "within-size", {"max_bytes": MAX_BODY}
+    yield "clean-request", {"hosts": list(serving.hosts)} if serving.hosts else {}
+    yield "authenticated", {}
+    yield "fresh-request", {"window_s": window} if window else None
+    yield "within-rate", _rate(serving)
+    yield "within-concurrency", {"most": serving.concurrent} if serving.concurrent else None
+    yield "valid-input", {"max_rows": serving.max_rows}
+    yield "within-quota", _quota(serving, serving.quota) if serving.quota else None
+    yield "within-spend", _spend(serving, serving.spend) if serving.spend else None
+    yield "coarse-output", _coarse(serving, fine=fine)
+    yield "noised-output", _noise(serving)
+    yield "grouped-output", _group(serving)
+    yield "within-bounds", msgspec.to_builtins(serving.commands) if serving.commands else None
+
+
+def _rate(serving: Serving) -> dict[str, Any]:
+    known = {
+        name: {"rate_per_s": own.rate_per_s or serving.rate_per_s, "burst": own.burst or serving.burst}
+        for name, own in serving.clients.items()
+        if own.rate_per_s is not None or own.burst is not None
+    }
+    own = {"clients": known} if known else {}
+    return {"rate_per_s": serving.rate_per_s, "burst": serving.burst} | own
+
+
+def _quota(serving: Serving, quota: Quota) -> dict[str, Any]:
+    known = {
+        name: {
+            "rows": quota.rows if own.rows is None else own.rows,
+            "rows_ever": quota.rows_ever if own.rows_ever is None else own.rows_ever,
+        }
+        for name, own in serving.clients.items()
+        if own.rows is not None or own.rows_ever is not None
+    }
+    period_s = float(seconds(quota.period))
+    return {"rows": quota.rows, "rows_ever": quota.rows_ever, "period_s": period_s, "clients": known}
+
+
+def _spend(serving: Serving, spend: Spend) -> dict[str, Any]:
+    return {
+        "per_call": spend.per_call,
+        "per_row": spend.per_row,
+        "cap": spend.cap,
+        "period_s": float(seconds(spend.period)),
+        "alert_at": spend.alert_at,
+        "clients": {name: own.spend for name, own in serving.clients.items() if own.spend is not None},
+    }
+
+
+def _coarse(serving: Serving, *, fine: bool) -> dict[str, Any]:
+    decimals = serving.round_decimals if fine else min(serving.round_decimals, SENSITIVE_DECIMALS)
+    bare = {"label_only": True} if serving.label_only else {}
+    top = {"top": serving.top_classes} if serving.top_classes else {}
+    return {"decimals": decimals} | bare | top
+
+
+def _noise(serving: Serving) -> dict[str, Any] | None:
+    noise = serving.noise
+    if noise is None:
+        return None
+    return {
+        "epsilon": noise.epsilon,
+        "budget": noise.budget,
+        "budget_all": noise.budget_all,
+        "period_s": float(seconds(noise.period)) if noise.period else 0.0,
+        "answer": noise.answer,
+        "protects": noise.protects,
+    }
+
+
+def _group(serving: Serving) -> dict[str, Any] | None:
+    if serving.group is None:
+        return None
+    apart_s = float(seconds(serving.group.apart)) if serving.group.apart else 0.0
+    return {"smallest": serving.group.smallest, "apart_s": apart_s}
