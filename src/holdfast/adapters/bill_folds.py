@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Table
 
 from holdfast.adapters.database import bills, endpoints, holds, marks, parts
-from holdfast.core.bill import LISTED, PARTS, read_bill, read_parts
+from holdfast.core.bill import LISTED, PARTS, SUPPLIED, read_bill, read_parts, read_supplied
 from holdfast.core.ledger import Entry
 from holdfast.core.passport import REVOKED
 
@@ -34,6 +34,15 @@ MARKING: Final = (
 def listed(entry: Entry, _: str) -> Changes:
     """Fold `bom.listed`: which model a release is of, and which lists its parts stand in."""
     bill = read_bill(entry.stream, entry.body)
+    return (
+        (bills, (entry.stream, bill.model, bill.serial, entry.position)),
+        *((holds, (entry.stream, name)) for name in bill.lists),
+    )
+
+
+def supplied(entry: Entry, _: str) -> Changes:
+    """Fold `bom.supplied`: the newest bill names the thing, and what any of its bills listed stays a hit."""
+    bill = read_supplied(entry.stream, entry.body)
     return (
         (bills, (entry.stream, bill.model, bill.serial, entry.position)),
         *((holds, (entry.stream, name)) for name in bill.lists),
@@ -79,6 +88,7 @@ def staged(entry: Entry, _: str) -> Changes:
 
 FOLDS: Final[Mapping[str, Any]] = {
     LISTED: listed,
+    SUPPLIED: supplied,
     PARTS: stood,
     ROUTED: routed,
     STAGED: staged,

@@ -26,6 +26,11 @@ _PART: Final = (parts.c.kind, parts.c.ecosystem, parts.c.name, parts.c.version, 
 
 _IS_RELEASE: Final = artifacts.c.kind == Kind.RELEASE.value
 _COUNT: Final = select(func.count()).select_from(artifacts).where(_IS_RELEASE)
+_OUTSIDE: Final = (
+    select(bills.c.release)
+    .join(artifacts, artifacts.c.digest == bills.c.release)
+    .where(artifacts.c.kind == Kind.FOREIGN.value)
+)
 _ROUTED: Final = (endpoints.c.stream, endpoints.c.place, endpoints.c.release, endpoints.c.share)
 
 
@@ -88,6 +93,11 @@ class SqlBills:
         with reading(self._engine) as connection:
             return [(child, parent) for child, parent in connection.execute(query).all() if child in releases]
 
+    def outside(self, names: Collection[str]) -> frozenset[str]:
+        """Return which of these came from outside; there are few of them, whatever is asked about."""
+        with reading(self._engine) as connection:
+            return frozenset(connection.execute(_OUTSIDE).scalars()) & frozenset(names)
+
     def meant(self, beginning: str) -> tuple[str, ...]:
         """Return the artifacts whose digest begins so; digits of a digest are below `g`."""
         text = "sha256:" + beginning.removeprefix("sha256:")
@@ -101,13 +111,16 @@ class SqlBills:
         with reading(self._engine) as connection:
             count = connection.execute(_COUNT).scalar_one()
             models = _models(connection, around)
+            outside = frozenset(connection.execute(_OUTSIDE).scalars()) & models.keys()
             for stream, kind, position in connection.execute(select(marks)).all():
                 noted.setdefault(stream, {})[kind] = position
             routed = connection.execute(select(*_ROUTED).where(endpoints.c.release != "")).all()
             answering = [(stream, place, release, float(share)) for stream, place, release, share in routed]
             query = select(pointers.c.name, pointers.c.digest).where(pointers.c.digest != "")
             pointing = {str(name): str(to) for name, to in connection.execute(query).all()}
-        return Surroundings(releases=count, models=models, marks=noted, endpoints=answering, pointers=pointing)
+        return Surroundings(
+            releases=count, models=models, marks=noted, endpoints=answering, pointers=pointing, outside=outside
+        )
 
     def parts_of(self, release: str) -> tuple[Part, ...]:
         """Return what a release consists of, in order."""

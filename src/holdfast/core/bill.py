@@ -9,7 +9,7 @@ in it; what a table makes of it is an adapter's, what a question makes of it the
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -17,6 +17,7 @@ from holdfast.core.artifact import canonical, digest_bytes, parse_digest
 from holdfast.core.errors import InvalidInput
 
 LISTED: Final = "bom.listed"  # in a release's stream; body: model, serial, lists
+SUPPLIED: Final = "bom.supplied"  # in the stream of what came from outside; body: as `bom.listed`, form, document
 PARTS: Final = "bom.parts"  # in the list's own stream; body: parts
 SHELVES: Final = 8  # lists over which the libraries of one bill are spread
 MAX_LIST_BYTES: Final = 48 << 10  # of one list: its entry stays below what the ledger takes
@@ -133,9 +134,37 @@ def read_bill(stream: str, body: dict[str, Any]) -> Bill:
     Raises:
         InvalidInput: It cannot be read, or its stream is no artifact's.
     """
+    return _checked(stream, body, Bill)
+
+
+class Supplied(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """That a supplier's bill was taken in: of what, in which format, which lists it comes to, and the document."""
+
+    model: str
+    serial: str
+    lists: tuple[str, ...]
+    form: str
+    document: str
+
+
+def read_supplied(stream: str, body: dict[str, Any]) -> Supplied:
+    """Return what the entry of something from outside says about its supplier's bill.
+
+    Raises:
+        InvalidInput: It cannot be read, or its stream is no artifact's.
+    """
+    supplied = _checked(stream, body, Supplied)
+    parse_digest(supplied.document)
+    return supplied
+
+
+_Read = TypeVar("_Read", Bill, Supplied)
+
+
+def _checked(stream: str, body: dict[str, Any], kind: type[_Read]) -> _Read:
     parse_digest(stream)
     try:
-        bill = msgspec.convert(body, Bill)
+        bill = msgspec.convert(body, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInput(f"a bill of materials cannot be read: {error}", place=stream[:80]) from error
     if not all(_LIST.fullmatch(name) for name in bill.lists) or len(bill.lists) > MAX_LISTS:

@@ -5,7 +5,8 @@ holds them against the entries they are made from. With `prove` each hit is also
 its bill is read again from the signed release.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from holdfast.core.ports import Bills
 from holdfast.engines.advisories.osv import MAX_RECORD, parse_record
 from holdfast.engines.advisories.snapshot import read_records
 from holdfast.lifecycle.advisories import newest
+from holdfast.lifecycle.bom_supplied import files_of
 from holdfast.lifecycle.boms import document_of, parts_in
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
@@ -56,10 +58,14 @@ def impact(
     """
     check_about(about)
     wanted = _wanted(plant, about, what, versions, file)
-    hits, around = hits_of(plant.bills, wanted)
+    hits, around = hits_of(plant.bills, wanted, partial(files_of, plant))
     listed = [told(hit, around) | (_proved(plant, hit, wanted) if prove else {}) for hit in hits]
     live = sum(each["in_production"] for each in listed)
-    says = f"{len(hits)} of {around.releases} releases are reached by {wanted.words}; {live} of them answer now."
+    foreign = sum(each["source"] == "supplier" for each in listed)
+    says = (
+        f"{len(hits) - foreign} of {around.releases} releases are reached by {wanted.words}; {live} of them answer now."
+    )
+    says += f" So {'is' if foreign == 1 else 'are'} {foreign} from outside, by what suppliers say." if foreign else ""
     columns = ("release", "model", "state", "aliases", "answers", "why")
     table = Table(title="Impact", columns=columns, rows=[_row(each) for each in listed[:SHOWN]])
     if len(listed) > SHOWN:
@@ -68,14 +74,23 @@ def impact(
         "about": wanted.words,
         "hits": listed,
         "in_production": live,
+        "from_outside": foreign,
         "releases": around.releases,
         "proved": prove,
     }
     return Reply(says=says, document=document, tables=(table,) if listed else ())
 
 
-def hits_of(bills: Bills, wanted: Wanted) -> tuple[tuple[Hit, ...], Around]:
-    """Return what is reached, and what surrounds it."""
+def hits_of(
+    bills: Bills, wanted: Wanted, files: Callable[[str], Collection[str]] = lambda _: ()
+) -> tuple[tuple[Hit, ...], Around]:
+    """Return what is reached, and what surrounds it.
+
+    Args:
+        bills: The index.
+        wanted: What is looked for.
+        files: Returns the digests of the files of something from outside: rows are known by theirs where they are used.
+    """
     variants = bills.variants(wanted.names) if wanted.names else ()
     sought, accepted = narrowed(wanted, variants)
     held = {holder.release: holder for holder in bills.holders(sought)}
@@ -84,6 +99,8 @@ def hits_of(bills: Bills, wanted: Wanted) -> tuple[tuple[Hit, ...], Around]:
         roots |= {f"sha256:{part.digest}": f"{part.kind} {part.name}" for part in accepted if part.digest}
     elif not roots:
         roots |= _bases(bills, held)
+    for name in bills.outside(held):  # what was made of it is affected as it is
+        roots |= dict.fromkeys((name, *files(name)), f"from outside {name[7:19]}, by its supplier")
     reached = ways(roots, bills.descent(roots)) if roots else {}
     around = Around(bills.surroundings({*held, *reached}))
     return merged(held, reached, around), around
@@ -127,6 +144,8 @@ def _advisory(plant: Plant, name: str, file: Path | None) -> Advisory:
 
 def _proved(plant: Plant, hit: Hit, wanted: Wanted) -> dict[str, Any]:
     """Return a hit's state folded from verified evidence, and whether its signed bill lists what the index says."""
+    if hit.release in plant.bills.outside((hit.release,)):
+        return {"proof": {"state": "unproved", "reason": "a supplier's word is no proof"}}
     release = Digest(hit.release)
     try:
         state = str(record_of(plant, project_of(plant, release).project.name, release).state)

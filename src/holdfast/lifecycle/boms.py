@@ -13,6 +13,7 @@ from holdfast.core.artifact import Digest, parse_manifest
 from holdfast.core.bill import LISTED, PARTS, list_name, list_stream, lists_of
 from holdfast.core.errors import HoldfastError, NotFound, NotVerified
 from holdfast.core.ledger import Draft
+from holdfast.lifecycle import bom_supplied
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.registry_words import meant
 from holdfast.lifecycle.reply import Reply, Table, short
@@ -75,11 +76,14 @@ def listing(plant: Plant, release: Digest, model: str, document: Mapping[str, An
 
 
 def show(plant: Plant, *, release: str | None = None) -> Reply:
-    """Show the bill of materials of a release: model, data, libraries, what made it, how good it is.
+    """Show the bill of materials of a release, or what a supplier's says of something from outside.
 
     Raises:
-        NotFound: There is no such release, or its bytes are gone.
+        NotFound: There is no such release, its bytes are gone, or no supplier's bill was taken in.
     """
+    foreign = bom_supplied.is_outside(plant, release) if release else None
+    if foreign is not None:
+        return bom_supplied.show(plant, foreign)
     subject = meant(plant, current_project(plant), release)
     document = document_of(plant, subject)
     model = document["metadata"]["component"]
@@ -89,14 +93,22 @@ def show(plant: Plant, *, release: str | None = None) -> Reply:
         f"Release {short(subject)} of {model['name']}: {counts['components']} components, {counts['metrics']} metrics; "
         + (f"it lacks {', '.join(lacks)}." if lacks else "complete.")
     )
-    answer = {"release": subject, "bom": document, "lacks": list(lacks), "serial": document["serialNumber"]}
+    answer = {
+        "release": subject,
+        "source": "release",
+        "bom": document,
+        "parts": [msgspec.structs.asdict(each) for each in parts_in(document)],
+        "lacks": list(lacks),
+        "serial": document["serialNumber"],
+    }
     return Reply(says=says, document=answer, tables=tuple(_tables(document)))
 
 
 def completeness(plant: Plant, *, release: str | None = None) -> Reply:
     """Say of each release, or of one, which of the four kinds of content its bill lacks, and whether the index agrees.
 
-    Exit code 1 where something lacks or differs, for whoever asks in a pipeline.
+    Exit code 1 where something lacks or differs, for whoever asks in a pipeline. What suppliers say of things
+    from outside is told beside it, and ends nothing: theirs is not ours to complete.
 
     Raises:
         NotFound: There is no such release.
@@ -120,7 +132,10 @@ def completeness(plant: Plant, *, release: str | None = None) -> Reply:
         for each in found
     ]
     table = Table(title="Completeness", columns=("release", *CONTENTS, "on record", "lacks"), rows=rows)
-    return Reply(says=says, document={"bills": found}, tables=(table,), exit_code=1 if bad else 0)
+    outside = bom_supplied.outside(plant) if release is None else []
+    tables = (table, bom_supplied.table_of(outside)) if outside else (table,)
+    answer = {"bills": found, "outside": outside}
+    return Reply(says=says, document=answer, tables=tables, exit_code=1 if bad else 0)
 
 
 def _complete(plant: Plant, release: Digest, indexed: Mapping[str, str]) -> dict[str, Any]:

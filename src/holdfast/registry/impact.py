@@ -18,6 +18,7 @@ from holdfast.registry.states import State
 PRODUCTION: Final = "production"
 ALIAS: Final = "alias/"
 _NOTHING: Final[tuple[Any, ...]] = ()
+FROM_OUTSIDE: Final = "from outside"  # no release: whether it may be used, `intake list` says
 ON_RECORD: Final = "on record"  # neither answering nor barred; how far it has come is `registry show`'s to say
 
 
@@ -78,6 +79,7 @@ def told(hit: Hit, around: "Around") -> dict[str, Any]:
     return {
         "release": hit.release,
         "model": hit.model,
+        "source": "supplier" if hit.release in around.outside else "release",
         "state": around.state(hit.release),
         "aliases": around.aliases.get(hit.release, _NOTHING),
         "in_production": hit.release in around.producing,
@@ -94,6 +96,7 @@ class Around:
         """Turn names and endpoints around."""
         self._marks = surroundings.marks
         self.models, self.releases = surroundings.models, surroundings.releases
+        self.outside = surroundings.outside
         self.answers: dict[str, list[dict[str, Any]]] = {}
         self.aliases: dict[str, list[str]] = {}
         for stream, place, release, share in surroundings.endpoints:
@@ -113,7 +116,7 @@ class Around:
     def state(self, release: str) -> str:
         """Return a release's state as the newest entries claim it; `registry show` proves it."""
         if release not in self._marks and release not in self.answers:  # nearly all
-            return ON_RECORD
+            return FROM_OUTSIDE if release in self.outside else ON_RECORD
         marks = self._marks.get(release, {})
         for kind, state in ((PURGED, State.PURGED), (REVOKED, State.REVOKED), (RETIRED, State.RETIRED)):
             if kind in marks:

@@ -36,6 +36,7 @@ class Surroundings:
     marks: Mapping[str, Mapping[str, int]]  # artifact to kind of entry to the newest entry's position
     endpoints: Sequence[tuple[str, str, str, float]]  # stream, place, release, share of the calls
     pointers: Mapping[str, str]  # name to digest
+    outside: frozenset[str] = frozenset()  # which of `models` came from outside: their bills are their suppliers' word
 
 
 class Bills(Protocol):
@@ -59,6 +60,10 @@ class Bills(Protocol):
 
     def bases(self, releases: Collection[str]) -> Sequence[tuple[str, str]]:
         """Return those of these releases from whose model another was made, each with that model."""
+        ...
+
+    def outside(self, names: Collection[str]) -> frozenset[str]:
+        """Return which of these came from outside and have their supplier's bill on record."""
         ...
 
     def meant(self, beginning: str) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ PATHS: Final = (
     *_rules(
         "content in",
         "the file's text is in the request",
+        "bom take --file",
         "policy accept --file",
         "access accept --file",
         "access provider --file",

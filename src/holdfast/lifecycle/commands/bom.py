@@ -5,6 +5,7 @@ from typing import Final
 from holdfast.lifecycle.commands.command import Command, Option
 
 _RELEASE: Final = Option(name="release", says="digest or alias of the release; the newest if left out", argument=True)
+_SHOWN: Final = Option(name="release", says="digest or alias of it, or of what came from outside", argument=True)
 
 COMMANDS: Final = (
     Command(
@@ -14,7 +15,18 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="registry.read",
         changes=False,
-        options=(_RELEASE,),
+        options=(_SHOWN,),
+    ),
+    Command(
+        words=("bom", "take"),
+        does="take in a supplier's bill of materials of something from outside: CycloneDX 1.4 to 1.7 or SPDX 3.0",
+        verb="holdfast.lifecycle.bom_supplied:take",
+        authority="the stage keys",
+        action="registry.write",
+        options=(
+            Option(name="file", says="the bill, as JSON", kind="path", argument=True, required=True),
+            Option(name="about", says="the beginning of the digest of what it is about", required=True),
+        ),
     ),
     Command(
         words=("bom", "diff"),
