@@ -24,6 +24,7 @@ from holdfast.core.exposure import where_tls_ends
 if TYPE_CHECKING:
     from holdfast.adapters.http_server import Tls
     from holdfast.adapters.supervisor import Site
+    from holdfast.edge import EdgeConfig
     from holdfast.lifecycle.plant import Plant
 
 POLL_S: Final = 0.5  # between two looks for a job
@@ -42,6 +43,7 @@ class UpConfig:
     host: str = "127.0.0.1"
     port: int = 8440
     gateway_port: int | None = 8080  # None: no gateway
+    grpc_port: int | None = None  # of the gateway; None: gRPC is not spoken
     gateways_port: int | None = None  # where gateways on other hosts are answered; None: nowhere
     workers: int = 1
     job_workers: int = 1
@@ -74,6 +76,8 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         document = {"event": "ready", "url": _url(config.host, port, tls=tls), "pid": os.getpid(), "tls": ends}
         places = dict(zip(beside, supervisor.ports[1:], strict=True))
         document |= {name: _url(config.host, at, tls=tls) for name, at in places.items() if beside[name].host}
+        if "grpc" in document:  # clients of gRPC take no scheme
+            document["grpc"] = str(document["grpc"]).partition("://")[2]
         if config.ready_file is not None:
             temporary = config.ready_file.with_name(f".{config.ready_file.name}.{os.getpid()}")
             temporary.write_text(json.dumps(document), encoding="utf-8")
@@ -102,12 +106,18 @@ def _beside(config: UpConfig) -> "dict[str, Site]":
         Refused: Gateways on other hosts would be answered without TLS: no terminator is believed about who asks.
     """
     from holdfast.adapters.supervisor import Site
+    from holdfast.edge.serving import grpc_site
 
     found = {}
     if config.job_workers:
         found["jobs"] = Site(work=lambda *_: work_off(config.root), workers=config.job_workers, awaited=False)
     if config.gateway_port is not None:
-        found["gateway"] = Site(work=_gateway(config), host=config.host, port=config.gateway_port, awaited=False)
+        nonces = SharedNonces(since=time.time())
+        found["gateway"] = Site(
+            work=_gateway(config, nonces), host=config.host, port=config.gateway_port, awaited=False
+        )
+        for site in grpc_site(_edge(config), nonces):
+            found["grpc"] = replace(site, awaited=False)
     if config.gateways_port is not None:
         where_tls_ends(config.host, tls=config.tls is not None)
         work = _handing_out(config)
@@ -164,21 +174,31 @@ def work_off(root: Path) -> None:
         jobs.finish(task.id, worker, state, result)
 
 
-def _gateway(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
+def _gateway(config: UpConfig, nonces: SharedNonces) -> Callable[[int, socket.socket, Ready], None]:
     """Return what a gateway's worker does; it answers once something is promoted."""
-    nonces = SharedNonces(since=time.time())
 
     def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
-        from holdfast.edge import Worker, config_of
+        from holdfast.edge import Worker
 
-        # Callers of a model are known by keys and tokens too: a certificate may be shown, and is not demanded of them.
-        tls = replace(config.tls, demanded=False) if config.tls is not None else None
-        edge = config_of(
-            config.root, host=config.host, port=config.gateway_port or 0, tls=tls, terminated=config.terminated
-        )
-        Worker(config=edge, number=number, nonces=nonces, say_ready=say_ready).run(listening)
+        Worker(config=_edge(config), number=number, nonces=nonces, say_ready=say_ready).run(listening)
 
     return work
+
+
+def _edge(config: UpConfig) -> "EdgeConfig":
+    """Return what the gateway is told."""
+    from holdfast.edge import config_of
+
+    # Callers of a model are known by keys and tokens too: a certificate may be shown, and is not demanded of them.
+    tls = replace(config.tls, demanded=False) if config.tls is not None else None
+    return config_of(
+        config.root,
+        host=config.host,
+        port=config.gateway_port or 0,
+        grpc_port=config.grpc_port,
+        tls=tls,
+        terminated=config.terminated,
+    )
 
 
 def _handing_out(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:

@@ -113,11 +113,11 @@ class _Renewed(ssl.SSLContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, tls: Tls) -> None:
-        self._tls, self._stamp = tls, _stamp(tls)
+        self._tls, self._stamp = tls, stamp_of(tls)
         self._whole = context_of(tls)
 
     def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
-        stamp = _stamp(self._tls)
+        stamp = stamp_of(self._tls)
         if stamp != self._stamp:
             try:
                 self._whole, self._stamp = context_of(self._tls), stamp
@@ -126,7 +126,7 @@ class _Renewed(ssl.SSLContext):
         return self._whole.wrap_bio(*given, **named)
 
 
-def _stamp(tls: Tls) -> tuple[tuple[int, int, int], ...]:
+def stamp_of(tls: Tls) -> tuple[tuple[int, int, int], ...]:
     """Return what changes when one of the files is replaced; nothing where one is not there."""
     paths = (tls.certificate, tls.key, *((tls.client_authority,) if tls.client_authority else ()))
     try:

@@ -40,6 +40,7 @@ class EdgeConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1
+    grpc_port: int | None = None  # where a process of its own answers gRPC, 0 for a free one; None: nowhere
     telemetry_every_s: float = 5.0
     deliver_every_s: float = 2.0  # between two deliveries of what was recorded to a control plane on another host
     ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends

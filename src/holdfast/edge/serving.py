@@ -8,13 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.core.errors import InvalidInput
+from holdfast.core.errors import InvalidInput, MissingExtra
 from holdfast.core.exposure import where_tls_ends
 from holdfast.edge.config import EdgeConfig, config_of, tls_of
 from holdfast.edge.worker import Worker
+
+if TYPE_CHECKING:
+    from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.supervisor import Site
 
 SHORTEST_POLL_S: Final = 0.1  # between two questions to a control plane on another host; one takes some milliseconds
 LONGEST_POLL_S: Final = 3.0  # with jitter, a look and a load still within the 5 s that are promised
@@ -35,6 +40,7 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.supervisor import Supervisor
 
+    beside = grpc_site(config, nonces := SharedNonces(since=time.time()))
     ends = where_tls_ends(config.host, tls=config.tls is not None, terminated=config.terminated)
 
     if config.telemetry_every_s <= 0:
@@ -48,20 +54,43 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
         host = f"[{config.host}]" if ":" in config.host else config.host
         url = f"{'https' if config.tls else 'http'}://{host}:{port}"
         document = {"event": "ready", "url": url, "pid": os.getpid(), "workers": config.workers, "tls": ends}
+        if beside:
+            document["grpc"] = f"{host}:{supervisor.ports[1]}"
         if config.ready_file is not None:
             _write_ready(config.ready_file, document)
         announce(document)
 
-    nonces = SharedNonces(since=time.time())
-
     def work(number: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
         Worker(config=config, number=number, nonces=nonces, say_ready=say_ready).run(listening)
 
+    supervisor = Supervisor(
+        host=config.host, port=config.port, workers=config.workers, work=work, on_ready=ready, beside=beside
+    )
     try:
-        Supervisor(host=config.host, port=config.port, workers=config.workers, work=work, on_ready=ready).run()
+        supervisor.run()
     finally:
         if config.ready_file is not None:
             config.ready_file.unlink(missing_ok=True)
+
+
+def grpc_site(config: EdgeConfig, nonces: "SharedNonces") -> "tuple[Site, ...]":
+    """Return the process that answers gRPC beside a gateway's workers, if there is to be one.
+
+    Raises:
+        MissingExtra: grpcio is not installed.
+    """
+    from holdfast.adapters.supervisor import Site
+
+    if config.grpc_port is None:
+        return ()
+    if find_spec("grpc") is None:
+        raise MissingExtra("gRPC is spoken by grpcio", place="--grpc-port", remedy="pip install 'holdfast[grpc]'")
+
+    def work(_: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
+        number = config.workers  # behind the others: each has records of its own
+        Worker(config=config, number=number, nonces=nonces, say_ready=say_ready, grpc=True).run(listening)
+
+    return (Site(work=work, host=config.host, port=config.grpc_port),)
 
 
 def _print_line(document: dict[str, Any]) -> None:
@@ -91,17 +120,19 @@ def command(  # noqa: PLR0913 - one argument for each option of the command
     client_ca: Path | None = None,
     behind_tls_terminator: bool = False,
     terminator_key: Path | None = None,
+    grpc_port: int | None = None,
 ) -> Any:
     """Run a workspace's gateway until it is told to stop: `holdfast serve`."""
     from holdfast.lifecycle.reply import Progress, Reply
 
     def announce(document: dict[str, Any]) -> None:
         ends = "; TLS ends in front" if document["tls"] == "terminator" else ""
-        words = f"{document['url']} answers ({document['workers']} worker(s)){ends}; stop with Ctrl-C"
+        grpc = f"; gRPC at {document['grpc']}" if "grpc" in document else ""
+        words = f"{document['url']} answers ({document['workers']} worker(s)){ends}{grpc}; stop with Ctrl-C"
         tell(Progress(stage="serve", state="finished", words=words))
 
     more: dict[str, Any] = {"ready_file": ready_file, "source": from_url or "", "environment": environment}
-    more["terminator_key"] = terminator_key
+    more |= {"terminator_key": terminator_key, "grpc_port": grpc_port}
     more |= {"tls": tls_of(tls_cert, tls_key, client_ca), "terminated": behind_tls_terminator}
     serve(config_of(root, host=host, port=port, workers=workers, **more), tell=announce)
     return Reply(says="The gateway has ended.")

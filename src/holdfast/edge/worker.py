@@ -26,16 +26,29 @@ class Worker:
     """One process that answers: a gateway, the threads that keep its state and records, and a server."""
 
     def __init__(
-        self, *, config: EdgeConfig, number: int, nonces: "SharedNonces", say_ready: Callable[[], None]
+        self,
+        *,
+        config: EdgeConfig,
+        number: int,
+        nonces: "SharedNonces",
+        say_ready: Callable[[], None],
+        grpc: bool = False,
     ) -> None:
         """Open keys and folders; nothing is loaded yet.
+
+        Args:
+            config: Where everything is.
+            number: Of this worker among all that speak either protocol; its records bear it.
+            nonces: What all workers have seen of signed requests.
+            say_ready: Called once it answers.
+            grpc: Whether it speaks gRPC instead of HTTP.
 
         Raises:
             HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
         """
         from holdfast.serve import Watcher
 
-        self._config, self._say_ready = config, say_ready
+        self._config, self._say_ready, self._grpc = config, say_ready, grpc
         self._gateway, loader, self._recorder = assemble(config, number, nonces)
         self._checkpoint = loader.cells.checkpoint if number == 0 else _nothing  # one writes for all
         self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
@@ -46,9 +59,7 @@ class Worker:
 
     def run(self, listening: socket.socket) -> None:
         """Answer until SIGTERM or SIGINT, then write what is left to tell."""
-        from holdfast.adapters import http_server
         from holdfast.adapters.supervisor import FLUSH
-        from holdfast.serve.asgi import asgi
 
         signal.signal(FLUSH, lambda *_: self._flush.set())
         self._look()
@@ -63,18 +74,48 @@ class Worker:
         for thread in threads:
             thread.start()
         try:
-            http_server.run(
-                asgi(self._gateway),
-                listening,
-                on_started=self._has_started,
-                on_malformed=self._gateway.not_http,
-                tls=self._config.tls,
-            )
+            if self._grpc:
+                self._speak_grpc(listening)
+            else:
+                self._speak_http(listening)
         finally:
             self._stop.set()
             self._flush.set()
             for thread in threads:
                 thread.join()
+
+    def _speak_http(self, listening: socket.socket) -> None:
+        from holdfast.adapters import http_server
+        from holdfast.serve.asgi import asgi
+
+        http_server.run(
+            asgi(self._gateway),
+            listening,
+            on_started=self._has_started,
+            on_malformed=self._gateway.not_http,
+            tls=self._config.tls,
+        )
+
+    def _speak_grpc(self, listening: socket.socket) -> None:
+        """Answer gRPC at the address of a socket, which only holds the port: grpcio takes no sockets of others."""
+        from holdfast.adapters import grpc_server
+        from holdfast.serve.grpc_face import Asked, answer, turned_away
+        from holdfast.serve.refusals import MALFORMED, TOO_SLOW
+
+        def answered(call: grpc_server.Received) -> grpc_server.Said:
+            asked = Asked(
+                method=call.method,
+                message=call.message or b"",
+                metadata=call.metadata,
+                peer=call.peer,
+                certificate=call.certificate,
+            )
+            if call.message is None:
+                return turned_away(self._gateway, asked, TOO_SLOW if call.slow else MALFORMED)
+            return answer(self._gateway, asked)
+
+        host, port = listening.getsockname()[:2]
+        grpc_server.run(answered, host=host, port=port, on_started=self._has_started, tls=self._config.tls)
 
     def _has_started(self) -> None:
         self._listening = True

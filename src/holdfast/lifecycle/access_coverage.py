@@ -41,8 +41,8 @@ CALLS: Final = (
     Call(
         asker="caller",
         asked="gateway",
-        known_by="API key over TLS, looked up by keyed hash on each call; the gateway by its certificate",
-        allowed_by="the signed credential table, compiled from the rules",
+        known_by="API key, token or certificate over TLS, on each call (HTTP or gRPC); the gateway by its certificate",
+        allowed_by="the signed credential table, compiled from the rules: models and operations",
         modules=(
             "client",
             "edge.config",
@@ -50,8 +50,15 @@ CALLS: Final = (
             "edge.worker",
             "up",
             "adapters.http_server",
+            "adapters.grpc_server",
             "adapters.supervisor",
         ),
+    ),
+    Call(
+        asker="TLS terminator, where one was given a key",
+        asked="gateway (whose certificate a caller has shown)",
+        known_by="its signature under the key that it shares with the gateway, over certificate, method, path and time",
+        allowed_by="it may name callers; what they may do, the signed table says",
     ),
     Call(
         asker="person, service or workload",

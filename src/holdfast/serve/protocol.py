@@ -117,6 +117,7 @@ class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     id: str | None = None
     parameters: Parameters | None = None
     outputs: tuple[RequestedOutput, ...] | None = None
+    model_name: str | None = None  # which some clients say again; it must be the one in the path
 
 
 _Number = float | bool
@@ -137,6 +138,7 @@ class _LooseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     id: str | None = None
     parameters: Parameters | None = None
     outputs: tuple[RequestedOutput, ...] | None = None
+    model_name: str | None = None
 
 
 _FLAT: Final = msgspec.json.Decoder(InferRequest)
@@ -185,7 +187,7 @@ def _members(request: InferRequest | _LooseRequest) -> int:
 
     One that holds more has them in texts, has a null, or gives a member twice; which it is, takes longer to find out.
     """
-    found = 1 + (request.id is not None)
+    found = 1 + (request.id is not None) + (request.model_name is not None)
     if request.parameters is not None:
         found += 1 + len(request.parameters)
     for tensor in request.inputs:
@@ -216,7 +218,13 @@ def _request(loose: _LooseRequest, rest: memoryview) -> InferRequest:
         inputs.append(Tensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, data=data))
     if begin != len(rest):  # 4.
         raise Malformed("there are bytes behind the last tensor")
-    return InferRequest(inputs=tuple(inputs), id=loose.id, parameters=loose.parameters, outputs=loose.outputs)
+    return InferRequest(
+        inputs=tuple(inputs),
+        id=loose.id,
+        parameters=loose.parameters,
+        outputs=loose.outputs,
+        model_name=loose.model_name,
+    )
 
 
 def _flattened(tensor: _LooseTensor) -> Tensor:

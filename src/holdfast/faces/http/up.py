@@ -20,6 +20,7 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
     port: int = 8440,
     gateway_port: int = 8080,
     gateways_port: int | None = None,
+    grpc_port: int | None = None,
     workers: int = 1,
     job_workers: int = 1,
     no_gateway: bool = False,
@@ -59,6 +60,7 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
     def announce(document: dict[str, Any]) -> None:
         beside = f"; gateway {document['gateway']}" if "gateway" in document else ""
         beside += f"; gateways on other hosts ask {document['gateways']}" if "gateways" in document else ""
+        beside += f"; gRPC {document['grpc']}" if "grpc" in document else ""
         ends = "; TLS ends in front" if document["tls"] == "terminator" else ""
         words = f"control plane {document['url']}{beside}{ends}; stop with Ctrl-C"
         tell(Progress(stage="up", state="finished", words=words))
@@ -70,6 +72,7 @@ def up(  # noqa: PLR0913 - one argument for each option of the command
         port=port,
         gateway_port=None if no_gateway else gateway_port,
         gateways_port=gateways_port,
+        grpc_port=grpc_port,
         workers=workers,
         job_workers=job_workers,
         tls=tls,

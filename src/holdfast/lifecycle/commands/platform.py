@@ -18,6 +18,7 @@ COMMANDS: Final = (
             Option(name="host", says="address that both listen on", default="127.0.0.1"),
             Option(name="port", says="port of the control plane; 0 for a free one", kind="int", default=8440),
             Option(name="gateway-port", says="port of the gateway; 0 for a free one", kind="int", default=8080),
+            Option(name="grpc-port", says="let the gateway answer gRPC too; 0 for a free port", kind="int"),
             Option(name="gateways-port", says="also answer enrolled gateways on other hosts, on this port", kind="int"),
             Option(name="workers", says="processes that answer the API", kind="int", default=1),
             Option(name="job-workers", says="processes that carry jobs out", kind="int", default=1),

@@ -95,6 +95,7 @@ COMMANDS: Final = (
                 kind="flag",
                 default=False,
             ),
+            Option(name="grpc-port", says="answer gRPC too, in a process of its own; 0 for a free port", kind="int"),
             Option(name="terminator-key", says="key by which it signs its clients' certificates", kind="path"),
         ),
     ),

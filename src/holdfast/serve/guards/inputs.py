@@ -115,6 +115,8 @@ class ValidInput:
             return _array(flat, len(flat) // len(domain.names), len(domain.names), self.max_rows)
         request = decode_infer(call.body) if call.head is None else decode_binary(call.body, call.head)
         _check_request(request)
+        if request.model_name is not None and request.model_name != call.model:
+            raise Malformed("model_name is another model's than the path's")
         call.request_id = request.id or ""
         if request.outputs is not None or request.parameters is not None:
             call.outputs, call.binary = wanted(request)
