@@ -28,6 +28,7 @@ from holdfast.release.foreign import MODEL_CONTROLS
 from holdfast.release.foreign.code import CODE
 from holdfast.release.foreign.lineage import LINEAGE as FOREIGN_LINEAGE
 from holdfast.release.foreign.origin import ORIGIN
+from holdfast.rollout import CONTROLS as ROLLOUT
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
@@ -103,6 +104,7 @@ def controls() -> Iterator[str]:
     yield f"| registry | `{GATES}` | release |"
     yield f"| keys | `{CUSTODY.name}` | release |"
     yield from (f"| watch | `{control.name}` | release |" for control in WATCH)
+    yield from (f"| rollout | `{control.name}` | release |" for control in ROLLOUT)
     yield f"| run | `{AUTHORSHIP}` | model |"
     yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)
     foreign = (*MODEL_CONTROLS, VETTING, CODE, ORIGIN, FOREIGN_LINEAGE)

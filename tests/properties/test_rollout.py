@@ -1,14 +1,15 @@
 """The canary's machine under random plans and signals: its cap, its way back, its end."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import Conflict, InvalidInput
-from holdfast.maths.sequential import Block
-from holdfast.rollout import PROMOTED, RETURNED, Share, Verdict, analyse, canary
+from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
+from holdfast.rollout import PROMOTED, RETURNED, Rules, Share, Verdict, analyse, canary
 
 plans = st.lists(st.floats(0.01, 0.99), max_size=5, unique=True).map(lambda shares: (*sorted(shares), 1.0))
 signals = st.lists(st.sampled_from([Verdict.START, Verdict.WAIT, Verdict.ADVANCE, Verdict.RETURN]), max_size=40)
@@ -62,27 +63,35 @@ def test_a_plan_that_does_not_rise_to_one_is_refused(shares: list[float]) -> Non
             canary(shares)
 
 
-def block(candidate: tuple[int, int], baseline: tuple[int, int]) -> Block:
+def windows(candidate: tuple[int, int], baseline: tuple[int, int]) -> tuple[Window, Window]:
     """Return a block from (failures, calls) of both."""
-    return Block(
-        candidate_failures=candidate[0], candidate_n=candidate[1], baseline_failures=baseline[0], baseline_n=baseline[1]
-    )
+    return tuple(window(n, failures=failures) for failures, n in (candidate, baseline))  # type: ignore[return-value]
+
+
+def window(requests: int, **counts: Any) -> Window:
+    """Return a window of calls, all of them fast."""
+    latency = (requests, *[0] * len(LATENCY_EDGES_MS))
+    empty: dict[str, Any] = {"rows": requests, "failures": 0, "flagged": 0, "inputs": {}, "scores": ()}
+    return Window(**(empty | {"requests": requests, "latency": latency} | counts))
+
+
+RULES = Rules(min_requests=100, alpha=0.02)
 
 
 def test_silence_earns_nothing() -> None:
     """Without enough calls the verdict is to wait, however good they look."""
-    found = analyse([block((0, 5), (0, 50))], min_requests=100, alpha=0.02)
+    found = analyse([windows((0, 5), (0, 50))], RULES)
     assert found.verdict is Verdict.WAIT
 
 
 def test_enough_calls_without_harm_pass() -> None:
     """As many calls as the plan asks for, failing no more often than the baseline's."""
-    found = analyse([block((0, 10), (0, 90))] * 12, min_requests=100, alpha=0.02)
+    found = analyse([windows((0, 10), (0, 90))] * 12, RULES)
     assert found.verdict is Verdict.ADVANCE
 
 
 def test_a_worse_candidate_fails_before_it_has_seen_all_its_calls() -> None:
     """A candidate that fails every third call is returned, also while it is still waiting for its calls."""
-    found = analyse([block((3, 10), (0, 90))] * 5, min_requests=10_000, alpha=0.02)
+    found = analyse([windows((3, 10), (0, 90))] * 5, Rules(min_requests=10_000, alpha=0.02))
     assert found.verdict is Verdict.RETURN
     assert "worse" in found.words

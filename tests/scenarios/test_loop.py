@@ -700,7 +700,7 @@ def test_a_healthy_canary_takes_over_step_by_step(producing: Plant) -> None:
 
 
 @pytest.mark.guarantee("G20")
-@pytest.mark.requirement("ROLL-02", by="holdfast.rollout.canary:analyse")
+@pytest.mark.requirement("ROLL-02", by="holdfast.rollout.analysis:analyse")
 def test_a_failing_canary_goes_back_to_the_baseline(producing: Plant) -> None:
     """It fails where the baseline does not: all of the traffic goes back, with the reason on record."""
     baseline, candidate = begin_canary(producing)

@@ -109,6 +109,10 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     steps: tuple[Share, ...] = (0.1, 0.5, 1.0)
     min_requests: Count = 100
     alpha: Part = 0.02  # chance of a false rollback under continuous checking
+    slower: Annotated[float, Meta(ge=1, le=100)] = 2.0  # times the baseline's latency quantiles that it may take
+    score_shift: Part = 0.2  # by which a candidate's share of high scores may move beyond the baseline's
+    attributes: tuple[Text, ...] = ()  # that calls may declare, and segments be made of
+    drill_every: str = "31d"  # between two drills of the rollback by `watch`; empty for none
 
 
 class Tests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -228,7 +232,7 @@ def parse_project(text: bytes, *, place: str = "holdfast.toml") -> tuple[Project
 
 def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
     """Yield what types cannot say: the key that is wrong, how, and what would be right."""
-    about, steps = project.project, project.rollout.steps
+    about = project.project
     if not _NAME.fullmatch(about.name):
         yield "project.name", f"name {about.name[:80]!r}", "a-z, 0-9 and -, beginning with a letter, up to 63"
     if not about.owner.strip():
@@ -240,20 +244,27 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "train.recipe", f"recipe {project.train.recipe[:80]!r}", "file.py:function, inside the project"
     if not all(is_name(name) for name in project.train.secrets):
         yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
-    if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
-        yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
+    yield from _rollout_faults(project.rollout)
     if project.success is not None:
         yield from success_faults(project.success)
     if project.budget is not None and not project.budget.compliance:  # empty means no
         yield "budget.compliance", "the budget names no obligation", "at least one"
     yield from faults(project.serving)
-    terms = (*durations(project.serving), *_terms(project.registry), *_due(project.dependencies))
+    terms = (*durations(project.serving), *_terms(project), *_due(project.dependencies))
     for key, term in terms:
         try:
             seconds(term)
         except InvalidInput as error:
             yield key, error.message, error.expected
     yield from _retention_faults(project.retention)
+
+
+def _rollout_faults(rollout: Rollout) -> Iterator[tuple[str, str, str]]:
+    steps = rollout.steps
+    if not steps or list(steps) != sorted(set(steps)) or not steps[0] > 0 or steps[-1] != 1:
+        yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
+    if not all(is_name(name) for name in rollout.attributes):
+        yield "rollout.attributes", "an attribute whose name cannot be one", "a-z, 0-9, _ and -, a letter first"
 
 
 def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:
@@ -264,9 +275,10 @@ def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:
     yield from ((f"dependencies.patch_within.{name}", term) for name, term in limits.patch_within.items())
 
 
-def _terms(kept: Registry) -> Iterator[tuple[str, str]]:
+def _terms(project: Project) -> Iterator[tuple[str, str]]:
     """Yield the terms that are set; an empty one never ends."""
-    named = (("registry.stale_after", kept.stale_after), ("registry.archive_after", kept.archive_after))
+    kept, drill = project.registry, ("rollout.drill_every", project.rollout.drill_every)
+    named = (("registry.stale_after", kept.stale_after), ("registry.archive_after", kept.archive_after), drill)
     yield from ((key, term) for key, term in named if term)
 
 

@@ -50,6 +50,11 @@ class TrustDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     authorities: tuple[str, ...]  # DER, base64
 
 
+PLANS: Final = ("canary", "ab", "flag", "shadow", "standby")
+"""What a candidate may be there for. In the shadow it gets copies of calls, standing by it is loaded."""
+SILENT: Final = ("shadow", "standby")
+
+
 class ModelRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where calls for one model name go."""
 
@@ -58,7 +63,14 @@ class ModelRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     passport: str  # digest of its passport
     candidate: str | None = None
     candidate_passport: str | None = None
-    candidate_share: float = 0.0  # of calls, 0 to 1
+    candidate_share: float = 0.0  # of units, or of calls that name none, 0 to 1
+    plan: str = PLANS[0]  # what the candidate is there for
+    salt: str = (
+        ""  # key of the hash that splits, in hexadecimal: one for a whole rollout, so that a unit stays where it is
+    )
+    segment: dict[str, tuple[str, ...]] = {}  # attributes that a call must declare, with the values that count
+    experiment: str = ""  # under which exposures of named units are counted
+    mirrored: float = 0.0  # share of the calls that a shadow gets a copy of
 
 
 class RouteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,6 +12,7 @@ class Signal(StrEnum):
     ERRORS = "error-rate"
     LATENCY = "latency"
     UNAUTHORISED = "unauthorised-fetch"
+    EMERGENCY = "emergency"  # a person put another release in place of what answered
     RESOLVED = "resolved"
 
 

@@ -3,7 +3,8 @@
 `Window` is the body of a `seal.Telemetry` statement; the gateway writes it, watching reads it, and windows add up.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,21 @@ LATENCY_EDGES_MS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.
 def traffic_stream(release: str) -> str:
     """Return the name of the stream that holds what was measured on a release's traffic."""
     return f"traffic/{release}"
+
+
+SHADOW_EDGES: Final = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5)
+"""Inner edges of the cells in which a shadow's distance from the answered score is counted."""
+Exposed: TypeAlias = Mapping[str, tuple[str, ...]]
+PSEUDONYM: Final = 24  # hexadecimal digits by which a unit of an experiment is known
+
+
+class Shadowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a shadow did with its copies of the calls that the baseline answered; its failures are the window's."""
+
+    rows: int  # of copied calls that it answered too
+    agreed: int  # of them, with the baseline's label
+    dropped: int  # calls for whose copy there was no room: the live path never waits
+    distance: tuple[int, ...]  # rows per cell of SHADOW_EDGES, one more than edges: how far apart the scores were
 
 
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,6 +47,11 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     latency: tuple[int, ...]  # calls per cell of LATENCY_EDGES_MS, one more than edges
     inputs: dict[str, tuple[int, ...]]
     scores: tuple[int, ...]
+    refused: int = 0  # calls of known callers for this release that a guard refused
+    marked: int = 0  # calls with a flagged row
+    exposed: dict[str, tuple[str, ...]] = {}  # by experiment: pseudonyms of the units it answered in this window
+    unexposed: int = 0  # exposures for which there was no room; what is said about the experiment says so
+    shadow: Shadowed | None = None  # where it is the shadow of another
 
 
 def add_windows(first: Window, second: Window) -> Window:
@@ -49,7 +70,29 @@ def add_windows(first: Window, second: Window) -> Window:
         latency=_add(first.latency, second.latency),
         inputs={name: _add(cells, second.inputs[name]) for name, cells in first.inputs.items()},
         scores=_add(first.scores, second.scores),
+        refused=first.refused + second.refused,
+        marked=first.marked + second.marked,
+        exposed=_joined(first.exposed, second.exposed),
+        unexposed=first.unexposed + second.unexposed,
+        shadow=add_shadows(first.shadow, second.shadow),
     )
+
+
+def add_shadows(first: Shadowed | None, second: Shadowed | None) -> Shadowed | None:
+    """Return the sum of what a shadow did in two windows."""
+    if first is None or second is None:
+        return first or second
+    return Shadowed(
+        rows=first.rows + second.rows,
+        agreed=first.agreed + second.agreed,
+        dropped=first.dropped + second.dropped,
+        distance=_add(first.distance, second.distance),
+    )
+
+
+def _joined(first: Exposed, second: Exposed) -> dict[str, tuple[str, ...]]:
+    names = dict.fromkeys((*first, *second))
+    return {name: tuple(dict.fromkeys((*first.get(name, ()), *second.get(name, ())))) for name in names}
 
 
 def _add(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:

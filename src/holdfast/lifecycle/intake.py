@@ -7,6 +7,7 @@ removed once the ledger holds it, a file of events once it is wholly taken and a
 stays as evidence.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.seal import TELEMETRY, Telemetry, unseal
 from holdfast.core.signals import Raised, Signal
 from holdfast.core.spool import EVENTS, MAX_STATEMENT, STATEMENT
-from holdfast.core.telemetry import DRAINED, LATENCY_EDGES_MS, Window
+from holdfast.core.telemetry import DRAINED, LATENCY_EDGES_MS, PSEUDONYM, SHADOW_EDGES, Window
 from holdfast.lifecycle.inbox import Inbox, inboxes, read, refuse, remove
 from holdfast.lifecycle.intake_events import Anchor, missing, take_events
 from holdfast.lifecycle.plant import Plant
@@ -30,6 +31,7 @@ from holdfast.serve.events import Event
 if TYPE_CHECKING:  # numerics, which whoever only takes in events need not hold
     from holdfast.maths.sketch import Profile
 
+NAMED: Final = re.compile(rf"[0-9a-f]{{{PSEUDONYM}}}")  # a unit of an experiment
 MAX_STATEMENTS: Final = 10_000  # taken in one round; a gateway writes a few in a second, and the next round goes on
 
 
@@ -180,6 +182,11 @@ def _check_window(window: Window, inputs: "Mapping[str, Profile]", scores: "Prof
     counts = [window.requests, window.rows, window.failures, window.flagged, *window.latency, *window.scores]
     counts += [count for cells in window.inputs.values() for count in cells]
     shapes = len(window.scores) == len(scores.cells) and len(window.latency) == len(LATENCY_EDGES_MS) + 1
+    counts += [window.refused, window.marked, window.unexposed]
+    if window.shadow is not None:
+        counts += [window.shadow.rows - window.shadow.agreed, window.shadow.dropped, *window.shadow.distance]
+        shapes = shapes and len(window.shadow.distance) == len(SHADOW_EDGES) + 1
+    shapes = shapes and all(NAMED.fullmatch(unit) for units in window.exposed.values() for unit in units)
     if not fits or not shapes or min(counts) < 0 or window.failures > window.requests or window.flagged > window.rows:
         raise InvalidInput("counts of something else than this release")
 

@@ -1,8 +1,9 @@
 """The one loop, closed here so that it can be seen: telemetry → evidence → signals → commands → traffic.
 
-1. Make the gateway's folder whole. 2. Take in what the gateway wrote. 3. Advance a canary. 4. Measure what answers on a
-window of traffic, seal it, file it, hold it against the promise. 5. Step the playbook for each signal, and carry its
-commands out. 6. Decide anew about what answers: renew its lease, or take it out.
+1. Make the gateway's folder whole. 2. Take in what the gateway wrote. 3. Advance a canary; return a candidate that does
+harm. 4. Measure what answers on a window of traffic, seal it, file it, hold it against the promise. 5. Step the
+playbook for each signal, and carry its commands out. 6. Decide anew about what answers: renew its lease, or take it
+out. 7. Drill the rollback when that is due.
 """
 
 import math
@@ -26,6 +27,7 @@ from holdfast.core.evidence import Evidence
 from holdfast.core.project import Project
 from holdfast.core.signals import Raised, Signal
 from holdfast.lifecycle.certificates import warn
+from holdfast.lifecycle.drills import keep_drilled
 from holdfast.lifecycle.incidents import record_incident
 from holdfast.lifecycle.intake import take_in_spools
 from holdfast.lifecycle.planning_threats import keep_tickets
@@ -102,7 +104,8 @@ def look(plant: Plant) -> Seen:
         raised += beyond
         done += _respond(plant, project, raised)  # 5.
         kept, unfit = _keep_lease(plant, project)  # 6.
-    done += [*kept, *warn(plant), *warn_due(plant)]  # certificates and keys near their end
+    done += [*kept, *keep_drilled(plant, project)]  # 7.
+    done += [*warn(plant), *warn_due(plant)]  # certificates and keys near their end
     plant.tell_uses()
     return Seen(windows=taken.statements, raised=(*raised, *unfit), done=tuple(done), evidence=tuple(evidence))
 

@@ -19,7 +19,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.passport import AUTHORIZED
 from holdfast.core.policy import MAX_POLICY, Action, parse_policy
 from holdfast.core.project import Project
-from holdfast.core.routes import INFER, LOOK
+from holdfast.core.routes import INFER, LOOK, RouteTable
 from holdfast.core.seal import AUTHORIZATION, Authorization
 from holdfast.lifecycle.consuming import consume
 from holdfast.lifecycle.incidents import resolution
@@ -32,7 +32,7 @@ from holdfast.lifecycle.routing import CREDENTIALS, Drawn, commit, current_proje
 from holdfast.lifecycle.runner import project_stream
 from holdfast.lifecycle.trusting import demand_quorum
 from holdfast.registry import Standing, promoted, renewed, rolled_back, with_candidate
-from holdfast.rollout import PROMOTED, Verdict
+from holdfast.rollout import PROMOTED, Plan, Share, Verdict
 from holdfast.rollout import canary as plan_of
 from holdfast.serve.credentials import hash_api_key
 
@@ -63,15 +63,7 @@ def promote(
     with plant.ledger.lease("route"):
         now = standing(plant, project)
         after = _entering(plant, now, subject) if canary else promoted(now, subject)
-        at = plant.clock.now()  # one moment for all that is said at once: neither word is older than the other
-        if not no_approve:
-            authorize(plant, project, subject, "approve", reason, at=at)
-        file_gates(plant, project, subject)
-        # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
-        _may_return(plant, project, [*after.previous, *{after.baseline} - {subject}, subject], reason, at)
-        drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
-        consume(plant, subject, Kind.RELEASE)  # the last thing before anything changes: these bytes are published
-        table = commit(plant, project, drawn, because=_entry(project, now, drawn, subject, reason))
+        drawn, table = enter(plant, project, now, after, subject, reason, no_approve=no_approve)
     if after.candidate == subject:
         says = f"Release {short(subject)} now answers {after.share:.0%} of the calls as a canary."
     else:
@@ -85,6 +77,34 @@ def promote(
     return Reply(says=says, document=document)
 
 
+def enter(
+    plant: Plant,
+    project: Project,
+    now: Standing,
+    after: Standing,
+    subject: Digest,
+    reason: str,
+    *,
+    no_approve: bool = False,
+    because: tuple[Draft, ...] = (),
+) -> tuple[Drawn, RouteTable]:
+    """Let a release in by the owner's word, under the lease of whoever routes: as the baseline, or beside it.
+
+    Raises:
+        PolicyDenied: With every reason in words; the denial is on record.
+        NotVerified: A file of it was changed and no good copy is left, or it is not signed.
+    """
+    at = plant.clock.now()  # one moment for all that is said at once: neither word is older than the other
+    if not no_approve:
+        authorize(plant, project, subject, "approve", reason, at=at)
+    file_gates(plant, project, subject)
+    # Who lets a release in also says what may answer again if it must go at night: gateways ask for this word.
+    may_return(plant, project, [*after.previous, *{after.baseline} - {subject}, subject], reason, at)
+    drawn = draw(plant, project, after, subject=subject, action=Action.PROMOTE)
+    consume(plant, subject, Kind.RELEASE)  # the last thing before anything changes: these bytes are published
+    return drawn, commit(plant, project, drawn, because=(*because, *_entry(project, now, drawn, subject, reason)))
+
+
 def _entering(plant: Plant, now: Standing, subject: Digest) -> Standing:
     """Return the standing in which a release answers the first share of its own plan."""
     if now.candidate:
@@ -93,8 +113,13 @@ def _entering(plant: Plant, now: Standing, subject: Digest) -> Standing:
     state, commands = plan_of(project_of(plant, subject).rollout.steps).step(now.rollout, Verdict.START)
     if state == PROMOTED:  # a plan of one step: all of the traffic at once
         return promoted(now, subject)
-    (first,) = commands
-    return with_candidate(now, subject, first.share, state)
+    share = next(each.share for each in commands if isinstance(each, Share))
+    return with_candidate(now, subject, share, state, plan=Plan.CANARY, salt=new_salt(plant))
+
+
+def new_salt(plant: Plant) -> str:
+    """Return the key of a new split: what it was in the last rollout says nothing of this one."""
+    return plant.entropy.token(16).hex()
 
 
 def _entry(project: Project, now: Standing, drawn: Drawn, subject: Digest, reason: str) -> tuple[Draft, ...]:
@@ -130,7 +155,7 @@ def rollback(plant: Plant, *, model: str | None = None, reason: str) -> Reply:
         at = plant.clock.now()
         authorize(plant, project, Digest(now.candidate or now.baseline), "rollback", reason, at=at)
         after, _ = rolled_back(now, now.posture)
-        _may_return(plant, project, [*after.previous, after.baseline], reason, at)
+        may_return(plant, project, [*after.previous, after.baseline], reason, at)
         withdrawn, target = withdraw(plant, project, actor=project.project.owner, reason=reason, posture=now.posture)
     says = f"Release {short(withdrawn)} is out of production; " + (
         f"{short(target)} answers again." if target else "nothing answers: there is no earlier release that may serve."
@@ -288,7 +313,7 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
     return Digest(made.pop())
 
 
-def _may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str, at: datetime) -> None:
+def may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str, at: datetime) -> None:
     """Put on record which releases may answer from now on, whatever was approved when; the last ones of these."""
     for digest in [digest for digest in releases if digest][-MAY_ANSWER:]:
         authorize(plant, project, Digest(digest), "rollback", reason, at=at, rule=RETURN)

@@ -315,6 +315,11 @@ def _table(
         candidate=after.candidate or None,
         candidate_passport=digests.get(after.candidate),
         candidate_share=after.share,
+        plan=after.plan,
+        salt=after.salt,
+        segment=after.segment,
+        experiment=after.experiment,
+        mirrored=after.mirrored,
     )
     return RouteTable(
         workspace=plant.trust.workspace,

@@ -1,22 +1,22 @@
 """Steps of a canary: what both releases did since the last one decides whether there is a next, or a way back."""
 
-from collections.abc import Iterable, Sequence
-
+from holdfast.core.artifact import Digest
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import Action
 from holdfast.core.project import Project
-from holdfast.core.telemetry import Window
+from holdfast.core.routes import SILENT
 from holdfast.lifecycle.incidents import resolution
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
 from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, standing, standing_of
 from holdfast.lifecycle.reply import short
+from holdfast.lifecycle.rollout_records import CompareContext, measured, scores_of
 from holdfast.lifecycle.routing import commit, draw, project_of
-from holdfast.lifecycle.traffic import windows_of
-from holdfast.maths.sequential import Block
+from holdfast.lifecycle.traffic import side_by_side
 from holdfast.registry import Standing, promoted, with_candidate
-from holdfast.rollout import PROMOTED, Canary, Verdict, analyse, canary
+from holdfast.rollout import PROMOTED, Canary, Plan, Rules, Share, Verdict, analyse, canary
+from holdfast.rollout.controls import CANARY
 
 
 def advance(plant: Plant, project: Project) -> list[str]:
@@ -39,18 +39,26 @@ def advance(plant: Plant, project: Project) -> list[str]:
         return _return(plant, project, now, refused.reasons[0] if isinstance(refused, PolicyDenied) else str(refused))
 
 
+def compared(plant: Plant, project: Project, now: Standing) -> Canary:
+    """Return what is known of the candidate beside the baseline since its present step began."""
+    plan = project_of(plant, Digest(now.candidate)).rollout
+    pairs = side_by_side(plant, now.candidate, now.baseline, step_began(plant, project, now))
+    rules = Rules(min_requests=plan.min_requests, alpha=plan.alpha, slower=plan.slower, score_shift=plan.score_shift)
+    return analyse(pairs, rules, scores_of(plant, now))
+
+
 def _step(plant: Plant, project: Project, now: Standing) -> list[str]:
-    plan = project_of(plant, now.candidate).rollout
-    since = _step_began(plant, project, now)
-    blocks = _blocks(windows_of(plant, now.candidate, since), windows_of(plant, now.baseline, since))
-    found = analyse(blocks, min_requests=plan.min_requests, alpha=plan.alpha)
-    if found.verdict is Verdict.WAIT:
-        return []
+    if now.plan in SILENT:
+        return []  # it answers nobody; what it does with its copies is measured like any release's traffic
+    found = compared(plant, project, now)
     if found.verdict is Verdict.RETURN:
-        return _return(plant, project, now, found.words)
-    state, commands = canary(plan.steps).step(now.rollout, found.verdict)
-    (command,) = commands
-    return _forward(plant, project, now, found, state, command.share)
+        return _return(plant, project, now, found.words, found)
+    if found.verdict is Verdict.WAIT or now.plan != Plan.CANARY:
+        return []  # a test or a flag is ended by whoever began it, or by harm
+    steps = project_of(plant, Digest(now.candidate)).rollout.steps
+    state, commands = canary(steps).step(now.rollout, found.verdict)
+    share = next(each.share for each in commands if isinstance(each, Share))
+    return _forward(plant, project, now, found, state, share)
 
 
 def _forward(plant: Plant, project: Project, now: Standing, found: Canary, state: str, share: float) -> list[str]:
@@ -62,17 +70,24 @@ def _forward(plant: Plant, project: Project, now: Standing, found: Canary, state
     kind = "release.promoted" if wins else "release.candidate"
     why = Draft(kind=kind, actor="rollout", stream=now.candidate, body=body)
     ended = resolution(project, now, found.words) if wins else ()
-    commit(plant, project, drawn, because=(why, *ended))
+    commit(plant, project, drawn, because=(*_evidence(plant, now, found), why, *ended))
     did = "took over" if wins else f"now answers {share:.0%}"
     return [f"canary {short(now.candidate)} {did}: {found.words}"]
 
 
-def _return(plant: Plant, project: Project, now: Standing, words: str) -> list[str]:
-    withdraw(plant, project, actor="rollout", reason=words, posture=now.posture, release=now.candidate)
-    return [f"canary {short(now.candidate)} returned to the baseline: {words}"]
+def _return(plant: Plant, project: Project, now: Standing, words: str, found: Canary | None = None) -> list[str]:
+    """Give all of the traffic back to the baseline; what was measured travels with the candidate from now on."""
+    because = _evidence(plant, now, found, bad=True) if found is not None else ()
+    withdraw(plant, project, actor="rollout", reason=words, posture=now.posture, release=now.candidate, because=because)
+    return [f"{now.plan} {short(now.candidate)} returned to the baseline: {words}"]
 
 
-def _step_began(plant: Plant, project: Project, now: Standing) -> int:
+def _evidence(plant: Plant, now: Standing, found: Canary, *, bad: bool = False) -> tuple[Draft, ...]:
+    context = CompareContext(release=now.candidate, beside=now.baseline, value=found)
+    return measured(plant, CANARY, context, travels=bad)[1]
+
+
+def step_began(plant: Plant, project: Project, now: Standing) -> int:
     """Return the ledger position at which the rollout came into its present state."""
     began = -1
     for entry in reversed(plant.ledger.stream(endpoint_stream(project))):
@@ -82,15 +97,3 @@ def _step_began(plant: Plant, project: Project, now: Standing) -> int:
                 break
             began = entry.position
     return began
-
-
-def _blocks(candidate: Sequence[Window], baseline: Sequence[Window]) -> Iterable[Block]:
-    """Yield blocks in which both releases answered; their sizes depend on traffic, never on its outcome."""
-    for ours, theirs in zip(candidate, baseline, strict=False):
-        if ours.requests and theirs.requests:
-            yield Block(
-                candidate_failures=ours.failures,
-                candidate_n=ours.requests,
-                baseline_failures=theirs.failures,
-                baseline_n=theirs.requests,
-            )

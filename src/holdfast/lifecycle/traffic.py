@@ -4,7 +4,7 @@ Measuring never ends, so what lies within the promise is kept beside the release
 passport carries. What lies beyond it, or failed, is filed on the release itself: bad news travels with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from holdfast.core.ledger import Draft
 from holdfast.core.passport import FILED, RECORDED
 from holdfast.core.project import Project, Slo
 from holdfast.core.restatement import void
-from holdfast.core.seal import EVIDENCE, TELEMETRY, unseal
+from holdfast.core.seal import EVIDENCE, TELEMETRY, Telemetry, unseal
 from holdfast.core.signals import Raised, Signal
 from holdfast.core.telemetry import DRAINED, MEASURED, Window, add_windows, traffic_stream
 from holdfast.lifecycle.intake import profiles_of
@@ -33,15 +33,42 @@ def windows_of(plant: Plant, release: str, since: int) -> list[Window]:
     Raises:
         NotVerified: A stored statement was changed.
     """
-    found = []
+    return [window for _, window in _told(plant, {release}, since)]
+
+
+def side_by_side(plant: Plant, candidate: str, baseline: str, since: int) -> Iterator[tuple[Window, Window]]:
+    """Yield what two releases did in the same time, in blocks in which both were called.
+
+    A gateway tells of both in one breath, so that they lie side by side in the ledger; a window in which only one of
+    them was called joins the next block. Their sizes depend on traffic, never on its outcome.
+
+    Raises:
+        NotVerified: A stored statement was changed.
+    """
+    waiting: dict[str, Window] = {}
+    for release, window in _told(plant, {candidate, baseline}, since):
+        waiting[release] = add_windows(waiting[release], window) if release in waiting else window
+        if all(each in waiting and waiting[each].requests for each in (candidate, baseline)):
+            yield waiting.pop(candidate), waiting.pop(baseline)
+
+
+def _told(plant: Plant, releases: set[str], since: int) -> Iterator[tuple[str, Window]]:
+    for release, told in statements_of(plant, releases, since):
+        yield release, msgspec.convert(told.body, Window)
+
+
+def statements_of(plant: Plant, releases: set[str], since: int) -> Iterator[tuple[str, Telemetry]]:
+    """Yield what gateways stated of these releases, in ledger order, as taken in after position `since`.
+
+    Raises:
+        NotVerified: A stored statement was changed.
+    """
     for entry in plant.ledger.entries(max(since + 1, pruned_before(plant))):
-        if entry.kind == DRAINED and entry.body["release"] == release:
+        if entry.kind == DRAINED and entry.body["release"] in releases:
             envelope = plant.blobs.get(Digest(entry.body["envelope"]))
             if void(envelope, plant.trust):
                 continue  # by a gateway's key that was revoked: nobody knows what the traffic was
-            told = unseal(envelope, TELEMETRY, plant.trust, at=entry.moment).value
-            found.append(msgspec.convert(told.body, Window))
-    return found
+            yield entry.body["release"], unseal(envelope, TELEMETRY, plant.trust, at=entry.moment).value
 
 
 def measure_traffic(plant: Plant, project: Project) -> tuple[list[Evidence], list[Raised]]:

@@ -8,10 +8,12 @@ from holdfast.registry.admission import build_passport, closure, news_of
 from holdfast.registry.record import Opener, Record, fold
 from holdfast.registry.standing import (
     Standing,
+    exchanged,
     promoted,
     renewed,
     returned_to,
     rolled_back,
+    swapped,
     with_candidate,
     without_candidate,
 )
@@ -26,12 +28,14 @@ __all__ = [
     "State",
     "build_passport",
     "closure",
+    "exchanged",
     "fold",
     "news_of",
     "promoted",
     "renewed",
     "returned_to",
     "rolled_back",
+    "swapped",
     "with_candidate",
     "without_candidate",
 ]

@@ -4,6 +4,8 @@ The present standing is the fold of the endpoint's stream in the ledger: each ro
 newest one is the answer and none before it is lost.
 """
 
+from typing import Any
+
 import msgspec
 
 from holdfast.core.errors import Conflict
@@ -20,6 +22,11 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     share: float = 0.0
     previous: tuple[str, ...] = ()  # earlier baselines that were not withdrawn, newest last
     rollout: str = IDLE
+    plan: str = "canary"  # what the candidate is there for
+    salt: str = ""  # of the split, for as long as this candidate stands
+    segment: dict[str, tuple[str, ...]] = {}
+    experiment: str = ""
+    mirrored: float = 0.0
     posture: str = "steady"
 
     @property
@@ -35,8 +42,15 @@ def promoted(now: Standing, release: str) -> Standing:
     return Standing(epoch=now.epoch + 1, baseline=release, previous=previous)
 
 
-def with_candidate(now: Standing, release: str, share: float, state: str) -> Standing:
+def with_candidate(now: Standing, release: str, share: float, state: str, **terms: Any) -> Standing:
     """Return the standing with `release` as the candidate of a share of the traffic.
+
+    Args:
+        now: The present standing.
+        release: The candidate.
+        share: Of the traffic.
+        state: Of the plan's machine.
+        terms: What else a plan says: `plan`, `salt`, `segment`, `experiment`, `mirrored`; kept as they are if left out.
 
     Raises:
         Conflict: There is no baseline to return to, or the release is that baseline.
@@ -47,12 +61,46 @@ def with_candidate(now: Standing, release: str, share: float, state: str) -> Sta
         )
     if now.baseline == release:
         raise Conflict("this release is already in production", remedy="Nothing needs to be done.")
-    return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate=release, share=share, rollout=state)
+    return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate=release, share=share, rollout=state, **terms)
 
 
 def without_candidate(now: Standing, state: str) -> Standing:
     """Return the standing with all traffic on the baseline."""
-    return msgspec.structs.replace(now, epoch=now.epoch + 1, candidate="", share=0.0, rollout=state)
+    return Standing(
+        epoch=now.epoch + 1, baseline=now.baseline, previous=now.previous, rollout=state, posture=now.posture
+    )
+
+
+def exchanged(now: Standing, state: str) -> Standing:
+    """Return the standing in which baseline and candidate have changed places; the one that leaves can be gone back to.
+
+    Raises:
+        Conflict: Nothing stands by.
+    """
+    if not now.candidate or not now.baseline:
+        raise Conflict("nothing stands by", remedy="Prepare a release with `holdfast bluegreen prepare`.")
+    earlier = tuple(digest for digest in now.previous if digest not in {now.candidate, now.baseline})
+    return msgspec.structs.replace(
+        now,
+        epoch=now.epoch + 1,
+        baseline=now.candidate,
+        candidate=now.baseline,
+        previous=(*earlier, now.baseline),
+        share=0.0,
+        rollout=state,
+    )
+
+
+def swapped(now: Standing, release: str, posture: str) -> Standing:
+    """Return the standing in which one release alone answers at once; what answered cannot be gone back to by itself.
+
+    Raises:
+        Conflict: It answers already, and alone.
+    """
+    if (now.baseline, now.candidate) == (release, ""):
+        raise Conflict("this release answers already", place=release, remedy="Nothing needs to be done.")
+    earlier = tuple(digest for digest in now.previous if digest not in {release, *now.releases})
+    return Standing(epoch=now.epoch + 1, baseline=release, previous=earlier, posture=posture)
 
 
 def rolled_back(now: Standing, posture: str, release: str = "") -> tuple[Standing, str]:

@@ -21,7 +21,7 @@ class State(StrEnum):
     CANDIDATE = "candidate"  # every rule of its policy holds but the approvals
     APPROVED = "approved"  # as many persons as the policy asks for have approved
     STAGING = "staging"  # permitted for staging, and published there
-    CANARY = "canary"  # answers a share of the calls
+    CANARY = "canary"  # a candidate beside what answers: it gets a share of the calls, copies of them, or stands by
     PRODUCTION = "production"  # answers
     RETIRED = "retired"  # out of use for good
     PURGED = "purged"  # its bytes may be collected; the tombstone stays
@@ -40,7 +40,7 @@ class Signal(StrEnum):
     APPROVED = "approved"
     SPOILED = "spoiled"  # something it had come this far by does not hold any more
     STAGED = "staged"
-    SHARED = "shared"  # routed to as the candidate of a share of the calls
+    SHARED = "shared"  # routed to as a candidate
     ROUTED = "routed"  # routed to as the baseline
     RETURNED = "returned"  # no longer routed to
     QUARANTINED = "quarantined"
@@ -84,7 +84,9 @@ def _table() -> Rows:
     rows[State.STAGING, Signal.STAGED] = (State.STAGING, ())  # a newer table of the same standing
     proved = ends[:-1]
     rows |= {(state, Signal.SPOILED): (State.DRAFT, ()) for state in (*proved, State.STAGING)}
-    rows |= {(state, Signal.SHARED): (State.CANARY, ()) for state in (State.APPROVED, State.STAGING, State.CANARY)}
+    # A release that answers may be told to stand by: blue and green change places.
+    shared = (State.APPROVED, State.STAGING, State.CANARY, State.PRODUCTION)
+    rows |= {(state, Signal.SHARED): (State.CANARY, ()) for state in shared}
     routed = (State.APPROVED, State.STAGING, State.CANARY, State.PRODUCTION)
     rows |= {(state, Signal.ROUTED): (State.PRODUCTION, ()) for state in routed}
     rows |= {

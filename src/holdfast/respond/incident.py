@@ -15,6 +15,7 @@ _WORDS: Mapping[str, str] = {
     "evidence.filed": "evidence was filed",
     "release.promoted": "promoted to production",
     "release.candidate": "began to take candidate traffic",
+    "release.swapped": "put in place in an emergency",
     "release.returned": "taken out of production",
     "endpoint.routed": "the route table changed",
     "incident.opened": "an incident was opened",

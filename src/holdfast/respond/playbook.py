@@ -44,6 +44,8 @@ PLAYBOOK: Final = Machine(
         (Posture.CONTAINED, Signal.DRIFT): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.ERRORS): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.LATENCY): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
+        (Posture.STEADY, Signal.EMERGENCY): (Posture.CONTAINED, (Command.OPEN_INCIDENT,)),  # it was acted upon
+        (Posture.CONTAINED, Signal.EMERGENCY): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.RESOLVED): (Posture.STEADY, (Command.CLOSE_INCIDENT,)),
     },
 )
@@ -54,5 +56,6 @@ SEVERITY: Final = {
     Signal.ERRORS: Severity.HIGH,
     Signal.LATENCY: Severity.MEDIUM,
     Signal.UNAUTHORISED: Severity.HIGH,
+    Signal.EMERGENCY: Severity.CRITICAL,
     Signal.RESOLVED: Severity.INFO,
 }

@@ -1,9 +1,33 @@
-"""Rollout: a candidate takes over from the baseline step by step, and returns to it at the first breach.
+"""Rollout: a candidate comes beside the baseline by a plan, and the first breach leads back to the baseline.
 
-The plan is a state machine read from a table (`holdfast.core.machine`); the analysis is an anytime-valid test, so that
+A plan is a state machine read from a table (`plans`); the analysis is anytime-valid (`analysis`, `experiment`), so that
 it may be looked at after every request without raising the rate of false alarms.
 """
 
-from holdfast.rollout.canary import PROMOTED, RETURNED, Canary, Share, Verdict, analyse, canary
+from holdfast.rollout.analysis import Analysis, Canary, Rules, Verdict, analyse
+from holdfast.rollout.controls import CONTROLS
+from holdfast.rollout.experiment import Declared, Exposure, Judged, Outcome, Winner, judge
+from holdfast.rollout.plans import PROMOTED, RETURNED, Exchange, Plan, Share, canary, standby, trial
 
-__all__ = ["PROMOTED", "RETURNED", "Canary", "Share", "Verdict", "analyse", "canary"]
+__all__ = [
+    "CONTROLS",
+    "PROMOTED",
+    "RETURNED",
+    "Analysis",
+    "Canary",
+    "Declared",
+    "Exchange",
+    "Exposure",
+    "Judged",
+    "Outcome",
+    "Plan",
+    "Rules",
+    "Share",
+    "Verdict",
+    "Winner",
+    "analyse",
+    "canary",
+    "judge",
+    "standby",
+    "trial",
+]

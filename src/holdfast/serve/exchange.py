@@ -18,6 +18,8 @@ HEADERS_READ: Final = {
     b"x-holdfast-signature": "x-holdfast-signature",
     b"client-cert": "client-cert",
     b"x-holdfast-terminator": "x-holdfast-terminator",
+    b"x-holdfast-unit": "x-holdfast-unit",
+    b"x-holdfast-attributes": "x-holdfast-attributes",
 }
 """The request headers that decide anything. No other is looked at, so none can be smuggled past us."""
 

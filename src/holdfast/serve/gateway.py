@@ -25,6 +25,7 @@ from holdfast.core.telemetry import Window
 from holdfast.serve import encoding, metadata, protocol
 from holdfast.serve.events import Noted, SecurityLog
 from holdfast.serve.exchange import PROXIED, Headers, HttpRequest, HttpResponse, read_headers
+from holdfast.serve.exposure import pseudonym
 from holdfast.serve.guards import Chains
 from holdfast.serve.metrics import CONTENT_TYPE, Counts, Standing, render
 from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Malformed, Operation
@@ -41,7 +42,8 @@ from holdfast.serve.refusals import (
     WRONG_METHOD,
     Saying,
 )
-from holdfast.serve.state import Release, State, sane
+from holdfast.serve.shadow import Copy, Shadow
+from holdfast.serve.state import UNIT, Release, Route, State, sane
 from holdfast.serve.telemetry import Meter
 
 LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of a Unix socket
@@ -76,6 +78,7 @@ class Gateway:
         self._stale = ""
         self._counts = Counts()
         self._meters: dict[str, Meter] = {}
+        self.shadow = Shadow()
         self._prefix, self._numbers = secrets.token_hex(8), count()  # of correlation ids, distinct over all gateways
 
     @property
@@ -128,7 +131,7 @@ class Gateway:
         windows = []
         for digest, meter in list(self._meters.items()):
             window, reading = meter.untold()
-            if window.requests:
+            if window.requests or window.refused or window.shadow:
                 windows.append((digest, window, _teller(meter, reading)))
             elif self._state is not None and digest not in self._state.releases:
                 del self._meters[digest]  # told to the end, and no longer served
@@ -254,37 +257,57 @@ class Gateway:
 
     def _infer(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
         route = state.routes.get(call.model)
-        release = route.choose(call.correlation) if route is not None else None
-        if call.version and route is not None and release is not None and release.short != call.version:
-            # A candidate answers the calls that its share gives it, and nobody else by asking for it.
-            release = route.baseline if route.baseline.short == call.version else None
+        release = route.chosen(call, state.withdrawn) if route is not None else None
         call.release = release.digest if release is not None else ""
         refused = _framed(call)
         if refused is not None:
             return self._refuse(request, call, refused)
         admitted = state.chains.call.admit(call)
         if isinstance(admitted, Refusal):
+            if release is not None and call.client:  # strangers cannot make a candidate look bad
+                self._meters[release.digest].observe_refusal()
             return self._refuse(request, call, admitted)
-        if release is None or admitted.rows is None:  # the guards let something through that nobody has validated
+        if route is None or release is None or admitted.rows is None:  # the guards let pass what nobody has validated
             return self._refuse(request, call, BROKEN.refusal("gateway", "a call without release or rows"))
         if release.digest in state.withdrawn:
             return self._refuse(request, call, WITHDRAWN.refusal("state"))
+        self._expose(route, release, call)
         answer = self._ask(release, admitted.rows)
         meter = self._meters[release.digest]
+        if isinstance(answer, Refusal) and release is route.candidate and route.alike:
+            meter.observe_failure(self._ground.monotonic() - call.received_s)  # it counts, and the caller is answered
+            release, meter = route.baseline, self._meters[route.baseline.digest]
+            call.release, answer = release.digest, self._ask(release, admitted.rows)
         if isinstance(answer, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, answer)
-        scores = answer.probabilities[:, release.score]
+        labels, scores = answer.labels, answer.probabilities[:, release.score]
         released = state.chains.call.release(admitted, answer)
         if isinstance(released, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, released)
         body, head = _encode(released, release, admitted)
         meter.observe(self._ground.monotonic() - call.received_s, admitted.rows, scores, call.flagged)
+        if route.candidate is not None and route.copies(call.correlation):
+            self._copy(route.candidate, admitted.rows, labels, scores)
         more = ((b"x-holdfast-release", release.short.encode()),)
         if head:
             return self._reply(call, 200, body, kind=_OCTETS, more=((_HEAD.encode(), str(head).encode()), *more))
         return self._reply(call, 200, body, more=more)
+
+    def _expose(self, route: Route, release: Release, call: Call) -> None:
+        """Take note of whom an experiment met, and on which side: before the answer, which must not decide about it."""
+        unit = call.headers.get(UNIT, "") if route.experiment and not call.version else ""
+        if unit:  # who asks for a version is in no experiment
+            named = pseudonym(self._ground.credential_key, route.experiment, unit)
+            self._meters[release.digest].expose(route.experiment, named)
+
+    def _copy(
+        self, shadow: Release, rows: NDArray[np.float32], labels: NDArray[np.int64], scores: NDArray[np.float64]
+    ) -> None:
+        """Hand a copy of an answered call to the shadow; it never waits."""
+        meter = self._meters[shadow.digest]
+        self.shadow.offer(Copy(release=shadow, meter=meter, rows=rows, labels=labels, scores=scores))
 
     def _ask(self, release: Release, rows: NDArray[np.float32]) -> Answer | Refusal:
         """Run the model, and believe its answer only if it is one."""

@@ -172,7 +172,17 @@ def _named(route: ModelRoute) -> list[Named]:
 
 def _route(route: ModelRoute, loaded: Mapping[str, Release]) -> Route:
     candidate = loaded[route.candidate] if route.candidate is not None else None
-    return Route(name=route.name, baseline=loaded[route.baseline], candidate=candidate, share=route.candidate_share)
+    return Route(
+        name=route.name,
+        baseline=loaded[route.baseline],
+        candidate=candidate,
+        share=route.candidate_share,
+        plan=route.plan,
+        salt=route.salt,
+        segment={name: frozenset(values) for name, values in route.segment.items()},
+        experiment=route.experiment,
+        mirrored=route.mirrored,
+    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,6 +17,7 @@ Only then does `loader` swap the new state in, whole.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -39,7 +40,7 @@ from holdfast.core.errors import InvalidInput, NotVerified, PolicyDenied, Refuse
 from holdfast.core.passport import MAX_PASSPORT, Dossier, open_passport, parse_passport
 from holdfast.core.placement import check_placed
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy
-from holdfast.core.routes import ModelRoute, RouteTable
+from holdfast.core.routes import PLANS, SILENT, ModelRoute, RouteTable
 from holdfast.core.schema import Signature
 from holdfast.core.seal import ROUTES, TRUST, unseal
 from holdfast.core.trust import Trust, TrustedKey
@@ -56,6 +57,7 @@ from holdfast.serve.state import Model, Runtime, TrainingProfile, sane
 
 MODEL_FILES: Final = ("model.onnx", "profile.json", "signature.json")  # the whole folder of a MODEL artifact
 MAX_MANIFEST: Final = 16 << 20  # bytes; MAX_MANIFEST_FILES entries fit
+SALT: Final = re.compile(r"[0-9a-f]{0,128}")  # a key of BLAKE2b has up to 64 bytes
 MAX_FILE: Final = 2 << 30  # bytes; protobuf, and so ONNX, holds no more in one file
 CLOCK_SKEW: Final = timedelta(seconds=60)  # how far ahead of ours the registry's clock may be
 
@@ -232,7 +234,10 @@ def _check_table(table: RouteTable, trust: Trust, pins: Pins, remembered: Rememb
 def _check_route(route: ModelRoute) -> None:
     """Check that a route can be followed: a plain name, a share that is one, a candidate with its passport."""
     whole = (route.candidate is None) == (route.candidate_passport is None)
-    if MODEL_NAME.fullmatch(route.name) is None or not 0 <= route.candidate_share <= 1 or not whole:
+    shares = 0 <= route.candidate_share <= 1 and 0 <= route.mirrored <= 1
+    silent = route.plan not in SILENT or route.candidate_share == 0  # a shadow that answers is none
+    split = route.plan in PLANS and SALT.fullmatch(route.salt) is not None
+    if MODEL_NAME.fullmatch(route.name) is None or not (shares and silent and split and whole):
         raise NotVerified("the route table holds a route that cannot be followed", place=ROUTES_NAME)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Digest
+from holdfast.core.guard import Call
 from holdfast.core.policy import Permit
 from holdfast.core.schema import Signature
 from holdfast.core.trust import Trust
@@ -19,7 +20,10 @@ from holdfast.maths.sketch import Profile
 from holdfast.serve.guards import Chains
 
 SHORT: Final = 12  # hexadecimal digits of a digest that callers and people see
+UNIT: Final = "x-holdfast-unit"  # header that names whom a call is for: a user, a device, a case
+ATTRIBUTES: Final = "x-holdfast-attributes"  # header that declares attributes of the call, by which segments are known
 _ONE: Final = 2.0**64
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 class Model(Protocol):
@@ -86,6 +90,11 @@ class Route:
     baseline: Release
     candidate: Release | None = None
     share: float = 0.0
+    plan: str = "canary"
+    salt: str = ""  # key of the hash that splits: who does not know it cannot choose its side
+    segment: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    experiment: str = ""
+    mirrored: float = 0.0
 
     def versioned(self, version: str) -> Release | None:
         """Return the release of a version, by the digits of its digest that callers see; the baseline for ""."""
@@ -94,12 +103,50 @@ class Route:
         found = (self.baseline, self.candidate)
         return next((release for release in found if release is not None and release.short == version), None)
 
-    def choose(self, correlation: str) -> Release:
-        """Return the release for a call: the same for the same id, the candidate for its share of ids."""
+    @property
+    def alike(self) -> bool:
+        """Whether both read the same inputs and name the same classes."""
         if self.candidate is None:
+            return False
+        ours, theirs = self.baseline.signature, self.candidate.signature
+        return (ours.inputs, ours.classes) == (theirs.inputs, theirs.classes)
+
+    def chosen(self, call: Call, withdrawn: frozenset[str]) -> Release | None:
+        """Return the release that answers a call; None where it asks for a version that does not answer it."""
+        release = self.choose(call.correlation, call.headers)
+        if release.digest in withdrawn:
+            release = self.baseline  # by itself a gateway only moves traffic towards the signed baseline
+        if call.version and release.short != call.version:
+            # A candidate answers the calls that its share gives it, and nobody else by asking for it.
+            return self.baseline if self.baseline.short == call.version else None
+        return release
+
+    def choose(self, correlation: str, headers: Mapping[str, str] = _NOTHING) -> Release:
+        """Return the release for a call: the same for the same unit, the candidate for its share of units.
+
+        The unit is what the caller names, else the call itself; in an experiment a call that names none is no part of
+        it. A share that grows keeps all that it had: a unit's point on the line from 0 to 1 never moves.
+        """
+        if self.candidate is None or not self.share:
             return self.baseline
-        point = hashlib.blake2b(f"{self.name}\0{correlation}".encode(), digest_size=8).digest()
-        return self.candidate if int.from_bytes(point) / _ONE < self.share else self.baseline
+        unit = headers.get(UNIT, "") or ("" if self.experiment else correlation)
+        if not unit or (self.segment and not self._belongs(headers.get(ATTRIBUTES, ""))):
+            return self.baseline
+        return self.candidate if self._point(unit) < self.share else self.baseline
+
+    def copies(self, correlation: str) -> bool:
+        """Say whether a shadow gets a copy of a call."""
+        return self.plan == "shadow" and self._point(correlation) < self.mirrored and self.alike
+
+    def _point(self, unit: str) -> float:
+        key = bytes.fromhex(self.salt)
+        point = hashlib.blake2b(f"{self.name}\0{unit}".encode(), key=key, digest_size=8).digest()
+        return int.from_bytes(point) / _ONE
+
+    def _belongs(self, declared: str) -> bool:
+        """Say whether the attributes that a call declares, `name=value; name=value`, lie in the segment."""
+        given = dict(pair.strip().split("=", 1) for pair in declared.split(";") if "=" in pair)
+        return all(given.get(name) in values for name, values in self.segment.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

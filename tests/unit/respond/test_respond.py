@@ -30,7 +30,10 @@ def test_a_refused_fetch_opens_an_incident_and_changes_nothing_that_answers() ->
     assert PLAYBOOK.step(Posture.STEADY, Signal.UNAUTHORISED) == (Posture.STEADY, (Command.OPEN_INCIDENT,))
 
 
-@pytest.mark.parametrize("signal", [each for each in Signal if each not in {Signal.RESOLVED, Signal.UNAUTHORISED}])
+NO_BREACH = {Signal.RESOLVED, Signal.UNAUTHORISED, Signal.EMERGENCY}
+
+
+@pytest.mark.parametrize("signal", [each for each in Signal if each not in NO_BREACH])
 def test_the_first_breach_rolls_back_and_opens_an_incident(signal: Signal) -> None:
     """In that order: the incident then tells what was done."""
     assert PLAYBOOK.step(Posture.STEADY, signal)[1] == (Command.ROLL_BACK, Command.OPEN_INCIDENT)
@@ -44,11 +47,10 @@ def test_nothing_but_broken_integrity_rolls_back_twice() -> None:
 
 
 def test_every_signal_has_a_severity() -> None:
-    """And broken integrity the highest."""
+    """And broken integrity the highest, with what a person calls an emergency."""
     assert set(SEVERITY) == set(Signal)
-    assert [signal for signal, how_bad in SEVERITY.items() if how_bad is Severity.CRITICAL] == [
-        Signal.INTEGRITY_FAILURE
-    ]
+    worst = [signal for signal, how_bad in SEVERITY.items() if how_bad is Severity.CRITICAL]
+    assert worst == [Signal.INTEGRITY_FAILURE, Signal.EMERGENCY]
 
 
 def entry(position: int, kind: str, **body: object) -> Entry:

@@ -66,6 +66,7 @@ PATHS: Final = (
         "policy accept --file",
         "access accept --file",
         "access provider --file",
+        "ab outcome --file",
     ),
     *_rules(
         "left out",

@@ -15,6 +15,7 @@ from holdfast.lifecycle.commands import (
     recall,
     records,
     registry,
+    rollout,
     rules,
     storage,
     supply,
@@ -26,6 +27,7 @@ __all__ = ["COMMANDS", "ROOMS", "Command", "Option"]
 
 ROOMS: Final = (
     ("The way into production", way.COMMANDS),
+    ("Rollouts", rollout.COMMANDS),
     ("What comes from outside", supply.COMMANDS),
     ("What is on record", records.COMMANDS),
     ("Keys", custody.COMMANDS),
