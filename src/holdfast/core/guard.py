@@ -6,7 +6,7 @@ chain; a guard that raises refuses; a chain without guards cannot be built.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ class Call:
     )
     flags: tuple[str, ...] = ()  # what the answer must say about its input, once validated
     flagged: int = 0  # rows the flags are about
+    said: NDArray[np.int64] | None = None  # the model's labels, before any guard changed them
+    notes: dict[str, Any] = field(default_factory=dict)  # what guards keep from the way in to the way out
 
     @property
     def text(self) -> bytes:

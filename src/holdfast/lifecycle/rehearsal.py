@@ -151,6 +151,7 @@ def _assembled(plant: Plant, project: Project, release: Release) -> Rehearsal:
     ]
     ground = Ground(clock=plant.clock, monotonic=time.perf_counter, credential_key=secret, version=STAGING)
     table, cells = CredentialTable(secret, credentials), LocalCells()
+    space = release.profile.space
 
     def guarded(signatures: Mapping[str, Signature]) -> Chains:
         surroundings = Surroundings(
@@ -160,6 +161,7 @@ def _assembled(plant: Plant, project: Project, release: Release) -> Rehearsal:
             nonces=LocalNonces(since=0.0),
             clock=plant.clock,
             monotonic=time.perf_counter,
+            spaces={} if space is None else dict.fromkeys(signatures, space),
         )
         return build_chains(guards_of(project), surroundings)
 

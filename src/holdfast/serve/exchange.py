@@ -20,6 +20,7 @@ HEADERS_READ: Final = {
     b"x-holdfast-terminator": "x-holdfast-terminator",
     b"x-holdfast-unit": "x-holdfast-unit",
     b"x-holdfast-attributes": "x-holdfast-attributes",
+    b"x-holdfast-proof": "x-holdfast-proof",
 }
 """The request headers that decide anything. No other is looked at, so none can be smuggled past us."""
 

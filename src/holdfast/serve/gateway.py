@@ -27,6 +27,7 @@ from holdfast.serve.events import Noted, SecurityLog
 from holdfast.serve.exchange import PROXIED, Headers, HttpRequest, HttpResponse, read_headers
 from holdfast.serve.exposure import pseudonym
 from holdfast.serve.guards import Chains
+from holdfast.serve.guards.reactions import Watched
 from holdfast.serve.metrics import CONTENT_TYPE, Counts, Standing, render
 from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Malformed, Operation
 from holdfast.serve.refusals import (
@@ -64,6 +65,7 @@ class Ground:
     version: str
     log: SecurityLog = field(default_factory=SecurityLog)
     terminator_key: bytes = b""  # shared with the TLS terminator in front; empty: no word about certificates is taken
+    watched: Watched = field(default_factory=Watched)
     metrics_for_all: bool = False  # whether callers from other machines may read /metrics
 
 
@@ -281,7 +283,8 @@ class Gateway:
         if isinstance(answer, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, answer)
-        labels, scores = answer.labels, answer.probabilities[:, release.score]
+        labels = admitted.said = answer.labels
+        scores = answer.probabilities[:, release.score]
         released = state.chains.call.release(admitted, answer)
         if isinstance(released, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
@@ -382,6 +385,7 @@ class Gateway:
             epoch=state.epoch if state is not None else 0,
             lease_s=max(lease, 0.0),
             security_events=self._ground.log.total,
+            detections=self._ground.watched.counts,
         )
         return render(self._counts, meters, standing)
 

@@ -13,7 +13,6 @@ import msgspec
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.routes import CERTIFICATE, TOKEN, ModelRoute
-from holdfast.core.schema import Signature
 from holdfast.engines.repository import TIMESTAMP_NAME
 from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import Noted
@@ -73,6 +72,7 @@ class Loader:
             self._refused(error, now)
             raise
         self.gateway.swap(state)
+        self.ground.watched.keep_only(frozenset(state.releases))
         served = ", ".join(sorted(release.short for release in state.releases.values())) or "nothing"
         self.ground.log.note(
             Noted(time=now, kind="state.loaded", caller="gateway", detail=f"epoch {state.epoch} serves {served}")
@@ -95,14 +95,13 @@ class Loader:
                 consents[named.model] = max(package.consent, consents.get(named.model, package.consent))
             if named.release not in loaded:
                 loaded[named.release] = self._release(package)
-        signatures = {digest: release.signature for digest, release in loaded.items()}
         permits = (release.permit.expires for release in loaded.values())
         state = State(
             epoch=believed.table.epoch,
             trust=believed.trust,
             lease=min([believed.until, *permits]),
             routes={route.name: _route(route, loaded) for route in believed.table.models},
-            chains=self._chains(believed, signatures),
+            chains=self._chains(believed, loaded),
         )
         return state, consents
 
@@ -127,13 +126,12 @@ class Loader:
     def _narrowed(self, believed: Believed) -> Chains | None:
         """Return the newer table's guards around the older one's releases; None where they cannot be built."""
         state = self.gateway.state
-        signatures = {digest: release.signature for digest, release in state.releases.items()} if state else {}
         try:
-            return self._chains(believed, signatures)
+            return self._chains(believed, state.releases if state is not None else {})
         except HoldfastError:
             return None
 
-    def _chains(self, believed: Believed, signatures: Mapping[str, Signature]) -> Chains:
+    def _chains(self, believed: Believed, releases: Mapping[str, Release]) -> Chains:
         table = believed.table
         identified = by_proof(table.identities)
         surroundings = Surroundings(
@@ -147,8 +145,11 @@ class Loader:
                 by_token=identified[TOKEN],
                 by_certificate=identified[CERTIFICATE],
             ),
-            signatures=signatures,
             cells=self.cells,
+            signatures={digest: release.signature for digest, release in releases.items()},
+            spaces={digest: each.profile.space for digest, each in releases.items() if each.profile.space is not None},
+            watched=self.ground.watched,
+            log=self.ground.log,
             nonces=self.nonces,
             clock=self.ground.clock,
             monotonic=self.ground.monotonic,

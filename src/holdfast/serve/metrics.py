@@ -48,6 +48,7 @@ class Standing:
     epoch: int
     lease_s: float
     security_events: int
+    detections: Mapping[tuple[str, str], int]  # by guard and action
 
 
 def render(counts: Counts, meters: Mapping[tuple[str, str], Meter], standing: Standing) -> bytes:
@@ -78,6 +79,8 @@ def _gateway(counts: Counts, standing: Standing) -> Iterator[str]:
     yield from _family("holdfast_responses_total", "counter", "Responses by model and status.", responses)
     refusals = [(_labels(guard=guard, code=code), count) for (guard, code), count in list(counts.refusals.items())]
     yield from _family("holdfast_refusals_total", "counter", "Refusals by guard and code.", refusals)
+    detections = [(_labels(guard=guard, action=action), n) for (guard, action), n in list(standing.detections.items())]
+    yield from _family("holdfast_detections_total", "counter", "Findings of detectors.", detections)
     yield from _family(
         "holdfast_security_events_total", "counter", "Security events noted.", [("", standing.security_events)]
     )

@@ -50,6 +50,10 @@ NO_PRIVACY_LEFT: Final = Saying(code="HF263", status=403, public="the privacy bu
 TOO_FEW_ROWS: Final = Saying(code="HF264", status=400, public="this model answers only about large groups")
 OUT_OF_BOUNDS: Final = Saying(code="HF265", status=403, public="the model's answer is outside of what may be commanded")
 NOT_CLEAN: Final = Saying(code="HF266", status=400, public="the request is not acceptable")
+SLOWED: Final = Saying(code="HF270", status=429, public="calls of this kind are answered slowly now")
+UNPROVEN: Final = Saying(code="HF271", status=403, public="a proof of work is required")
+BLOCKED: Final = Saying(code="HF272", status=403, public="calls of this kind are not answered now")
+STRANGE: Final = Saying(code="HF273", status=400, public="the input is unlike what the model was made for")
 
 NOT_READY: Final = Saying(code="HF760", status=503, public="the service is not ready", security=False)
 LEASE_OVER: Final = Saying(code="HF761", status=503, public="the service may no longer answer", security=False)
@@ -78,6 +82,10 @@ SAYINGS: Final = (
     TOO_FEW_ROWS,
     OUT_OF_BOUNDS,
     NOT_CLEAN,
+    SLOWED,
+    UNPROVEN,
+    BLOCKED,
+    STRANGE,
     NOT_READY,
     LEASE_OVER,
     WITHDRAWN,

@@ -16,6 +16,7 @@ from holdfast.core.guard import Call
 from holdfast.core.policy import Permit
 from holdfast.core.schema import Signature
 from holdfast.core.trust import Trust
+from holdfast.maths.nearness import Space
 from holdfast.maths.sketch import Profile
 from holdfast.serve.guards import Chains
 
@@ -60,6 +61,7 @@ class TrainingProfile(msgspec.Struct, frozen=True, kw_only=True):
 
     inputs: dict[str, Profile]
     score: Profile
+    space: Space | None = None  # how rows lie; None: fitted by nobody, and detectors that need it refuse the release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

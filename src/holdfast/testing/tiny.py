@@ -7,6 +7,7 @@ import numpy as np
 
 from holdfast.core.artifact import canonical
 from holdfast.core.schema import Field, Signature
+from holdfast.maths.nearness import Space
 from holdfast.maths.sketch import profile
 
 SIGNATURE: Final = Signature(
@@ -47,7 +48,7 @@ def tiny_model(weights: Sequence[float] = (0.02, 0.1, 1.0), bias: float = -2.0) 
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def training_profile(signature: Signature = SIGNATURE) -> bytes:
+def training_profile(signature: Signature = SIGNATURE, space: Space | None = None) -> bytes:
     """Return a profile.json over a thousand rows that fill the declared ranges evenly, or -1 to 1 where none is."""
     even = np.linspace(0.0, 1.0, 1000)
     bounds = {field.name: (field.minimum, field.maximum) for field in signature.inputs}
@@ -55,4 +56,5 @@ def training_profile(signature: Signature = SIGNATURE) -> bytes:
         name: even * 2 - 1 if low is None or high is None else low + even * (high - low)
         for name, (low, high) in bounds.items()
     }
-    return canonical({"inputs": {name: profile(values) for name, values in columns.items()}, "score": profile(even)})
+    inputs = {name: profile(values) for name, values in columns.items()}
+    return canonical({"inputs": inputs, "score": profile(even), "space": space})

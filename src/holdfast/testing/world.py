@@ -24,6 +24,7 @@ from holdfast.engines.repository import (
     ROUTES_NAME,
     TRUST_NAME,
 )
+from holdfast.maths.nearness import Space
 from holdfast.registry.admission import build_passport
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
 from holdfast.serve.credentials import hash_api_key
@@ -168,6 +169,7 @@ class World:
         accuracy: float = 0.95,
         findings: Sequence[Finding] = (),
         signature: Signature = SIGNATURE,
+        space: Space | None = None,
     ) -> Artifact:
         """Make a release with all its evidence on record.
 
@@ -177,11 +179,12 @@ class World:
             accuracy: What `assess.quality/1` measured.
             findings: What `release.scan/1` found.
             signature: Inputs and classes of the model.
+            space: How training rows lay; nobody has fitted it if left out.
         """
         document = model or tiny_model()
         files = {
             "model.onnx": document,
-            "profile.json": training_profile(signature),
+            "profile.json": training_profile(signature, space),
             "signature.json": canonical(signature),
         }
         dataset = self.folder(Kind.DATASET, {"data.parquet": b"rows"})

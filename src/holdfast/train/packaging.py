@@ -15,6 +15,8 @@ from holdfast.core.project import Project
 from holdfast.core.schema import Field, Signature
 from holdfast.engines.dataset import store_file
 from holdfast.engines.transform import Feature
+from holdfast.maths.cusum import alarm_at
+from holdfast.maths.nearness import CHAIN, FALSE_ALARMS, HONEST, Space, fit_space
 from holdfast.maths.scores import accuracy, auc, balanced_accuracy, brier, log_loss
 from holdfast.maths.sketch import BINS, Profile, profile
 from holdfast.train.sides import Sides
@@ -28,13 +30,13 @@ MIN_CELLS: Final = 10  # what the population stability index is usually computed
 
 def store_model(ws: Workspace, training: Training) -> Artifact:
     """Store the candidate as a MODEL."""
-    return _store(ws, Kind.MODEL, training, training.candidate.document, training.validation_scores)
+    scores = np.concatenate([training.train_scores, training.validation_scores])
+    return _store(ws, Kind.MODEL, training, training.candidate.document, scores)
 
 
 def store_baseline(ws: Workspace, training: Training) -> Artifact:
     """Store the linear baseline as a BASELINE, of the same shape as a MODEL."""
-    scores = training.reference.scores[len(training.sides.train.labels) :]
-    return _store(ws, Kind.BASELINE, training, training.reference.document, scores)
+    return _store(ws, Kind.BASELINE, training, training.reference.document, training.reference.scores)
 
 
 def store_metrics(ws: Workspace, training: Training) -> Artifact:
@@ -52,11 +54,15 @@ def store_metrics(ws: Workspace, training: Training) -> Artifact:
 
 
 def _store(ws: Workspace, kind: Kind, training: Training, document: bytes, scores: NDArray[np.float64]) -> Artifact:
+    """Store a model; `scores` are its answers to the train rows and then the validation rows, shape (n, classes)."""
     project, sides = training.project, training.sides
+    answers, learned = scores.argmax(axis=1), len(sides.train.labels)
+    described = profiles(sides, scores[learned:, _positive(training)])
+    described["space"] = space(sides.train.features, answers[:learned])
     files = (
         store_file(ws.blobs, MODEL, document),
         store_file(ws.blobs, SIGNATURE, canonical(signature(project, sides))),
-        store_file(ws.blobs, PROFILE, canonical(profiles(sides, scores[:, _positive(training)]))),
+        store_file(ws.blobs, PROFILE, canonical(described)),
     )
     return ws.store_folder(kind, manifest(files))
 
@@ -88,6 +94,11 @@ def profiles(sides: Sides, scores: NDArray[np.float64]) -> dict[str, Any]:
         "inputs": {name: _profile(values) for name, values in columns},
         "score": _profile(scores.astype(np.float32)),
     }
+
+
+def space(rows: NDArray[np.float32], answers: NDArray[np.int64]) -> Space:
+    """Return how train rows lie, and how near is near, for the gateway's detectors: numbers of columns, never a row."""
+    return fit_space(rows, answers, alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN)
 
 
 def _profile(values: NDArray[np.float32]) -> Profile:

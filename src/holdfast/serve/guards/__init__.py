@@ -35,6 +35,7 @@ from holdfast.serve.guards.privacy import (
     grouped_output,
     noised_output,
 )
+from holdfast.serve.guards.sequence import QuerySequenceSettings, query_sequence
 from holdfast.serve.guards.size import WithinSizeSettings, within_size
 from holdfast.serve.guards.surroundings import Surroundings
 
@@ -70,6 +71,7 @@ GUARDS: Final[tuple[GuardKind[Any], ...]] = (
     GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True, after=_KNOWN),
     GuardKind(name="within-quota", settings=WithinQuotaSettings, build=within_quota, after=_VALID),
     GuardKind(name="within-spend", settings=WithinSpendSettings, build=within_spend, after=_VALID),
+    GuardKind(name="query-sequence", settings=QuerySequenceSettings, build=query_sequence, after=_VALID),
     GuardKind(name="coarse-output", settings=CoarseOutputSettings, build=coarse_output),
     GuardKind(name="noised-output", settings=NoisedOutputSettings, build=noised_output, after=_COARSE),
     GuardKind(name="grouped-output", settings=GroupedOutputSettings, build=grouped_output, after=_NOISED),

@@ -7,7 +7,10 @@ from typing import Protocol
 from holdfast.core.allowances import EMPTY, Charge, Values
 from holdfast.core.ports import Clock
 from holdfast.core.schema import Signature
+from holdfast.maths.nearness import Space
 from holdfast.serve.credentials import CredentialTable
+from holdfast.serve.events import SecurityLog
+from holdfast.serve.guards.reactions import Reaction, Reactor, Watched
 from holdfast.serve.identities import Identities
 
 
@@ -127,3 +130,18 @@ class Surroundings:
     nonces: Nonces
     identities: Identities = field(default_factory=Identities)  # none: API keys alone are known
     tell: Callable[[str, str, str], None] = _nobody  # takes what must be on record: kind, client, detail
+    spaces: Mapping[str, Space] = field(default_factory=dict)  # by digest of the release, where training left one
+    watched: Watched = field(default_factory=Watched)
+    log: SecurityLog = field(default_factory=SecurityLog)
+
+    def reactor(self, guard: str, reaction: Reaction, until_s: dict[str, float]) -> Reactor:
+        """Return what a detector reacts with; `until_s` are its suspects, and until when."""
+        return Reactor(
+            guard=guard,
+            reaction=reaction,
+            watched=self.watched,
+            log=self.log,
+            clock=self.clock,
+            monotonic=self.monotonic,
+            until_s=until_s,
+        )

@@ -1,0 +1,148 @@
+"""What follows when a detector suspects somebody: six answers, from a record to a refusal.
+
+Every detection is a security event of the kind `detected.GUARD`, and counted; none is sampled away. What else happens
+the route table says. Suspicion ends by itself after a time, and being refused meanwhile does not prolong it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from holdfast.core.errors import InvalidInput
+from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.core.ports import Clock
+from holdfast.core.work_proof import MAX_BITS, PROOF, proved
+from holdfast.serve.events import Noted, SecurityLog
+from holdfast.serve.refusals import BLOCKED, SLOWED, UNPROVEN
+
+Action: TypeAlias = Literal["alert", "flag", "coarsen", "slow", "challenge", "block"]
+SUSPECTED: Final = "suspected"  # the flag in an answer
+MAX_SUSPECTS: Final = 4096  # remembered at once; the one whose suspicion ends first makes room
+MAX_SERIES: Final = 256
+
+
+class Reaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The answer to a suspicion: what is done, for how long, and how hard."""
+
+    action: Action = "alert"
+    lasts_s: float = 900.0
+    pause_s: float = 5.0  # between two calls of somebody slowed
+    bits: int = 16  # of work that a challenge asks for; each one doubles it
+
+    def check(self, guard: str) -> None:
+        """Refuse a reaction that is none.
+
+        Raises:
+            InvalidInput: A time or a number of bits that means nothing.
+        """
+        if not 0 < self.lasts_s <= 30 * 86400 or not 0 < self.pause_s <= self.lasts_s or not 1 <= self.bits <= MAX_BITS:
+            raise InvalidInput(f"{guard} reacts in a way that means nothing", place="routes")
+
+
+@dataclass(slots=True)
+class Watched:
+    """What detectors remember, and how often they found something; lives as long as the gateway.
+
+    A new route table must not make a gateway forget whom it suspects, so each detector keeps its memory here, under a
+    name that says of what and with which settings.
+    """
+
+    kept: dict[str, Any] = field(default_factory=dict)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # by guard and action
+
+    def keep(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what is kept under a name; made where there is nothing yet."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        return self.kept[name]
+
+    def keep_only(self, releases: frozenset[str]) -> None:
+        """Forget what was remembered of releases that no table names any more."""
+        for name in [name for name in self.kept if name.rpartition("\0")[2] not in releases]:
+            del self.kept[name]
+
+    def count(self, guard: str, outcome: str, by: int = 1) -> None:
+        """Count what a detector found."""
+        key = (guard, outcome)
+        if key in self.counts or len(self.counts) < MAX_SERIES:
+            self.counts[key] = self.counts.get(key, 0) + by
+
+
+@dataclass(slots=True, kw_only=True)
+class Reactor:
+    """Suspects of one detector on one release, and what is done with their calls."""
+
+    guard: str
+    reaction: Reaction
+    watched: Watched
+    log: SecurityLog
+    clock: Clock
+    monotonic: Callable[[], float]
+    until_s: dict[str, float]
+    next_s: dict[str, float] = field(default_factory=dict)
+
+    def suspects(self, client: str) -> bool:
+        """Say whether a client is under suspicion."""
+        until = self.until_s.get(client)
+        if until is None:
+            return False
+        if self.monotonic() < until:
+            return True
+        del self.until_s[client]
+        self.next_s.pop(client, None)
+        return False
+
+    def suspect(self, call: Call, detail: str, *, client: str = "") -> None:
+        """Begin to suspect a client, and put it on record."""
+        whom = client or call.client
+        if len(self.until_s) >= MAX_SUSPECTS and whom not in self.until_s:
+            del self.until_s[min(self.until_s, key=lambda each: self.until_s[each])]
+        self.until_s[whom] = self.monotonic() + self.reaction.lasts_s
+        self.note(call, detail, client=whom)
+
+    def note(self, call: Call, detail: str, *, client: str = "") -> None:
+        """Put a detection on record and count it."""
+        self.watched.count(self.guard, self.reaction.action)
+        event = Noted(
+            time=self.clock.now(),
+            kind=f"detected.{self.guard}",
+            caller=f"client:{client or call.client}",
+            model=call.model,
+            correlation=call.correlation,
+            detail=detail,
+        )
+        self.log.note(event)
+
+    def answer(self, call: Call) -> Call | Refusal:
+        """Do with a suspect's call what the table says, as far as that is done before the model answers."""
+        match self.reaction.action:
+            case "block":
+                return BLOCKED.refusal(self.guard, f"{call.client} is suspected")
+            case "challenge":
+                now = int(self.clock.now().timestamp())
+                if proved(call.headers.get(PROOF, ""), body=call.body, bits=self.reaction.bits, now=now):
+                    return call
+                words = f"{UNPROVEN.public}: {self.reaction.bits} bits"
+                return UNPROVEN.refusal(self.guard, f"{call.client} is suspected", public=words)
+            case "slow":
+                now_s, free_s = self.monotonic(), self.next_s.get(call.client, 0.0)
+                if now_s < free_s:
+                    return SLOWED.refusal(self.guard, f"{call.client} is suspected", retry_after_s=free_s - now_s)
+                if len(self.next_s) >= 2 * MAX_SUSPECTS:
+                    self.next_s.clear()
+                self.next_s[call.client] = now_s + self.reaction.pause_s
+            case "flag":
+                call.flags = (*call.flags, SUSPECTED)
+            case "coarsen":
+                call.notes[self.guard + ".coarsen"] = True
+            case "alert":
+                pass
+        return call
+
+    def released(self, call: Call, answer: Answer) -> Answer:
+        """Take from a suspect's answer what the table says it does not get."""
+        if self.guard + ".coarsen" in call.notes:
+            answer.probabilities = answer.probabilities[:, :0]
+        return answer

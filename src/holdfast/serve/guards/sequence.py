@@ -1,0 +1,272 @@
+"""Who walks along the model's boundary: many calls that differ by little and get different answers.
+
+An attack that sees only labels learns something from a query only where it could not foretell the answer, so its
+queries lie close together on both sides of the boundary; honest rows seldom do. Three views of the same memory:
+
+- each client: a cumulative sum over its new rows, which rises with every row that lies near an earlier one, anybody's,
+  and gets another answer (the near-duplicate history of Chen et al., SPAI 2020, and Li et al., USENIX Security 2022);
+- each place: rows near one another form a chain, whoever asks about them, and a chain with too many changes of the
+  answer is closed (provenance across identities), so that keys handed round gain nothing;
+- each client's steps: three rows in a row on one line are how boundaries are bisected (delta similarity).
+
+How near is near comes with the release: `maths.nearness.fit_space`, fitted where the training rows are. A row that was
+seen before tells nothing new, and counts for nobody. Memory is a fixed number of rows, of each worker.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InvalidInput
+from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.maths.cusum import alarm_at
+from holdfast.maths.nearness import (
+    ALIGNED,
+    CHAIN,
+    CROWD,
+    CROWDING,
+    FALSE_ALARMS,
+    HONEST,
+    LINE,
+    RECENT,
+    TURNING,
+    Neighbours,
+    Projection,
+    Space,
+)
+from holdfast.serve.guards.reactions import Reaction, Reactor
+from holdfast.serve.guards.surroundings import Surroundings
+
+NAME: Final = "query-sequence"
+MAX_MEMORY: Final = 1 << 20  # rows; some 350 MB
+UNKNOWN: Final = -1  # the answer to a row that was refused
+
+
+class QuerySequenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much is remembered, how sure an alarm is, and what follows."""
+
+    memory: int = 16_384  # rows of a release
+    false_alarms: float = FALSE_ALARMS  # chance that an honest client of 1,000 new rows is suspected
+    chain: int = CHAIN  # changes of the answer along near rows that close a place
+    radius: float | None = None  # what is near; the release's own measure if left out
+    reaction: Reaction = Reaction(action="block")
+
+
+@dataclass(slots=True)
+class _Client:
+    turning: float = 0.0
+    line: float = 0.0
+    crowding: float = 0.0
+    recent: NDArray[np.float32] | None = None  # the last rows' places, infinity where there is none yet
+    count: int = 0
+    last: NDArray[np.float32] | None = None
+    step: NDArray[np.float32] | None = None
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Changes of the answer along a chain; half as much for each time that the memory was filled anew since."""
+
+    weight: float = 0.0
+    at: int = 0
+    closed: bool = False
+
+    def now(self, count: int, capacity: int) -> float:
+        return float(self.weight * 2.0 ** ((self.at - count) / capacity))
+
+
+@dataclass(slots=True)
+class Memory:
+    """What was asked of one release."""
+
+    projection: Projection
+    near: Neighbours
+    space: Space
+    answers: NDArray[np.int64]
+    chains: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    turns: OrderedDict[int, _Turns] = field(default_factory=OrderedDict)  # by chain, the one changed last at the end
+    clients: dict[str, _Client] = field(default_factory=dict)
+    until_s: dict[str, float] = field(default_factory=dict)
+    begun: int = 0
+
+    @classmethod
+    def of(cls, space: Space, radius: float, capacity: int) -> "Memory":
+        """Return an empty memory; its keys are drawn anew, and known to nobody."""
+        draw = np.random.default_rng()
+        projection = Projection.of(space, draw)
+        near = Neighbours(dimensions=projection.matrix.shape[1], radius=radius, capacity=capacity, draw=draw)
+        none = np.full(capacity, UNKNOWN, dtype=np.int64)
+        return cls(
+            projection, near, space, none, none.copy(), np.zeros(2 << (capacity - 1).bit_length(), dtype=np.int64)
+        )
+
+    def unseen(self, rows: NDArray[np.float32]) -> list[int]:
+        """Return which rows were not asked about before, as far as that is remembered; each only once."""
+        found, last = [], len(self.seen) - 1
+        for number, row in enumerate(rows):
+            known = hash(row.tobytes()) | 1  # keyed by the interpreter, so nobody can make two rows collide
+            first, second = (known >> 1) & last, (known >> 32) & last
+            if known not in {self.seen[first], self.seen[second]}:
+                found.append(number)
+            self.seen[first] = self.seen[second] = known
+        return found
+
+    def chain(self, own: list[int], nearest: list[int]) -> list[int]:
+        """Let each row join the chain of the nearest before it, or begin one; return the chains."""
+        for slot, neighbour in zip(own, nearest, strict=True):
+            if neighbour >= 0:
+                self.chains[slot] = self.chains[neighbour]
+            else:
+                self.begun += 1
+                self.chains[slot] = self.begun
+            self.answers[slot] = UNKNOWN
+        return [int(self.chains[slot]) for slot in own]
+
+    def turned(self, chain: int) -> float:
+        """Return how much the answer changes along a chain."""
+        turns = self.turns.get(chain)
+        return 0.0 if turns is None else turns.now(self.near.count, self.near.capacity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visit:
+    """What a call's new rows are, between its way in and its way out."""
+
+    rows: list[int]
+    places: NDArray[np.float32]
+    own: list[int]
+    nearest: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySequence:
+    """A client does not walk along the boundary, alone or together with others."""
+
+    name: str = NAME
+    alarm: float
+    chain: int
+    memories: dict[str, Memory]  # by release
+    reactors: dict[str, Reactor]
+
+    def admit(self, call: Call) -> Call | Refusal:
+        """Look where the rows lie, and react if the client or the place is suspected."""
+        memory, reactor = self.memories.get(call.release), self.reactors.get(call.release)
+        if memory is None or reactor is None or call.rows is None:
+            raise InvalidInput("query-sequence has no memory of this release")  # the chain refuses: it fails closed
+        suspected = reactor.suspects(call.client)
+        if suspected and reactor.reaction.action == "block":  # nothing is learned from it, so nothing is remembered
+            return reactor.answer(call)
+        rows = memory.unseen(call.rows)
+        if not rows:
+            return reactor.answer(call) if suspected else call
+        places = memory.projection(call.rows[rows])
+        capacity = memory.near.capacity
+        if len(rows) > capacity:
+            rows, places = rows[-capacity:], places[-capacity:]
+        own, nearest = (each.tolist() for each in memory.near.visit(places))
+        chains = memory.chain(own, nearest)
+        closed = any(memory.turned(each) >= self.chain for each in chains)
+        call.notes[self.name] = _Visit(rows=rows, places=places, own=own, nearest=nearest)
+        if closed and not suspected:
+            reactor.note(call, "a row lies where somebody walks along the boundary")
+        return reactor.answer(call) if suspected or closed else call
+
+    def release(self, call: Call, answer: Answer) -> Answer | Refusal:
+        """Learn what was answered, and who has become suspect by it."""
+        memory, reactor = self.memories[call.release], self.reactors[call.release]
+        visit = call.notes.get(self.name)
+        if isinstance(visit, _Visit):
+            said = answer.labels if call.said is None else call.said
+            self._learn(call, said, visit, memory, reactor)
+        return reactor.released(call, answer)
+
+    def _learn(self, call: Call, said: NDArray[np.int64], visit: _Visit, memory: Memory, reactor: Reactor) -> None:
+        memory.answers[visit.own] = said[visit.rows]
+        client = memory.clients.setdefault(call.client, _Client())
+        for place, slot, neighbour in zip(visit.places, visit.own, visit.nearest, strict=True):
+            turned = neighbour >= 0 and memory.answers[neighbour] not in {UNKNOWN, memory.answers[slot]}
+            client.turning = TURNING.step(client.turning, happened=turned)
+            _crowd(client, place, memory.space.crowd)
+            if memory.space.lines:
+                _align(client, place)
+            if turned:
+                self._turn(call, int(memory.chains[slot]), memory, reactor)
+        if not reactor.suspects(call.client):
+            why = "answers change between near rows" if client.turning >= self.alarm else ""
+            why = "rows bisect a line" if not why and client.line >= self.alarm else why
+            why = "rows crowd in one place" if not why and client.crowding >= self.alarm else why
+            if why:
+                client.turning = client.line = client.crowding = 0.0
+                reactor.suspect(call, why)
+
+    def _turn(self, call: Call, chain: int, memory: Memory, reactor: Reactor) -> None:
+        """Count one change of the answer along a chain."""
+        count, capacity = memory.near.count, memory.near.capacity
+        turns = memory.turns.setdefault(chain, _Turns())
+        turns.weight, turns.at = 1.0 + turns.now(count, capacity), count
+        memory.turns.move_to_end(chain)
+        if len(memory.turns) > capacity // 8:
+            memory.turns.popitem(last=False)
+        closed = turns.weight >= self.chain
+        if closed and not turns.closed:
+            reactor.note(call, f"{self.chain} changes of the answer along near rows: the place is closed")
+        turns.closed = closed
+
+
+def _crowd(client: _Client, place: NDArray[np.float32], crowd: float) -> None:
+    """Take one row of a client: do many of its last ones lie around it?"""
+    if client.recent is None:
+        client.recent = np.full((RECENT, len(place)), np.inf, dtype=np.float32)
+    apart = client.recent - place
+    close = int((np.einsum("ij,ij->i", apart, apart) < crowd * crowd).sum())
+    client.crowding = CROWDING.step(client.crowding, happened=close >= CROWD)
+    client.recent[client.count % RECENT] = place
+    client.count += 1
+
+
+def _align(client: _Client, place: NDArray[np.float32]) -> None:
+    """Take one step of a client: does it go on along the line of the one before?"""
+    if client.last is not None:
+        step = place - client.last
+        length = float(step @ step)
+        if client.step is not None and length > 0:
+            along = float(step @ client.step)
+            aligned = along * along > ALIGNED * ALIGNED * length * float(client.step @ client.step) > 0
+            client.line = LINE.step(client.line, happened=aligned)
+        if length > 0:
+            client.step = step
+    client.last = place
+
+
+def query_sequence(settings: QuerySequenceSettings, surroundings: Surroundings) -> QuerySequence:
+    """Build the guard, with what is remembered from before.
+
+    Raises:
+        InvalidInput: A setting that means nothing, or a release that does not say what is near.
+    """
+    settings.reaction.check(NAME)
+    if not 64 <= settings.memory <= MAX_MEMORY or not 0 < settings.false_alarms < 1 or settings.chain < 2:  # noqa: PLR2004 - fewer remember nothing
+        raise InvalidInput(f"{NAME} has a limit that means nothing", place="routes")
+    memories, reactors = {}, {}
+    for digest in surroundings.signatures:
+        space = surroundings.spaces.get(digest)
+        radius = settings.radius if settings.radius is not None else space.radius if space is not None else 0.0
+        if space is None or not radius > 0:
+            raise InvalidInput(f"{NAME} needs a release that says what is near", place=digest, expected="a space")
+        memories[digest] = _kept(settings, surroundings, space, radius, digest)
+        reactors[digest] = surroundings.reactor(NAME, settings.reaction, memories[digest].until_s)
+    alarm = alarm_at(settings.false_alarms, HONEST)
+    return QuerySequence(alarm=alarm, chain=settings.chain, memories=memories, reactors=reactors)
+
+
+def _kept(
+    settings: QuerySequenceSettings, surroundings: Surroundings, space: Space, radius: float, digest: str
+) -> Memory:
+    name = f"{NAME}\0{settings.memory}\0{radius}\0{digest}"
+    memory: Memory = surroundings.watched.keep(name, lambda: Memory.of(space, radius, settings.memory))
+    return memory
