@@ -32,6 +32,16 @@ CONNECTIONS: Final = 16
 FEATURES: Final = 30
 MODES: Final = ("bare echo", "inference, no guards", "all guards")
 LIMIT: Final = {"rate_per_s": 1_000_000.0, "burst": 1_000_000}  # a limit that is checked and never reached
+CONTROLS: Final[dict[str, dict[str, Any]]] = {
+    "within-size": {"max_bytes": 1 << 20},
+    "clean-request": {},
+    "authenticated": {},
+    "within-rate": LIMIT,
+    "valid-input": {"max_rows": 2000, "margin": 0.5},
+    "within-quota": {"rows": 1_000_000_000},
+    "coarse-output": {"decimals": 2},
+}
+"""Every guard that runs inline for a model that drives nothing and has no privacy budget."""
 
 
 # ── the world that the guarded server is handed ─────────────────────────────────────────────────────────────────────
@@ -62,7 +72,7 @@ def prepare(folder: Path) -> bytes:
     """Write a signed world for the guarded server, and return the body of the request that all three are sent."""
     from holdfast.core.routes import GuardSpec
     from holdfast.core.schema import Field, Signature
-    from holdfast.testing.world import CREDENTIAL_KEY, GUARDS, World
+    from holdfast.testing.world import CREDENTIAL_KEY, World
 
     document, rows = model()
     columns = list(zip(*rows, strict=True))
@@ -72,7 +82,7 @@ def prepare(folder: Path) -> bytes:
     )
     world = World(datetime.now(UTC))
     release = world.release(document, signature=Signature(inputs=inputs, classes=("malignant", "benign")))
-    guards = (*GUARDS[:2], GuardSpec(name="within-rate", configuration=LIMIT), *GUARDS[3:])
+    guards = tuple(GuardSpec(name=name, configuration=settings) for name, settings in CONTROLS.items())
     world.publish(world.table(release, guards=guards))
     publish(world.published, folder)
     (folder / "root.json").write_bytes(msgspec.json.encode(world.root))

@@ -6,12 +6,15 @@ looks at it, in bytes and in time; everything else is the core's decision.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast.serve.exchange import HttpRequest, HttpResponse
-from holdfast.serve.refusals import TOO_LARGE, TOO_SLOW, Saying
+from holdfast.serve.refusals import OVERLOADED, TOO_LARGE, TOO_SLOW, Saying
+from holdfast.serve.turns import Turns
 
 MAX_BODY: Final = 8 << 20  # bytes that are read at all; the route table's own limit is far below
+MAX_HELD: Final = 64 << 20  # bytes of bodies that are still arriving, in one worker
 BODY_TIMEOUT_S: Final = 10.0  # for a whole body to arrive: a megabyte at 1 Mbit/s
 DRAINED: Final = 8 << 20  # bytes read and thrown away after a refusal, so that the sender gets to read it
 _CLOSE: Final = (b"connection", b"close")
@@ -25,6 +28,10 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 class Core(Protocol):
     """What an application needs of a gateway."""
 
+    def shed(self) -> HttpResponse:
+        """Return the refusal of a request that nobody looks at."""
+        ...
+
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response to a request."""
         ...
@@ -35,7 +42,8 @@ class Core(Protocol):
 
 
 def asgi(core: Core) -> App:
-    """Return an ASGI application around the core."""
+    """Return an ASGI application around the core; it answers those who wait in turn, and sheds what is too much."""
+    turns, held = Turns(core), Held()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # no web sockets, no lifespan
@@ -45,7 +53,7 @@ def asgi(core: Core) -> App:
             return
         begun: bytes = message.get("body", b"")
         whole = not message.get("more_body", False) and len(begun) <= MAX_BODY
-        body = begun if whole else await _rest(begun, receive, more=bool(message.get("more_body", False)))
+        body = begun if whole else await _rest(begun, receive, held, more=bool(message.get("more_body", False)))
         client, extensions = scope["client"], scope.get("extensions")
         request = HttpRequest(
             method=scope["method"],
@@ -56,7 +64,12 @@ def asgi(core: Core) -> App:
             peer=client[0] if client else "",
             certificate=extensions.get("holdfast.tls", {}).get("certificate", b"") if extensions else b"",
         )
-        response = core.handle(request) if isinstance(body, bytes) else core.turn_away(request, body)
+        if not isinstance(body, bytes):
+            response = core.turn_away(request, body)
+        elif turns.free(request.path):
+            response = core.handle(request)
+        else:
+            response = await turns.wait(request)
         headers = response.headers if isinstance(body, bytes) else (*response.headers, _CLOSE)
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
@@ -64,9 +77,17 @@ def asgi(core: Core) -> App:
     return app
 
 
-async def _rest(begun: bytes, receive: Receive, *, more: bool) -> bytes | Saying:
+@dataclass(slots=True)
+class Held:
+    """The bytes of bodies that are still arriving, of all connections of a worker together."""
+
+    bytes: int = 0
+
+
+async def _rest(begun: bytes, receive: Receive, held: Held, *, more: bool) -> bytes | Saying:
     """Return the whole body, or why it is not waited for."""
-    parts, length = [begun], len(begun)
+    parts, length, kept = [begun], len(begun), 0
+    refused = TOO_LARGE
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             while more and length <= MAX_BODY + DRAINED:
@@ -76,8 +97,17 @@ async def _rest(begun: bytes, receive: Receive, *, more: bool) -> bytes | Saying
                 part = message.get("body", b"")
                 length += len(part)
                 more = message.get("more_body", False)
+                if held.bytes + len(part) > MAX_HELD:
+                    refused, length = OVERLOADED, max(length, MAX_BODY + 1)
                 if length <= MAX_BODY:
                     parts.append(part)
+                    held.bytes += len(part)
+                    kept += len(part)
+                elif kept:
+                    held.bytes, kept = held.bytes - kept, 0
+                    parts.clear()
     except TimeoutError:
-        return TOO_SLOW if length <= MAX_BODY else TOO_LARGE
-    return TOO_LARGE if length > MAX_BODY else b"".join(parts)
+        return TOO_SLOW if length <= MAX_BODY else refused
+    finally:
+        held.bytes -= kept
+    return refused if length > MAX_BODY else b"".join(parts)

@@ -38,6 +38,7 @@ from holdfast.serve.refusals import (
     MODEL_FAILED,
     NO_SUCH_PATH,
     NOT_READY,
+    OVERLOADED,
     UNRECORDED,
     WITHDRAWN,
     WRONG_METHOD,
@@ -53,6 +54,18 @@ _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _STALE: Final = (b"x-holdfast-stale", b"true")
 _OCTETS: Final = b"application/octet-stream"
 _HEAD: Final = "inference-header-content-length"
+_BUSY: Final = encoding.encode_error(OVERLOADED.public)
+_SHED: Final = HttpResponse(
+    status=OVERLOADED.status,
+    headers=(
+        (b"content-type", _JSON),
+        (b"content-length", str(len(_BUSY)).encode()),
+        (b"x-holdfast-code", OVERLOADED.code.encode()),
+        _NO_SNIFFING,
+        (b"retry-after", b"1"),
+    ),
+    body=_BUSY,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +168,12 @@ class Gateway:
             return self._respond(request, call)
         except Exception as error:  # noqa: BLE001 - fail closed, whatever it is; the caller learns nothing of why
             return self._refuse(request, call, BROKEN.refusal("gateway", f"{type(error).__name__}: {error}"))
+
+    def shed(self) -> HttpResponse:
+        """Return the refusal of a request that nobody looks at: under overload, saying no must cost next to nothing."""
+        self._counts.refusal("overload", OVERLOADED.code)
+        self._counts.response("", OVERLOADED.status)
+        return _SHED
 
     def turn_away(self, request: HttpRequest, saying: Saying) -> HttpResponse:
         """Return the refusal of a request that was not read to its end."""

@@ -23,7 +23,7 @@ from holdfast.serve.guards.outputs import CoarseOutput
 from holdfast.serve.guards.size import WithinSize, depth
 from holdfast.serve.guards.surroundings import LocalCells
 from holdfast.serve.protocol import Malformed, Operation, decode_rows, target
-from holdfast.serve.refusals import SAYINGS, TOO_LARGE, TOO_SLOW, Saying
+from holdfast.serve.refusals import OVERLOADED, SAYINGS, TOO_LARGE, TOO_SLOW, Saying
 from holdfast.serve.state import Release, Route
 from holdfast.testing.carried import Ticks
 from holdfast.testing.world import CREDENTIAL_KEY, World
@@ -250,6 +250,9 @@ class Core:
         self.handled.append(request)
         return HttpResponse(status=200, headers=(), body=b"fine")
 
+    def shed(self) -> HttpResponse:
+        raise AssertionError
+
     def turn_away(self, _: HttpRequest, saying: Saying) -> HttpResponse:
         self.turned_away.append(saying)
         return HttpResponse(status=saying.status, headers=(), body=b"no")
@@ -313,6 +316,41 @@ def test_a_client_that_is_gone_before_its_body_is_answered_nothing_or_turned_awa
     assert drive([])[1] == []
     core, _ = drive([part(b"half", more=True)])
     assert (core.handled, core.turned_away) == ([], [TOO_SLOW])
+
+
+def test_bodies_that_arrive_all_at_once_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is within its own limit; what is beyond the limit of all together is refused, and later ones are not."""
+    monkeypatch.setattr("holdfast.serve.asgi.MAX_HELD", 100)
+    core = Core()
+    app = asgi(core)
+    gate = asyncio.Event()
+
+    async def request(pieces: list[bytes], *, wait: bool) -> None:
+        rest = iter([part(piece, more=number < len(pieces) - 1) for number, piece in enumerate(pieces)])
+
+        async def receive() -> dict[str, Any]:
+            message = next(rest)
+            if wait and not message["more_body"]:
+                await gate.wait()
+            return message
+
+        async def send(_: Any) -> None:
+            pass
+
+        scope = {"type": "http", "method": "POST", "path": "/predict/m", "headers": [], "client": ("peer", 1)}
+        await cast("Any", app(scope, receive, send))
+
+    async def both() -> None:
+        slow = asyncio.ensure_future(request([b"", b"x" * 90, b"y"], wait=True))
+        await asyncio.sleep(0)
+        await request([b"", b"z" * 20, b""], wait=False)
+        assert core.turned_away == [OVERLOADED]
+        gate.set()
+        await slow
+        await request([b"", b"z" * 95, b""], wait=False)
+
+    asyncio.run(both())
+    assert [len(each.body) for each in core.handled] == [91, 95]
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
