@@ -150,7 +150,7 @@ def _tighter(name: str, was: Any, now: Any) -> bool | None:
             return bool(now < was)
         case "fresh_within":
             return seconds(now) < seconds(was)
-        case "none_of":
+        case "none_of" | "none_of_rules":
             return True if set(now) > set(was) else False if set(now) < set(was) else None
         case "approved_by":
             return _stricter_approvals(was, now)

@@ -293,8 +293,22 @@ def _broken_by(rule: Rule, item: Filed, dossier: Dossier) -> Iterator[str]:
             f"{evidence.control} found {len(bad)} of a forbidden severity, "
             f"the worst {worst.severity}: {worst.message} at {worst.place}"
         )
+    named = [finding for finding in evidence.findings if _forbidden(finding.rule, rule.none_of_rules)]
+    if named:
+        first = f"{named[0].rule}: {named[0].message} at {named[0].place}"
+        yield f"{evidence.control} found what must not be there, {first}" + (
+            f", and {', '.join(finding.rule for finding in named[1:])}" if named[1:] else ""
+        )
     if rule.measure is not None:
         yield from _out_of_bounds(rule, evidence)
+
+
+def _forbidden(found: str, names: Sequence[str]) -> bool:
+    """Say whether a finding's rule is one of these names, whatever the case; a last `*` stands for every ending."""
+    lower = found.casefold()
+    return any(
+        lower.startswith(name[:-1].casefold()) if name.endswith("*") else lower == name.casefold() for name in names
+    )
 
 
 def _out_of_bounds(rule: Rule, evidence: Evidence) -> Iterator[str]:

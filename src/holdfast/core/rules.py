@@ -1,6 +1,7 @@
 """Rules: what a policy's document may say, read once and strictly; `core.policy` decides by them."""
 
 import math
+import re
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from holdfast.core.prohibition import Forbid, check_forbid
 MAX_POLICY: Final = 256 * 1024  # bytes
 TIER: Final = "plan.tier/1"  # the control whose measure `tier` says how strictly a model must be controlled
 STRICTEST: Final = 4  # the highest control tier
+_FINDING: Final = re.compile(r"[a-z0-9-]+\.[A-Za-z0-9.+:-]*\*?")
 NEVER_WAIVED: Final = frozenset(
     {
         "release.signature",
@@ -39,6 +41,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     at_least: float | None = None
     at_most: float | None = None
     none_of: tuple[Severity, ...] = ()
+    none_of_rules: tuple[str, ...] = ()  # of findings, by name in any case; a last `*` stands for every ending
     fresh_within: str | None = None
     signed_by: str | None = None
     approved_by: Approvals | None = None
@@ -95,14 +98,17 @@ def _check_rule(rule: Rule) -> None:
         raise InvalidInput("a bound needs a measure and a measure a bound", place=place)
     if not all(math.isfinite(bound) for bound in (rule.at_least, rule.at_most) if bound is not None):
         raise InvalidInput("a bound that is no number", place=place, expected="not inf or nan, which bound nothing")
-    if rule.control is None and (bounds or rule.none_of or rule.fresh_within or rule.signed_by):
+    found = rule.none_of or rule.none_of_rules
+    if rule.control is None and (bounds or found or rule.fresh_within or rule.signed_by):
         raise InvalidInput("a condition on evidence names no control", place=place, expected="control = …")
     if rule.control is None and rule.approved_by is None:  # empty means no
         raise InvalidInput("the rule demands nothing", place=place, expected="a control or approved_by")
-    if rule.control is not None and not (bounds or rule.none_of or rule.fresh_within or rule.signed_by):
-        raise InvalidInput(
-            "the rule bounds nothing", place=place, expected="at_least, at_most, none_of, fresh_within or signed_by"
-        )
+    if rule.control is not None and not (bounds or found or rule.fresh_within or rule.signed_by):
+        expected = "at_least, at_most, none_of, none_of_rules, fresh_within or signed_by"
+        raise InvalidInput("the rule bounds nothing", place=place, expected=expected)
+    for name in rule.none_of_rules:
+        if not _FINDING.fullmatch(name):  # a name that no finding can have would forbid nothing
+            raise InvalidInput(f"{name[:80]!r} names no finding", place=place, expected="as licence.GPL-3.0-only")
     if rule.fresh_within is not None:
         seconds(rule.fresh_within)
     if rule.not_applicable_if is not None and "=" not in rule.not_applicable_if:

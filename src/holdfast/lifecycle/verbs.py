@@ -18,7 +18,7 @@ from holdfast.lifecycle.runner import At, Done, project_stream
 from holdfast.lifecycle.signing import sign_dataset
 from holdfast.plan import Held, Known, admit, spend
 from holdfast.plan import plan as plan_project
-from holdfast.release import Build, Derived, check_secrets, check_signature, check_version, package
+from holdfast.release import Build, Derived, check_licences, check_secrets, check_signature, check_version, package
 from holdfast.release import scan as scan_model
 from holdfast.train import train as train_model
 
@@ -117,7 +117,8 @@ def release(at: At) -> Done:
     )
     exact = check_version(derived, made, at.made_with)
     leaks = check_secrets(plant.blobs, made, derivation, at.made_with)
-    left = (*packaged.evidence, checked, exact, leaks)
+    terms = check_licences(plant.blobs, made, at.made_with)
+    left = (*packaged.evidence, checked, exact, leaks, terms)
     bill = listing(plant, made.digest, at.project.project.name, document_of(plant, made.digest))
     return Done(result=Result(artifacts=packaged.artifacts, evidence=left), drafts=(signed, *bill))
 

@@ -3,7 +3,7 @@
 Decides what goes into a release and what its signature covers; leaves to policies whether findings are acceptable, and
 to the lifecycle whose key signs. Three verbs in the order they are used: `scan` (before anything outside the sandbox
 opens the model), `package`, and, once signed, `check_signature`; `check_version` says what it is
-exactly, and `check_secrets` whether it gives any away.
+exactly, `check_secrets` whether it gives any away, and `check_licences` under which terms its parts are had.
 """
 
 from typing import Any, Final
@@ -18,6 +18,7 @@ from holdfast.core.project import Project
 from holdfast.release.dependencies import DEPENDENCIES
 from holdfast.release.environment import Library, installed
 from holdfast.release.leaks import SECRETS, check_secrets
+from holdfast.release.licences import LICENCES, check_licences
 from holdfast.release.material import Build, gather
 from holdfast.release.packaging import PACKAGE, build_package, check_package
 from holdfast.release.rebuild import REBUILD
@@ -25,13 +26,23 @@ from holdfast.release.scanning import SCAN, scan_model
 from holdfast.release.signature import SIGNATURE, check_signature
 from holdfast.release.version import VERSION, Derived, check_version
 
-CONTROLS: Final[tuple[Control[Any], ...]] = (SCAN, PACKAGE, SIGNATURE, VERSION, SECRETS, DEPENDENCIES, REBUILD)
+CONTROLS: Final[tuple[Control[Any], ...]] = (
+    SCAN,
+    PACKAGE,
+    SIGNATURE,
+    VERSION,
+    SECRETS,
+    LICENCES,
+    DEPENDENCIES,
+    REBUILD,
+)
 
 __all__ = [
     "CONTROLS",
     "Build",
     "Derived",
     "Library",
+    "check_licences",
     "check_secrets",
     "check_signature",
     "check_version",

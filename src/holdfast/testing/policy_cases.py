@@ -35,6 +35,7 @@ class More(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     on: Kind
     measures: dict[str, float] = {}
     findings: tuple[Severity, ...] = ()
+    found: tuple[str, ...] = ()  # rules of further findings, of no severity to speak of
     facts: dict[str, str] = {}
     failed: str = ""  # the reason; then nothing was measured
 
@@ -159,6 +160,7 @@ def _written(case: Case, policy: Policy, text: bytes) -> tuple[Chronicle, dict[K
             continue
         measures = [exactly(name, value) for name, value in more.measures.items()] or [exactly("items", 1)]
         findings = [Finding(place="case", severity=each, rule="case", message="a finding") for each in more.findings]
+        findings += [Finding(place="case", severity=Severity.INFO, rule=each, message="found") for each in more.found]
         chronicle.file(measured(more.control, subject, *measures, findings=findings, facts=more.facts))
     for word in case.words:
         lasts = timedelta(seconds=seconds(word.lasts))

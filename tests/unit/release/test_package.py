@@ -359,5 +359,5 @@ def test_a_build_lists_this_environment_unless_told_otherwise() -> None:
 def test_controls_of_the_stage_are_listed() -> None:
     """The visible tuple names what the stage measures."""
     names = ["release.scan/1", "release.package/1", "release.signature/1", "release.version/1", "release.secrets/1"]
-    names += ["release.dependencies/1", "release.rebuild/1"]
+    names += ["release.licences/1", "release.dependencies/1", "release.rebuild/1"]
     assert [control.name for control in CONTROLS] == names
