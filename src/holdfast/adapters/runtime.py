@@ -35,11 +35,15 @@ class OnnxModel:
 class OnnxRuntime:
     """Makes models of verified bytes (port `Runtime` of `holdfast.serve`)."""
 
-    __slots__ = ("_loading",)
+    __slots__ = ("_loading", "_threads")
 
-    def __init__(self) -> None:
-        """Load nothing yet."""
-        self._loading = threading.Lock()
+    def __init__(self, *, threads: int = 1) -> None:
+        """Load nothing yet.
+
+        Args:
+            threads: For the arithmetic of one call: of one row one is fastest, of thousands more may be.
+        """
+        self._loading, self._threads = threading.Lock(), threads
 
     def load(self, model: bytes, *, features: int, classes: int) -> OnnxModel:
         """Return the model in these bytes.
@@ -54,7 +58,9 @@ class OnnxRuntime:
 
         with self._loading:
             try:
-                session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+                session = onnxruntime.InferenceSession(
+                    model, _options(self._threads), providers=["CPUExecutionProvider"]
+                )
             except Exception as error:
                 raise NotVerified(f"ONNX Runtime cannot load the model: {type(error).__name__}") from error
         session.disable_fallback()  # it would set up another provider in the middle of a call, and print
@@ -62,11 +68,11 @@ class OnnxRuntime:
         return OnnxModel(session)
 
 
-def _options() -> Any:
+def _options(threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a thread hop costs more than a small model's arithmetic
+    options.intra_op_num_threads = threads  # a hop between threads costs more than a small model's arithmetic
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

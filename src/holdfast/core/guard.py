@@ -48,6 +48,7 @@ class Call:
     flagged: int = 0  # rows the flags are about
     said: NDArray[np.int64] | None = None  # the model's labels, before any guard changed them
     notes: dict[str, Any] = field(default_factory=dict)  # what guards keep from the way in to the way out
+    instead: str = ""  # why rules answer in the model's place; empty: they do not
 
     @property
     def text(self) -> bytes:

@@ -13,6 +13,7 @@ from holdfast.core.errors import InvalidInput, InvalidProject
 from holdfast.core.planning import Budget, Intake, Success, success_faults
 from holdfast.core.policy import seconds
 from holdfast.core.ports import Tier
+from holdfast.core.resilience import Resilience, check_resilience
 from holdfast.core.schema import Column, Use, check_column
 from holdfast.core.secret import is_name
 
@@ -182,6 +183,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     serving: Serving = Serving()
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
+    resilience: Resilience = Resilience()
     tests: Tests = Tests()
     respond: Respond = Respond()
     registry: Registry = Registry()
@@ -245,6 +247,7 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if not all(is_name(name) for name in project.train.secrets):
         yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
     yield from _rollout_faults(project.rollout)
+    yield from _resilience_faults(project.resilience)
     if project.success is not None:
         yield from success_faults(project.success)
     if project.budget is not None and not project.budget.compliance:  # empty means no
@@ -265,6 +268,13 @@ def _rollout_faults(rollout: Rollout) -> Iterator[tuple[str, str, str]]:
         yield "rollout.steps", "rollout steps do not rise to 1", "for example [0.1, 0.5, 1.0]"
     if not all(is_name(name) for name in rollout.attributes):
         yield "rollout.attributes", "an attribute whose name cannot be one", "a-z, 0-9, _ and -, a letter first"
+
+
+def _resilience_faults(declared: Resilience) -> Iterator[tuple[str, str, str]]:
+    try:
+        check_resilience(declared)
+    except InvalidInput as error:
+        yield "resilience.safe_state", error.message, error.expected or "a declaration that can be obeyed"
 
 
 def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from holdfast.core.artifact import Moment
+from holdfast.core.resilience import Resilience
 
 INFER: Final = "infer"  # asking a model for answers
 LOOK: Final = "look"  # asking what it takes and gives, and whether it is ready
@@ -71,6 +72,7 @@ class ModelRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     segment: dict[str, tuple[str, ...]] = {}  # attributes that a call must declare, with the values that count
     experiment: str = ""  # under which exposures of named units are counted
     mirrored: float = 0.0  # share of the calls that a shadow gets a copy of
+    resilience: Resilience | None = None  # what is done when the model fails; none: the call is refused
 
 
 class RouteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

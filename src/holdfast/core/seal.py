@@ -15,6 +15,7 @@ import msgspec
 
 from holdfast.core.advisories import Snapshot
 from holdfast.core.artifact import Digest, Kind, Moment, canonical, digest_bytes, from_base64, parse_digest
+from holdfast.core.batch import Manifest as BatchManifest
 from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, check_evidence
@@ -160,7 +161,14 @@ ADVISORIES: Final = Predicate(
     about=lambda snapshot: snapshot.digest,
     kind=lambda _: None,
 )
-PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION, ADVISORIES)
+BATCH: Final = Predicate(
+    uri="https://holdfast.dev/batch/v1",
+    type=BatchManifest,
+    role=lambda _: "gateway",  # whose key says what its model answered, and nothing else
+    about=lambda _: None,
+    kind=lambda _: None,
+)
+PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION, ADVISORIES, BATCH)
 
 _MAKER: Final = object()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast.core.errors import HoldfastError
 from holdfast.edge.assembly import assemble, courier_of
 from holdfast.edge.config import EdgeConfig
+from holdfast.edge.safety import safe_memory, share_safe_state
 
 if TYPE_CHECKING:
     from holdfast.adapters.courier import Courier
@@ -53,6 +54,7 @@ class Worker:
         self._checkpoint = loader.cells.checkpoint if number == 0 else _nothing  # one writes for all
         self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
         self._watcher = Watcher(loader=loader, complain=self._complain)
+        self._safe = safe_memory(config.home)
         self._recorder.open()
         self._stop, self._flush = threading.Event(), threading.Event()
         self._listening, self._said, self._complaint = False, False, ""
@@ -129,6 +131,7 @@ class Worker:
 
     def _look(self) -> None:
         self._watcher.look()
+        self._attempt(lambda: share_safe_state(self._gateway, self._safe))
         self._perhaps_ready()
 
     def _watch(self) -> None:

@@ -27,6 +27,7 @@ from holdfast.lifecycle.registry_gates import file_gates
 from holdfast.lifecycle.registry_record import refusal
 from holdfast.lifecycle.registry_words import meant
 from holdfast.lifecycle.reply import Reply, short
+from holdfast.lifecycle.resilience import resilience_of
 from holdfast.lifecycle.routing import (
     case_of,
     credentials,
@@ -95,7 +96,12 @@ def _table(
 ) -> RouteTable:
     now, made = plant.clock.now(), project_of(plant, release)
     routes = [entry for entry in plant.ledger.stream(staging_stream(project)) if entry.kind == STAGED]
-    route = ModelRoute(name=project.project.name, baseline=release, passport=digest_bytes(passport))
+    route = ModelRoute(
+        name=project.project.name,
+        baseline=release,
+        passport=digest_bytes(passport),
+        resilience=resilience_of(plant, made, (release,)),
+    )
     return RouteTable(
         workspace=plant.trust.workspace,
         environment=STAGING,

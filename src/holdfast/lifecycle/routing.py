@@ -39,6 +39,7 @@ from holdfast.lifecycle.publishing import (
 )
 from holdfast.lifecycle.registry_record import project_of, refusal
 from holdfast.lifecycle.reply import short
+from holdfast.lifecycle.resilience import resilience_of
 from holdfast.registry import Signal, Standing, build_passport, news_of, renewed
 from holdfast.registry.record import CLEARED, QUARANTINED
 
@@ -320,6 +321,7 @@ def _table(
         segment=after.segment,
         experiment=after.experiment,
         mirrored=after.mirrored,
+        resilience=resilience_of(plant, terms, after.releases),
     )
     return RouteTable(
         workspace=plant.trust.workspace,

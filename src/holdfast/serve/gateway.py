@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
+from holdfast.core.resilience import SafeState
 from holdfast.core.telemetry import Window
 from holdfast.serve import encoding, metadata, protocol
 from holdfast.serve.events import Noted, SecurityLog
@@ -44,6 +45,7 @@ from holdfast.serve.refusals import (
     WRONG_METHOD,
     Saying,
 )
+from holdfast.serve.resilience import Resilient, is_odd
 from holdfast.serve.shadow import Copy, Shadow
 from holdfast.serve.state import UNIT, Release, Route, State, sane
 from holdfast.serve.telemetry import Meter
@@ -52,6 +54,7 @@ LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of 
 _JSON: Final = b"application/json"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _STALE: Final = (b"x-holdfast-stale", b"true")
+_SAFE: Final = (b"x-holdfast-safe-state", b"true")
 _OCTETS: Final = b"application/octet-stream"
 _HEAD: Final = "inference-header-content-length"
 _BUSY: Final = encoding.encode_error(OVERLOADED.public)
@@ -94,6 +97,7 @@ class Gateway:
         self._counts = Counts()
         self._meters: dict[str, Meter] = {}
         self.shadow = Shadow()
+        self._resilient = Resilient(monotonic=ground.monotonic)
         self._prefix, self._numbers = secrets.token_hex(8), count()  # of correlation ids, distinct over all gateways
 
     @property
@@ -111,6 +115,32 @@ class Gateway:
         """The security events that nobody has written yet."""
         return self._ground.log
 
+    # ── the safe state ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def safe(self) -> SafeState:
+        """The safe state that was entered last; whoever keeps it over restarts reads it here."""
+        return self._resilient.safe
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether this gateway is in its safe state: until a table of a later epoch answers."""
+        return self._state is not None and self._resilient.safe.holds(self._state.epoch)
+
+    def make_safe(self, reason: str) -> None:
+        """Go into the safe state, under the epoch that is obeyed now, and put it on record."""
+        if self._state is not None and not self.is_safe:
+            now = self._ground.clock.now()
+            self.keep_safe(SafeState(epoch=self._state.epoch, reason=reason[:500], since=now))
+
+    def keep_safe(self, safe: SafeState) -> None:
+        """Take in a safe state that this process, another worker or an earlier one has entered; it is never undone."""
+        joined = self._resilient.safe.joined(safe)
+        if joined is not self._resilient.safe:
+            self._resilient.safe = joined
+            now = self._ground.clock.now()
+            self._ground.log.note(Noted(time=now, kind="safe-state.entered", caller="gateway", detail=joined.reason))
+
     # ── what the loader does ────────────────────────────────────────────────────────────────────────────────────────
 
     def swap(self, state: State) -> None:
@@ -119,6 +149,7 @@ class Gateway:
             if release.digest not in self._meters:
                 names = tuple(field.name for field in release.signature.inputs)
                 self._meters[release.digest] = Meter(profile=release.profile, names=names)
+        self._resilient.keep_only(frozenset(state.releases))
         self._state, self._stale = state, ""
         self._counts.loads += 1
 
@@ -235,7 +266,7 @@ class Gateway:
             return self._reply(call, 200, metadata.LIVE_BODY)
         if operation is Operation.READY:
             state = self._usable()
-            if isinstance(state, Refusal) or not state.routes:
+            if isinstance(state, Refusal) or not state.routes or self._silent(state):
                 return self._reply(call, 503, metadata.NOT_READY_BODY)
             return self._reply(call, 200, metadata.STALE_BODY if self._stale else metadata.READY_BODY)
         if operation is Operation.SERVER:
@@ -284,6 +315,7 @@ class Gateway:
         if refused is not None:
             return self._refuse(request, call, refused)
         admitted = state.chains.call.admit(call)
+        self._sense(route, call, admitted)
         if isinstance(admitted, Refusal):
             if release is not None and call.client:  # strangers cannot make a candidate look bad
                 self._meters[release.digest].observe_refusal()
@@ -293,26 +325,37 @@ class Gateway:
         if release.digest in state.withdrawn:
             return self._refuse(request, call, WITHDRAWN.refusal("state"))
         self._expose(route, release, call)
-        answer = self._ask(release, admitted.rows)
+        answer = self._answer(route, release, admitted)
         meter = self._meters[release.digest]
         if isinstance(answer, Refusal) and release is route.candidate and route.alike:
             meter.observe_failure(self._ground.monotonic() - call.received_s)  # it counts, and the caller is answered
             release, meter = route.baseline, self._meters[route.baseline.digest]
-            call.release, answer = release.digest, self._ask(release, admitted.rows)
+            call.release, answer = release.digest, self._answer(route, release, admitted)
         if isinstance(answer, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, answer)
         labels = admitted.said = answer.labels
-        scores = answer.probabilities[:, release.score]
+        scores = answer.probabilities[:, release.score] if not call.instead else None
         released = state.chains.call.release(admitted, answer)
         if isinstance(released, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, released)
-        body, head = _encode(released, release, admitted)
-        meter.observe(self._ground.monotonic() - call.received_s, admitted.rows, scores, call.flagged)
-        if route.candidate is not None and route.copies(call.correlation):
+        if scores is not None and route.candidate is not None and route.copies(call.correlation):
             self._copy(route.candidate, admitted.rows, labels, scores)
-        more = ((b"x-holdfast-release", release.short.encode()),)
+        return self._tell(release, admitted, released, scores)
+
+    def _tell(self, release: Release, call: Call, released: Answer, scores: NDArray[np.float64] | None) -> HttpResponse:
+        """Say what the guards have let out, and count it; scores are those of the model, None where rules answer."""
+        if call.instead:  # a rule has no probability
+            released.probabilities = released.probabilities[:, :0]
+        body, head = _encode(released, release, call)
+        seconds = self._ground.monotonic() - call.received_s
+        more: Headers = ((b"x-holdfast-release", release.short.encode()),)
+        if scores is not None and call.rows is not None:
+            self._meters[release.digest].observe(seconds, call.rows, scores, call.flagged)
+        else:  # rules have no score, and what they answer the model has not answered
+            self._meters[release.digest].observe_failure(seconds)
+            more = (*more, (b"x-holdfast-fallback", call.instead.encode()))
         if head:
             return self._reply(call, 200, body, kind=_OCTETS, more=((_HEAD.encode(), str(head).encode()), *more))
         return self._reply(call, 200, body, more=more)
@@ -330,6 +373,31 @@ class Gateway:
         """Hand a copy of an answered call to the shadow; it never waits."""
         meter = self._meters[shadow.digest]
         self.shadow.offer(Copy(release=shadow, meter=meter, rows=rows, labels=labels, scores=scores))
+
+    def _answer(self, route: Route, release: Release, call: Call) -> Answer | Refusal:
+        """Return what is said to validated rows: by the model, or in its place."""
+        if self.is_safe:
+            return self._resilient.safely(route.resilience, release, call)
+        if route.resilience is not None:  # where a candidate fails, the baseline answers before any rule does
+            rules = not (release is route.candidate and route.alike)
+            return self._resilient.answer(route.resilience, release, call, self._ask, rules=rules)
+        return self._ask(release, call.rows) if call.rows is not None else BROKEN.refusal("gateway", "no rows")
+
+    def _sense(self, route: Route | None, call: Call, admitted: Call | Refusal) -> None:
+        """Go into the safe state where too many of a known caller's inputs cannot be: a sensor is broken, or lies."""
+        if route is None or route.resilience is None or not call.client:
+            return
+        odd = is_odd(admitted if isinstance(admitted, Refusal) else None, call)
+        reason = self._resilient.sensed(route.resilience, route.name, odd=odd)
+        if reason:
+            self.make_safe(reason)
+
+    def _silent(self, state: State) -> bool:
+        """Say whether nothing answers: the safe state, in which every model refuses."""
+        answers = (
+            route.resilience is not None and route.resilience.safe_state != "refuse" for route in state.routes.values()
+        )
+        return self.is_safe and not any(answers)
 
     def _ask(self, release: Release, rows: NDArray[np.float32]) -> Answer | Refusal:
         """Run the model, and believe its answer only if it is one."""
@@ -353,6 +421,8 @@ class Gateway:
         )
         if self._stale and self._state is not None:
             headers = (*headers, _STALE)
+        if self.is_safe:
+            headers = (*headers, _SAFE)
         return HttpResponse(status=status, headers=headers, body=body)
 
     def _refuse(
@@ -405,6 +475,14 @@ class Gateway:
             lease_s=max(lease, 0.0),
             security_events=self._ground.log.total,
             detections=self._ground.watched.counts,
+            safe=self.is_safe,
+            instead=dict(self._resilient.instead),
+            breakers={
+                (route.name, release.short): str(standing)
+                for route in (state.routes.values() if state is not None else ())
+                for release in (route.baseline, route.candidate)
+                if release is not None and (standing := self._resilient.standing(release.digest)) is not None
+            },
         )
         return render(self._counts, meters, standing)
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.resilience import check_resilience
 from holdfast.core.routes import CERTIFICATE, TOKEN, ModelRoute
 from holdfast.engines.repository import TIMESTAMP_NAME
 from holdfast.serve.credentials import CredentialTable
@@ -118,6 +119,8 @@ class Loader:
     def _standing_model(self, package: Package) -> Model | None:
         """Return the model that answers already, if it was made of the same bytes and under the same signature."""
         state = self.gateway.state
+        if self.gateway.is_safe:  # what led there may have been that very model in memory
+            return None
         for release in state.releases.values() if state is not None else ():
             if (release.model_digest, release.signature) == (package.model_digest, package.signature):
                 return release.model
@@ -173,6 +176,10 @@ def _named(route: ModelRoute) -> list[Named]:
 
 def _route(route: ModelRoute, loaded: Mapping[str, Release]) -> Route:
     candidate = loaded[route.candidate] if route.candidate is not None else None
+    if route.resilience is not None:  # a rule that cannot be obeyed is found now, not when the model has failed
+        for release in (loaded[route.baseline], candidate):
+            if release is not None:
+                check_resilience(route.resilience, release.signature)
     return Route(
         name=route.name,
         baseline=loaded[route.baseline],
@@ -183,6 +190,7 @@ def _route(route: ModelRoute, loaded: Mapping[str, Release]) -> Route:
         segment={name: frozenset(values) for name, values in route.segment.items()},
         experiment=route.experiment,
         mirrored=route.mirrored,
+        resilience=route.resilience,
     )
 
 

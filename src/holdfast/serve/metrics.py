@@ -49,6 +49,9 @@ class Standing:
     lease_s: float
     security_events: int
     detections: Mapping[tuple[str, str], int]  # by guard and action
+    safe: bool = False
+    instead: Mapping[tuple[str, str], int] = field(default_factory=dict)  # calls that rules answered, by model and why
+    breakers: Mapping[tuple[str, str], str] = field(default_factory=dict)  # where each stands, by model and release
 
 
 def render(counts: Counts, meters: Mapping[tuple[str, str], Meter], standing: Standing) -> bytes:
@@ -84,6 +87,15 @@ def _gateway(counts: Counts, standing: Standing) -> Iterator[str]:
     yield from _family(
         "holdfast_security_events_total", "counter", "Security events noted.", [("", standing.security_events)]
     )
+    yield from _family("holdfast_safe_state", "gauge", "1 in the declared safe state.", [("", int(standing.safe))])
+    ruled = [(_labels(model=model, reason=why), count) for (model, why), count in standing.instead.items()]
+    yield from _family("holdfast_fallback_total", "counter", "Calls that rules answered, by why.", ruled)
+    breakers = [
+        (_labels(model=model, release=release, state=each), int(each == at))
+        for (model, release), at in standing.breakers.items()
+        for each in ("closed", "half-open", "open")
+    ]
+    yield from _family("holdfast_breaker", "gauge", "1 for the state that the breaker is in.", breakers)
 
 
 def _releases(meters: Mapping[tuple[str, str], Meter]) -> Iterator[str]:

@@ -61,6 +61,8 @@ WITHDRAWN: Final = Saying(code="HF762", status=503, public="the model may no lon
 MODEL_FAILED: Final = Saying(code="HF763", status=503, public="the model could not answer")
 UNRECORDED: Final = Saying(code="HF764", status=503, public="the service cannot keep its records", security=False)
 OVERLOADED: Final = Saying(code="HF770", status=503, public="the service is overloaded", security=False)
+RESTING: Final = Saying(code="HF765", status=503, public="the model rests after repeated failures", security=False)
+SAFE: Final = Saying(code="HF766", status=503, public="the service is in its safe state", security=False)
 BROKEN: Final = Saying(code="HF799", status=503, public="the service cannot answer now")
 
 SAYINGS: Final = (
@@ -92,6 +94,8 @@ SAYINGS: Final = (
     MODEL_FAILED,
     UNRECORDED,
     OVERLOADED,
+    RESTING,
+    SAFE,
     BROKEN,
 )
 """All of them; the only 5xx that a gateway answers with are the 503s among these."""

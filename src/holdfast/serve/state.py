@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.artifact import Digest
 from holdfast.core.guard import Call
 from holdfast.core.policy import Permit
+from holdfast.core.resilience import Resilience
 from holdfast.core.schema import Signature
 from holdfast.core.trust import Trust
 from holdfast.maths.nearness import Space
@@ -97,6 +98,7 @@ class Route:
     segment: Mapping[str, frozenset[str]] = field(default_factory=dict)
     experiment: str = ""
     mirrored: float = 0.0
+    resilience: Resilience | None = None
 
     def versioned(self, version: str) -> Release | None:
         """Return the release of a version, by the digits of its digest that callers see; the baseline for ""."""

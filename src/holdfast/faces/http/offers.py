@@ -161,6 +161,7 @@ WITHHELD: Final = (
     ),
     *_withheld("who runs the machine says how much of it a workspace may take", "quota set"),
     *_withheld("it judges a file of whoever asks, which needs no server", "cert verify"),
+    *_withheld("it judges a folder of whoever asks, where that folder lies", "batch verify"),
     *_withheld(
         "it reads a file of whoever asks, which may be larger than a request", "image scan", "dependencies prove"
     ),

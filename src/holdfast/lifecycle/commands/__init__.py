@@ -17,6 +17,7 @@ from holdfast.lifecycle.commands import (
     registry,
     rollout,
     rules,
+    scoring,
     storage,
     supply,
     way,
@@ -28,6 +29,7 @@ __all__ = ["COMMANDS", "ROOMS", "Command", "Option"]
 ROOMS: Final = (
     ("The way into production", way.COMMANDS),
     ("Rollouts", rollout.COMMANDS),
+    ("Batches and streams", scoring.COMMANDS),
     ("What comes from outside", supply.COMMANDS),
     ("What is on record", records.COMMANDS),
     ("Keys", custody.COMMANDS),

@@ -1,0 +1,41 @@
+"""Batches and streams: scoring without a socket, through the same gateway."""
+
+from typing import Final
+
+from holdfast.lifecycle.commands.command import Command, Option
+
+_KEY: Final = Option(name="key-file", says="a file with an API key that may call the model", kind="path", required=True)
+
+COMMANDS: Final = (
+    Command(
+        words=("batch", "run"),
+        does="score a table: one row out for each row in, through any crash; run again to go on",
+        verb="holdfast.edge.batch:command",
+        authority="none",
+        action="endpoint.operate",
+        opens="folder",
+        options=(
+            Option(name="model", says="name of the model", argument=True, required=True),
+            Option(name="input", says="a .csv or .parquet file", kind="path", argument=True, required=True),
+            Option(
+                name="output", says="a folder that is new, or was begun so", kind="path", argument=True, required=True
+            ),
+            _KEY,
+            Option(name="keep", says="columns that are copied into the output, with commas between"),
+            Option(name="part-rows", says="rows of each part", kind="int", default=8192),
+            Option(name="environment", says="whose routes it obeys: production or staging", default="production"),
+        ),
+    ),
+    Command(
+        words=("batch", "verify"),
+        does="verify a scored batch: signature, every part, one row out for each row in",
+        verb="holdfast.lifecycle.batches:verify",
+        authority="anyone who can read the workspace",
+        action="audit.read",
+        changes=False,
+        options=(
+            Option(name="output", says="what `batch run` wrote", kind="path", argument=True, required=True),
+            Option(name="input", says="the file that was scored, which must still be the same", kind="path"),
+        ),
+    ),
+)

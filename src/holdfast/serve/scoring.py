@@ -1,0 +1,195 @@
+"""Scoring rows in bulk: the same gateway, guards, model and telemetry as a request, called without a socket.
+
+Decides how rows become calls and answers become rows again: exactly one for each. A refusal that is about the input is
+narrowed down to the rows it is about, by halves; one that is about the caller, or about the service, ends the run.
+"""
+
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.batch import Outcome, Scored
+from holdfast.core.errors import HoldfastError, Refused, Unavailable
+from holdfast.core.ports import Clock
+from holdfast.core.schema import Signature
+from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
+from holdfast.serve.exchange import HttpRequest, HttpResponse
+from holdfast.serve.guards.inputs import OUT_OF_RANGE
+from holdfast.serve.protocol import INPUT, LABEL, PROBABILITIES
+from holdfast.serve.resilience import FALLBACK
+
+PEER: Final = ""  # the other end of no socket
+FLAGS: Final = "flags"
+MAX_WAITS: Final = 120  # for one call, of at least a second each: a limit that never lets it pass is no limit of rate
+MAX_WAIT_S: Final = 60.0  # longer than this a process does not stand still: it ends, and is started again later
+CALLER: Final = frozenset({401, 403, 404})  # the key, what it may call, or whether that is served
+_TOO_LARGE, _TOO_FAST, _SERVER, _UNAVAILABLE = 413, 429, 500, 503
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Interrupted(Unavailable):
+    """The service may not answer now; what is done stays done, and the run can go on later."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scorer:
+    """Asks a gateway about rows, as the client whose key it holds."""
+
+    handle: Callable[[HttpRequest], HttpResponse]
+    model: str
+    key: str
+    signature: Signature
+    release: str  # short digest of the release that must answer
+    clock: Clock
+    wait: Callable[[float], None]  # lets seconds pass
+    rows_per_call: int
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
+    _calls: int = 0
+
+    def score(self, rows: NDArray[np.float64]) -> list[Scored]:
+        """Return what became of each row, in order.
+
+        Args:
+            rows: Values of shape (n, features); NaN where the input holds no number.
+
+        Raises:
+            Refused: The key is not valid, or may not call this model.
+            Interrupted: The service may not answer now, or another release answers.
+        """
+        known = np.asarray(np.isfinite(rows).all(axis=1))
+        found: list[Scored] = []
+        start = 0
+        while start < len(rows):
+            end = start + 1
+            # What cannot be written as a number goes alone: it would take the rows beside it down with it.
+            while known[start] and end < len(rows) and known[end] and end - start < self.rows_per_call:
+                end += 1
+            found += self._asked(rows[start:end])
+            start = end
+        return found
+
+    def _asked(self, rows: NDArray[np.float64]) -> list[Scored]:
+        response = self._answer(_body(rows))
+        if response.status == 200:  # noqa: PLR2004
+            return self._read(response, rows)
+        code, words = _code(response), _words(response)
+        if response.status in CALLER:
+            raise Refused(
+                f"the gateway refuses: {words} ({code})",
+                remedy="Give a key that may call this model, while this release of it answers.",
+            )
+        if response.status >= _SERVER and code != "HF763":  # a model that fails on a row has failed on that row
+            raise Interrupted(f"the gateway cannot answer: {words} ({code})", remedy="Run the same command again.")
+        if len(rows) == 1:
+            # The row of the call, which is always the first, is no row of the table.
+            return [Scored(outcome="refused", code=code, reason=words.replace(" of row 0", ""))]
+        if response.status == _TOO_LARGE:
+            self.rows_per_call = max(1, min(self.rows_per_call, len(rows)) // 2)
+        middle = len(rows) // 2
+        return [*self._asked(rows[:middle]), *self._asked(rows[middle:])]
+
+    def _answer(self, body: bytes) -> HttpResponse:
+        """Make one call, waiting as long as the rate limit says."""
+        for _ in range(MAX_WAITS):
+            response = self.handle(self.request(body))
+            later = response.header(b"retry-after")
+            if later is None or response.status not in {_TOO_FAST, _UNAVAILABLE}:
+                return response
+            if float(later) > MAX_WAIT_S:
+                break
+            self.wait(float(later))
+        raise Interrupted("the gateway never lets this call pass", expected="a rate or budget that lets it")
+
+    def request(self, body: bytes, path: str = "") -> HttpRequest:
+        """Return a signed call with this body."""
+        self._calls += 1
+        # By version: a candidate has no part in it, and where the release is served no more, nothing answers.
+        path = path or f"/v2/models/{self.model}/versions/{self.release}/infer"
+        now, nonce = str(math.floor(self.clock.now().timestamp())), secrets.token_urlsafe(18)
+        signed = request_signature(self.key, method="POST", path=path, body=body, timestamp=now, nonce=nonce)
+        headers = {
+            "x-api-key": self.key,
+            "x-correlation-id": f"{self.run}-{self._calls:x}",
+            TIMESTAMP: now,
+            NONCE: nonce,
+            SIGNATURE: signed,
+        }
+        pairs = tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items())
+        return HttpRequest(method="POST", path=path, headers=pairs, body=body, peer=PEER)
+
+    def _read(self, response: HttpResponse, rows: NDArray[np.float64]) -> list[Scored]:
+        answered = (response.header(b"x-holdfast-release") or b"").decode()
+        if answered != self.release:
+            raise Interrupted(f"release {answered or '?'} answers, and the batch is by {self.release}")
+        document = msgspec.json.decode(response.body)
+        outputs = {each["name"]: each["data"] for each in document["outputs"]}
+        labels: list[str] = outputs[LABEL]
+        if len(labels) != len(rows):  # never so by this gateway; a plug-in guard could do it
+            raise HoldfastError(f"{len(labels)} answers to {len(rows)} rows")
+        width = len(self.signature.classes)
+        flat: list[float] = outputs.get(PROBABILITIES, [])
+        said = document.get("parameters", {}).get(FLAGS, "")
+        flags = tuple(each for each in said.split(",") if each)
+        outside = self._outside(rows) if OUT_OF_RANGE in flags else np.zeros(len(rows), dtype=bool)
+        ruled = FALLBACK in flags
+        found = []
+        for number, label in enumerate(labels):
+            of_row = tuple(each for each in flags if each != OUT_OF_RANGE or outside[number])
+            scores = tuple(flat[number * width : (number + 1) * width])
+            outcome: Outcome = "fallback" if ruled else "answered"
+            found.append(Scored(outcome=outcome, label=label, probabilities=scores, flags=of_row))
+        return found
+
+    def _outside(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which rows hold a value outside its declared range, as the guard compares them: in float32."""
+        low = np.array([-np.inf if each.minimum is None else each.minimum for each in self.signature.inputs])
+        high = np.array([np.inf if each.maximum is None else each.maximum for each in self.signature.inputs])
+        values = rows.astype(np.float32)
+        inside = (values >= low.astype(np.float32)) & (values <= high.astype(np.float32))
+        return np.asarray(~inside.all(axis=1))
+
+
+def _body(rows: NDArray[np.float64]) -> bytes:
+    tensor: dict[str, Any] = {"name": INPUT, "shape": rows.shape, "datatype": "FP64", "data": rows.ravel().tolist()}
+    return _ENCODER.encode({"inputs": [tensor]})
+
+
+def _code(response: HttpResponse) -> str:
+    return (response.header(b"x-holdfast-code") or b"").decode()
+
+
+def _words(response: HttpResponse) -> str:
+    try:
+        return str(msgspec.json.decode(response.body)["error"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return f"status {response.status}"
+
+
+def fastest(
+    run: Callable[[int, int], float], *, most_rows: int, threads: Sequence[int]
+) -> tuple[int, int, dict[str, float]]:
+    """Return the rows of a call and the threads with which a model is fastest, and all that was measured.
+
+    Args:
+        run: Measures rows a second, given rows of a call and threads.
+        most_rows: Rows that the guards let into one call.
+        threads: Numbers of threads to try, the smallest first.
+
+    Within 5 % of the fastest the fewer threads win, then the more rows of a call: what costs others least.
+
+    >>> fastest(lambda rows, threads: rows / (1 + threads), most_rows=64, threads=(1, 2))[:2]
+    (64, 1)
+    """
+    sizes = sorted({size for size in (16, 64, 256, 1024) if size < most_rows} | {most_rows})
+    measured = {(size, count): run(size, count) for count in threads for size in sizes}
+    limit = 0.95 * max(measured.values())
+    size, count = min(
+        (each for each, speed in measured.items() if speed >= limit), key=lambda each: (each[1], -each[0])
+    )
+    return size, count, {f"{rows} x {of}": round(speed, 1) for (rows, of), speed in measured.items()}
