@@ -23,11 +23,12 @@ from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
 from holdfast.core.resilience import SafeState
 from holdfast.core.telemetry import Window
-from holdfast.serve import encoding, metadata, protocol
+from holdfast.serve import encoding, metadata, openapi, protocol
 from holdfast.serve.events import Noted, SecurityLog
 from holdfast.serve.exchange import PROXIED, Headers, HttpRequest, HttpResponse, read_headers
 from holdfast.serve.exposure import pseudonym
 from holdfast.serve.guards import Chains
+from holdfast.serve.guards.inputs import ValidInput
 from holdfast.serve.guards.reactions import Watched
 from holdfast.serve.metrics import CONTENT_TYPE, Counts, Standing, render
 from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Malformed, Operation
@@ -291,7 +292,25 @@ class Gateway:
             return self._refuse(request, call, WITHDRAWN.refusal("state"))
         if call.operation == Operation.MODEL_READY:
             return self._reply(call, 200, metadata.model_ready(call.model))
+        if call.operation == Operation.OPENAPI:
+            return self._described(request, call, state, release)
         return self._reply(call, 200, metadata.model_metadata(call.model, release.short, release.signature))
+
+    def _described(self, request: HttpRequest, call: Call, state: State, release: Release) -> HttpResponse:
+        """Describe a release as the guard on its input takes it."""
+        guard = next((each for each in state.chains.call.guards if isinstance(each, ValidInput)), None)
+        domain = guard.domains.get(release.digest) if guard is not None else None
+        if guard is None or domain is None:
+            return self._refuse(request, call, BROKEN.refusal("gateway", "no guard knows the inputs"))
+        about = openapi.Described(
+            model=call.model,
+            version=release.short,
+            signature=release.signature,
+            low=domain.lowest.tolist(),
+            high=domain.highest.tolist(),
+            max_rows=guard.max_rows,
+        )
+        return self._reply(call, 200, openapi.describe(about))
 
     def _index(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
         """Answer which of the models that the caller may call are served."""
