@@ -1,5 +1,6 @@
 """The gateway as a process of its own, attacked and used over real sockets."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -21,7 +22,7 @@ import pytest
 from tests.scenarios.sealing import Sealing
 
 from holdfast.adapters.supervisor import probe
-from holdfast.client import Client, Prediction
+from holdfast.client import AsyncClient, Client, Prediction
 from holdfast.core.errors import InvalidRequest, NotFound, Refused, Unavailable
 from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import TELEMETRY, unseal
@@ -225,6 +226,25 @@ def test_a_client_gets_answers_and_clear_refusals_over_http(start: Callable[...,
     for key in ("", "hf_" + "B" * 43):
         with pytest.raises(Refused, match="a valid API key, token or certificate is required"):
             gateway.infer(key=key)
+
+
+@pytest.mark.requirement("SERV-01", by="holdfast.client.asynchronous:AsyncClient.infer")
+def test_many_calls_at_once_are_answered_in_either_form(running: Process) -> None:
+    """The asynchronous SDK over a few connections; as bytes and as JSON the answers are the same."""
+    rows = [[50.0, 15.0, 0.1], [1.0, 1.0, -1.0]]
+
+    async def ask(*, as_bytes: bool) -> list[Prediction]:
+        async with AsyncClient(running.url, API_KEY, timeout_s=PATIENCE_S, connections=4, as_bytes=as_bytes) as client:
+            assert await client.ready()
+            assert (await client.metadata(MODEL))["name"] == MODEL
+            with pytest.raises(InvalidRequest, match=r"must have shape \[n, 3\]"):
+                await client.infer(MODEL, [[1.0]])
+            return await asyncio.gather(*(client.infer(MODEL, rows) for _ in range(20)))
+
+    found = {
+        (answer.labels, answer.probabilities) for form in (True, False) for answer in asyncio.run(ask(as_bytes=form))
+    }
+    assert found == {(("malignant", "benign"), ((0.35, 0.65), (0.95, 0.05)))}
 
 
 def test_a_newly_published_release_takes_over_without_a_failed_call(start: Callable[..., Process]) -> None:

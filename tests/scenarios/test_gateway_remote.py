@@ -14,6 +14,7 @@ import pytest
 from tests.scenarios.test_gateway_process import PATIENCE_S, Process, eventually
 
 from holdfast.client import Client
+from holdfast.client.messages import Asked, Received
 from holdfast.core.errors import HoldfastError, Refused, Unavailable
 from holdfast.core.routes import GuardSpec
 from holdfast.core.signed_request import NONCE
@@ -171,13 +172,13 @@ def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(site: Calla
     sent: list[dict[str, str]] = []
 
     class Recording(Client):
-        def _signature(self, method: str, path: str, body: bytes) -> dict[str, str]:
-            sent.append(super()._signature(method, path, body))
-            return sent[-1]
+        def _attempt(self, asked: Asked, headers: dict[str, str]) -> Received:
+            sent.append({name: value for name, value in headers.items() if name.startswith("x-holdfast-")})
+            return super()._attempt(asked, headers)
 
     class Repeating(Client):
-        def _signature(self, method: str, path: str, body: bytes) -> dict[str, str]:
-            return sent[-1]
+        def _attempt(self, asked: Asked, headers: dict[str, str]) -> Received:
+            return super()._attempt(asked, headers | sent[-1])
 
     def unsigned_is_refused() -> bool:
         try:

@@ -44,7 +44,8 @@ CALLS: Final = (
         known_by="API key, token or certificate over TLS, on each call (HTTP or gRPC); the gateway by its certificate",
         allowed_by="the signed credential table, compiled from the rules: models and operations",
         modules=(
-            "client",
+            "client.calling",
+            "client.asynchronous",
             "edge.config",
             "edge.serving",
             "edge.worker",
