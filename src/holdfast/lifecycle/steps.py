@@ -1,5 +1,7 @@
 """Steps of a canary: what both releases did since the last one decides whether there is a next, or a way back."""
 
+from collections.abc import Callable
+
 from holdfast.core.artifact import Digest
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft
@@ -13,7 +15,7 @@ from holdfast.lifecycle.publishing import ROUTED, endpoint_stream, standing, sta
 from holdfast.lifecycle.reply import short
 from holdfast.lifecycle.rollout_records import CompareContext, measured, scores_of
 from holdfast.lifecycle.routing import commit, draw, project_of
-from holdfast.lifecycle.traffic import side_by_side
+from holdfast.lifecycle.traffic import side_by_side, windows_of
 from holdfast.registry import Standing, promoted, with_candidate
 from holdfast.rollout import PROMOTED, Canary, Plan, Rules, Share, Verdict, analyse, canary
 from holdfast.rollout.controls import CANARY
@@ -40,11 +42,15 @@ def advance(plant: Plant, project: Project) -> list[str]:
 
 
 def compared(plant: Plant, project: Project, now: Standing) -> Canary:
-    """Return what is known of the candidate beside the baseline since its present step began."""
+    """Return what is known of the candidate beside the baseline: evidence of the whole rollout, calls of this step.
+
+    One analysis over all steps has one error budget; to begin anew on each step would spend it on each.
+    """
     plan = project_of(plant, Digest(now.candidate)).rollout
-    pairs = side_by_side(plant, now.candidate, now.baseline, step_began(plant, project, now))
+    pairs = side_by_side(plant, now.candidate, now.baseline, rollout_began(plant, project, now))
     rules = Rules(min_requests=plan.min_requests, alpha=plan.alpha, slower=plan.slower, score_shift=plan.score_shift)
-    return analyse(pairs, rules, scores_of(plant, now))
+    answered = sum(each.requests for each in windows_of(plant, now.candidate, step_began(plant, project, now)))
+    return analyse(pairs, rules, scores_of(plant, now), answered=answered)
 
 
 def _step(plant: Plant, project: Project, now: Standing) -> list[str]:
@@ -87,13 +93,23 @@ def _evidence(plant: Plant, now: Standing, found: Canary, *, bad: bool = False) 
     return measured(plant, CANARY, context, travels=bad)[1]
 
 
+def rollout_began(plant: Plant, project: Project, now: Standing) -> int:
+    """Return the ledger position at which the candidate came beside the baseline."""
+    return _since(plant, project, lambda then: (then.candidate, then.salt) == (now.candidate, now.salt))
+
+
 def step_began(plant: Plant, project: Project, now: Standing) -> int:
     """Return the ledger position at which the rollout came into its present state."""
+    present = (now.candidate, now.salt, now.rollout)
+    return _since(plant, project, lambda then: (then.candidate, then.salt, then.rollout) == present)
+
+
+def _since(plant: Plant, project: Project, same: Callable[[Standing], bool]) -> int:
     began = -1
     for entry in reversed(plant.ledger.stream(endpoint_stream(project))):
         if entry.kind == ROUTED:
             then = standing_of(entry.body)
-            if (then.candidate, then.rollout) != (now.candidate, now.rollout):
+            if not same(then):
                 break
             began = entry.position
     return began

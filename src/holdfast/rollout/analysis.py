@@ -20,7 +20,7 @@ from holdfast.maths.confidence_sequences import hoeffding_radius
 from holdfast.maths.odds import Odds, ln_mean_exp
 from holdfast.maths.sequential import Block
 
-WEIGHTS: Final = {"failures": 0.6, "refusals": 0.1, "flagged": 0.1, "slow_p50": 0.05, "slow_p95": 0.1}
+WEIGHTS: Final = {"failures": 0.8, "refusals": 0.05, "flagged": 0.04, "slow_p50": 0.02, "slow_p95": 0.04}
 """How the budget is split over what is counted; a failing model is what a canary is for."""
 SCORES: Final = 0.05  # of the budget, for the scores
 QUANTILES: Final = {"slow_p50": 0.5, "slow_p95": 0.95}
@@ -141,9 +141,9 @@ class Analysis:
             radius += hoeffding_radius(int(calls), alpha) if rows else math.inf
         return values[0] - values[1], radius
 
-    def verdict(self) -> Canary:
-        """Return what follows from all blocks so far."""
-        rules = self.rules
+    def verdict(self, answered: int | None = None) -> Canary:
+        """Return what follows from all blocks so far; `answered` are the candidate's calls on the present step."""
+        rules, answered = self.rules, self.requests if answered is None else answered
         failed = self._odds["failures"].seen
         shift, radius = self.score_shift()
         found = tuple(
@@ -167,13 +167,13 @@ class Analysis:
             verdict, words = Verdict.RETURN, f"worse: {rates}" if worst.metric == "failures" else f"worse: {worst}"
         elif self._shifted:
             verdict, words = Verdict.RETURN, f"worse: its share of high scores moved by {shift:+.0%}; {rates}"
-        elif self.requests < rules.min_requests:
-            verdict, words = Verdict.WAIT, f"{self.requests} of {rules.min_requests} calls seen: {rates}"
+        elif answered < rules.min_requests:
+            verdict, words = Verdict.WAIT, f"{answered} of {rules.min_requests} calls seen: {rates}"
         else:
             verdict, words = Verdict.ADVANCE, f"no worse: {rates}"
         return Canary(
             verdict=verdict,
-            candidate_requests=self.requests,
+            candidate_requests=answered,
             p_value=p_value,
             words=words,
             compared=found,
@@ -186,18 +186,21 @@ def analyse(
     pairs: Iterable[tuple[Window, Window]],
     rules: Rules,
     trained: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    *,
+    answered: int | None = None,
 ) -> Canary:
     """Compare candidate and baseline over blocks of the same time, anytime-valid: looking often costs nothing.
 
     Args:
-        pairs: What both did, block by block, since the present step began; sizes must not depend on outcomes.
+        pairs: What both did, block by block, since the rollout began; sizes must not depend on outcomes.
         rules: What the plan asks.
         trained: Counts of the training scores of candidate and baseline; without them scores are not compared.
+        answered: Calls of the candidate on the present step; all of them if left out.
     """
     analysis = Analysis(rules=rules, trained=trained)
     for candidate, baseline in pairs:
         analysis.update(candidate, baseline)
-    return analysis.verdict()
+    return analysis.verdict(answered)
 
 
 def _block(candidate: int, candidate_n: int, baseline: int, baseline_n: int) -> Block:

@@ -21,7 +21,8 @@ from holdfast.maths.odds import Odds
 from holdfast.maths.sequential import Block
 
 BLOCK: Final = 25  # units compared at once; any size that does not look at outcomes is as valid
-RATIOS: Final = (1.05, 1.1, 1.2, 1.4, 2.0, 4.0)  # effects on a conversion's odds among which the evidence is sought
+RATIOS: Final = dict.fromkeys((1.05, 1.1, 1.2, 1.4, 2.0), 0.2)
+"""Effects on a conversion's odds among which the evidence is sought."""
 MISMATCH: Final = 0.001  # chance of calling a good split broken, however often one looks
 
 
