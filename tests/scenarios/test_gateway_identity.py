@@ -113,6 +113,7 @@ def _flipped(text: str) -> str:
 
 
 @pytest.mark.requirement("GATE-01", by="holdfast.serve.identities:Identities.of_token")
+@pytest.mark.guarantee("G76")
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forged_token_is_refused_also_after_a_good_one_was_seen(name: str) -> None:
     """What is remembered is the digest of a token that verified: nothing that resembles it gets in by that."""
@@ -180,6 +181,7 @@ CERTIFICATES = {
 
 
 @pytest.mark.requirement("GATE-01", by="holdfast.core.spiffe:spiffe_id")
+@pytest.mark.guarantee("G76")
 @pytest.mark.parametrize("name", CERTIFICATES)
 def test_no_other_certificate_lets_anybody_in(name: str) -> None:
     """A 401, in the same words as for an unknown key."""
