@@ -150,7 +150,8 @@ def main(rows: int) -> None:
 
         head = f"POST {INFER} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {API_KEY}\r\n"
         request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-        command = [sys.executable, str(Path(__file__).with_name("bench_gateway.py")), "server", gateway.MODES[2], str(folder)]
+        server = Path(__file__).with_name("bench_gateway.py")
+        command = [sys.executable, str(server), "server", gateway.MODES[2], str(folder)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         port = int(process.stdout.readline())

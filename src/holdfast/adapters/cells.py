@@ -18,7 +18,6 @@ import math
 import mmap
 import os
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -49,7 +48,10 @@ class Use:
 
 
 class SharedCells:
-    """The cells in a file (port `Cells`); each worker opens the file for itself, and is safe for threads."""
+    """The cells in a file (port `Cells`). Each worker, and each thread of one, opens the file for itself.
+
+    The lock is the open file's: it keeps out whoever has opened it elsewhere, in this process or in another.
+    """
 
     def __init__(
         self, path: Path, *, worker: int = 0, cells: int = CELLS, wall: Callable[[], float] = time.time
@@ -70,7 +72,6 @@ class SharedCells:
         if not 0 <= worker < MAX_WORKERS:
             raise InvalidInput(f"worker {worker} of a gateway", expected=f"at most {MAX_WORKERS}")
         self._wall = wall
-        self._among_threads = threading.Lock()
         self._places: dict[str, tuple[int, int]] = {}  # name to its hash and where its cell is
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -87,24 +88,23 @@ class SharedCells:
     def apply(self, name: str, charge: Charge, now: float, amount: float, keep_until: float) -> float:
         """Let a rule charge an amount to the cell of a name, as one step that no other worker can come between."""
         memory, file = self._memory, self._file
-        with self._among_threads:  # a file lock keeps no other thread of this process out
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                hashed, at = self._places.get(name) or self._find(name)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            hashed, at = self._places.get(name) or self._find(name)
+            found = _CELL.unpack_from(memory, at)
+            if found[0] != hashed:  # it was taken for another name
+                hashed, at = self._find(name)
                 found = _CELL.unpack_from(memory, at)
-                if found[0] != hashed:  # it was taken for another name
-                    hashed, at = self._find(name)
-                    found = _CELL.unpack_from(memory, at)
-                wait, after = charge(found[3:], now, amount)
-                if after is not None:
-                    until = max(found[1], keep_until)
-                    _CELL.pack_into(memory, at, hashed, until, found[2] + amount, *after)
-            except _FullError:
-                return math.inf
-            else:
-                return wait
-            finally:
-                fcntl.flock(file, fcntl.LOCK_UN)
+            wait, after = charge(found[3:], now, amount)
+            if after is not None:
+                until = keep_until if keep_until > found[1] else found[1]  # noqa: FURB136 - max() takes three times as long
+                _CELL.pack_into(memory, at, hashed, until, found[2] + amount, *after)
+        except _FullError:
+            return math.inf
+        else:
+            return wait
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
     def read(self, name: str) -> Values:
         """Return what a cell holds; all zero where there is none."""
@@ -161,7 +161,7 @@ class SharedCells:
         os.close(self._file)
 
     def _locked(self) -> "_Locked":
-        return _Locked(self._among_threads, self._file)
+        return _Locked(self._file)
 
     def _hash(self, name: str) -> int:
         known = self._places.get(name)
@@ -200,20 +200,18 @@ class _FullError(Exception):
 
 
 class _Locked:
-    """The lock on a file, among threads and among processes."""
+    """The lock on a file."""
 
-    __slots__ = ("_file", "_thread")
+    __slots__ = ("_file",)
 
-    def __init__(self, thread: threading.Lock, file: int) -> None:
-        self._thread, self._file = thread, file
+    def __init__(self, file: int) -> None:
+        self._file = file
 
     def __enter__(self) -> None:
-        self._thread.acquire()
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._thread.release()
 
 
 def _mapped(file: int, path: Path, cells: int) -> tuple[mmap.mmap, int, bytes]:

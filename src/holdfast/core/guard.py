@@ -6,6 +6,7 @@ chain; a guard that raises refuses; a chain without guards cannot be built.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,9 +24,11 @@ class Call:
     body: bytes
     correlation: str
     received_s: float  # monotonic clock
+    now: datetime | None = None  # when it came in: the one time that is read for it; none where nobody has read it
     method: str = ""  # as the request named it
     path: str = ""  # the same
     raw: tuple[tuple[bytes, bytes], ...] = ()  # all headers, as they came
+    seen: dict[Any, Any] | None = None  # what guards have found out about the very same headers before
     query: bytes = b""  # what follows a path; nothing here reads one
     operation: str = "infer"  # what is asked of the model, as `holdfast.serve.protocol` names it
     client: str = ""  # credential id, once authenticated

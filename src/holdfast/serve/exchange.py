@@ -1,7 +1,7 @@
 """One HTTP exchange as values: what the core takes and gives, whatever server stands in front of it."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,7 @@ HEADERS_READ: Final = {
 }
 """The request headers that decide anything. No other is looked at, so none can be smuggled past us."""
 
+MOST_HEADS: Final = 256  # of at most 64 KiB each
 PROXIED: Final = "forwarded"  # stands among the headers that were read if a proxy says it passed the request on
 _PROXIES_SAY: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 
@@ -70,3 +71,37 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str] | None:
         elif name in _PROXIES_SAY:
             found[PROXIED] = "1"
     return found
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The headers of a request as they are looked at, and what guards have found out about them alone."""
+
+    headers: dict[str, str] | None  # None: one is given twice
+    raw: Headers
+    seen: dict[Any, Any]
+
+
+class Heads:
+    """The headers of the last requests: a caller's are mostly the same as before, and are then read only once."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._known: dict[Headers, Head] = {}
+
+    def read(self, pairs: Iterable[tuple[bytes, bytes]]) -> Head:
+        """Return the headers of a request."""
+        raw = tuple(pairs)
+        known = self._known.get(raw)
+        if known is not None:
+            return known
+        head = Head(read_headers(raw), raw, {})
+        if len(self._known) >= MOST_HEADS:
+            self._known = {}
+        self._known[raw] = head
+        return head
+
+    def forget(self) -> None:
+        """Forget them all: what guards found out was found by guards that are gone."""
+        self._known = {}

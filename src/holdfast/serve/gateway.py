@@ -25,7 +25,7 @@ from holdfast.core.resilience import SafeState
 from holdfast.core.telemetry import Window
 from holdfast.serve import encoding, metadata, openapi, protocol
 from holdfast.serve.events import Noted, SecurityLog
-from holdfast.serve.exchange import PROXIED, Headers, HttpRequest, HttpResponse, read_headers
+from holdfast.serve.exchange import PROXIED, Head, Headers, Heads, HttpRequest, HttpResponse
 from holdfast.serve.exposure import pseudonym
 from holdfast.serve.guards import Chains
 from holdfast.serve.guards.inputs import ValidInput
@@ -53,6 +53,7 @@ from holdfast.serve.telemetry import Meter
 
 LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of a Unix socket
 _JSON: Final = b"application/json"
+_ID: Final = "x-correlation-id"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _STALE: Final = (b"x-holdfast-stale", b"true")
 _SAFE: Final = (b"x-holdfast-safe-state", b"true")
@@ -96,6 +97,7 @@ class Gateway:
         self._absent = NOT_READY
         self._stale = ""
         self._counts = Counts()
+        self._heads = Heads()
         self._meters: dict[str, Meter] = {}
         self.shadow = Shadow()
         self._resilient = Resilient(monotonic=ground.monotonic)
@@ -152,6 +154,7 @@ class Gateway:
                 self._meters[release.digest] = Meter(profile=release.profile, names=names)
         self._resilient.keep_only(frozenset(state.releases))
         self._state, self._stale = state, ""
+        self._heads.forget()
         self._counts.loads += 1
 
     def hold(self, reason: str) -> None:
@@ -164,6 +167,7 @@ class Gateway:
         state = self._state
         if state is not None:
             self._state = state.without(revoked, chains or state.chains)
+            self._heads.forget()
 
     def expire(self, now: datetime) -> bool:
         """Drop the state if its lease is over; a clock set back afterwards does not bring it back."""
@@ -188,13 +192,13 @@ class Gateway:
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response to a request; never raises, and answers 5xx only where `refusals` says so."""
-        headers = read_headers(request.headers)
-        call = self._begin(request, headers)
+        head = self._heads.read(request.headers)
+        headers, call = head.headers, self._begin(request, head)
         try:
             if headers is None:
                 refusal = MALFORMED.refusal("protocol", "a header twice", public="a header is given twice")
                 return self._refuse(request, call, refusal)
-            if headers.get("x-correlation-id", call.correlation) != call.correlation:
+            if _ID in headers and headers[_ID] != call.correlation:
                 words = "x-correlation-id may hold up to 64 letters, digits, points, hyphens and underscores"
                 return self._refuse(request, call, MALFORMED.refusal("protocol", "correlation id", public=words))
             return self._respond(request, call)
@@ -209,24 +213,30 @@ class Gateway:
 
     def turn_away(self, request: HttpRequest, saying: Saying) -> HttpResponse:
         """Return the refusal of a request that was not read to its end."""
-        return self._refuse(request, self._begin(request, read_headers(request.headers)), saying.refusal("protocol"))
+        return self._refuse(
+            request, self._begin(request, self._heads.read(request.headers)), saying.refusal("protocol")
+        )
 
     def not_http(self, peer: str) -> None:
         """Take note of something that was no HTTP, or was it too slowly; the server has closed the connection."""
         self.turn_away(HttpRequest(method="", path="", peer=peer), MALFORMED)
 
-    def _begin(self, request: HttpRequest, headers: dict[str, str] | None) -> Call:
+    def _begin(self, request: HttpRequest, head: Head) -> Call:
         """Return the call that a request begins, under the caller's correlation id if it is one, or else a new one."""
-        given = headers.get("x-correlation-id", "") if headers else ""
+        headers = head.headers or {}
+        given = headers.get(_ID, "")
+        known = given and CORRELATION.fullmatch(given)
         call = Call(
             model="",
-            headers=headers or {},
+            headers=headers,
             body=request.body,
             method=request.method,
             path=request.path,
-            raw=tuple(request.headers),
+            raw=head.raw,
+            seen=head.seen,
+            now=self._ground.clock.now(),
             query=request.query,
-            correlation=given if CORRELATION.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}",
+            correlation=given if known else f"{self._prefix}{next(self._numbers):016x}",
             received_s=self._ground.monotonic(),
         )
         if request.certificate or request.signed:
@@ -242,7 +252,7 @@ class Gateway:
             return self._refuse(request, call, WRONG_METHOD.refusal("protocol", request.method[:20]), operation)
         if not model and operation is not Operation.INDEX:
             return self._about_server(request, call, operation)
-        state = self._usable()
+        state = self._usable(call.now)
         if isinstance(state, Refusal):
             return self._refuse(request, call, state)
         call.model, call.operation, call.version = model, operation, version
@@ -253,10 +263,10 @@ class Gateway:
         finally:
             state.chains.call.done()
 
-    def _usable(self) -> State | Refusal:
+    def _usable(self, now: datetime | None = None) -> State | Refusal:
         """Return the state if it may answer now."""
         state = self._state
-        if state is None or self.expire(self._ground.clock.now()):
+        if state is None or self.expire(now or self._ground.clock.now()):
             return self._absent.refusal("state")
         if self._ground.log.full:  # fail closed: an attack that fills the disk must not go unrecorded
             return UNRECORDED.refusal("state")

@@ -24,9 +24,6 @@ OVERRIDES: Final = frozenset(
 """Headers by which one request pretends to be another to whoever stands behind."""
 
 BODY_TYPES: Final = ("application/json", "application/octet-stream", "application/vnd.holdfast")
-_SUSPICIOUS: Final = (b"<", b"$", b"'", b"\\", b"../", b"%", b";", b"\x00", b"--")
-"""What every rule needs at least one of: a body of numbers has none, and is done."""
-
 _TRAVERSAL: Final = (
     rb"""(?:\.\./|\.\.\\|%2e%2e(?:%2f|%5c|/)|%252e){2}|\.\./(?:etc|proc|windows)/|/etc/(?:passwd|shadow)\b"""
 )
@@ -66,18 +63,50 @@ _PORT: Final = re.compile(rb":\d*\Z")
 _ESCAPES: Final = re.compile(rb"\\u00([0-7][0-9a-f])|%([2-7][0-9a-f])", re.IGNORECASE)
 
 
+def _suspicious(data: bytes) -> bool:
+    """Say whether bytes hold a character that every rule needs one of: a body of numbers holds none, and is done.
+
+    Each is one pass of `memchr`, at some 20 GB/s; a loop over a table, or a pattern, takes a hundred times as long.
+    """
+    return (
+        b"/" in data
+        or b"'" in data
+        or b";" in data
+        or b"<" in data
+        or b"$" in data
+        or b"(" in data
+        or b"\\" in data
+        or b"%" in data
+        or b"|" in data
+        or b"`" in data
+        or b"#" in data
+        or b"\x00" in data
+    )
+
+
 def found(data: bytes) -> str:
     """Return the name of the first rule that bytes break; "" where there is none.
 
     >>> found(b'{"id": "${jndi:ldap://x/a}"}')
     'lookup'
     """
-    if not any(mark in data for mark in _SUSPICIOUS):
+    if not _suspicious(data):
         return ""
     match = _ANY.search(data)
     if match is None and (b"%" in data or b"\\u" in data):  # as whoever reads it once more would see it
         match = _ANY.search(_ESCAPES.sub(lambda escape: bytes([int(escape[1] or escape[2], 16)]), data))
     return match.lastgroup or "" if match else ""
+
+
+_WORDS: Final = {
+    "query": "there is no query here",
+    "headers": "there are too many headers",
+    "content-type": "the content type is not accepted",
+    "override": "a request cannot pretend to be another",
+    "host": "this host is not served here",
+    "control": "a header holds control characters",
+}
+"""What a caller is told of a rule; of an attack nothing, so that nobody learns how to write it otherwise."""
 
 
 class CleanRequestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -102,27 +131,38 @@ class CleanRequest:
     def admit(self, call: Call) -> Call | Refusal:
         """Let a clean request pass."""
         if call.query:  # 4.
-            return self._no("query", "there is no query here")
-        raw = call.raw
+            return self._no("query", _WORDS["query"])
+        seen = call.seen
+        rule = seen.get(self.hosts) if seen is not None else None
+        if rule is None:
+            rule = self._headers(call.raw)
+            if seen is not None:
+                seen[self.hosts] = rule
+        if rule:
+            return self._no(rule, _WORDS.get(rule, NOT_CLEAN.public))
+        head = call.headers.get(_HEAD, "")  # what follows it are tensors as bytes, in which any byte is honest
+        rule = found(call.body[: int(head)] if head.isdecimal() else call.body)  # 7.
+        return self._no(rule, NOT_CLEAN.public) if rule else call
+
+    def _headers(self, raw: tuple[tuple[bytes, bytes], ...]) -> str:
+        """Return the name of the first rule that headers break; "" where there is none."""
         if len(raw) > MOST_HEADERS:  # 1.
-            return self._no("headers", "there are too many headers")
+            return "headers"
         hosts = []
         for name, value in raw:
             if name == b"host":
                 hosts.append(_PORT.sub(b"", value).lower())
             elif name == b"content-type":
                 if not value.lower().decode("latin-1").startswith(BODY_TYPES):  # 5.
-                    return self._no("content-type", "the content type is not accepted")
+                    return "content-type"
             elif name in OVERRIDES:  # 2.
-                return self._no("override", "a request cannot pretend to be another")
+                return "override"
         if len(hosts) > 1 or (self.hosts and (not hosts or hosts[0] not in self.hosts)):  # 3.
-            return self._no("host", "this host is not served here")
+            return "host"
         values = b"\t".join([value for name, value in raw if name != b"authorization"])
         if values.translate(None, _PRINTABLE):  # 6.
-            return self._no("control", "a header holds control characters")
-        head = call.headers.get(_HEAD, "")  # what follows it are tensors as bytes, in which any byte is honest
-        rule = found(values) or found(call.body[: int(head)] if head.isdecimal() else call.body)  # 7.
-        return self._no(rule, NOT_CLEAN.public) if rule else call
+            return "control"
+        return found(values)  # 7.
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
         """Let every answer out: it holds nothing that a caller sent, but an id of bounded length."""

@@ -162,7 +162,7 @@ class WithinQuota:
         """Let the call pass if all of its rows still fit."""
         if call.rows is None:  # it stands after valid-input, so this is a defect
             return TOO_MANY.refusal(self.name, "a call without rows")
-        quota, now = self.known.get(call.client, self.quota), self.clock.now().timestamp()
+        quota, now = self.known.get(call.client, self.quota), (call.now or self.clock.now()).timestamp()
         wait = self.cells.apply("quota\0" + call.client, quota.charge, now, float(len(call.rows)), _kept(quota, now))
         if wait > 0:
             return OVER_QUOTA.refusal(
@@ -226,7 +226,7 @@ class WithinSpend:
         """Let the call pass if what it costs still fits."""
         if call.rows is None:
             return OVER_SPEND.refusal(self.name, "a call without rows")
-        client, now = call.client, self.clock.now().timestamp()
+        client, now = call.client, (call.now or self.clock.now()).timestamp()
         quota, cost = self.known.get(client, self.quota), self.per_call + self.per_row * len(call.rows)
         cell, kept = "spend\0" + client, _kept(quota, now)
         wait = self.cells.apply(cell, quota.charge, now, cost, kept)
