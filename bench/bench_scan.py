@@ -2,8 +2,9 @@
 
 Malicious streams are made by seed (`tests/unit/engines/scan/streams.py`, harmless payloads), benign files by the
 libraries of this environment (`bench/benign_files.py`; `--benign FOLDER` takes files that other environments made), and
-large pickles. Each tool scans the same lists in turn, in a process of its own.
-Usage: `bench_scan.py [--benign FOLDER] [rounds]`.
+large pickles. Each tool scans the same lists in turn, in a process of its own. `--large` measures large pickles only,
+`--alone` ours only; memory is said whole, and beyond a process that scans nothing.
+Usage: `bench_scan.py [--benign FOLDER] [--large] [--alone] [rounds]`.
 """
 
 import json
@@ -13,6 +14,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -70,20 +72,26 @@ def malicious(place: Path) -> list[Path]:
 
 
 def large(place: Path) -> list[Path]:
-    """Write large pickles: an array, floats one by one, strings one by one."""
+    """Write large pickles: an array, a forest, and values one by one in lists, dictionaries and rows."""
     import numpy as np
 
     place.mkdir()
     rng = random.Random(SEED)  # noqa: S311 - a seed
-    things = {
-        "array": np.random.default_rng(SEED).random(LARGE // 8),
-        "floats": [rng.random() for _ in range(LARGE // 9)],
-        "strings": [f"token {number:010d}" for number in range(LARGE // 21)],
+    made: dict[str, Callable[[], Any]] = {
+        "array": lambda: np.random.default_rng(SEED).random(LARGE // 8),
+        "floats": lambda: [rng.random() for _ in range(LARGE // 9)],
+        "integers": lambda: [rng.randrange(-(2**31), 2**31) for _ in range(LARGE // 5)],
+        "strings": lambda: [f"token {number:010d}" for number in range(LARGE // 21)],
+        "texts": lambda: [f"A text of {number} letters, " * rng.randrange(2, 60) for number in range(LARGE // 800)],
+        "dictionary": lambda: {f"key {number:08d}": number for number in range(LARGE // 21)},
+        "tuples": lambda: [(number, f"name {number}", rng.random()) for number in range(LARGE // 32)],
+        "lists": lambda: [[number, f"name {number}", rng.random()] for number in range(LARGE // 34)],
+        "dictionaries": lambda: [{"id": number, "name": f"name {number}"} for number in range(LARGE // 28)],
     }
-    for name, thing in things.items():
+    for name, make in made.items():
         with (place / f"{name}.pkl").open("wb") as file:
-            pickle.dump(thing, file)
-    return sorted(place.iterdir())
+            pickle.dump(make(), file, 4)
+    return [place / f"{name}.pkl" for name in made]
 
 
 def measure(title: str, paths: list[Path], rounds: int, tools: tuple[str, ...] = TOOLS) -> None:
@@ -114,19 +122,23 @@ def main() -> None:
     arguments = sys.argv[1:]
     given = Path(arguments.pop(arguments.index("--benign") + 1)) if "--benign" in arguments else None
     rounds = int(arguments[-1]) if arguments and arguments[-1].isdecimal() else 3
-    code = f"import json, importlib.metadata as m; print(json.dumps({{t: m.version(t) for t in {TOOLS!r}}}))"
-    peers = answer([str(PEERS), "-c", code])
+    tools = () if "--alone" in arguments else TOOLS
+    code = f"import json, importlib.metadata as m; print(json.dumps({{t: m.version(t) for t in {tools!r}}}))"
+    peers = answer([str(PEERS), "-c", code]) if tools else {}
     print(f"holdfast {version('holdfast')}, {peers}, Python {platform.python_version()}, {rounds} rounds")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        measure("malicious, all classes of bypass", malicious(place / "malicious"), rounds)
-        benign = given or place / "benign"
-        if given is None:
-            maker = [sys.executable, str(ROOT / "bench/benign_files.py"), str(benign), "5"]
-            subprocess.run(maker, check=True, stdout=subprocess.DEVNULL)
-        measure("benign", sorted(path for path in benign.rglob("*") if path.is_file()), rounds)
+        (place / "nothing").write_bytes(b"")
+        measure("nothing", [place / "nothing"], rounds, ())
+        if "--large" not in arguments:
+            measure("malicious, all classes of bypass", malicious(place / "malicious"), rounds, tools)
+            benign = given or place / "benign"
+            if given is None:
+                maker = [sys.executable, str(ROOT / "bench/benign_files.py"), str(benign), "5"]
+                subprocess.run(maker, check=True, stdout=subprocess.DEVNULL)
+            measure("benign", sorted(path for path in benign.rglob("*") if path.is_file()), rounds, tools)
         for path in large(place / "large"):
-            measure(f"{path.stem}, {path.stat().st_size >> 20} MiB", [path], rounds, ("picklescan",))
+            measure(f"{path.stem}, {path.stat().st_size >> 20} MiB", [path], rounds, tools[:1])
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import pytest
 from tests.services.sandbox_tiers import sandbox_named
-from tests.unit.engines.scan import streams
+from tests.unit.engines.scan import long_streams, streams
 
 from holdfast.core.ports import GIB, Job, JobEnd, Limits, Tier
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.examination import Limits as ScanLimits
 from holdfast.engines.scan.formats import examine
+from holdfast.engines.scan.pickles import leaps, reading
 from holdfast.engines.scan.pickles.allowed import AllowList
 from holdfast.engines.scan.pickles.judge import AllowListJudge
 from holdfast.engines.scan.pickles.machine import Break
@@ -109,6 +110,32 @@ def _all_read(stream: bytes) -> bool:
         except Break:
             return False
     return True
+
+
+@pytest.mark.guarantee("G72")
+@pytest.mark.parametrize("small", [64, 700], ids=["tiny", "small"])
+def test_nothing_is_imported_within_many_values_that_was_not_reported(
+    small: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effort: Any, record: Any
+) -> None:
+    """Long streams of rows, whole, damaged and with imports hidden in them, read in leaps: as above."""
+    monkeypatch.setattr(reading, "LEAPS", 0)
+    monkeypatch.setattr(leaps, "SMALL", small)
+    monkeypatch.setattr(leaps, "WORTH", 16)
+    count = effort(ci=80, record=5000)
+    rng = random.Random(SEED + small)  # noqa: S311 - a seed for tests
+    made = [long_streams.long_stream(rng) for _ in range(count)]
+    imports = finished = 0
+    for stream, result in zip(made, loaded(made, tmp_path), strict=True):
+        wanted = {(module, name) for module, name in result["imported"]}
+        assert wanted <= read(stream), (stream, result)
+        finished += result["ended"] == "finished"
+        if result["ended"] == "finished" and result["read"] < len(stream):
+            assert _all_read(stream) or verdict(stream) is not Verdict.CLEAN, (stream, result)
+        imports += len(wanted)
+    assert imports > count // 80
+    assert finished > count // 5
+    found = {"streams": count, "imports": imports, "finished": finished, "unreported": 0, "unread and clean": 0}
+    record.save(f"scan-against-cpython-rows-{small}", seed=SEED + small, result=found)
 
 
 @pytest.mark.requirement("SUP-03", by="holdfast.engines.scan.pickles.judge:AllowListJudge.imports")

@@ -20,7 +20,7 @@ _STATE: Final = 8  # entries of a dtype's state from its third version on
 
 def size(wrapper: Value) -> int:
     """Return how many bytes of an array follow a wrapper's BUILD, without padding; or `OBJECTS`, or `UNKNOWN_SIZE`."""
-    if not isinstance(wrapper, Instance) or not isinstance(wrapper.state, Mapping):
+    if not isinstance(wrapper, Instance) or not isinstance(wrapper.state, Mapping) or not wrapper.state.whole:
         return UNKNOWN_SIZE
     shape, dtype = wrapper.state.entries.get("shape"), wrapper.state.entries.get("dtype")
     each = _item(dtype)

@@ -7,10 +7,10 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.pickles.machine import MAX_DIGITS, Break, Handler, Machine
+from holdfast.engines.scan.pickles.nested import HIDING
 from holdfast.engines.scan.pickles.values import FLOAT, INT, MAX_TEXT, TEXT, Constant, Value
 
 MAX_LONG: Final = 1 << 16  # bytes of one integer; a longer one is work for whoever prints it
-HIDING: Final = 16  # bytes of a constant that could be a pickle itself; a shorter one cannot import and call
 _INT: Final = ord("I")
 _DECIMAL: Final = re.compile(r"\s*[+-]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9_]+)\s*[lL]?\s*")
 

@@ -6,19 +6,15 @@ from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination, Format
+from holdfast.engines.scan.pickles import nested
 from holdfast.engines.scan.pickles.allowed import CALLS_FIRST, CLASS_FIRST, MADE, AllowList, made_of, shape
-from holdfast.engines.scan.pickles.machine import TORCH_START, How
+from holdfast.engines.scan.pickles.machine import How
 from holdfast.engines.scan.pickles.names import dangerous, modern
 from holdfast.engines.scan.pickles.values import UNKNOWN, Constant, Global, Instance, Tuple, Value, kind
 from holdfast.engines.scan.report import shown
 
 MAX_IMPORTS: Final = 100_000  # distinct names of one stream; the largest honest ones have some hundred
 MAX_ENCODED: Final = 64 << 20  # bytes of a constant that are decoded to look for a pickle inside
-_HEAD: Final = 512
-_ARCHIVE: Final = re.compile(rb"PK\x03\x04|" + TORCH_START.pattern)
-_BINARY: Final = re.compile(rb"\x80[\x00-\x05]|[(\]})]*c[\w.]+\n[\w.]+\n|[(]*i[\w.]+\n[\w.]+\n")
-_BASE64: Final = re.compile(rb"gA[I-X][A-Za-z0-9+/_-]{12}")
-_HEX: Final = re.compile(rb"80(?:0[0-5])[0-9a-fA-F]{12}")
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
@@ -80,7 +76,7 @@ class AllowListJudge:
     def _open(self, value: Value, at: int) -> None:
         """Scan bytes that a callable of torch loads as a file of torch."""
         data = self._bytes(value)
-        if data is None or not _ARCHIVE.match(data[:_HEAD]):
+        if data is None or not nested.ARCHIVE.match(data[: nested.HEAD]):
             words = "bytes are loaded that torch did not write, or that are not in the stream"
             self._add(Severity.HIGH, "pickle.unknown-shape", at, words)
         elif not isinstance(value, Constant):  # what stands in the stream was scanned when it was met
@@ -131,18 +127,18 @@ class AllowListJudge:
     def constant(self, start: int, end: int) -> None:
         """Look whether a constant is a pickle itself, as it stands, in base64 or in hexadecimal."""
         view = self.content.view[start:end]
-        head = bytes(view[:_HEAD])
+        head = bytes(view[: nested.HEAD])
         place = f"{self.content.path} byte {start}"
-        if _ARCHIVE.match(head):
+        if nested.ARCHIVE.match(head):
             self.examination.enter(Content(view, f"{place}!/constant"))
-        elif _BINARY.match(head):
+        elif nested.BINARY.match(head):
             self.examination.enter(Content(view, f"{place}!/constant"), self.nested)
-        elif _BASE64.match(head):
+        elif nested.BASE64.match(head):
             text = bytes(view[:MAX_ENCODED]).translate(_URL_SAFE)
             usable = _NOT_BASE64.sub(b"", text).rstrip(b"=")
             decoded = base64.b64decode(usable[: len(usable) // 4 * 4])
             self.examination.enter(Content(memoryview(decoded), f"{place}!/base64"), self.nested)
-        elif _HEX.match(head):
+        elif nested.HEX.match(head):
             digits = re.match(rb"(?:[0-9a-fA-F]{2})++", bytes(view[:MAX_ENCODED]))
             decoded = bytes.fromhex(digits.group().decode()) if digits else b""
             self.examination.enter(Content(memoryview(decoded), f"{place}!/hex"), self.nested)

@@ -10,13 +10,14 @@ import mmap
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from types import MethodType
 from typing import Final, Protocol, TypeAlias
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.pickles import runs
-from holdfast.engines.scan.pickles.memo import Memo
+from holdfast.engines.scan.pickles.memo import Memo, Part
 from holdfast.engines.scan.pickles.runs import Run
 from holdfast.engines.scan.pickles.values import MAX_TEXT, Global, Tuple, Value
 
@@ -29,7 +30,8 @@ BATCH: Final = 65536  # opcodes between two looks at the limits
 NO_FENCE: Final = 1 << 63  # behind every byte
 
 _LINE: Final = re.compile(rb"[^\n]*+\n?")
-Item: TypeAlias = Value | Run
+Item: TypeAlias = Value | Run | Part
+Again: TypeAlias = "Callable[[Machine, Memo, Part], list[Item]]"
 Handler: TypeAlias = "Callable[[Machine, int], int]"
 """What an opcode does: takes the machine and the position after the opcode, returns the position of the next."""
 
@@ -83,6 +85,11 @@ class Break(Exception):
 class Stop(Exception):
     """The stream's own end."""
 
+    def __init__(self, after: int) -> None:
+        """Keep the offset after it."""
+        super().__init__()
+        self.after = after
+
 
 class Machine:
     """One reader of one stream; its memo begins empty with each pickle."""
@@ -93,21 +100,25 @@ class Machine:
         examination: Examination,
         judge: Judge,
         table: "Sequence[Handler]",
+        again: "Again",
         dialect: Dialect = Dialect.PLAIN,
     ) -> None:
-        """Start with an empty stack; `table` says what each of the 256 bytes does."""
+        """Start with an empty stack; `table` says what each of the 256 bytes does, `again` reads parts once more."""
         self.view, self.content, self.examination = content.view, content, examination
         self.judge, self.dialect = judge, dialect
         self.end = len(content.view)
         self.stack: list[Item] = []
         self.marks: list[list[Item]] = []
-        self.memo = Memo(content.view)
+        self._again = again
+        self.memo = Memo(content.view, partial(again, self))
         self.protocol = 0
         self.fence = NO_FENCE  # where the frame ends that was read ahead
         self.frames_from = 0  # frames before it are over
         self.crossed: Callable[[int], None] = _nothing
         self.arrays: Callable[[Value, int], int] = no_arrays
         self.identities: list[Value] | None = None  # persistent ids met, for whoever knows what they stand for
+        self.leap: Callable[[int], int] = _stay  # over a stretch of plain values
+        self.one_by_one = False  # whether runs are not stepped over
         self.released = 0
         self._table = table
         self._handlers = [MethodType(handler, self) for handler in table]
@@ -126,14 +137,24 @@ class Machine:
                     position = handlers[view[position]](position + 1)
                 self.examination.step(BATCH)
                 self.release(position)
-        except Stop:
-            return position + 1
+        except Stop as stop:
+            return stop.after
         except IndexError:  # of the view, past its end; the stack is checked where it is popped
             raise Break(position, "the stream ends without STOP") from None
 
+    def step(self, position: int) -> int:
+        """Read one opcode and return the position of the next."""
+        return self._table[self.view[position]](self, position + 1)
+
+    def apart(self, judge: Judge, memo: Memo) -> "Machine":
+        """Return a machine of its own for a part of the stream, which reads opcode by opcode."""
+        other = Machine(self.content, self.examination, judge, self._table, self._again)
+        other.memo, other.one_by_one = memo, True
+        return other
+
     def fork(self, examination: Examination, judge: Judge) -> "Machine":
         """Return a machine in the same state that reads on as CPython's own unpickler would."""
-        other = Machine(self.content, examination, judge, self._table)
+        other = Machine(self.content, examination, judge, self._table, self._again)
         other.stack, other.marks = list(self.stack), [list(each) for each in self.marks]
         other.memo, other.protocol = self.memo.copy(), self.protocol
         return other
@@ -186,8 +207,8 @@ class Machine:
         if not self.stack:
             raise Break(at, "the stack is empty")
         found = self.stack.pop()
-        if isinstance(found, Run):
-            self.stack += runs.items(self.view, found)
+        if isinstance(found, Run | Part):
+            self.stack += self._unfolded(found)
             return self.pop(at)  # a run has at least one item, or nothing but a frame
         return found
 
@@ -208,11 +229,22 @@ class Machine:
         """Return items with those of runs in their place."""
         found = list[Value]()
         for item in items:
-            if isinstance(item, Run):
-                found += runs.items(self.view, item)
+            if isinstance(item, Run | Part):
+                found += self._unfolded(item)
             else:
                 found.append(item)
         return found
+
+    def _unfolded(self, item: Run | Part) -> list[Value]:
+        """Return the values that were stepped over."""
+        if isinstance(item, Run):
+            return runs.items(self.view, item)
+        return self.opened(self._again(self, self.memo, item))
+
+
+def _stay(position: int) -> int:
+    """Leap nowhere."""
+    return position
 
 
 def _nothing(_position: int) -> None:

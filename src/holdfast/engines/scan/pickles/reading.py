@@ -6,6 +6,7 @@ A stream that CPython would stop in is reported with what it has done by then. B
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Final
 
 from holdfast.core.evidence import Severity
@@ -22,6 +23,7 @@ FIRST_PROTOCOL, LAST_PROTOCOL = 0, 5
 MAX_PICKLES: Final = 100_000  # in one file, one after another
 MAX_CROSSED: Final = 5  # arguments behind their frames that are followed; no honest stream has one
 MAX_SPLICED: Final = 64 << 20  # bytes of a stream that is put together as a reader of a file sees it
+LEAPS: Final = 1 << 20  # bytes of a stream for which numpy is loaded
 DELIBERATE: Final = frozenset(
     f"pickle.{rule}"
     for rule in (
@@ -106,6 +108,8 @@ def read_pickle(machine: Machine, start: int) -> int:
     """Let a machine read one pickle and return the offset after its STOP, or -1 where loading would stop."""
     machine.arrays = joblib_arrays(machine)
     machine.crossed = _Frames(machine, start).crossed
+    if machine.end - start >= LEAPS:
+        machine.leap = import_module("holdfast.engines.scan.pickles.leaps").Leaps(machine).over
     try:
         return machine.run(start)
     except Break as error:

@@ -1,13 +1,12 @@
-"""Opcodes that arrange values: marks, tuples, lists, dictionaries, sets, the memo; and those that mean nothing."""
+"""Opcodes that arrange values: marks, tuples, lists, dictionaries, sets; and those that mean nothing."""
 
-from typing import Final, cast
+from typing import Final
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import LimitReached
 from holdfast.engines.scan.pickles import runs
-from holdfast.engines.scan.pickles.constants import integer
 from holdfast.engines.scan.pickles.machine import NO_FENCE, Break, Handler, Machine, Stop
-from holdfast.engines.scan.pickles.memo import MISSING
+from holdfast.engines.scan.pickles.memo import Part
 from holdfast.engines.scan.pickles.runs import Run
 from holdfast.engines.scan.pickles.values import (
     FROZENSET,
@@ -22,8 +21,6 @@ from holdfast.engines.scan.pickles.values import (
 )
 
 HIGHEST_PROTOCOL: Final = 5
-MAX_MEMO: Final = 50_000_000  # entries; each takes its reader memory too
-SPARSE_MEMO: Final = 1 << 20  # indices beyond all that were used, and this many more, make CPython reserve memory
 MAX_WEIGHT: Final = 1_000_000  # elements of a tuple written out; hashing it visits each
 MARK_DEPTH: Final = 1_000_000  # marks that are open; each takes its reader memory
 
@@ -38,6 +35,9 @@ def mark(machine: Machine, position: int) -> int:
 
 
 def _step_over(machine: Machine, position: int) -> int:
+    if machine.one_by_one:
+        return position
+    position = machine.leap(position)
     while (run := runs.match(machine.view, position, memo=machine.memo.dense)) is not None:
         if position < machine.fence < run.end:
             return position  # an item of it may go on behind its frame: one by one
@@ -52,7 +52,7 @@ def _step_over(machine: Machine, position: int) -> int:
 def stop(machine: Machine, position: int) -> int:
     """`.`: the end; CPython returns the top of the stack."""
     machine.pop(position - 1)
-    raise Stop
+    raise Stop(position)
 
 
 def pop(machine: Machine, position: int) -> int:
@@ -167,8 +167,9 @@ def setitems(machine: Machine, position: int) -> int:
     """`u`: pairs to the mark into the dictionary below."""
     items = machine.to_mark(position - 1)
     target = machine.top(position - 1)
-    if isinstance(target, Mapping) and all(isinstance(item, Run) for item in items):
-        return position  # plain values only, which nothing asks for
+    if isinstance(target, Mapping) and items and all(isinstance(item, Run | Part) for item in items):
+        target.whole = False  # plain values only: whoever asks for them is told that they are not known
+        return position
     _enter_pairs(machine, target, machine.opened(items), position - 1)
     return position
 
@@ -189,69 +190,6 @@ def _fill(machine: Machine, target: Value, honest: Opaque, opcode: str, at: int)
         machine.judge.fills(target, opcode, at)
 
 
-def _remember(machine: Machine, index: int, at: int) -> None:
-    count = machine.memo.count
-    if index > 2 * count + SPARSE_MEMO:
-        words = f"entry {index} of the memo, of which {count} are used: CPython reserves memory for all"
-        machine.add(Severity.MEDIUM, "pickle.resources", at, words)
-    if count >= MAX_MEMO:
-        raise LimitReached("limit.memo", f"more than {MAX_MEMO} entries of a pickle's memo")
-    machine.memo.put(index, machine.top(at))
-
-
-def put(machine: Machine, position: int) -> int:
-    """`p`: remember the top under a decimal number."""
-    line, after = machine.line(position)
-    index = integer(line, position - 1)
-    if not isinstance(index, int) or index < 0:
-        raise Break(position - 1, "a negative entry of the memo")
-    _remember(machine, index, position - 1)
-    return after
-
-
-def binput(width: int) -> Handler:
-    """BINPUT and LONG_BINPUT."""
-
-    def remember(machine: Machine, position: int) -> int:
-        index, after = machine.number(position, width)
-        _remember(machine, index, position - 1)
-        return after
-
-    return remember
-
-
-def memoize(machine: Machine, position: int) -> int:
-    """MEMOIZE: remember the top under the next number."""
-    _remember(machine, machine.memo.count, position - 1)
-    return position
-
-
-def get(machine: Machine, position: int) -> int:
-    """`g`: what was remembered under a decimal number."""
-    line, after = machine.line(position)
-    index = integer(line, position - 1)
-    _recall(machine, index if isinstance(index, int) else -1, position - 1)
-    return after
-
-
-def binget(width: int) -> Handler:
-    """BINGET and LONG_BINGET."""
-
-    def recall(machine: Machine, position: int) -> int:
-        index, after = machine.number(position, width)
-        _recall(machine, index, position - 1)
-        return after
-
-    return recall
-
-
-def _recall(machine: Machine, index: int, at: int) -> None:
-    found = machine.memo.get(index)
-    if found is MISSING:
-        raise Break(at, f"entry {index} of the memo was never made")
-    machine.stack.append(cast("Value", found))
-
-
 def proto(machine: Machine, position: int) -> int:
     """PROTO: which protocol is used."""
     number, after = machine.number(position, 1)
@@ -268,7 +206,7 @@ def frame(machine: Machine, position: int) -> int:
         words = f"a frame of {length} bytes, of which {machine.end - after} are there"
         machine.add(Severity.MEDIUM, "pickle.malformed", position - 1, words)
     _read_ahead(machine, after, length)
-    return _step_over(machine, after) if machine.stack and isinstance(machine.stack[-1], Run) else after
+    return _step_over(machine, after) if machine.stack and isinstance(machine.stack[-1], Run | Part) else after
 
 
 def _read_ahead(machine: Machine, start: int, length: int) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from holdfast.engines.scan.examination import Content, Examination
-from holdfast.engines.scan.pickles import constants, execution, structures
+from holdfast.engines.scan.pickles import constants, entries, execution, replay, structures
 from holdfast.engines.scan.pickles.machine import Dialect, Handler, Judge, Machine
 from holdfast.engines.scan.pickles.values import BUFFER, EMPTY, FLOAT, LIST, SET
 
@@ -54,13 +54,13 @@ _HANDLERS: Final[dict[int | str, Handler]] = {
     0x8F: constants.constant(SET),
     0x90: structures.additems,
     0x91: structures.frozenset_,
-    "p": structures.put,
-    "q": structures.binput(1),
-    "r": structures.binput(4),
-    0x94: structures.memoize,
-    "g": structures.get,
-    "h": structures.binget(1),
-    "j": structures.binget(4),
+    "p": entries.put,
+    "q": entries.binput(1),
+    "r": entries.binput(4),
+    0x94: entries.memoize,
+    "g": entries.get,
+    "h": entries.binget(1),
+    "j": entries.binget(4),
     "c": execution.global_,
     0x93: execution.stack_global,
     0x82: execution.extension(1),
@@ -91,4 +91,4 @@ TABLE: Final = _table()
 
 def new_machine(content: Content, examination: Examination, judge: Judge, dialect: Dialect = Dialect.PLAIN) -> Machine:
     """Return a machine for one pickle with an empty stack and an empty memo."""
-    return Machine(content, examination, judge, TABLE, dialect)
+    return Machine(content, examination, judge, TABLE, replay.read_again, dialect)

@@ -51,9 +51,10 @@ class Tuple:
 
 @dataclass(slots=True)
 class Mapping:
-    """A dictionary: the first entries with string keys."""
+    """A dictionary: the first entries with string keys, and whether everything that was put into it was looked at."""
 
     entries: "dict[str, Value]" = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

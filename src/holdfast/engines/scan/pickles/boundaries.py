@@ -1,0 +1,189 @@
+"""Where opcodes begin in a long stretch of a pickle, found for thousands of places at once.
+
+The stream is cut into lanes. Each lane guesses an opcode near its beginning and walks on from there, all
+lanes together in steps of numpy. A guess is only a guess: what is returned are lanes of which each begins exactly
+where the one before it ended, the first at a known opcode, so the result is what reading byte by byte gives.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Places: TypeAlias = NDArray[np.int64]
+
+PADDING: Final = 32  # zeros behind the bytes, which no opcode begins with
+LANE: Final = 251  # bytes between two guesses; a prime, so that rows of any length are met everywhere
+_MEMOIZE: Final = 0x94
+_TEXTUAL: Final = 4  # one byte in so many beyond ASCII means numbers rather than text
+_TRIES: Final = 16  # steps in which a guess finds opcodes
+_AGAIN: Final = 4  # times that it goes on if there are many that did not
+_FEW: Final = 16  # one of so many
+_SURE: Final = 6  # opcodes in a row without which it is no guess
+_FAR: Final = 16 * LANE  # bytes beyond a guess after which it was none
+_ROUNDS: Final = 12  # times that lanes which guessed wrongly are walked again
+_LOOK: Final = 8  # steps between two looks whether all lanes are through
+
+WIDTHS: Final[Mapping[int, int]] = {
+    **dict.fromkeys(b"N\x88\x89]})(teuas\x85\x86\x87\x94", 1),
+    **dict.fromkeys(b"Khq", 2),
+    **dict.fromkeys(b"M", 3),
+    **dict.fromkeys(b"Jjr", 5),
+    **dict.fromkeys(b"G", 9),
+}
+"""Opcodes with arguments of a fixed width, and the bytes of both."""
+COUNTED: Final = b"\x8a\x8cC"
+"""Opcodes whose argument begins with its length in one byte."""
+COUNTED_LONG: Final = b"XB"
+"""The same in four bytes."""
+
+
+def _width_table() -> NDArray[np.int64]:
+    """Return the bytes of an opcode with its argument by its first two bytes; nothing where that does not tell."""
+    table = np.zeros((256, 256), np.int64)  # second byte, first byte
+    for opcode, width in WIDTHS.items():
+        table[:, opcode] = width
+    for opcode in COUNTED:
+        table[:, opcode] = 2 + np.arange(256)
+    return table.reshape(-1)
+
+
+_TABLE: Final = _width_table()
+_IS_LONG: Final = np.isin(np.arange(256), np.frombuffer(COUNTED_LONG, np.uint8))
+_STEPS: Final = 128  # rows of the table of steps that are reserved at once
+
+
+class Widths:
+    """How many bytes the opcodes at given places take, with their arguments; 0 for any other byte."""
+
+    def __init__(self, data: Bytes) -> None:
+        """Take bytes with their padding."""
+        self.data = data
+        self._pairs = data[:-1].astype(np.uint16)
+        self._pairs |= data[1:].astype(np.uint16) << 8
+        short = (data[3:-1] == 0) & (data[4:] == 0)  # of lengths in four bytes, those that fit into a stretch
+        self._long = any(bool(np.any((data[:-4] == opcode) & short)) for opcode in COUNTED_LONG)
+
+    def at(self, places: Places, pairs: NDArray[np.uint16], out: Places) -> None:
+        """Write the widths at places to `out`; `pairs` is room of the same length."""
+        self._pairs.take(places, out=pairs, mode="clip")
+        _TABLE.take(pairs, out=out, mode="clip")
+        if self._long:
+            self._add_long(places, out)
+
+    def _add_long(self, places: Places, out: Places) -> None:
+        unknown = np.flatnonzero(out == 0)
+        unknown = unknown[_IS_LONG[self.data.take(places[unknown], mode="clip")]]
+        length = little(self.data, places[unknown] + 1, 4)
+        out[unknown] = np.where(length < len(self.data), 5 + length, 0)
+
+
+def little(data: Bytes, places: Places, width: int) -> Places:
+    """Return unsigned little-endian numbers of a width at places."""
+    found = np.zeros(len(places), np.int64)
+    for byte in range(width):
+        found |= data.take(places + byte, mode="clip").astype(np.int64) << (8 * byte)
+    return found
+
+
+def opcodes(data: Bytes, size: int) -> tuple[Places, int]:
+    """Return where opcodes begin, from byte 0 on, and where the first one begins that is not among them.
+
+    Args:
+        data: Bytes of which the first begins an opcode, then `PADDING` zeros.
+        size: How many bytes there are without the padding.
+    """
+    widths = Widths(data)
+    starts = _guesses(widths, size)
+    ends = np.append(starts[1:], size)
+    walked = _walk(widths, starts, ends)
+    exits = _exits(walked, ends)
+    for _ in range(_ROUNDS):
+        wrong = np.flatnonzero(exits[:-1] != starts[1:]) + 1
+        if not len(wrong) or exits[wrong[0] - 1] < ends[wrong[0] - 1]:
+            break  # all fit, or the last lane that does stands before something else
+        starts[wrong] = exits[wrong - 1]
+        again = _walk(widths, starts[wrong], ends[wrong])
+        exits[wrong] = _exits(again, ends[wrong])
+        steps = max(len(walked), len(again))
+        walked = _padded(walked, steps)
+        walked[:, wrong] = _padded(again, steps)
+    fits = np.flatnonzero(exits[:-1] != starts[1:])
+    count = int(fits[0]) + 1 if len(fits) else len(ends)
+    return _joined(walked[:, :count], ends[:count], int(exits[count - 1]), size)
+
+
+def _guesses(widths: Widths, size: int) -> Places:
+    """Return places at which opcodes probably begin, in order, about one to a lane; the first is 0 and certain."""
+    origins = np.arange(LANE, size, LANE, dtype=np.int64)
+    if np.count_nonzero(widths.data & 0x80) < size // _TEXTUAL:
+        ends = np.flatnonzero(widths.data[:size] == _MEMOIZE) + 1  # text holds none, so an opcode follows
+        after = np.append(ends, size)[np.searchsorted(ends, origins)]
+        origins = np.where(after < origins + LANE, after, origins)
+    here, since = origins.copy(), np.zeros(len(origins), np.int8)
+    _seek(widths, here, origins, since)
+    for _ in range(_AGAIN):
+        lost = np.flatnonzero(since < _SURE)
+        if len(lost) * _FEW < len(here):
+            break
+        found = here[lost], origins[lost], since[lost]
+        _seek(widths, *found)
+        here[lost], origins[lost], since[lost] = found
+    here = here[(since >= _SURE) & (here < size) & (here - origins < _FAR)]
+    rising = here[1:] > np.maximum.accumulate(here)[:-1]
+    return np.concatenate((np.zeros(1, np.int64), here[:1], here[1:][rising]))
+
+
+def _seek(widths: Widths, here: Places, origins: Places, since: NDArray[np.int8]) -> None:
+    """Go on from places; where no opcode stands, from the byte after the origin. `since` counts steps since then."""
+    wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
+    for _ in range(_TRIES):
+        widths.at(here, pairs, wide)
+        here += wide
+        since += 1
+        lost = np.flatnonzero(wide == 0)
+        origins[lost] += 1
+        here[lost] = origins[lost]
+        since[lost] = 0
+
+
+def _walk(widths: Widths, starts: Places, ends: Places) -> NDArray[np.int32]:
+    """Return where each lane stands after each step, in rows of lanes; one that meets anything else stays there."""
+    rows = np.empty((_STEPS, len(starts)), np.int32)
+    here, wide, pairs = starts.copy(), np.empty_like(starts), np.empty(len(starts), np.uint16)
+    rows[0] = here
+    for step in range(1, LANE * LANE):
+        widths.at(here, pairs, wide)
+        here += wide
+        if step == len(rows):
+            rows = np.concatenate((rows, np.empty_like(rows)))
+        rows[step] = here
+        if step % _LOOK == 0 and not np.any((here < ends) & (wide > 0)):
+            break
+    return rows[: step + 1]
+
+
+def _exits(walked: NDArray[np.int32], ends: Places) -> Places:
+    """Return the first place of each lane at or behind its end, or the one where it stays."""
+    inside = np.count_nonzero(walked < ends, axis=0)
+    last = np.minimum(inside, len(walked) - 1)
+    return np.asarray(walked[last, np.arange(len(ends))], np.int64)
+
+
+def _padded(walked: NDArray[np.int32], steps: int) -> NDArray[np.int32]:
+    """Return lanes with their last place repeated to a number of steps."""
+    missing = steps - len(walked)
+    return np.concatenate((walked, np.repeat(walked[-1:], missing, axis=0))) if missing else walked
+
+
+def _joined(walked: NDArray[np.int32], ends: Places, stop: int, size: int) -> tuple[Places, int]:
+    """Return the places of lanes that follow one another, each once, and the place behind the last whole opcode."""
+    lanes = np.ascontiguousarray(walked.T)
+    inside = lanes < ends[:, None]
+    inside[:, 1:] &= lanes[:, 1:] != lanes[:, :-1]
+    found = lanes[inside].astype(np.int64)
+    if stop > size and len(found):
+        stop = int(found[-1])
+    return found[: np.searchsorted(found, stop)], stop
