@@ -4,8 +4,9 @@
 
 `PEERS` is the interpreter of an environment with `foolbox==3.3.4`, `adversarial-robustness-toolbox==1.20.1`,
 `numpy<2`, `packaging` and `matplotlib`. Each attack gets 1,000 queries on each target, and ends at the first that is
-refused. Before each target the gateway forgets, so that targets do not help one another; of what honest clients send
-it forgets nothing. `undefended` is the same attack where the detector only alerts, on fewer targets.
+refused. Success is a row of another class as close as HopSkipJump comes undefended in the median, and twice as close as
+the nearest real row of another class. Before each target the gateway forgets, so that targets do not help one another;
+of what honest clients send it forgets nothing. `undefended` is the same attack where the detector only alerts.
 """
 
 import argparse
@@ -55,7 +56,9 @@ SPLIT: Final = 50  # identities of one attacker
 
 def describe(folder: Path, data: Attacked, guards: Sequence[Any], clients: int, *, label_only: bool = True) -> None:
     """Write what the server needs."""
-    space = fit_space(data.known, data.known_answers, alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN)
+    space = fit_space(
+        data.known, data.known_answers, classes=data.classes, alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN
+    )
     everything = np.concatenate([data.learned, data.known, data.sent])
     said = {
         "low": everything.min(axis=0).tolist(),
@@ -152,7 +155,7 @@ def told(name: str, data: str, results: Sequence[dict[str, Any]], near: float) -
     stopped = [each["queries"] for each in results if each["ended"] == "stopped"]
     others = sorted({each for each in ended if each not in {"stopped", "budget", "finished"}})
     queries = sorted(each["queries"] if each["ended"] == "stopped" else BUDGET for each in results)
-    success = sum(each["best"] <= near for each in results) / len(results)
+    success = sum(each["best"] <= min(near, each["start"] / 2) for each in results) / len(results)
     print(
         f"{data:9} {name:24} targets {len(results):3}  stopped {len(stopped) / len(results):6.1%}"
         f"  query median {statistics.median(queries):6.0f} worst {queries[-1]:5}"

@@ -195,11 +195,11 @@ def main() -> None:
         oracle = Oracle({**config, "keys": config["keys"][number % len(config["keys"])]}, original, label)
         np.random.seed(number)  # noqa: NPY002 - the libraries draw from it
         library, _, name = config["attack"].partition("/")
-        ended = "finished"
+        ended, others = "finished", targets["others"][targets["other_labels"] != label]
+        start = float(np.linalg.norm(others - original, axis=1).min())
         try:
             if library == "adaptive":
-                starts = targets["others"][targets["other_labels"] != label]
-                adaptive(oracle, original, label, np.random.default_rng(number), starts)
+                adaptive(oracle, original, label, np.random.default_rng(number), others)
             else:
                 run = foolbox_attack if library == "foolbox" else art_attack
                 with contextlib.redirect_stdout(sys.stderr):
@@ -208,7 +208,13 @@ def main() -> None:
             ended = "budget" if str(stopped) == "budget" else "stopped"
         except Exception as error:  # noqa: BLE001 - a library's own defect is told, not hidden
             ended = f"{type(error).__name__}: {error}"[:150]
-        told = {"queries": oracle.queries, "refused": oracle.refused, "best": oracle.best, "ended": ended}
+        told = {
+            "queries": oracle.queries,
+            "refused": oracle.refused,
+            "best": oracle.best,
+            "ended": ended,
+            "start": start,
+        }
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
         sys.stdin.readline()  # go on when told to

@@ -5,16 +5,22 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from holdfast.adapters.runtime import OnnxRuntime
+from holdfast.core.endpoint import Detectors
+from holdfast.core.endpoint import Serving as Asked
 from holdfast.core.routes import GuardSpec
 from holdfast.core.work_proof import PROOF, prove
+from holdfast.lifecycle.guarding import named_guards
 from holdfast.maths.cusum import alarm_at
 from holdfast.maths.nearness import CHAIN, FALSE_ALARMS, HONEST, Space, fit_space
 from holdfast.serve import HttpResponse
+from holdfast.serve.guards.reactions import MAX_QUEUE, Watched
+from holdfast.serve.guards.stream import Measure
 from holdfast.testing.tiny import tiny_model
 from holdfast.testing.world import API_KEY, GUARDS, Serving, World, with_key
 
@@ -38,7 +44,7 @@ def answers(rows: NDArray[np.float32]) -> NDArray[np.int64]:
 def fitted() -> Space:
     """How such rows lie."""
     rows = drawn(2000, 1)
-    return fit_space(rows, answers(rows), alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN)
+    return fit_space(rows, answers(rows), classes=2, alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN)
 
 
 SPACE = fitted()
@@ -224,3 +230,210 @@ def test_what_was_seen_of_a_release_is_forgotten_with_it() -> None:
 def test_the_key_of_the_first_client_is_the_world_s_own_form() -> None:
     """What this file calls a key is one."""
     assert len(key(0)) == len(API_KEY)
+
+
+def guard(name: str, **settings: Any) -> GuardSpec:
+    """A guard with its settings."""
+    return GuardSpec(name=name, configuration=settings)
+
+
+def made_up(count: int) -> NDArray[np.float32]:
+    """Rows that spread evenly over far more than honest rows do, as a copier draws them."""
+    draw = np.random.default_rng(11)
+    return np.stack(
+        [draw.uniform(-30, 130, count), draw.uniform(-8, 38, count), draw.uniform(-60, 60, count)], 1
+    ).astype(np.float32)
+
+
+LOOSE = guard("valid-input", max_rows=256, margin=9.0, outside="flag")
+
+
+def loose(*guards: GuardSpec, clients: int = 1) -> Serving:
+    """A gateway with these guards that refuses no row for its range."""
+    world = World()
+    keys = tuple(world.credential(key(number), client=f"c{number}") for number in range(clients))
+    listed = (*GUARDS[:2], FAST, LOOSE, *guards, GUARDS[4])
+    world.publish(world.table(world.release(tiny_model(), space=SPACE), guards=listed, credentials=keys))
+    serving = world.serving(OnnxRuntime())
+    serving.look()
+    assert serving.gateway.state is not None, serving.complaints
+    return serving
+
+
+@pytest.mark.requirement("GATE-12", by="holdfast.serve.guards.extraction:Extraction._look")
+@pytest.mark.requirement("GATE-19", by="holdfast.serve.guards.reactions:Watched.work")
+def test_rows_that_a_method_has_made_are_noticed_off_the_request_path_and_count_from_then_on() -> None:
+    """No call waits for it; after the next look the copier is refused, and an honest client is not."""
+    serving = loose(guard("extraction", reaction={"action": "block"}), clients=2)
+    for row in made_up(200):
+        assert ask(serving, row, 0).status == 200
+    for row in drawn(200, 12):
+        assert ask(serving, row, 1).status == 200
+    assert not detections(serving)
+    work(serving)
+    assert [ask(serving, drawn(1, 13)[0], client).status for client in (0, 1)] == [403, 200]
+    assert detections(serving)[("extraction", "block")] == 1
+
+
+def work(serving: Serving) -> None:
+    """Let what waits be looked at to its end."""
+    serving.loader.ground.watched.work(lambda: 0.0)
+
+
+@pytest.mark.requirement("GATE-19", by="holdfast.serve.guards.reactions:Watched.offer")
+def test_what_waits_to_be_looked_at_is_bounded_and_what_is_dropped_is_counted() -> None:
+    """A flood of calls costs looks, never memory, and answers do not wait."""
+    serving = guarded(guard("extraction"))
+    for _ in range(MAX_QUEUE + 30):
+        assert ask(serving, [50.0, 15.0, 0.1]).status == 200
+    watched = serving.loader.ground.watched
+    assert len(watched.queue) == MAX_QUEUE
+    assert watched.counts[("extraction", "dropped")] == 30
+
+
+def test_a_look_that_fails_is_counted_and_the_next_one_is_made() -> None:
+    """One bad call does not blind the detector, nor end the thread that looks."""
+    watched, made = Watched(), []
+
+    def fail() -> None:
+        raise ValueError("a defect")
+
+    watched.offer("extraction", fail)
+    watched.offer("extraction", lambda: made.append(1))
+    watched.work(lambda: 0.0)
+    assert made == [1]
+    assert watched.counts == {("extraction", "failed"): 1}
+
+
+@pytest.mark.requirement("GATE-12", by="holdfast.serve.guards.extraction:Extraction._spend")
+def test_a_group_of_clients_gets_answers_about_its_budget_of_different_rows_and_no_more() -> None:
+    """Two keys of one group share it; rows that were paid for are answered again; a stranger has his own."""
+    groups = {"c0": "both", "c1": "both"}
+    serving = guarded(guard("extraction", rows=100, groups=groups, reaction={"action": "block"}), clients=3)
+    rows = drawn(120, 14)
+    statuses = [ask(serving, row, number % 2).status for number, row in enumerate(rows)]
+    assert statuses == [200] * 100 + [403] * 20
+    assert ask(serving, rows[0], 1).status == 200
+    assert ask(serving, rows[110], 2).status == 200
+    serving.ticks.seconds += 86400
+    assert ask(serving, rows[110], 0).status == 200
+
+
+@pytest.mark.requirement("GATE-11", by="holdfast.serve.guards.strangeness:AdversarialInput.release")
+def test_honest_rows_are_flagged_no_more_often_than_stated_and_strange_ones_are() -> None:
+    """At 2 %, of 2,000 honest rows at most 3.1 % are flagged (three standard errors); far and misplaced ones are."""
+    serving = loose(guard("adversarial-input", false_alarms=0.02, action="flag"))
+    flagged = 0
+    for row in drawn(2000, 15):
+        flagged += "suspected" in json.loads(ask(serving, row).body).get("parameters", {}).get("flags", "")
+    assert flagged <= 62
+    assert detections(serving).get(("adversarial-input", "flag"), 0) == flagged
+    strange = json.loads(ask(serving, [50.0, 15.0, 30.0]).body)
+    assert "suspected" in strange["parameters"]["flags"]
+
+
+@pytest.mark.parametrize(("action", "status", "outputs"), [("alert", 200, 2), ("coarsen", 200, 1), ("block", 400, 0)])
+def test_what_follows_a_strange_row_is_what_the_table_says(action: str, status: int, outputs: int) -> None:
+    """The answer as it is, without probabilities, or none at all; on record each time."""
+    serving = loose(guard("adversarial-input", action=action))
+    response = ask(serving, [50.0, 15.0, 30.0])
+    assert response.status == status
+    assert len(json.loads(response.body).get("outputs", ())) == outputs
+    assert detections(serving) == {("adversarial-input", action): 1}
+
+
+def test_a_rate_of_false_alarms_that_nobody_has_calibrated_is_refused() -> None:
+    """Only the stated ones."""
+    with pytest.raises(Exception, match="adversarial-input at"):
+        guarded(guard("adversarial-input", false_alarms=0.03))
+
+
+@pytest.mark.requirement("GATE-10", by="holdfast.serve.guards.strangeness:SqueezedInput.admit")
+def test_small_changes_of_an_input_do_not_reach_the_model() -> None:
+    """Rows that differ by less than half a level get one answer to the last digit; others do not."""
+    exact = GuardSpec(name="coarse-output", configuration={"decimals": 9})
+    world = World()
+    listed = (*GUARDS[:2], FAST, GUARDS[3], guard("squeezed-input", levels=11), exact)
+    serving = world.serve(OnnxRuntime(), guards=listed, credentials=(world.credential(key(0)),))
+
+    def probabilities(row: list[float]) -> list[float]:
+        return list(json.loads(ask(serving, row).body)["outputs"][1]["data"])
+
+    assert probabilities([50.0, 15.0, 0.1]) == probabilities([53.0, 15.9, 0.1])
+    assert probabilities([50.0, 15.0, 0.1]) != probabilities([59.0, 15.0, 0.1])
+    assert probabilities([50.0, 15.0, 0.1]) != probabilities([50.0, 15.0, 0.2])  # no declared range, no levels
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"clip": False}, "does nothing"),
+        ({"levels": 1}, "to 1 levels"),
+        ({"median": 3, "height": 2, "width": 2}, "images that rows are not"),
+    ],
+    ids=["nothing", "one level", "another image"],
+)
+def test_a_transform_that_means_nothing_is_refused(settings: dict[str, Any], words: str) -> None:
+    """The table is refused whole."""
+    with pytest.raises(Exception, match=words):
+        guarded(guard("squeezed-input", **settings))
+
+
+@pytest.mark.requirement("GATE-13", by="holdfast.serve.guards.stream:StreamAnomaly.admit")
+@pytest.mark.parametrize("measure", ["calls", "rows", "refused"])
+def test_a_client_whose_calls_are_unlike_its_own_is_noticed_within_a_dozen_windows(measure: str) -> None:
+    """Ten times as many calls, rows of one call, or refused calls."""
+    stream = guard("stream-anomaly", window_s=10.0, reaction={"action": "block"})  # before what refuses
+    world = World()
+    listed = (*GUARDS[:2], FAST, stream, *GUARDS[3:])
+    serving = world.serve(OnnxRuntime(), guards=listed, credentials=(world.credential(key(0), client="c0"),))
+    draw = np.random.default_rng(16)
+
+    def window(calls: int, rows: int, *, bad: bool = False) -> int:
+        serving.ticks.seconds += 10.0
+        sent = b"{}" if bad else body(*drawn(rows, 17))
+        statuses = [serving.call(with_key(key(0)), body=sent).status for _ in range(calls)]
+        return statuses[0]
+
+    for _ in range(80):
+        assert window(3 + int(draw.integers(5)), 2) == 200
+    late = [
+        window(50 if measure == "calls" else 5, 50 if measure == "rows" else 2, bad=measure == "refused")
+        for _ in range(12)
+    ]
+    assert late[-1] == 403
+    assert detections(serving)[("stream-anomaly", "block")] == 1
+
+
+def test_clients_that_are_like_themselves_are_not_suspected() -> None:
+    """Sixty clients, a thousand windows each, with as many calls as chance has it: at most one is."""
+    draw, suspected = np.random.default_rng(18), 0
+    for _ in range(60):
+        measures = Measure()
+        suspected += any(measures.step(float(calls)) >= alarm_at(0.001 / 4, 1000) for calls in draw.poisson(20, 1000))
+    assert suspected <= 1
+
+
+def test_detectors_of_a_project_stand_in_its_table_and_build() -> None:
+    """What `[serving.detectors]` asks for is what the gateway gets, squeezing last."""
+    asked = {
+        "query_sequence": "block",
+        "extraction": "coarsen",
+        "different_rows": 1000,
+        "adversarial_input": "flag",
+        "stream_anomaly": "alert",
+        "squeeze_levels": 64,
+    }
+    detectors = msgspec.convert(asked, Detectors)
+    named = [
+        (name, settings)
+        for name, settings in named_guards(Asked(detectors=detectors), fine=True)
+        if settings is not None
+    ]
+    names = [name for name, _ in named]
+    wanted = ["query-sequence", "extraction", "adversarial-input", "squeezed-input"]
+    assert [name for name in names if name in wanted] == wanted
+    assert names.index("stream-anomaly") < names.index("valid-input")
+    chosen = [guard(name, **settings) for name, settings in named if name in {*wanted, "stream-anomaly"}]
+    serving = guarded(*chosen)
+    assert ask(serving, [50.0, 15.0, 0.1]).status == 200

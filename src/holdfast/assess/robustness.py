@@ -14,7 +14,8 @@ from holdfast.assess.case import Case, bounded, decided, within
 from holdfast.core.control import Report
 from holdfast.core.evidence import exactly
 from holdfast.core.ports import Predict
-from holdfast.maths.intervals import paired_difference, wilson
+from holdfast.maths.intervals import Interval, paired_difference, wilson
+from holdfast.maths.squeeze import Squeeze
 
 NAME: Final = "assess.robustness/1"
 NOISE: Final = 0.1  # standard deviation of the noise, in standard deviations of each feature
@@ -28,6 +29,8 @@ FLIPPED: Final = (
     0.3,
     0.5,
 )  # shares of features turned round to reach further corners; the last forgets the guess
+
+SQUEEZED: Final = (16, 64, 256)  # levels of each input with a declared range, as the gateway's squeezed-input has them
 
 Rows = NDArray[np.float32]
 
@@ -45,6 +48,7 @@ def measure(case: Case) -> Report:
 
     `noise_accuracy` is that of each sealed row once, with Gaussian noise of `NOISE` standard deviations on every
     feature (Wilson); `noise_drop` its difference to the accuracy without noise (paired, Newcombe 1998c).
+    `squeezed_16_drop` and its like are what the gateway's input transform to so many levels costs on the same rows.
     `attack_success` is the share of rightly answered rows, at most `MAX_ATTACKED` of them, that `search` turns
     (Wilson). Changed rows are held to the declared ranges, since the gateway refuses others. All intervals at 95 %.
 
@@ -56,12 +60,7 @@ def measure(case: Case) -> Report:
     right = case.predicted == case.labels
     still = decided(case.predict(within(noisy, case.signature))) == case.labels
     noise = wilson(int(still.sum()), still.size)
-    drop = paired_difference(
-        int((right & still).sum()),
-        int((right & ~still).sum()),
-        int((~right & still).sum()),
-        int((~right & ~still).sum()),
-    )
+    drop = _lost(right, still)
     if not right.any() or not case.spread.any():
         raise ValueError("no right answer to turn, or no feature that varies: there is nothing to attack")
     attacked = np.sort(rng.permutation(np.flatnonzero(right))[:MAX_ATTACKED])
@@ -69,6 +68,7 @@ def measure(case: Case) -> Report:
     measures = (
         bounded("noise_accuracy", noise),
         bounded("noise_drop", drop),
+        *(bounded(f"squeezed_{levels}_drop", _lost(right, squeezed(case, levels))) for levels in SQUEEZED),
         bounded("attack_success", wilson(int(attack.fallen.sum()), attack.fallen.size)),
         exactly("attack_queries", attack.queries, unit="queries/row"),
     )
@@ -77,6 +77,25 @@ def measure(case: Case) -> Report:
         "attack": f"coordinate probes, then corners of L-inf {RADIUS} sd",
     }
     return Report(measures=measures, facts=facts)
+
+
+def squeezed(case: Case, levels: int) -> NDArray[np.bool_]:
+    """Return which sealed rows are answered rightly once each input lies on one of so many levels of its range."""
+    low, high = (
+        within(np.full((1, case.features.shape[1]), end, np.float32), case.signature)[0] for end in (-np.inf, np.inf)
+    )
+    made = Squeeze(low=low, high=high, clip=True, levels=levels, median=0, height=0, width=0)
+    return np.asarray(decided(case.predict(made(case.features))) == case.labels)
+
+
+def _lost(right: NDArray[np.bool_], still: NDArray[np.bool_]) -> Interval:
+    """Return by how much accuracy falls from the one to the other, on the same rows."""
+    return paired_difference(
+        int((right & still).sum()),
+        int((right & ~still).sum()),
+        int((~right & still).sum()),
+        int((~right & ~still).sum()),
+    )
 
 
 def search(predict: Predict, case: Case, attacked: NDArray[np.intp], rng: np.random.Generator) -> Attack:

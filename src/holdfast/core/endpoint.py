@@ -82,6 +82,23 @@ class Commands(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     safe: str = ""
 
 
+Answered: TypeAlias = Literal["off", "alert", "flag", "coarsen", "slow", "challenge", "block"]
+
+
+class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which detectors stand before the model, and what follows when one of them suspects a client."""
+
+    query_sequence: Answered = "off"
+    extraction: Answered = "off"
+    different_rows: Most = 0  # that a client may ask about in a period, as `extraction` counts; 0: any number
+    period: str = "1d"
+    adversarial_input: Literal["off", "alert", "flag", "coarsen", "block"] = "off"
+    false_alarms: Literal["0.1", "0.05", "0.02", "0.01", "0.005", "0.002"] = "0.01"  # of `adversarial_input`
+    stream_anomaly: Answered = "off"
+    lasts: str = "15m"  # a suspicion
+    squeeze_levels: Most = 0  # of each input with a declared range that the model gets to see; 0: all
+
+
 class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the gateway answers."""
 
@@ -100,6 +117,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     noise: Noise | None = None
     group: Group | None = None
     commands: Commands | None = None
+    detectors: Detectors | None = None
     clients: dict[str, Client] = {}
 
 
@@ -112,6 +130,9 @@ def durations(serving: Serving) -> Iterator[tuple[str, str]]:
         yield "serving.spend.period", serving.spend.period
     if serving.noise is not None and serving.noise.period:
         yield "serving.noise.period", serving.noise.period
+    if serving.detectors is not None:
+        yield "serving.detectors.period", serving.detectors.period
+        yield "serving.detectors.lasts", serving.detectors.lasts
     if serving.group is not None and serving.group.apart:
         yield "serving.group.apart", serving.group.apart
 
@@ -119,6 +140,11 @@ def durations(serving: Serving) -> Iterator[tuple[str, str]]:
 def faults(serving: Serving) -> Iterator[tuple[str, str, str]]:
     """Yield what types cannot say: the key that is wrong, how, and what would be right."""
     quota, spend, noise, commands = serving.quota, serving.spend, serving.noise, serving.commands
+    detectors = serving.detectors
+    if detectors is not None and detectors.squeeze_levels == 1:
+        yield "serving.detectors.squeeze_levels", "one level tells nothing", "0, or 2 and more"
+    if detectors is not None and detectors.different_rows and detectors.extraction == "off":
+        yield "serving.detectors.different_rows", "nobody counts them", "extraction"
     limited = quota is not None and (quota.rows or quota.rows_ever)
     if quota is not None and not limited:
         yield "serving.quota", "the quota sets no limit", "rows or rows_ever above 0"

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.approval import seconds
-from holdfast.core.endpoint import Quota, Serving, Spend
+from holdfast.core.endpoint import Detectors, Quota, Serving, Spend
 from holdfast.core.project import Project
 from holdfast.core.routes import GuardSpec
 from holdfast.core.sensitivity import WITHHELD, of_model
@@ -18,7 +18,7 @@ MAX_BODY: Final = 1 << 20  # bytes of one request; 256 rows of a few hundred fea
 def guards_of(project: Project) -> tuple[GuardSpec, ...]:
     """Return the guards of a project's endpoint, cheap ones first; their order is the gateway's."""
     fine = of_model(project) not in WITHHELD  # else finer probabilities would tell who was among the rows
-    found = (_spec(name, settings) for name, settings in _named(project.serving, fine=fine))
+    found = (_spec(name, settings) for name, settings in named_guards(project.serving, fine=fine))
     return tuple(spec for spec in found if spec is not None)
 
 
@@ -26,7 +26,7 @@ def _spec(name: str, settings: dict[str, Any] | None) -> GuardSpec | None:
     return None if settings is None else GuardSpec(name=name, configuration=settings)
 
 
-def _named(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def named_guards(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield every guard with its settings, or with None where the project asks for none."""
     window = serving.replay_window_s
     yield "within-size", {"max_bytes": MAX_BODY}
@@ -34,14 +34,40 @@ def _named(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[str, Any
     yield "authenticated", {}
     yield "fresh-request", {"window_s": window} if window else None
     yield "within-rate", _rate(serving)
+    yield from _streams(serving.detectors)
     yield "within-concurrency", {"most": serving.concurrent} if serving.concurrent else None
     yield "valid-input", {"max_rows": serving.max_rows}
     yield "within-quota", _quota(serving, serving.quota) if serving.quota else None
     yield "within-spend", _spend(serving, serving.spend) if serving.spend else None
+    yield from _detectors(serving.detectors)
     yield "coarse-output", _coarse(serving, fine=fine)
     yield "noised-output", _noise(serving)
     yield "grouped-output", _group(serving)
     yield "within-bounds", msgspec.to_builtins(serving.commands) if serving.commands else None
+
+
+def _streams(asked: Detectors | None) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    if asked is not None and asked.stream_anomaly != "off":
+        yield "stream-anomaly", {"reaction": _reaction(asked, asked.stream_anomaly)}
+
+
+def _detectors(asked: Detectors | None) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield the detectors that look at rows; what squeezes them stands last, so that the others see what came."""
+    if asked is None:
+        return
+    if asked.query_sequence != "off":
+        yield "query-sequence", {"reaction": _reaction(asked, asked.query_sequence)}
+    if asked.extraction != "off":
+        budget = {"rows": asked.different_rows, "period_s": float(seconds(asked.period))}
+        yield "extraction", budget | {"reaction": _reaction(asked, asked.extraction)}
+    if asked.adversarial_input != "off":
+        yield "adversarial-input", {"false_alarms": float(asked.false_alarms), "action": asked.adversarial_input}
+    if asked.squeeze_levels:
+        yield "squeezed-input", {"levels": asked.squeeze_levels}
+
+
+def _reaction(asked: Detectors, action: str) -> dict[str, Any]:
+    return {"action": action, "lasts_s": float(seconds(asked.lasts))}
 
 
 def _rate(serving: Serving) -> dict[str, Any]:

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.maths.cusum import Coin
+from holdfast.maths.spread import Spread, fit_spread
+from holdfast.maths.typical import Typical, fit_typical
 
 DIMENSIONS: Final = 24  # distances of rows in more columns are kept within about 15 %
 NARROWEST: Final = 0.2  # of a column's range: a width below it would make rare values count for everything
 BLOCK: Final = 1000  # rows that one client sends, when a radius is looked for
-BLOCKS: Final = 24
+BLOCKS: Final = 16
 MANY: Final = 8192  # rows of everybody together, when a radius is looked for
 HONEST: Final = 1000  # different rows of an honest client, of which
 FALSE_ALARMS: Final = 0.001  # is the chance to be suspected
@@ -67,6 +69,8 @@ class Space:
     crowd: float  # a row with `CROWD` of one client's last `RECENT` rows closer than this lies in a crowd; 0: none does
     lines: bool  # whether rows that go on along one line are strange
     rows: int  # that were looked at
+    spread: Spread | None = None  # of a client's distances
+    typical: Typical | None = None  # where the classes lie, in the projection that is shown
 
     def __post_init__(self) -> None:
         """Refuse what `fit_space` cannot have made: it is read back from files."""
@@ -96,6 +100,11 @@ class Projection:
             turned /= np.sqrt(width)
         matrix = weight[:, None] * turned
         return cls(np.array(space.centre, dtype=np.float32), matrix.astype(np.float32))
+
+    @classmethod
+    def shown(cls, space: Space) -> "Projection":
+        """Return the projection under the key that everybody knows, in which a space was fitted."""
+        return cls.of(space, np.random.default_rng(0))
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return coordinates, shape (n, dimensions), of rows, shape (n, columns)."""
@@ -161,7 +170,7 @@ class Neighbours:
             nearest[part][closer], square[part][closer] = own[part][best][closer], squares[row, best][closer]
 
 
-def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, alarm: float, chain: int) -> Space:
+def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, classes: int, alarm: float, chain: int) -> Space:
     """Return the space of training rows in their stored order.
 
     1. The radius is the largest of several quantiles of the distance to the nearest row before, at which no run of
@@ -173,11 +182,12 @@ def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, alarm: fl
     Args:
         rows: Shape (n, columns).
         labels: Shape (n,), what the model answers about them; the truth, which changes more often, if nobody knows.
+        classes: How many there are.
         alarm: Height of a cumulative sum at which a client is suspected.
         chain: Near rows with another answer, one leading to the next, at which a place is, whoever asks.
 
     >>> rows = np.array([[0, 0], [1, 2], [2, 4], [3, 0]], dtype=np.float32)
-    >>> found = fit_space(rows, np.array([0, 0, 1, 1]), alarm=13.8, chain=16)
+    >>> found = fit_space(rows, np.array([0, 0, 1, 1]), classes=2, alarm=13.8, chain=16)
     >>> found.centre, [round(weight, 3) for weight in found.weight], found.lines
     ((1.5, 1.5), [0.894, 0.603], False)
     """
@@ -190,7 +200,7 @@ def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, alarm: fl
     width = np.maximum(x.std(axis=0), NARROWEST * span)
     weight = np.where(span > 0, 1 / np.maximum(width, _SMALLEST), 0.0)
     bare = Space(centre=_short(centre), weight=_short(weight), radius=0.0, crowd=0.0, lines=False, rows=len(x))
-    places = Projection.of(bare, np.random.default_rng(0))(x.astype(np.float32))
+    places = Projection.shown(bare)(x.astype(np.float32))
     runs = [_Run.of(places[run], labels[run]) for run in _runs(len(x))]
     mixed = np.random.default_rng(2).permutation(len(x))[:MANY]
     everybody = _Run.of(places[mixed], labels[mixed])
@@ -206,7 +216,16 @@ def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, alarm: fl
     few = min(1.0, len(x) / BLOCK)  # a client of more rows than were looked at has them closer together
     radius, crowd = _short(np.array([few * radius, few * TIGHTER * crowd]))
     lines = places.shape[1] >= FEWEST_COLUMNS and all(LINE.highest(run.aligned) <= SPARE * alarm for run in runs)  # 3.
-    return Space(centre=bare.centre, weight=bare.weight, radius=radius, crowd=crowd, lines=lines, rows=len(x))
+    return Space(
+        centre=bare.centre,
+        weight=bare.weight,
+        radius=radius,
+        crowd=crowd,
+        lines=lines,
+        rows=len(x),
+        spread=fit_spread([places[run] for run in _runs(len(x))[:: BLOCKS // 4]]),
+        typical=fit_typical(places, labels, classes),
+    )
 
 
 def _runs(rows: int) -> list[NDArray[np.int64]]:
@@ -233,18 +252,17 @@ class _Run:
         unique = np.sort(np.unique(places, axis=0, return_index=True)[1])
         x, y = places[unique].astype(np.float64), labels[unique]
         nearest, near = np.zeros(len(x), dtype=np.int64), np.full(len(x), np.inf)
-        crowded, square = np.full(len(x), np.inf), (x * x).sum(axis=1)
+        square = (x * x).sum(axis=1)
         for start in range(0, len(x), BLOCK):
-            part = np.arange(start, min(start + BLOCK, len(x)))
-            before = x[: part[-1] + 1]
-            found = square[part, None] + square[None, : len(before)] - 2 * x[part] @ before.T
-            found = np.sqrt(np.maximum(found, 0.0))
-            age = part[:, None] - np.arange(len(before))[None, :]
-            found[age <= 0] = np.inf
-            nearest[part], near[part] = found.argmin(axis=1), found.min(axis=1)
-            found[age > RECENT] = np.inf
-            if len(before) >= CROWD:
-                crowded[part] = np.partition(found, CROWD - 1, axis=1)[:, CROWD - 1]
+            part = slice(start, min(start + BLOCK, len(x)))
+            found = square[part, None] + square[None, : part.stop] - 2 * x[part] @ x[: part.stop].T
+            found[:, part][np.triu_indices(part.stop - start)] = np.inf
+            nearest[part] = found.argmin(axis=1)
+            near[part] = np.sqrt(np.maximum(found[np.arange(part.stop - start), nearest[part]], 0.0))
+        late = np.full((len(x), RECENT), np.inf)
+        for back in range(1, min(RECENT, len(x) - 1) + 1):
+            late[back:, back - 1] = np.linalg.norm(x[back:] - x[:-back], axis=1)
+        crowded = np.partition(late, CROWD - 1, axis=1)[:, CROWD - 1]
         steps = np.diff(x, axis=0)
         along, length = (steps[1:] * steps[:-1]).sum(axis=1), (steps * steps).sum(axis=1)
         aligned = along**2 > ALIGNED**2 * length[1:] * length[:-1]

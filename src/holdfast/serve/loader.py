@@ -206,6 +206,7 @@ class Watcher:
     def look(self) -> None:
         """Look once; never raises."""
         ground, gateway = self.loader.ground, self.loader.gateway
+        ground.watched.work(ground.monotonic)
         if gateway.expire(ground.clock.now()):
             ground.log.note(Noted(time=ground.clock.now(), kind="state.lease-over", caller="gateway"))
         # The stamp is taken before reading: a document replaced meanwhile has another one at the next look.

@@ -58,7 +58,7 @@ def _store(ws: Workspace, kind: Kind, training: Training, document: bytes, score
     project, sides = training.project, training.sides
     answers, learned = scores.argmax(axis=1), len(sides.train.labels)
     described = profiles(sides, scores[learned:, _positive(training)])
-    described["space"] = space(sides.train.features, answers[:learned])
+    described["space"] = space(sides.train.features, answers[:learned], len(sides.view.classes))
     files = (
         store_file(ws.blobs, MODEL, document),
         store_file(ws.blobs, SIGNATURE, canonical(signature(project, sides))),
@@ -96,9 +96,9 @@ def profiles(sides: Sides, scores: NDArray[np.float64]) -> dict[str, Any]:
     }
 
 
-def space(rows: NDArray[np.float32], answers: NDArray[np.int64]) -> Space:
+def space(rows: NDArray[np.float32], answers: NDArray[np.int64], classes: int) -> Space:
     """Return how train rows lie, and how near is near, for the gateway's detectors: numbers of columns, never a row."""
-    return fit_space(rows, answers, alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN)
+    return fit_space(rows, answers, classes=classes, alarm=alarm_at(FALSE_ALARMS, HONEST), chain=CHAIN)
 
 
 def _profile(values: NDArray[np.float32]) -> Profile:

@@ -100,8 +100,8 @@ def test_a_space_is_the_same_each_time_holds_no_row_and_its_own_rows_raise_no_al
     draw = np.random.default_rng(6)
     rows = np.cumsum(draw.standard_normal((1500, 5)), axis=0).astype(np.float32)  # as a sensor gives them
     labels = (rows[:, 0] > np.median(rows[:, 0])).astype(np.int64)
-    fitted = fit_space(rows, labels, alarm=ALARM, chain=CHAIN)
-    assert fitted == fit_space(rows, labels, alarm=ALARM, chain=CHAIN)
+    fitted = fit_space(rows, labels, classes=2, alarm=ALARM, chain=CHAIN)
+    assert fitted == fit_space(rows, labels, classes=2, alarm=ALARM, chain=CHAIN)
     assert fitted.radius > 0
     assert len(fitted.centre) == len(fitted.weight) == 5
 
@@ -112,7 +112,7 @@ def test_missing_values_and_constant_columns_are_measured_as_nothing() -> None:
     rows = draw.standard_normal((300, 3)).astype(np.float32)
     rows[:, 1] = 5.0
     rows[::7, 2] = np.nan
-    fitted = fit_space(rows, np.zeros(300, dtype=np.int64), alarm=ALARM, chain=CHAIN)
+    fitted = fit_space(rows, np.zeros(300, dtype=np.int64), classes=1, alarm=ALARM, chain=CHAIN)
     assert fitted.weight[1] == 0.0
     assert np.isfinite(fitted.centre).all()
 

@@ -15,6 +15,7 @@ from holdfast.core.guard import Chain, Guard
 from holdfast.core.routes import GuardSpec
 from holdfast.serve.guards.access import AuthenticatedSettings, authenticated
 from holdfast.serve.guards.commands import WithinBoundsSettings, within_bounds
+from holdfast.serve.guards.extraction import ExtractionSettings, extraction
 from holdfast.serve.guards.freshness import FreshRequestSettings, fresh_request
 from holdfast.serve.guards.hygiene import CleanRequestSettings, clean_request
 from holdfast.serve.guards.inputs import ValidInputSettings, valid_input
@@ -37,6 +38,13 @@ from holdfast.serve.guards.privacy import (
 )
 from holdfast.serve.guards.sequence import QuerySequenceSettings, query_sequence
 from holdfast.serve.guards.size import WithinSizeSettings, within_size
+from holdfast.serve.guards.strangeness import (
+    AdversarialInputSettings,
+    SqueezedInputSettings,
+    adversarial_input,
+    squeezed_input,
+)
+from holdfast.serve.guards.stream import StreamAnomalySettings, stream_anomaly
 from holdfast.serve.guards.surroundings import Surroundings
 
 Settings = TypeVar("Settings")
@@ -67,11 +75,15 @@ GUARDS: Final[tuple[GuardKind[Any], ...]] = (
     ),
     GuardKind(name="fresh-request", settings=FreshRequestSettings, build=fresh_request, after=_KNOWN),
     GuardKind(name="within-rate", settings=WithinRateSettings, build=within_rate, everywhere=True, after=_KNOWN),
+    GuardKind(name="stream-anomaly", settings=StreamAnomalySettings, build=stream_anomaly, after=_KNOWN),
     GuardKind(name="within-concurrency", settings=WithinConcurrencySettings, build=within_concurrency, after=_KNOWN),
     GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True, after=_KNOWN),
     GuardKind(name="within-quota", settings=WithinQuotaSettings, build=within_quota, after=_VALID),
     GuardKind(name="within-spend", settings=WithinSpendSettings, build=within_spend, after=_VALID),
     GuardKind(name="query-sequence", settings=QuerySequenceSettings, build=query_sequence, after=_VALID),
+    GuardKind(name="extraction", settings=ExtractionSettings, build=extraction, after=_VALID),
+    GuardKind(name="adversarial-input", settings=AdversarialInputSettings, build=adversarial_input, after=_VALID),
+    GuardKind(name="squeezed-input", settings=SqueezedInputSettings, build=squeezed_input, after=_VALID),
     GuardKind(name="coarse-output", settings=CoarseOutputSettings, build=coarse_output),
     GuardKind(name="noised-output", settings=NoisedOutputSettings, build=noised_output, after=_COARSE),
     GuardKind(name="grouped-output", settings=GroupedOutputSettings, build=grouped_output, after=_NOISED),

@@ -4,6 +4,7 @@ Every detection is a security event of the kind `detected.GUARD`, and counted; n
 the route table says. Suspicion ends by itself after a time, and being refused meanwhile does not prolong it.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -21,6 +22,8 @@ Action: TypeAlias = Literal["alert", "flag", "coarsen", "slow", "challenge", "bl
 SUSPECTED: Final = "suspected"  # the flag in an answer
 MAX_SUSPECTS: Final = 4096  # remembered at once; the one whose suspicion ends first makes room
 MAX_SERIES: Final = 256
+MAX_QUEUE: Final = 1024  # calls that wait to be looked at: beyond some 4,000 a second they are dropped, and counted
+WORK_S: Final = 0.05  # of a look at what waits, four times a second: a fifth of a processor at most
 
 
 class Reaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +54,7 @@ class Watched:
 
     kept: dict[str, Any] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # by guard and action
+    queue: deque[tuple[str, Callable[[], None]]] = field(default_factory=deque)
 
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what is kept under a name; made where there is nothing yet."""
@@ -60,8 +64,25 @@ class Watched:
 
     def keep_only(self, releases: frozenset[str]) -> None:
         """Forget what was remembered of releases that no table names any more."""
-        for name in [name for name in self.kept if name.rpartition("\0")[2] not in releases]:
+        for name in [name for name in self.kept if name.rpartition("\0")[2] not in {*releases, ""}]:
             del self.kept[name]
+
+    def offer(self, guard: str, task: Callable[[], None]) -> None:
+        """Leave something to be looked at off the request path; where too much waits, it is dropped and counted."""
+        if len(self.queue) >= MAX_QUEUE:
+            self.count(guard, "dropped")
+        else:
+            self.queue.append((guard, task))
+
+    def work(self, monotonic: Callable[[], float], most_s: float = WORK_S) -> None:
+        """Look at what waits, for so long at most; what fails is counted, and the rest goes on."""
+        until_s = monotonic() + most_s
+        while self.queue and monotonic() < until_s:
+            guard, task = self.queue.popleft()
+            try:
+                task()
+            except Exception:  # noqa: BLE001 - whatever it is, it must not end the thread that looks after the gateway
+                self.count(guard, "failed")
 
     def count(self, guard: str, outcome: str, by: int = 1) -> None:
         """Count what a detector found."""
