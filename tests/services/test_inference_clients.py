@@ -13,8 +13,9 @@ import pytest
 from tests.conftest import ROOT, absent
 from tests.scenarios.test_gateway_process import Process
 
+from holdfast.core.routes import GuardSpec
 from holdfast.serve.refusals import UNAUTHENTICATED
-from holdfast.testing.world import API_KEY, MODEL
+from holdfast.testing.world import API_KEY, GUARDS, MODEL
 
 SCRIPTS: Final = Path(__file__).parent / "inference_clients"
 CLIENTS: Final = {"triton": ".venv-inference", "mlserver": ".venv-inference", "kserve": ".venv-kserve"}
@@ -25,6 +26,7 @@ LABELS: Final = ["malignant", "benign"]
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A gateway that speaks both protocols."""
     running = Process(tmp_path_factory.mktemp("clients"), grpc_port=0)
+    running.publish(running.world.table(running.release, guards=(GuardSpec(name="clean-request"), *GUARDS)))
     try:
         yield running.ready()
     finally:
