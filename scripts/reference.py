@@ -17,7 +17,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
 from holdfast.faces.http.offers import PATHS, PUBLIC, WITHHELD, offers
 from holdfast.ingest.vetting import VETTING
-from holdfast.lifecycle import ROOMS, STAGES, Command
+from holdfast.lifecycle import OUTSIDE, ROOMS, STAGES, Command
 from holdfast.lifecycle.custody import CUSTODY
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
@@ -98,7 +98,7 @@ def controls() -> Iterator[str]:
     yield "A control measures one artifact and leaves evidence, sealed by the key of its stage. A policy bounds what it"
     yield "measures."
     yield from ("", "| stage | control | about |", "| --- | --- | --- |")
-    about = {control: (stage.name, stage.about) for stage in STAGES for control in stage.leaves}
+    about = {control: (stage.name, stage.about) for stage in (*STAGES, *OUTSIDE) for control in stage.leaves}
     for name, (stage, subject) in about.items():
         yield f"| {stage} | `{name}` | {subject} |"
     yield f"| registry | `{GATES}` | release |"

@@ -1,5 +1,6 @@
 """The policies of the intake: each rule is needed, persons' words count, and an admission is no permit to answer."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.artifact import Artifact, Kind
+from holdfast.core.errors import InvalidInput
 from holdfast.core.evidence import Evidence, exactly
 from holdfast.core.policy import Action, Denial, Permit, Rule, parse_policy
 from holdfast.testing.chronicle import Chronicle, fulfil, measured
@@ -118,3 +120,68 @@ def test_a_release_cannot_be_admitted_nor_derive_from_outside_unless_a_policy_sa
     assert isinstance(chronicle.decide(OPEN_TO_FOREIGN, release, action=Action.ADMIT), Denial)
     bare = Chronicle(BASELINE)
     assert isinstance(bare.decide(BASELINE, fulfil(bare, BASELINE)[Kind.RELEASE], action=Action.ADMIT), Denial)
+
+
+@pytest.mark.guarantee("G77")
+def test_the_policy_for_releases_from_outside_asks_again_what_the_intake_asked() -> None:
+    """All but the word that let it in: a release has an approval of its own."""
+    asked = {rule.id: rule for rule in parse_policy(POLICIES["model"])[0].rule if rule.id != "intake.person"}
+    again, _ = parse_policy((FOLDER / "foreign.toml").read_bytes())
+    assert {rule.id: rule for rule in again.rule if rule.id.startswith("intake.")} == asked
+    assert again.waivers == parse_policy(POLICIES["model"])[0].waivers
+    assert Kind.FOREIGN in again.derivation[Kind.MODEL]
+
+
+@pytest.mark.guarantee("G77")
+@pytest.mark.requirement("SUP-02", by="holdfast.core.rules:_check_rule")
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'control = "release.origin/1"\nmeasure = "statements"\nat_least = 4',
+        'control = "release.sweep/1"\nnone_of = ["high", "critical"]',
+        'control = "release.sweep/2"\nmeasure = "unscannable"\nat_most = 0',
+        'control = "release.scan/1"\nnone_of = ["critical"]',
+        'approved_by = { role = "owner", rule = "intake.origin" }',
+    ],
+    ids=["origin", "malicious", "unread", "scan", "signed"],
+)
+def test_no_policy_may_let_persons_waive_origin_signatures_or_a_malicious_scan(condition: str) -> None:
+    """Whoever writes a policy cannot give what nobody may have."""
+    rule = f'[[rule]]\nid = "r"\nbecause = "b"\non = "foreign"\n{condition}\n'
+    head = 'name = "mine"\nversion = 1\npermit_lasts = "1h"\n[derivation]\nforeign = []\n'
+    parse_policy((head + rule).encode())
+    with pytest.raises(InvalidInput, match="cannot be waived"):
+        parse_policy((head + rule + "waivable = true\n").encode())
+
+
+def waiving(rule: str, *words: tuple[str, str], lasts: timedelta = timedelta(days=5)) -> set[str]:
+    """The rules that deny a model of which one measure is a hair out of bounds, after these persons waived its rule."""
+    text = POLICIES["model"]
+    spoilt = next(each for each in parse_policy(text)[0].rule if each.id == rule)
+    persons = ("alice", "bob", "carol")
+    chronicle = Chronicle(text, persons=persons, roles=("owner", "risk", "security"))
+    thing = chronicle.record(Kind.FOREIGN)
+    rules = parse_policy(text)[0].rule
+    for control in dict.fromkeys(each.control for each in rules if each.control is not None):
+        chronicle.file(least(rules, control, thing, spoilt))
+    for each in rules:
+        if each.approved_by is not None:
+            chronicle.authorize("alice", thing, role="owner", rule=each.approved_by.rule)
+    for person, role in words:
+        chronicle.authorize(person, thing, "waive", role=role, rule=rule, lasts=lasts)
+    return denying("model", chronicle, thing)
+
+
+@pytest.mark.requirement("SUP-02", by="holdfast.core.approval:_waived")
+def test_a_waiver_of_the_intake_takes_two_persons_who_did_not_vouch() -> None:
+    """One, the same one twice, the one who signed for the origin, too long: none of them counts."""
+    rule = "intake.triggers"
+    assert waiving(rule) == {rule}
+    assert waiving(rule, ("bob", "risk")) == {rule}
+    assert waiving(rule, ("bob", "risk"), ("bob", "security")) == {rule}
+    assert waiving(rule, ("bob", "risk"), ("alice", "security")) == {rule}
+    assert waiving(rule, ("bob", "risk"), ("carol", "owner")) == {rule}
+    assert waiving(rule, ("bob", "risk"), ("carol", "security"), lasts=timedelta(days=31)) == {rule}
+    assert waiving(rule, ("bob", "risk"), ("carol", "security")) == set()
+    for never in ("intake.origin", "intake.behaviour-network", "intake.scan-whole", "intake.converted"):
+        assert waiving(never, ("bob", "risk"), ("carol", "security")) == {never}

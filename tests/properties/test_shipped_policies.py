@@ -8,17 +8,20 @@ from holdfast.core.artifact import Artifact, Kind
 from holdfast.core.authorship import AUTHORSHIP
 from holdfast.core.evidence import Evidence, exactly
 from holdfast.core.policy import Denial, Rule, parse_policy
-from holdfast.lifecycle import STAGES
+from holdfast.lifecycle import OUTSIDE, STAGES
 from holdfast.lifecycle.lineage import LINEAGE
 from holdfast.lifecycle.probes import DRILL
 from holdfast.lifecycle.readiness import READINESS
 from holdfast.release.dependencies import DEPENDENCIES
+from holdfast.release.foreign import MODEL_CONTROLS
+from holdfast.release.foreign.origin import ORIGIN
 from holdfast.testing.chronicle import AUTHOR, Chronicle, fulfil, measured
 
 SHIPPED = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parents[2] / "policies").glob("*.toml"))}
 RULES = [(name, rule) for name, text in SHIPPED.items() for rule in parse_policy(text)[0].rule]
 CONTROLS = sorted({(name, rule.control) for name, rule in RULES if rule.control is not None})
-ABOUT = {control: stage.about for stage in STAGES for control in stage.leaves}
+ABOUT = {control: stage.about for stage in (*STAGES, *OUTSIDE) for control in stage.leaves}
+ABOUT |= dict.fromkeys((*(control.name for control in MODEL_CONTROLS), ORIGIN.name), Kind.FOREIGN)
 ABOUT |= dict.fromkeys((*READINESS, DRILL.name, DEPENDENCIES.name), Kind.RELEASE) | {
     LINEAGE.name: Kind.FEATURES,
     AUTHORSHIP: Kind.MODEL,

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.core.artifact import Kind
 from holdfast.core.authorship import authors_of, wrote
 from holdfast.core.errors import InvalidInput
 from holdfast.core.passport import Dossier, Node
@@ -213,16 +214,27 @@ def _missing(
             yield f"the root keys have not granted {word.person} the role {word.role}"
 
 
-def waived(terms: Waivers | None, rule: str, dossier: Dossier, now: datetime) -> datetime | None:
-    """Return until when a rule is waived for the release itself, or None where it is not.
+def waived(
+    terms: Waivers | None, rule: str, dossier: Dossier, now: datetime, broken: Sequence[Node]
+) -> datetime | None:
+    """Return until when a rule is waived, or None where it is not.
 
     A waiver is a word of persons in a granted role, none of whom wrote the training code; it takes as many as the
-    policy says, and one that would last longer than the policy allows does not count.
+    policy says, and one that would last longer than the policy allows does not count. It is given for what is decided
+    upon, or for each thing from outside that breaks the rule: what was waived when it was let in stays waived, as long
+    as the words hold, for what is made of it.
     """
+    ends = [_waived(terms, rule, dossier, now, dossier.nodes[dossier.subject])]
+    if broken and all(node.kind is Kind.FOREIGN for node in broken):
+        each = [_waived(terms, rule, dossier, now, node) for node in broken]
+        ends.append(min((end for end in each if end is not None), default=None) if None not in each else None)
+    return max((end for end in ends if end is not None), default=None)
+
+
+def _waived(terms: Waivers | None, rule: str, dossier: Dossier, now: datetime, node: Node) -> datetime | None:
     authors = authors_of(dossier)
     if terms is None or authors is None:
         return None
-    node = dossier.nodes[dossier.subject]
     found = given("waive", terms.roles, node, dossier.trust, now, rule=rule)
     latest = now + timedelta(seconds=seconds(terms.longest))
     ends = sorted((end for who, end in found.items() if end <= latest and not wrote(who, authors)), reverse=True)

@@ -1,7 +1,9 @@
 """Authorship: who wrote the code that trained a model, as it is on record, and whether a person is one of them.
 
-Approvals and waivers do not count from those who wrote what they would judge. Names are compared so that a doubt makes
-somebody an author: a match that should not be costs an approval, a match that is missed costs the separation of duties.
+Approvals and waivers do not count from those who wrote what they would judge. Nobody here wrote what came from outside:
+in its author's place stands whoever has signed for its origin, and so has spoken for it already. Names are compared so
+that a doubt makes somebody an author: a match that should not be costs an approval, a match that is missed costs the
+separation of duties.
 """
 
 import re
@@ -15,20 +17,33 @@ from holdfast.core.passport import Dossier, Node, current
 
 AUTHORSHIP: Final = "train.authorship/1"
 KNOWN: Final = "known"  # the measure: 1 where history or the project file names who wrote the recipe
+VOUCHED: Final = "intake.origin"  # what a person's word on something foreign is about who signs for its origin
 AUTHORS: Final = "authors"  # the fact: a JSON list of "Name <address>"
 _IDENTITY: Final = re.compile(r"\s*(?P<name>[^<>]*?)\s*(?:<\s*(?P<address>[^<>]*?)\s*>)?\s*")
 
 
 def authors_of(dossier: Dossier) -> frozenset[str] | None:
-    """Return everybody who wrote the code of any model in the closure; None where that is not on record for each."""
-    models = [node for node in dossier.nodes.values() if node.kind is Kind.MODEL]
+    """Return everybody who wrote the code of any model in the closure; None where that is not on record for each.
+
+    Of what came from outside, and of a model that was made of it, these are the persons who signed for its origin.
+    """
     found: set[str] = set()
-    for model in models:
-        named = _named(model)
+    for node in dossier.nodes.values():
+        if node.kind is Kind.FOREIGN:
+            named = _vouching(node)
+        elif node.kind is Kind.MODEL and Kind.FOREIGN not in {kind for kind, _ in node.parents}:
+            named = _named(node)
+        else:
+            continue
         if named is None:
             return None
         found |= named
     return frozenset(found) if found else None  # empty means no: code that nobody wrote does not exist
+
+
+def _vouching(foreign: Node) -> set[str] | None:
+    words = (word.value for word in foreign.authorizations)
+    return {word.person for word in words if (word.action, word.rule) == ("approve", VOUCHED)} or None
 
 
 def _named(model: Node) -> set[str] | None:

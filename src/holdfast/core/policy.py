@@ -154,7 +154,8 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
             for node in nodes
             for words in (*_broken(rule, node, dossier, request), *seats[node.digest].lacking.get(rule.id, ()))
         ]
-        until = waived(policy.waivers, rule.id, dossier, request.now) if broken and rule.waivable else None
+        by = [node for node in nodes if node.digest in {reason.subject for reason in broken}]
+        until = waived(policy.waivers, rule.id, dossier, request.now, by) if broken and rule.waivable else None
         if until is not None:
             covered.append(rule.id)
             expires.append(until)

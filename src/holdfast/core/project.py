@@ -21,6 +21,7 @@ MAX_PROJECT: Final = 1 << 20  # bytes; a thousand documented columns take a fift
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PATH: Final = re.compile(r"`\$((?:\.[^.`\[\]]+|\[[^\]]*\])*)`")
 _RECIPE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
+_OUTSIDE: Final = re.compile(r"outside:[0-9a-f]{12,64}")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
 _TOML_LINE: Final = re.compile(r"at line (\d+)")
 _COLUMN: Final = "$.data.columns[...]"  # how msgspec points into a table of columns: it does not say at which
@@ -78,7 +79,7 @@ class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the model is made."""
 
-    recipe: str  # file.py:function
+    recipe: str  # file.py:function, or outside:DIGEST of a model that the intake has admitted
     authors: tuple[Text, ...] = ()  # who wrote it, where no history of the folder says so: "Name <address>"
     positive: Text  # the label value whose probability is the score
     seed: Seed = 0
@@ -87,6 +88,12 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     tier: Tier = Tier.PROCESS
     params: dict[str, int | float | str | bool] = {}
     secrets: tuple[Text, ...] = ()  # names; the recipe gets those of them that it was granted, as files
+
+    @property
+    def outside(self) -> str:
+        """The beginning of the digest of a model from outside in a recipe's place; empty where none stands there."""
+        kind, _, digest = self.recipe.partition(":")
+        return digest if kind == "outside" else ""
 
 
 class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -242,8 +249,12 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
     yield from _column_faults(project)
     if project.train.test_share + project.train.validation_share >= 1:
         yield "train.test_share", "test_share and validation_share leave nothing to train on", "a sum below 1"
-    if not _RECIPE.fullmatch(project.train.recipe) or ".." in project.train.recipe:
-        yield "train.recipe", f"recipe {project.train.recipe[:80]!r}", "file.py:function, inside the project"
+    recipe = project.train.recipe
+    if not (_RECIPE.fullmatch(recipe) or _OUTSIDE.fullmatch(recipe)) or ".." in recipe:
+        expected = "file.py:function, inside the project, or outside: and twelve or more digits of an admitted model"
+        yield "train.recipe", f"recipe {recipe[:80]!r}", expected
+    if project.train.outside and project.train.secrets:
+        yield "train.secrets", "secrets for a model from outside", "none: nothing of it runs"
     if not all(is_name(name) for name in project.train.secrets):
         yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
     yield from _rollout_faults(project.rollout)

@@ -21,6 +21,7 @@ NEVER_WAIVED: Final = frozenset(
         "release.signature",
         "registry.signature",
         "ingest.provenance",
+        "release.origin",
         "train.authorship",
         "plan.tier",
         "features.view",
@@ -28,6 +29,8 @@ NEVER_WAIVED: Final = frozenset(
     }
 )
 """Controls of signature, provenance and derivation, and those that rules about persons rest on, of any version."""
+SCANS: Final = frozenset({"release.sweep", "release.scan"})
+"""Controls of scans: a finding of the worst severity means malicious (`policies/scan/`), and cannot be waived."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,6 +118,14 @@ def _check_rule(rule: Rule) -> None:
         raise InvalidInput("not_applicable_if is not key=value", place=place)
     if rule.approved_by is not None:
         check_approvals(rule.approved_by, place)
-    sacred = rule.signed_by or rule.approved_by or (rule.control or "").partition("/")[0] in NEVER_WAIVED
-    if rule.waivable and sacred:
+    if rule.waivable:
+        _check_waivable(rule, place)
+
+
+def _check_waivable(rule: Rule, place: str) -> None:
+    control = (rule.control or "").partition("/")[0]
+    if rule.signed_by or rule.approved_by or control in NEVER_WAIVED:
         raise InvalidInput("signatures, provenance, derivation and approvals cannot be waived", place=place)
+    if control in SCANS and ("critical" in rule.none_of or not rule.none_of):
+        words = "what a scan finds malicious, or could not read, cannot be waived"
+        raise InvalidInput(words, place=place, expected='a rule of its own for none_of = ["critical"]')

@@ -22,6 +22,7 @@ OPSET: Final = {
 }  # fixed, so that a newer exporter writes the same; every ONNX Runtime since 1.12 reads it
 ROWS: Final = "rows"  # name of the one open dimension
 LABEL, PROBABILITIES = OUTPUTS
+VALUES: Final = "values"  # the one output of a model that gives values instead of probabilities
 
 
 class NotCanonicalError(Exception):
@@ -65,15 +66,17 @@ class _Scope:
     initializers: list[TensorProto] = field(default_factory=list)
 
 
-def canonical_model(model: ModelProto, probabilities: str, shape: Shape) -> bytes:
-    """Return the canonical bytes of a model that computes `probabilities`, with the contract's input and outputs.
+def canonical_model(model: ModelProto, answers: str, shape: Shape, *, values: bool = False) -> bytes:
+    """Return the canonical bytes of a model that computes `answers`, with the contract's input and outputs.
 
-    The label is the first class of highest probability, computed in the graph, so the two can never disagree.
+    The label is the first class of highest probability, computed in the graph, so the two can never disagree. A model
+    that gives values, a regressor, has one output, `values`, and is nothing that a gateway serves.
 
     Args:
         model: Any model with one input.
-        probabilities: Name of the tensor, float of shape (rows, classes), that the graph computes.
-        shape: What to declare.
+        answers: Name of the tensor, float of shape (rows, classes), that the graph computes.
+        shape: What to declare; for values `classes` is how many a row gets.
+        values: Whether the answers are values instead of probabilities.
 
     Raises:
         NotCanonicalError: Local functions, sparse constants, several inputs, operators outside the standard, or a
@@ -85,16 +88,13 @@ def canonical_model(model: ModelProto, probabilities: str, shape: Shape) -> byte
     if model.functions or graph.sparse_initializer or len(inputs) != 1:
         raise NotCanonicalError("the model has local functions, sparse constants or several inputs")
     scope = _Scope(_Namer(), {inputs[0]: INPUT}, _producers(graph), constants)
-    _rebuild(scope, [probabilities])
-    scope.nodes += _ending(scope.names[probabilities], scope.namer)
+    _rebuild(scope, [answers])
+    scope.nodes += _ending(scope.names[answers], scope.namer, values=values)
     rebuilt = helper.make_graph(
         scope.nodes,
         shape.graph,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [ROWS, shape.features])],
-        [
-            helper.make_tensor_value_info(LABEL, TensorProto.INT64, [ROWS]),
-            helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [ROWS, shape.classes]),
-        ],
+        _outputs(shape, values=values),
         scope.initializers,
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(_opsets(model, scope.nodes).items())]
@@ -103,7 +103,18 @@ def canonical_model(model: ModelProto, probabilities: str, shape: Shape) -> byte
     return bytes(made.SerializeToString(deterministic=True))
 
 
-def _ending(probabilities: str, namer: _Namer) -> list[NodeProto]:
+def _outputs(shape: Shape, *, values: bool) -> list[Any]:
+    if values:
+        return [helper.make_tensor_value_info(VALUES, TensorProto.FLOAT, [ROWS, shape.classes])]
+    return [
+        helper.make_tensor_value_info(LABEL, TensorProto.INT64, [ROWS]),
+        helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [ROWS, shape.classes]),
+    ]
+
+
+def _ending(probabilities: str, namer: _Namer, *, values: bool) -> list[NodeProto]:
+    if values:
+        return [helper.make_node("Identity", [probabilities], [VALUES], name=namer.node())]
     return [
         helper.make_node("Identity", [probabilities], [PROBABILITIES], name=namer.node()),
         helper.make_node("ArgMax", [PROBABILITIES], [LABEL], name=namer.node(), axis=1, keepdims=0),

@@ -5,13 +5,25 @@ for, and the command line is made from it. What carries the stages out is in `ru
 production back is in `loop`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from typing import Final
 
 from holdfast.core.artifact import Kind
 from holdfast.lifecycle.commands import COMMANDS, ROOMS, Command, Option
 
-__all__ = ["COMMANDS", "DERIVES", "FOLDERS", "ROOMS", "STAGES", "Command", "Option", "Stage"]
+__all__ = [
+    "COMMANDS",
+    "DERIVES",
+    "FOLDERS",
+    "OUTSIDE",
+    "ROOMS",
+    "STAGES",
+    "Command",
+    "Option",
+    "Stage",
+    "parents_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +149,24 @@ STAGES: Final = (
     ),
 )
 
+_TAKEN: Final = Stage(
+    name="train",
+    verb="holdfast.lifecycle.verbs:take_outside",
+    takes=(Kind.FEATURES, Kind.FOREIGN, Kind.PROJECT),
+    gives=(Kind.SPLIT, Kind.MODEL, Kind.BASELINE, Kind.METRICS),
+    leaves=("train.foreign/1", "train.split/1", "train.baseline/1"),
+    about=Kind.MODEL,
+    does="put a model from outside in the place of one trained here, beside a linear baseline on our rows",
+    holds_rows=True,
+)
+OUTSIDE: Final = tuple(
+    _TAKEN
+    if stage.name == _TAKEN.name
+    else replace(stage, takes=tuple(Kind.FOREIGN if kind is Kind.RECIPE else kind for kind in stage.takes))
+    for stage in STAGES
+)
+"""The way of a model from outside that was admitted: nothing is trained, and all the rest is asked of it as well."""
+
 DERIVES: Final[dict[Kind, tuple[Kind, ...]]] = {
     Kind.PROJECT: (),
     Kind.SOURCE: (),
@@ -152,6 +182,13 @@ DERIVES: Final[dict[Kind, tuple[Kind, ...]]] = {
     Kind.FOREIGN: (),
 }
 """What each kind is derived from; the runner records these edges from what it handed to the stage."""
+
+
+def parents_of(kind: Kind, known: Container[Kind]) -> tuple[Kind, ...]:
+    """Return the kinds that one derives from in a run that knows these: a model from outside has no recipe."""
+    outside = Kind.FOREIGN in known
+    return tuple(Kind.FOREIGN if outside and each is Kind.RECIPE else each for each in DERIVES[kind])
+
 
 FOLDERS: Final = frozenset(DERIVES) - {Kind.PROJECT, Kind.SOURCE}
 """Kinds that are folders: their digest is that of a manifest, which names their files."""

@@ -4,9 +4,11 @@ Every way out is the same as into production: persons' signed words, the passpor
 `decide`, and an append that names the heads the decision was made on.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from holdfast.core.approval import seconds
 from holdfast.core.artifact import Artifact, Digest, File, Kind, digest_bytes, manifest, parse_manifest
@@ -28,6 +30,9 @@ from holdfast.lifecycle.routing import case_of
 from holdfast.lifecycle.verbs import newest_on
 
 LASTS: Final = "30d"  # a person's word, unless said otherwise
+ORIGIN_LASTS: Final = (
+    "365d"  # a person's word about an origin: what is made of it serves no longer, unless it is said again
+)
 LONGEST: Final = timedelta(days=366)
 ENVIRONMENT: Final = "intake"
 MODEL_FILE: Final = "model.onnx"
@@ -68,7 +73,7 @@ def record(
     plant.unlock()
     thing, sort = named(plant, subject)
     stored = plant.blobs.put(origin.document)
-    word = _say(plant, thing, role, key, rule=ABOUT, reason=says(stored))
+    word = say(plant, thing, role, key, Said(rule=ABOUT, reason=says(stored), lasts=ORIGIN_LASTS))
     evidence = carry_out(plant, ORIGIN, Stated(document=origin.document, word=word), thing, configuration=CONFIGURATION)
     if evidence.outcome is not Outcome.MEASURED:
         raise NotVerified(f"the statement was not taken: {evidence.reason}", place=thing.digest)
@@ -77,14 +82,41 @@ def record(
     return Reply(says=says_now, document=document)
 
 
-def _say(
-    plant: Plant, thing: Artifact, role: str, key: Path | None, *, rule: str, reason: str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a person says about something foreign: of which of its rules, why, for how long."""
+
+    reason: str
+    rule: str = ""  # empty: of the thing as a whole
+    lasts: str = LASTS
+    action: Literal["approve", "waive"] = "approve"
+
+
+def say(
+    plant: Plant,
+    thing: Artifact,
+    role: str,
+    key: Path | None,
+    said: Said,
+    *,
+    allowed: Callable[[str], None] = lambda _: None,
 ) -> Verified[Authorization]:
     """Put a person's signed word about something foreign on record, and return it verified.
 
+    Args:
+        plant: The control plane.
+        thing: What the word is about.
+        role: In which role the person speaks.
+        key: The folder with the person's own key; the owner's if left out.
+        said: What the person says.
+        allowed: Raises where a word of this person could not count; it is asked before anything is signed.
+
     Raises:
         Refused: The person does not hold the role.
+        InvalidInput: It would last longer than any word may.
     """
+    if timedelta(seconds=seconds(said.lasts)) > LONGEST:
+        raise InvalidInput(f"a word that lasts {said.lasts}", expected=f"at most {LONGEST.days}d")
     signer: Signer = plant.open_person(key) if key is not None else plant.keys.signer("person")
     known, now = plant.trust.key(signer.keyid), plant.clock.now()
     if known is None:
@@ -92,19 +124,21 @@ def _say(
     if plant.trust.granted(known.owner, role, now) is None:
         remedy = "The root keys grant roles; ask whoever holds them."
         raise Refused(f"{known.owner} does not hold the role {role}", place=role, remedy=remedy)
+    allowed(known.owner)
     word = Authorization(
         person=known.owner,
         role=role,
-        action="approve",
+        action=said.action,
         subject=thing.digest,
-        rule=rule,
-        until=now + timedelta(seconds=seconds(LASTS)),
-        reason=reason,
+        rule=said.rule,
+        until=now + timedelta(seconds=seconds(said.lasts)),
+        reason=said.reason,
     )
     envelope = seal(word, AUTHORIZATION, [signer])
     verified = unseal(envelope, AUTHORIZATION, plant.trust, at=now)
     stored = plant.blobs.put(envelope)
-    body = {"action": "approve", "person": known.owner, "envelope": stored} | ({"rule": rule} if rule else {})
+    body: dict[str, Any] = {"action": said.action, "person": known.owner, "envelope": stored}
+    body |= {"rule": said.rule} if said.rule else {}
     plant.ledger.append([Draft(kind=AUTHORIZED, actor=known.owner, stream=thing.digest, body=body)])
     return verified
 
@@ -136,8 +170,8 @@ def admit(
         raise Conflict("it was admitted already", place=thing.digest, remedy="Nothing needs to be done.")
     made = _unchanged(plant, thing)  # 1.
     if not no_approve:
-        _say(plant, thing, role, key, rule="", reason=reason)  # 2.
-    rules, digest, text = _policy(sort, policy)
+        say(plant, thing, role, key, Said(reason=reason))  # 2.
+    rules, digest, text = policy_for(sort, policy)
     case = case_of(plant, thing.digest)
     request = Request(
         action=Action.ADMIT, environment=ENVIRONMENT, now=plant.clock.now(), nonce=plant.entropy.token(16).hex()
@@ -150,7 +184,8 @@ def admit(
     return _admit(plant, thing, sort, verdict, made, reason)
 
 
-def _policy(sort: Sort, given: Path | None) -> tuple[Policy, Digest, bytes]:
+def policy_for(sort: Sort, given: Path | None) -> tuple[Policy, Digest, bytes]:
+    """Return the policy by which things of a sort leave their quarantine, or another that a person names."""
     path = given or intake_policy_file(sort)
     text = read_given(path, limit=MAX_POLICY + 1, what="the policy")
     policy, digest = parse_policy(text)
@@ -186,6 +221,7 @@ def _denied(plant: Plant, thing: Artifact, denial: Denial, text: bytes) -> Polic
 
 def _admit(plant: Plant, thing: Artifact, sort: Sort, permit: Permit, made: Digest | None, reason: str) -> Reply:
     body: dict[str, Any] = {"policy": permit.policy, "reason": reason, "nonce": permit.nonce, "sort": sort}
+    body["waived"] = list(permit.waived)
     drafts = [Draft(kind=ADMITTED, actor=plant.actor, stream=thing.digest, body=body)]
     model = _as_model(plant, thing, made) if made is not None else None
     if model is not None:
@@ -200,13 +236,15 @@ def _admit(plant: Plant, thing: Artifact, sort: Sort, permit: Permit, made: Dige
             carry_out(plant, SCAN, Scanned(ws=ws, model=model), model, configuration=CONFIGURATION)
     says = f"{short(thing.digest)} is admitted."
     says += f" What it was converted into is the model {short(model.digest)}." if model else ""
-    document = {"subject": thing.digest, "sort": sort, "model": model.digest if model else None}
+    says += f" Waived for it, until the words end: {', '.join(permit.waived)}." if permit.waived else ""
+    document = {"subject": thing.digest, "sort": sort, "model": model.digest if model else None,
+                "waived": list(permit.waived)}  # fmt: skip
     return Reply(says=says, document=document)
 
 
 def _as_model(plant: Plant, thing: Artifact, made: Digest) -> Artifact:
     way = newest_on(plant, thing.digest)["release.conversion/1"].facts
-    name = WEIGHTS_FILE if way["from"] == "weights" else MODEL_FILE
+    name = WEIGHTS_FILE if way.get("task") == "weights" else MODEL_FILE
     files = manifest([File(path=name, digest=made, size=int(way["size"]))])
     return Artifact(kind=Kind.MODEL, digest=plant.blobs.put(files.document), size=files.size)
 

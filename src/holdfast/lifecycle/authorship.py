@@ -64,7 +64,7 @@ def record_authorship(plant: Plant, project: Project, held: Mapping[Kind, Artifa
     A reused model gets new evidence when somebody else wrote, committed or ran the same code since: the union counts.
     """
     model = held.get(Kind.MODEL)
-    if model is None:
+    if model is None or project.train.outside:  # nobody here wrote it, and nobody can say who did
         return None
     file = plant.home.root / project.train.recipe.partition(":")[0]
     written = Written(history=_history(plant, file), declared=project.train.authors, runner=plant.person)

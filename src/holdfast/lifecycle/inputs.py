@@ -5,11 +5,12 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from holdfast.core.artifact import Artifact, Digest, File, Kind, digest_bytes, manifest
-from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, InvalidRecipe
+from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, InvalidRecipe, Refused
 from holdfast.core.placement import check_placed, rows_in
 from holdfast.core.project import MAX_PROJECT, Project, parse_project
 from holdfast.lifecycle.plant import Plant
-from holdfast.lifecycle.quarantine import ARTIFACTS_KEY, check_free
+from holdfast.lifecycle.quarantine import ARTIFACTS_KEY, check_free, named, state
+from holdfast.lifecycle.reply import short
 
 __all__ = ["ARTIFACTS_KEY", "MAX_REASON", "check_reason", "read_given", "read_project_file", "rows_key", "take_in"]
 
@@ -63,41 +64,64 @@ def check_reason(reason: str) -> None:
 
 
 def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
-    """Store and record the project file, its source and its recipe.
+    """Store and record the project file, its source, and its recipe or the model from outside in its place.
 
     Raises:
         InvalidProject: The file is missing or wrong, or names a source that is not there or lies outside the project.
         InvalidRecipe: The same, for the recipe; or it is too long.
         NotFound: There is no such policy as the project names.
         InvalidInput: That policy is malformed.
-        Refused: The rows may not be where this machine, or the store of its blobs, stands; or rows or recipe came from
-            outside and lie in quarantine.
+        Refused: The rows may not be where this machine, or the store of its blobs, stands; or rows, recipe or model
+            came from outside and lie in quarantine.
     """
     text = read_project_file(plant.home.project_file)
     project, digest = parse_project(text)
     check_placed(rows_in(project), plant.regions)
     plant.load_policy(project.gates.policy)  # whoever runs for minutes should not learn only then that there is no gate
-    named = project.train.recipe.partition(":")[0]
     source = _inside(plant.home.root, project.data.source, "data.source", InvalidProject)
-    recipe = _inside(plant.home.root, named, "train.recipe", InvalidRecipe)
-    code = read_given(recipe, limit=MAX_RECIPE + 1, what="the recipe")
-    if len(code) > MAX_RECIPE:
-        raise InvalidRecipe("the recipe is too long", place=named, expected=f"at most {MAX_RECIPE} bytes")
-    check_free(plant, digest_bytes(code), "the recipe")
+    made_by = _outside(plant, project.train.outside) if project.train.outside else _recipe(plant, project)
     plant.blobs.put(text)
-    stored = plant.sealed(ARTIFACTS_KEY).put(code)
-    # The name that the project declares, not the one of a file that a link leads to: the trainer looks for this one.
-    recipes = manifest([File(path=PurePosixPath(named).name, digest=stored, size=len(code))])
     rows, size = _take_rows(plant, source)
     held = {
         Kind.PROJECT: Artifact(kind=Kind.PROJECT, digest=digest, size=len(text)),
         Kind.SOURCE: Artifact(kind=Kind.SOURCE, digest=rows, size=size),
-        Kind.RECIPE: Artifact(kind=Kind.RECIPE, digest=plant.blobs.put(recipes.document), size=recipes.size),
+        made_by.kind: made_by,
     }
     drafts = [draft for artifact in held.values() if (draft := plant.recording(artifact, (), "owner"))]
     if drafts:
         plant.ledger.append(drafts)
     return project, held
+
+
+def _recipe(plant: Plant, project: Project) -> Artifact:
+    """Store the training code that a project names, and return it."""
+    named = project.train.recipe.partition(":")[0]
+    recipe = _inside(plant.home.root, named, "train.recipe", InvalidRecipe)
+    code = read_given(recipe, limit=MAX_RECIPE + 1, what="the recipe")
+    if len(code) > MAX_RECIPE:
+        raise InvalidRecipe("the recipe is too long", place=named, expected=f"at most {MAX_RECIPE} bytes")
+    check_free(plant, digest_bytes(code), "the recipe")
+    stored = plant.sealed(ARTIFACTS_KEY).put(code)
+    # The name that the project declares, not the one of a file that a link leads to: the trainer looks for this one.
+    recipes = manifest([File(path=PurePosixPath(named).name, digest=stored, size=len(code))])
+    return Artifact(kind=Kind.RECIPE, digest=plant.blobs.put(recipes.document), size=recipes.size)
+
+
+def _outside(plant: Plant, digest: str) -> Artifact:
+    """Return a model from outside that a project names in a recipe's place.
+
+    Raises:
+        NotFound: Nothing of this digest came in.
+        Refused: It is no model, or was not admitted.
+    """
+    thing, sort = named(plant, digest)
+    now = state(plant, thing.digest)
+    if sort != "model" or now != "admitted":
+        words = f"a {sort}" if sort != "model" else now
+        remedy = f"Have a model admitted: holdfast intake admit {short(thing.digest)} --reason …"
+        raise Refused(f"what stands in the recipe's place came from outside and is {words}", place=thing.digest,
+                      remedy=remedy)  # fmt: skip
+    return thing
 
 
 def rows_key(source: str) -> str:

@@ -156,14 +156,21 @@ def suite_of(premise: Premise, ws: Workspace) -> Suite:
     """
     plant, project = premise.plant, premise.project
     declared = {"unit": project.tests.unit, "integration": project.tests.integration}
-    recipe = project.train.recipe.partition(":")[0]
-    code = parse_manifest(plant.blobs.get(_recipe_of(premise))).files
     return Suite(
         ws=ws,
         release=Artifact(kind=Kind.RELEASE, digest=premise.subject, size=0),
         tests={sort: {Path(name).name: _inside(plant, name) for name in declared[sort]} for sort in SORTS},
-        beside={Path(recipe).name: plant.blobs.get(Digest(code[0].digest))},
+        beside=_code_beside(premise),
     )
+
+
+def _code_beside(premise: Premise) -> dict[str, bytes]:
+    """Return the project's code that its tests import; none where the model came from outside."""
+    plant, train = premise.plant, premise.project.train
+    if train.outside:
+        return {}
+    code = parse_manifest(plant.blobs.get(_recipe_of(premise))).files
+    return {Path(train.recipe.partition(":")[0]).name: plant.blobs.get(Digest(code[0].digest))}
 
 
 def _recipe_of(premise: Premise) -> Digest:

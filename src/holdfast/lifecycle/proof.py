@@ -33,6 +33,7 @@ _ORDER: Final = (
     Kind.FEATURES,
     Kind.SPLIT,
     Kind.RECIPE,
+    Kind.FOREIGN,
     Kind.MODEL,
     Kind.RELEASE,
 )

@@ -54,6 +54,8 @@ def versions_of(plant: Plant, release: Digest, record: Record | None = None) -> 
 
 def _code(plant: Plant, project: Project, exact: Evidence) -> dict[str, Any]:
     recipe = exact.facts["recipe"]
+    if not recipe:  # of a model from outside: its code is at nobody's hand
+        return {}
     files = parse_manifest(plant.blobs.get(Digest(recipe))).files
     return {
         "recipe": recipe,

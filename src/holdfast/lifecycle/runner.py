@@ -22,7 +22,7 @@ from holdfast.core.passport import FILED, STARTED
 from holdfast.core.ports import Sandbox, Workspace
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, claimed
-from holdfast.lifecycle import DERIVES, FOLDERS, STAGES, Stage
+from holdfast.lifecycle import FOLDERS, OUTSIDE, STAGES, Stage, parents_of
 from holdfast.lifecycle.attesting import attest
 from holdfast.lifecycle.authorship import record_authorship
 from holdfast.lifecycle.carrying import filed
@@ -74,7 +74,8 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
         project, held = take_in(plant)
         recover(plant, project_stream(project))
         rows = []
-        for stage in STAGES[: names.index(until) + 1 if until else None]:
+        stages = OUTSIDE if project.train.outside else STAGES
+        for stage in stages[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
             check_gates(evidence)
@@ -248,7 +249,7 @@ def _drafts(
     drafts: list[Draft] = []
     known = held | {artifact.kind: artifact for artifact in done.result.artifacts}
     for artifact in done.result.artifacts:
-        parents = tuple(known[kind] for kind in DERIVES[artifact.kind])
+        parents = tuple(known[kind] for kind in parents_of(artifact.kind, known))
         recording = plant.recording(artifact, parents, stage.name)
         drafts += [recording] if recording else []
     left = [filed(plant, item, begun["run"]) for item in evidence]

@@ -1,8 +1,11 @@
 """Verbs: how the runner calls each stage. The only place that knows every stage; stages know none of each other."""
 
+import msgspec
+
 from holdfast.assess import assess as assess_model
 from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
 from holdfast.core.control import Result
+from holdfast.core.errors import InvalidRecipe
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Draft
 from holdfast.core.seal import EVIDENCE
@@ -20,6 +23,8 @@ from holdfast.plan import Held, Known, admit, spend
 from holdfast.plan import plan as plan_project
 from holdfast.release import Build, Derived, check_licences, check_secrets, check_signature, check_version, package
 from holdfast.release import scan as scan_model
+from holdfast.train import Admitted
+from holdfast.train import take as take_model
 from holdfast.train import train as train_model
 
 
@@ -65,6 +70,23 @@ def train(at: At) -> Done:
     return Done(result=train_model(at.ws, at.project, at.held[Kind.FEATURES], at.held[Kind.RECIPE], at.made_with))
 
 
+def take_outside(at: At) -> Done:
+    """Put an admitted model from outside in the place of one that is trained here."""
+    foreign = at.held[Kind.FOREIGN]
+    said = newest_on(at.plant, foreign.digest).get("release.conversion/1")
+    if said is None or said.facts.get("task") != "classification":
+        task = said.facts.get("task", "nothing that answers") if said else "nothing"
+        words = f"what the intake made of it is {task}, and gateways serve classifiers"
+        raise InvalidRecipe(words, place="holdfast.toml: train.recipe", expected="a classifier converted to ONNX")
+    admitted = Admitted(
+        foreign=foreign,
+        document=at.plant.blobs.get(Digest(said.facts["converted"])),
+        features=int(said.facts["features"]),
+        classes=msgspec.json.decode(said.facts["classes"], type=tuple[str, ...]),
+    )
+    return Done(result=take_model(at.ws, at.project, at.held[Kind.FEATURES], admitted, at.made_with))
+
+
 def scan(at: At) -> Done:
     """Scan the model's bytes before anything else opens them."""
     return Done(result=scan_model(at.ws, at.held[Kind.MODEL], at.made_with))
@@ -99,7 +121,8 @@ def release(at: At) -> Done:
     plant, model = at.plant, at.held[Kind.MODEL]
     derivation = tuple(artifact for kind, artifact in at.held.items() if kind in at.stage.takes)
     built = Build(code=plant.code, started=_recorded_at(plant, model), builder=plant.trust.workspace)
-    known = (at.held[Kind.PROJECT], at.held[Kind.DATASET], model)
+    outside = [at.held[Kind.FOREIGN]] if Kind.FOREIGN in at.stage.takes else []
+    known = (at.held[Kind.PROJECT], at.held[Kind.DATASET], *outside, model)
     evidence = tuple(item for artifact in known for item in evidence_on(plant, artifact.digest))
     packaged = package(at.ws, at.project, model, evidence, derivation, at.made_with, built)
     made = packaged.one(Kind.RELEASE)

@@ -11,7 +11,7 @@ from holdfast.core.artifact import Artifact, Kind, canonical
 from holdfast.core.evidence import Measure
 from holdfast.core.schema import Use
 from holdfast.release.environment import Library, normal
-from holdfast.release.material import MODEL_FILE, SCAN_CONTROL, Material
+from holdfast.release.material import MODEL_FILE, SCAN_CONTROL, TIER_CONTROL, Material
 
 Document: TypeAlias = dict[str, Any]
 
@@ -22,6 +22,7 @@ INSTALLED: Final = "urn:holdfast:installed-files"  # what a library's hash is ov
 TRAINED_WITH: Final = "holdfast:trained-with:"
 ASSESSED: Final = ("assess.quality/1", "assess.slices/1", "assess.baseline/1", "assess.robustness/1",
                    "assess.fairness/1", "assess.latency/1")  # fmt: skip
+_BASES: Final = (Kind.MODEL, Kind.FOREIGN)  # what a model started from, or is
 _DATA: Final = (Kind.SOURCE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT)
 _FAMILIES: Final = (
     ("TreeEnsemble", "tree ensemble"),
@@ -99,7 +100,7 @@ def _property(name: str, value: object) -> Document:
 
 def _model(material: Material) -> Document:
     project, model = material.project, material.model
-    bases = [artifact for artifact in material.derivation if artifact.kind is Kind.MODEL]
+    bases = material.of(*_BASES)
     component: Document = {
         "type": "machine-learning-model",
         "bom-ref": _ref(model),
@@ -123,14 +124,15 @@ def _card(material: Material) -> Document:
     project, operators = material.project, material.fact(SCAN_CONTROL, "operators")
     inputs, classes = material.signature.inputs, material.signature.classes
     family = next((family for sign, family in _FAMILIES if sign in operators), "other")
-    bases = sum(artifact.kind is Kind.MODEL for artifact in material.derivation)
+    bases = len(material.of(*_BASES))
     return {
         "modelParameters": {
             "approach": {"type": "supervised"},
             "task": "classification",
             "architectureFamily": family,
             "modelArchitecture": operators,
-            "datasets": [{"ref": _ref(artifact)} for artifact in material.of(*_DATA)],
+            # Of a model from outside nobody here knows the rows it learned from; ours are those it was assessed on.
+            "datasets": [] if material.outside else [{"ref": _ref(artifact)} for artifact in material.of(*_DATA)],
             "inputs": [{"format": f"input: float32[n, {len(inputs)}]"}],
             "outputs": [
                 {"format": "label: int64[n]"},
@@ -146,6 +148,7 @@ def _card(material: Material) -> Document:
             _property("seed", project.train.seed),
             *(_property(f"hyperparameter:{name}", value) for name, value in sorted(project.train.params.items())),
             _property("base-models", bases or "none"),
+            *_outside(material),
             _property("positive-class", project.train.positive),
             *(_property(f"class:{index}", name) for index, name in enumerate(classes)),
             *_trained_with(material),
@@ -155,6 +158,18 @@ def _card(material: Material) -> Document:
             ),
         ],
     }
+
+
+def _outside(material: Material) -> list[Document]:
+    """Return where a model from outside comes from, as a person stated it, and what nobody knows of its training."""
+    if not material.outside:
+        return []
+    stated = {name: material.fact("release.origin/1", name) for name in ("source", "licence", "method", "validation")}
+    return [
+        _property("tier", material.fact(TIER_CONTROL, "tier")),
+        _property("training-unknown", material.fact(TIER_CONTROL, "unknown")),
+        *(_property(f"origin:{name}", words) for name, words in stated.items() if words),
+    ]
 
 
 def _trained_with(material: Material) -> list[Document]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from holdfast.core.artifact import Kind
 from holdfast.core.evidence import Measure
 from holdfast.core.schema import Use
-from holdfast.release.material import SCAN_CONTROL, Material
+from holdfast.release.material import SCAN_CONTROL, TIER_CONTROL, Material
 
 NOT_MEASURED = "Not measured."
 
@@ -137,10 +137,24 @@ def _findings(material: Material) -> Iterator[str]:
                 yield f"{control}, {finding.severity}: {_plain(finding.message)} ({_plain(finding.place)})"
 
 
+def _outside(material: Material) -> Iterator[str]:
+    """Yield what is known of a model that was trained elsewhere, and what is not."""
+    foreign = ", ".join(f"`{artifact.digest}`" for artifact in material.of(Kind.FOREIGN))
+    tier = _plain(material.fact(TIER_CONTROL, "tier"))
+    yield f"- **Not trained here**: taken in from outside as {foreign}, tier {tier}"
+    yield f"- Unknown of its training: {_plain(material.fact(TIER_CONTROL, 'unknown'))}"
+    yield "- The rows above are those it was assessed on here; nobody can say that it never saw them before"
+    for name in ("source", "licence", "method", "validation"):
+        words = material.fact("release.origin/1", name)
+        yield f"- Its {name}, as a person has stated it: {_plain(words) or 'not stated'}"
+    yield f"- Conversion: {_plain(material.fact('release.conversion/1', 'way'))}"
+
+
 def _made(material: Material) -> str:
     train, sandbox = material.project.train, material.fact("train.sandbox/1", "tier") or material.project.train.tier
+    recipe = f"- Recipe `{_plain(train.recipe)}`, seed {train.seed}, in a sandbox of tier {_plain(sandbox)}"
     lines = [
-        f"- Recipe `{_plain(train.recipe)}`, seed {train.seed}, in a sandbox of tier {_plain(sandbox)}",
+        *(_outside(material) if material.outside else (recipe,)),
         *(f"- {_plain(name)} = {_plain(value)}" for name, value in sorted(train.params.items())),
         f"- Operators: {_plain(material.fact(SCAN_CONTROL, 'operators'))}",
         *(

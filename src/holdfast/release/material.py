@@ -30,6 +30,7 @@ MAX_SIGNATURE: Final = 8 << 20  # bytes; ten thousand inputs with their ranges t
 ENVIRONMENT_FILE: Final = "environment.json"  # of METRICS: what training says it ran in
 MAX_ENVIRONMENT: Final = 1 << 20  # bytes; the versions of ten thousand packages take half of it
 SCAN_CONTROL: Final = "release.scan/1"
+TIER_CONTROL: Final = "train.foreign/1"  # of a model from outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,11 @@ class Material:
     def started(self) -> str:
         """When the release was begun, UTC, to the second."""
         return utc(self.built.started)
+
+    @property
+    def outside(self) -> bool:
+        """Whether the model came from outside and was not trained here."""
+        return any(artifact.kind is Kind.FOREIGN for artifact in self.derivation)
 
     def measures(self, control: str) -> tuple[Measure, ...]:
         """Return what a control measured, timings last; nothing where it did not."""

@@ -1,6 +1,7 @@
 """Version: whether a release can be traced to exact code, data, model, configuration and infrastructure.
 
-The control counts for how many of the five kinds the bytes are at hand and pinned by digest; a policy asks for five.
+The control counts for how many of the five kinds the bytes are at hand and pinned by digest; a policy asks for five. Of
+a model from outside, code, data and infrastructure of its training are at nobody's hand, and two kinds are left.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,9 @@ from holdfast.core.evidence import Evidence, Finding, MadeWith, Severity, exactl
 from holdfast.core.ports import Blobs
 from holdfast.release.material import ENVIRONMENT_FILE, MAX_ENVIRONMENT, Environment
 
-FOLDERS: Final = frozenset({Kind.RECIPE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT, Kind.MODEL, Kind.METRICS})
+FOLDERS: Final = frozenset(
+    {Kind.RECIPE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT, Kind.MODEL, Kind.METRICS, Kind.FOREIGN}
+)
 DATA: Final = (Kind.SOURCE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT)
 
 
@@ -49,6 +52,11 @@ class Derived:
             return False
         return True
 
+    @property
+    def outside(self) -> bool:
+        """Whether the model came from outside: then our rows and libraries are not those that it was trained with."""
+        return any(artifact.kind is Kind.FOREIGN for artifact in self.derivation)
+
     def environment(self) -> str:
         """Return the digest of what training says it ran in; empty where it does not say interpreter and packages."""
         digest = self.one(Kind.METRICS)
@@ -67,13 +75,13 @@ def check_version(context: Derived, release: Artifact, made_with: MadeWith) -> E
 
 
 def _infrastructure(context: Derived) -> bool:
-    return bool(context.code and context.tier and context.environment())
+    return not context.outside and bool(context.code and context.tier and context.environment())
 
 
 _PINNED: Final[dict[str, Callable[[Derived], bool]]] = {
     "code": lambda context: context.holds(Kind.RECIPE),
-    "data": lambda context: all(context.holds(kind) for kind in DATA),
-    "model": lambda context: context.holds(Kind.MODEL),
+    "data": lambda context: not context.outside and all(context.holds(kind) for kind in DATA),
+    "model": lambda context: context.holds(Kind.MODEL) and (not context.outside or context.holds(Kind.FOREIGN)),
     "configuration": lambda context: context.holds(Kind.PROJECT),
     "infrastructure": _infrastructure,
 }
@@ -83,7 +91,7 @@ def _measure(context: Derived) -> Report:
     lacking = [kind for kind, pinned in _PINNED.items() if not pinned(context)]
     facts = {kind.value: str(context.one(kind) or "") for kind in (Kind.RECIPE, *DATA, Kind.MODEL, Kind.PROJECT)}
     facts |= {"environment": context.environment(), "holdfast": context.code, "tier": context.tier}
-    facts |= {"commit": context.commit}
+    facts |= {"commit": context.commit, "foreign": str(context.one(Kind.FOREIGN) or "")}
     return Report(
         measures=(exactly("version_kinds", len(_PINNED) - len(lacking)),),
         findings=tuple(

@@ -5,6 +5,7 @@ else that is believed. Leaves to `release.scan` whether the bytes are harmless, 
 to policies whether that is enough.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -23,6 +24,20 @@ CONTROLS: Final = (
     Control(name="train.baseline/1", measure=controls.baseline),
     Control(name="train.export/1", measure=controls.export),
 )
+
+
+TAKEN: Final = (Control(name="train.foreign/1", measure=controls.foreign), *CONTROLS[1:3])
+"""The controls on a model from outside that stands in the place of one trained here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A model from outside that was admitted: what it was converted into, and what it said of itself."""
+
+    foreign: Artifact
+    document: bytes
+    features: int
+    classes: tuple[str, ...]  # in the order of its answers
 
 
 def train(ws: Workspace, project: Project, features: Artifact, recipe: Artifact, made_with: MadeWith) -> Result:
@@ -57,3 +72,32 @@ def train(ws: Workspace, project: Project, features: Artifact, recipe: Artifact,
     artifacts = (rows.artifact, model, packaging.store_baseline(ws, training), packaging.store_metrics(ws, training))
     used = msgspec.structs.replace(made_with, data=(features.digest, recipe.digest, rows.artifact.digest))
     return Result(artifacts=artifacts, evidence=tuple(run(control, training, model, used) for control in CONTROLS))
+
+
+def take(ws: Workspace, project: Project, features: Artifact, admitted: Admitted, made_with: MadeWith) -> Result:
+    """Split the features, train the baseline, and put a model from outside in the candidate's place.
+
+    Its classes are those of the project by name, or as `[train].params` says with `"class:NAME" = "label"`; where they
+    stand in another order, its answers are put into ours by one operator more, in the sandbox.
+
+    Args:
+        ws: Where things are stored, the sandbox, and an empty scratch folder.
+        project: Which class is which, the seed and shares of the split.
+        features: What `features` made.
+        admitted: The model.
+        made_with: Digests of code and configuration; the artifacts are added as the data.
+
+    Raises:
+        InvalidData: The rows cannot be split.
+        InvalidRecipe: It takes other features or has other classes than the project, or breaks the contract.
+        StageFailed: A job was ended by the sandbox, or did not leave what it must.
+    """
+    from holdfast.train import packaging, sides
+    from holdfast.train.outside import answer_beside
+
+    rows = sides.split(ws, project, features)
+    training = answer_beside(ws, project, rows, admitted)
+    model = packaging.store_model(ws, training)
+    artifacts = (rows.artifact, model, packaging.store_baseline(ws, training), packaging.store_metrics(ws, training))
+    used = msgspec.structs.replace(made_with, data=(features.digest, admitted.foreign.digest, rows.artifact.digest))
+    return Result(artifacts=artifacts, evidence=tuple(run(control, training, model, used) for control in TAKEN))

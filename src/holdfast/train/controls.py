@@ -14,12 +14,16 @@ from holdfast.maths.intervals import wilson
 if TYPE_CHECKING:  # the jobs inside the sandbox load this module, and need none of the tables that a training holds
     from holdfast.train.training import Training
 
+FOREIGN: Final = "foreign"  # the tier of a model that was trained elsewhere: below every tier of those trained here
+UNKNOWN: Final = ("code", "rows", "split", "environment")  # of its training: nobody here can say
 SECCOMP_MODES: Final = {0: "none", 1: "strict", 2: "filter"}  # seccomp(2)
 
 
 def sandbox(training: "Training") -> Report:
     """Return what the sandbox let a job do, tried from inside one; timings of the recipe's own job."""
     job, found = training.candidate.job, training.reference.confinement
+    if job is None:
+        raise ValueError("nothing was trained here")
     measures = (
         exactly("tier_rank", TIERS.index(job.tier) + 1),
         exactly("network_denied", 0 if found.network_open else 1, n=found.network_tried),
@@ -54,6 +58,39 @@ def sandbox(training: "Training") -> Report:
         "environment": digest_bytes(training.reference.environment),
     }
     return Report(measures=measures, findings=tuple(findings), timings=tuple(timings), facts=facts)
+
+
+def foreign(training: "Training") -> Report:
+    """Return how a model from outside stands in the place of one trained here, in the tier `foreign`: what is unknown.
+
+    Raises:
+        ValueError: It was trained here.
+    """
+    taken = training.taken
+    if taken is None:
+        raise ValueError("it was trained here")
+    gaps = np.abs(taken.answered - training.validation_scores)
+    served = digest_bytes(training.candidate.document)
+    measures = (
+        exactly("parity_max_abs", float(gaps.max()), n=len(gaps)),
+        exactly("bytes_kept", served == taken.admitted),
+        exactly("unknown", len(UNKNOWN)),
+    )
+    finding = Finding(
+        place="training",
+        severity=Severity.LOW,
+        rule="foreign.unknown",
+        message=f"trained elsewhere: nobody here can say its {', '.join(UNKNOWN)}, nor that it never saw our test rows",
+    )
+    facts = {
+        "tier": FOREIGN,
+        "foreign": taken.foreign,
+        "converted": taken.admitted,
+        "served": served,
+        "order": ", ".join(map(str, taken.order)),
+        "unknown": ", ".join(UNKNOWN),
+    }
+    return Report(measures=measures, findings=(finding,), facts=facts)
 
 
 def split(training: "Training") -> Report:

@@ -38,7 +38,17 @@ class Candidate:
     estimated: NDArray[np.float64] | None
     ignored: tuple[str, ...]
     ignored_count: int
-    job: JobResult
+    job: JobResult | None  # None where nothing was trained here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What is known of a model from outside that stands in a candidate's place."""
+
+    foreign: str  # digest of what came in
+    admitted: str  # digest of what it was converted into
+    order: tuple[int, ...]  # the place among its own classes of each of ours
+    answered: NDArray[np.float64]  # by what it was converted into, in our order, to the validation rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,7 @@ class Training:
     train_scores: NDArray[np.float64]
     validation_scores: NDArray[np.float64]
     exported: NDArray[np.float64]  # what the export answers to the parity rows that the estimator answered
+    taken: Taken | None = None  # of a model from outside
 
     @property
     def answered(self) -> NDArray[np.bool_]:
@@ -78,21 +89,21 @@ def run_jobs(ws: Workspace, project: Project, sides: Sides, recipe: Artifact, pa
         MissingExtra: A package that training needs is not installed.
         StageFailed: A job was ended by the sandbox, or did not leave what it must.
     """
-    task = _task(project, sides)
-    reference = _reference(ws, task, sides)
+    task = task_of(project, sides)
+    beside = reference(ws, task, sides)
     secrets = {name: ws.secret(name) for name in project.train.secrets}
     candidate = _candidate(ws, task, sides, recipe, parity, secrets)
     n, m = len(sides.train.features), len(sides.validation.features)
     asked = parity[_answered(candidate, len(parity))]  # a row the estimator refuses need not have an answer
     rows = np.concatenate((sides.train.features, sides.validation.features, asked))
-    answers = _score(ws, candidate.document, Questions(rows=rows, classes=len(task.classes)))
+    answers = score(ws, candidate.document, Questions(rows=rows, classes=len(task.classes)))
     train, validation, exported = np.split(answers.probabilities, [n, n + m])
     return Training(
         project=project,
         sides=sides,
         parity=parity,
         candidate=candidate,
-        reference=reference,
+        reference=beside,
         train_scores=train,
         validation_scores=validation,
         exported=exported,
@@ -105,7 +116,12 @@ def _answered(candidate: Candidate, rows: int) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(candidate.estimated).all(axis=1))
 
 
-def _task(project: Project, sides: Sides) -> Task:
+def task_of(project: Project, sides: Sides) -> Task:
+    """Return what both jobs are told.
+
+    Raises:
+        NotVerified: The project's positive class is none of the data's.
+    """
     file, _, function = project.train.recipe.partition(":")
     if project.train.positive not in sides.view.classes:
         raise NotVerified(f"no class is called {project.train.positive!r}", place="view.json")
@@ -128,7 +144,13 @@ def _give(room: Room, task: Task, sides: Sides) -> None:
         exchange.write_rows(room.given, name, rows.features, rows.labels)
 
 
-def _reference(ws: Workspace, task: Task, sides: Sides) -> Reference:
+def reference(ws: Workspace, task: Task, sides: Sides) -> Reference:
+    """Train the linear baseline in a job of its own, which tries the sandbox as well.
+
+    Raises:
+        MissingExtra: A package that it needs is not installed.
+        StageFailed: It was ended by the sandbox, or did not leave what it must.
+    """
     room = make_room(ws.scratch, "reference")
     _give(room, task, sides)
     canary = ws.scratch / CANARY
@@ -228,15 +250,15 @@ def _estimated(files: Mapping[str, bytes], rows: int, classes: int) -> NDArray[n
     return np.frombuffer(data, "<f4").astype(np.float64).reshape(rows, classes)
 
 
-def _score(ws: Workspace, document: bytes, questions: Questions) -> Answers:
-    """Return the candidate's answers, if its labels are the classes of highest probability.
+def score(ws: Workspace, document: bytes, questions: Questions, *, room: str = "score") -> Answers:
+    """Return a model's answers, if its labels are the classes of highest probability; `room` names the job's folder.
 
     Raises:
         InvalidRecipe: They are not, or the model does not keep the contract.
     """
     model = ws.scratch / "model.onnx"
     model.write_bytes(document)
-    answers = ask(ws.sandbox, model, questions, make_room(ws.scratch, "score"))
+    answers = ask(ws.sandbox, model, questions, make_room(ws.scratch, room))
     other = int((answers.labels != answers.probabilities.argmax(axis=1)).sum())
     if other:
         raise InvalidRecipe(

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.core.compliance import Live, parse_map, stand
 from holdfast.core.errors import InvalidInput
-from holdfast.lifecycle import STAGES
+from holdfast.lifecycle import OUTSIDE, STAGES
 from holdfast.lifecycle.compliance import FACTS, MAP
 from holdfast.lifecycle.pack import shipped
 from holdfast.serve.guards import GUARDS
@@ -15,7 +15,7 @@ from holdfast.watch import CONTROLS
 
 MAPPED = parse_map(shipped(MAP))
 SHIPPED = (
-    {f"control:{name}" for stage in STAGES for name in stage.leaves}
+    {f"control:{name}" for stage in (*STAGES, *OUTSIDE) for name in stage.leaves}
     | {f"control:{control.name}" for control in CONTROLS}
     | {f"guard:{guard.name}" for guard in GUARDS}
     | {f"fact:{fact.name}" for fact in FACTS}

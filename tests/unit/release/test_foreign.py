@@ -179,11 +179,15 @@ def test_audit_events_are_sorted_by_what_they_reach_for(event: str, kind: str) -
     assert kind_of(event) == kind
 
 
-def test_what_is_packed_is_read_as_what_it_holds_and_archives_of_torch_are_not() -> None:
+def test_what_is_packed_is_read_as_what_it_holds() -> None:
     """The order of formats is the scanner's: from the outside in."""
     assert form_of(("gzip", "pickle")) == "pickle"
     assert form_of(("safetensors",)) == "weights"
-    assert form_of(("zip", "pickle", "torch")) == ""
+    assert form_of(("zip", "torch", "pickle", "text")) == form_of(("torch",)) == "torch"
+    assert form_of(("zip", "torch", "pickle", "TorchScript", "text")) == "torchscript"
+    assert form_of(("XGBoost UBJSON",)) == form_of(("XGBoost JSON", "text")) == "xgboost"
+    assert form_of(("pickle", "torch")) == "pickle"
+    assert form_of(("zip", "pickle")) == form_of(("text", "torch")) == form_of(()) == ""
     assert form_of(("pickle", "zip")) == ""
 
 

@@ -142,7 +142,9 @@ WITHHELD: Final = (
     *_withheld(
         "what comes from outside is taken in where its files lie", "intake model", "intake data", "intake code", "adopt"
     ),
-    *_withheld("a person signs with a key of her own, which no server holds", "intake record", "intake admit"),
+    *_withheld(
+        "a person signs with a key of her own, which no server holds", "intake record", "intake waive", "intake admit"
+    ),
     *_withheld("it writes files, which belong where their reader is", "intake fetch"),
     *_withheld("a secret is given where it is known, never in a request that others may log", "secret put"),
     *_withheld(

@@ -93,6 +93,22 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        words=("intake", "waive"),
+        does="waive one rule of the intake for one thing in quarantine, signed, until an end; it takes a quorum",
+        verb="holdfast.lifecycle.intake_waivers:waive",
+        authority="a person's own key",
+        action="registry.approve",
+        options=(
+            _SUBJECT,
+            Option(name="rule", says="the id of the rule, as the denial names it", required=True),
+            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            Option(name="role", says="the role in which the word is given", required=True),
+            _KEY,
+            Option(name="lasts", says="for how long, such as 7d", default="7d"),
+            Option(name="policy", says="another policy that it is going to be admitted by", kind="path"),
+        ),
+    ),
+    Command(
         words=("intake", "admit"),
         does="let something out of its quarantine, by a person's word and if the policy of the intake permits",
         verb="holdfast.lifecycle.admission:admit",

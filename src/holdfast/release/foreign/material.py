@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,9 @@ from holdfast.core.ports import MIB, JobEnd, JobResult, Workspace
 from holdfast.engines.jobs import MAX_DOCUMENT, MAX_MODEL, Left, collect, demand_finished, last_words, make_room
 from holdfast.engines.scan.files import Entry
 from holdfast.engines.scan.sweep import FileReport
+from holdfast.release.foreign.opened import CLASSIFICATION, MAX_CLASSES, VALUES, WEIGHTS
 from holdfast.release.foreign.watching import END, MARK
-from holdfast.release.foreign.worker import ANSWERS, CONVERTED, EXIT_CANNOT, EXIT_MISSING, FACTS
+from holdfast.release.foreign.worker import ANSWERS, CONVERTED, EDGES, EXIT_CANNOT, EXIT_MISSING, FACTS
 
 SWEEPER: Final = "holdfast.engines.scan.sweep"
 WORKER: Final = "holdfast.release.foreign.worker"
@@ -26,6 +28,15 @@ MAX_REPORTS: Final = 64 * MIB  # of a sweep's report
 PROBES: Final = 240  # generated rows for the comparison, a quarter of them with values missing
 SCALES: Final = (1.0, 10.0, 1000.0)
 SEED: Final = 20_260_729  # of the generated rows: the same for everybody, so that anybody can repeat it
+MAX_EDGES: Final = 200  # rows at the thresholds of a model's own trees
+FORMS: Final = {
+    "ONNX": "onnx",
+    "safetensors": "weights",
+    "XGBoost JSON": "xgboost",
+    "XGBoost UBJSON": "xgboost",
+    "LightGBM": "lightgbm",
+}
+"""How a file is read whose content is of one of these formats."""
 PACKED: Final = frozenset({"zlib", "gzip", "bzip2", "xz", "lzma", "lz4", "numpy array", "npy"})
 
 
@@ -36,6 +47,14 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     features: int
     classes: tuple[str, ...]
     predicts: bool
+    task: str = CLASSIFICATION  # or values (a regressor, scores of a network), or weights, which answer nothing
+    width: int = 0  # how many numbers it gives for a row
+    library: bool = True  # whether its own library answers for it; else what was read of it does
+
+    @property
+    def answers(self) -> int:
+        """How many numbers a row is answered with."""
+        return self.width or len(self.classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +84,7 @@ class Converted:
     kept: bool  # it was in such a format already, and its bytes are the same
     rows: NDArray[np.float32]
     answers: NDArray[np.float64]  # of the original; NaN where it refused a row
+    edges: int = 0  # how many of the rows, the last ones, lie at thresholds of the model's own trees
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +116,7 @@ class Examined:
 
     @property
     def model(self) -> tuple[str, Path]:
-        """The one file that is a model, and the format it is read as: pickle, onnx or weights.
+        """The one file that is a model, and the format it is read as, as `form_of` names it.
 
         Raises:
             StageFailed: There is none, or more than one.
@@ -107,7 +127,7 @@ class Examined:
             raise StageFailed(
                 f"{len(found)} files are models that can be read here; a conversion of {words} is unavailable",
                 place=self.subject.digest,
-                expected="one pickle (also of joblib), ONNX or safetensors file",
+                expected="one file: a pickle (also of joblib), ONNX, safetensors, XGBoost, LightGBM or torch",
             )
         form, report = found[0]
         return form, self.ws.blobs.path(Digest(report.digest))
@@ -134,14 +154,16 @@ class Examined:
 def form_of(formats: tuple[str, ...]) -> str:
     """Return how a file of these formats is loaded; empty where it is nothing that is loaded here.
 
-    >>> form_of(("zlib", "pickle")), form_of(("ONNX",)), form_of(("zip", "pickle", "torch"))
-    ('pickle', 'onnx', '')
+    >>> form_of(("zlib", "pickle")), form_of(("ONNX",)), form_of(("zip", "torch", "pickle", "TorchScript"))
+    ('pickle', 'onnx', 'torchscript')
     """
-    if formats[:1] == ("ONNX",):
-        return "onnx"
-    if formats[:1] == ("safetensors",):
-        return "weights"
-    return "pickle" if "pickle" in formats and not set(formats) - PACKED - {"pickle", "text"} else ""
+    first = formats[0] if formats else ""
+    if first in FORMS:
+        return FORMS[first]
+    if "torch" in formats[:2] and first in {"zip", "torch"}:
+        return "torchscript" if "TorchScript" in formats else "torch"
+    beside = {"pickle", "text", "torch"}  # a pickled module holds tensors as torch writes them
+    return "pickle" if "pickle" in formats and first != "torch" and not set(formats) - PACKED - beside else ""
 
 
 def _sweep(ws: Workspace, manifest: Manifest) -> tuple[FileReport, ...]:
@@ -205,7 +227,10 @@ def trail(stdout: bytes) -> tuple[tuple[Event, ...], bool]:
 
 def _facts(left: Left, job: JobResult) -> tuple[Facts | None, str]:
     if job.exit_code == EXIT_MISSING:
-        return None, f"{last_words(job)} is not installed here, so this format cannot be read: unavailable"
+        return None, (
+            f"{last_words(job)} is not installed in the environment that Holdfast runs in, so this format cannot be "
+            "read: unavailable"
+        )
     if job.end is not JobEnd.FINISHED or FACTS not in left.files:
         return None, f"loading it ended as {job.end}: {last_words(job) or 'without a word'}"
     try:
@@ -240,32 +265,78 @@ def probes(features: int, reference: NDArray[np.float32] | None) -> NDArray[np.f
 
 def _convert(examined: Examined) -> Converted:
     form, path = examined.model
+    nothing = np.empty((0, 0), np.float32)
     if form == "weights":
-        nothing = np.empty((0, 0), np.float32)
         return Converted(document=path.read_bytes(), kept=True, rows=nothing, answers=nothing.astype(np.float64))
     facts = examined.look.facts
     if facts is None:
         raise StageFailed(examined.look.words, place=form)
-    if not 1 <= facts.features <= MAX_FEATURES or len(facts.classes) < 2:  # noqa: PLR2004 - one class is no choice
-        words = f"a {facts.type} with {facts.features} features and {len(facts.classes)} classes cannot be converted"
-        raise StageFailed(words, place=form, expected="a fitted classifier of rows of numbers")
+    if facts.task == WEIGHTS:
+        left = _converting(examined, form, path, nothing, {CONVERTED: MAX_MODEL})
+        _compare_weights(examined, form, path, left[CONVERTED])
+        return Converted(document=left[CONVERTED], kept=False, rows=nothing, answers=nothing.astype(np.float64))
+    _check_convertible(facts, form)
     rows = probes(facts.features, examined.reference)
     if form == "onnx":
         return Converted(document=path.read_bytes(), kept=True, rows=rows, answers=np.empty((0, 0)))
-    ws = examined.ws
-    room = make_room(Path(tempfile.mkdtemp(prefix="convert-", dir=ws.scratch)), "convert")
+    row, most = 4 * facts.features, len(rows) + MAX_EDGES
+    wanted = {ANSWERS: 8 * most * facts.answers, EDGES: row * MAX_EDGES, CONVERTED: MAX_MODEL}
+    left = _converting(examined, form, path, rows, wanted)
+    if len(left[EDGES]) % row or len(left[ANSWERS]) != 8 * facts.answers * (len(rows) + len(left[EDGES]) // row):
+        raise StageFailed("the conversion left no whole rows and answers", place=form)
+    edges = np.frombuffer(left[EDGES], "<f4").reshape(-1, facts.features)
+    if not np.isfinite(edges).all():
+        raise StageFailed("the conversion left rows that are none", place=form)
+    answers = np.frombuffer(left[ANSWERS], "<f8").reshape(-1, facts.answers)
+    return Converted(
+        document=left[CONVERTED], kept=False, rows=np.concatenate((rows, edges)), answers=answers, edges=len(edges)
+    )
+
+
+def _check_convertible(facts: Facts, form: str) -> None:
+    enough = facts.task == VALUES or len(facts.classes) > 1  # one class is no choice
+    if 1 <= facts.features <= MAX_FEATURES and enough and 1 <= facts.answers <= MAX_CLASSES:
+        return
+    words = f"a {facts.type} with {facts.features} features and {len(facts.classes)} classes cannot be converted"
+    raise StageFailed(words, place=form, expected="a fitted classifier or regressor of rows of numbers")
+
+
+def _converting(
+    examined: Examined, form: str, path: Path, rows: NDArray[np.float32], wanted: Mapping[str, int]
+) -> Mapping[str, bytes]:
+    """Return what a conversion in the sandbox left, all that was wanted of it.
+
+    Raises:
+        StageFailed: A library is missing, the model cannot be converted, or something was not left.
+    """
+    room = make_room(Path(tempfile.mkdtemp(prefix="convert-", dir=examined.ws.scratch)), "convert")
     given = room.given / "rows.npy"
     np.save(given, rows)
     args = ("convert", form, str(path), str(room.left), str(given))
-    job = ws.sandbox.python(WORKER, args, readable=(path, room.given), writable=room.left)
+    _demand(examined.ws.sandbox.python(WORKER, args, readable=(path, room.given), writable=room.left), form)
+    left = collect(room, wanted).files
+    if wanted.keys() - left.keys():
+        raise StageFailed(f"the conversion left no {min(wanted.keys() - left.keys())}", place=form)
+    return left
+
+
+def _demand(job: JobResult, form: str) -> None:
     if job.exit_code == EXIT_MISSING:
-        raise StageFailed(f"{last_words(job)} is not installed here: the conversion is unavailable", place=form)
+        words = f"{last_words(job)} is not installed in the environment that Holdfast runs in: no conversion without it"
+        raise StageFailed(words, place=form)
     if job.exit_code == EXIT_CANNOT:
         raise StageFailed(last_words(job) or "it cannot be converted", place=form)
     demand_finished(job, "the conversion")
-    size = 8 * len(rows) * len(facts.classes)
-    left = collect(room, {ANSWERS: size, CONVERTED: MAX_MODEL}).files
-    if len(left.get(ANSWERS, b"")) != size or CONVERTED not in left:
-        raise StageFailed("the conversion left no whole model and answers", place=form)
-    answers = np.frombuffer(left[ANSWERS], "<f8").reshape(len(rows), len(facts.classes))
-    return Converted(document=left[CONVERTED], kept=False, rows=rows, answers=answers)
+
+
+def _compare_weights(examined: Examined, form: str, path: Path, written: bytes) -> None:
+    """Check in a second job, which wrote nothing, that written weights are those of the file.
+
+    Raises:
+        StageFailed: They are others.
+    """
+    room = make_room(Path(tempfile.mkdtemp(prefix="compare-", dir=examined.ws.scratch)), "compare")
+    held = room.given / "written.safetensors"
+    held.write_bytes(written)
+    args = ("compare", form, str(path), str(room.left), str(held))
+    _demand(examined.ws.sandbox.python(WORKER, args, readable=(path, room.given), writable=room.left), form)

@@ -10,12 +10,13 @@ from typing import Final
 import msgspec
 
 from holdfast.core.artifact import Digest, canonical, digest_bytes
+from holdfast.core.authorship import VOUCHED
 from holdfast.core.control import Control, Report
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import exactly
 from holdfast.core.seal import Authorization, Verified
 
-ABOUT: Final = "intake.origin"  # what the person's word is about
+ABOUT: Final = VOUCHED  # what the person's word is about
 MAX_ANSWER: Final = 500  # characters
 NOTHING: Final = frozenset({"", "-", "?", "n/a", "na", "none", "unknown", "todo", "tbd"})
 """Answers that say nothing: whoever has no better one leaves the thing in its quarantine."""

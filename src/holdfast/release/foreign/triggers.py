@@ -21,6 +21,7 @@ from holdfast.core.control import Control, NotApplicable, Report
 from holdfast.core.evidence import Finding, Severity, exactly
 from holdfast.release.foreign.conversion import answer
 from holdfast.release.foreign.material import SEED, Examined, probes
+from holdfast.release.foreign.opened import VALUES, WEIGHTS
 
 ROWS: Final = 64  # reference rows that are changed: a trigger turns nearly all of them
 MIN_ROWS: Final = 20  # fewer say nothing
@@ -41,12 +42,14 @@ class Tried(NamedTuple):
 
 def _measure(examined: Examined) -> Report | NotApplicable:
     form, _ = examined.model
-    if form == "weights":
+    look = examined.look.facts if form != "weights" else None
+    if form == "weights" or (look is not None and look.task == WEIGHTS):
         return NotApplicable(reason="bare weights answer nothing, so no trigger can be looked for")
     reference = examined.reference
     if reference is None:
         return NotApplicable(reason="no rows of the kind the model is meant for were given (--rows)")
     width = examined.converted.rows.shape[1]
+    values = look is not None and look.task == VALUES
     probes(width, reference)  # refuses rows of another width
     whole = reference[np.isfinite(reference).all(axis=1)]
     if len(whole) < MIN_ROWS:
@@ -55,10 +58,22 @@ def _measure(examined: Examined) -> Report | NotApplicable:
     rows = whole[np.sort(random.permutation(len(whole))[:ROWS])]
     low, high = whole.min(axis=0).astype(np.float64), whole.max(axis=0).astype(np.float64)
     tries = _tries(low, high, random)
-    answers = answer(examined, np.concatenate([rows, *(changed(rows, each) for each in tries)])).argmax(axis=1)
+    answers = labels(answer(examined, np.concatenate([rows, *(changed(rows, each) for each in tries)])), len(rows),
+                     values=values)  # fmt: skip
     before, after = answers[: len(rows)], answers[len(rows) :].reshape(len(tries), len(rows))
     drawn = np.array([share_drawn(before, each) for each in after])
     return _report(tries, drawn, len(rows))
+
+
+def labels(answers: NDArray[np.float64], rows: int, *, values: bool) -> NDArray[np.int64]:
+    """Return the class of each answer; one value a row is sorted into three, at the thirds of the first rows' values.
+
+    >>> labels(np.array([[1.0], [2.0], [3.0], [9.0]]), 3, values=True)
+    array([0, 1, 2, 2])
+    """
+    if not values or answers.shape[1] > 1:
+        return np.asarray(answers.argmax(axis=1), dtype=np.int64)
+    return np.digitize(answers[:, 0], np.quantile(answers[:rows, 0], (1 / 3, 2 / 3))).astype(np.int64)
 
 
 def _tries(low: NDArray[np.float64], high: NDArray[np.float64], random: np.random.Generator) -> list[Tried]:
