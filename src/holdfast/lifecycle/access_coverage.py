@@ -171,6 +171,13 @@ CALLS: Final = (
         modules=("adapters.inference_probe",),
     ),
     Call(
+        asker="gateway (streams)",
+        asked="NATS server",
+        known_by="a NATS credentials file, and the server by its certificate, unless it is this machine",
+        allowed_by="what the server's account grants; what events hold is judged by the gateway's guards",
+        modules=("adapters.jetstream",),
+    ),
+    Call(
         asker="job worker",
         asked="queue of jobs",
         known_by="the account of the database",

@@ -78,7 +78,7 @@ class Scorer:
         response = self._answer(_body(rows))
         if response.status == 200:  # noqa: PLR2004
             return self._read(response, rows)
-        code, words = _code(response), _words(response)
+        code, words = code_of(response), words_of(response)
         if response.status in CALLER:
             raise Refused(
                 f"the gateway refuses: {words} ({code})",
@@ -106,22 +106,12 @@ class Scorer:
             self.wait(float(later))
         raise Interrupted("the gateway never lets this call pass", expected="a rate or budget that lets it")
 
-    def request(self, body: bytes, path: str = "") -> HttpRequest:
+    def request(self, body: bytes) -> HttpRequest:
         """Return a signed call with this body."""
         self._calls += 1
         # By version: a candidate has no part in it, and where the release is served no more, nothing answers.
-        path = path or f"/v2/models/{self.model}/versions/{self.release}/infer"
-        now, nonce = str(math.floor(self.clock.now().timestamp())), secrets.token_urlsafe(18)
-        signed = request_signature(self.key, method="POST", path=path, body=body, timestamp=now, nonce=nonce)
-        headers = {
-            "x-api-key": self.key,
-            "x-correlation-id": f"{self.run}-{self._calls:x}",
-            TIMESTAMP: now,
-            NONCE: nonce,
-            SIGNATURE: signed,
-        }
-        pairs = tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items())
-        return HttpRequest(method="POST", path=path, headers=pairs, body=body, peer=PEER)
+        path = f"/v2/models/{self.model}/versions/{self.release}/infer"
+        return signed(self.key, path, body, correlation=f"{self.run}-{self._calls:x}", clock=self.clock)
 
     def _read(self, response: HttpResponse, rows: NDArray[np.float64]) -> list[Scored]:
         answered = (response.header(b"x-holdfast-release") or b"").decode()
@@ -155,16 +145,32 @@ class Scorer:
         return np.asarray(~inside.all(axis=1))
 
 
+def signed(key: str, path: str, body: bytes, *, correlation: str, clock: Clock) -> HttpRequest:
+    """Return a call as a client makes it that holds a key: signed, so that guards which ask for that let it pass."""
+    now, nonce = str(math.floor(clock.now().timestamp())), secrets.token_urlsafe(18)
+    headers = {
+        "x-api-key": key,
+        "x-correlation-id": correlation,
+        TIMESTAMP: now,
+        NONCE: nonce,
+        SIGNATURE: request_signature(key, method="POST", path=path, body=body, timestamp=now, nonce=nonce),
+    }
+    pairs = tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items())
+    return HttpRequest(method="POST", path=path, headers=pairs, body=body, peer=PEER)
+
+
 def _body(rows: NDArray[np.float64]) -> bytes:
     tensor: dict[str, Any] = {"name": INPUT, "shape": rows.shape, "datatype": "FP64", "data": rows.ravel().tolist()}
     return _ENCODER.encode({"inputs": [tensor]})
 
 
-def _code(response: HttpResponse) -> str:
+def code_of(response: HttpResponse) -> str:
+    """Return the code of a refusal; "" of an answer."""
     return (response.header(b"x-holdfast-code") or b"").decode()
 
 
-def _words(response: HttpResponse) -> str:
+def words_of(response: HttpResponse) -> str:
+    """Return the words of a refusal, as a caller reads them."""
     try:
         return str(msgspec.json.decode(response.body)["error"])
     except (msgspec.MsgspecError, KeyError, TypeError):
