@@ -6,8 +6,9 @@ Each name is loaded when it is first used: a worker that waits for a job holds t
 workspace.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from holdfast.core.lazy import first_used
 
 if TYPE_CHECKING:
     from holdfast.app.card import check_database
@@ -56,12 +57,4 @@ _HOMES: Final = {
     "trust_sign": "people",
     "unsafe_edit_ledger": "machine",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Load a name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value  # the next use finds it here
-    return value
+__getattr__ = first_used(__name__, _HOMES, globals())

@@ -1,10 +1,13 @@
 """What is said of a snapshot of advisories; the records themselves are foreign data, and lie beside it."""
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from holdfast.core.artifact import Moment
+
+DEPENDENCIES: Final = "release.dependencies/1"  # the control whose findings are advisories
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

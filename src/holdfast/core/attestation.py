@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.artifact import Digest, Manifest, canonical, digest_bytes, from_base64
+from holdfast.core import intoto
+from holdfast.core.artifact import Digest, Manifest, digest_bytes, from_base64
 from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from holdfast.core.entitlement import FOREIGN
 from holdfast.core.errors import InvalidInput, NotVerified
@@ -58,9 +59,8 @@ class Filed:
 
 def statement(release: Digest, files: Manifest, uri: str, predicate: Mapping[str, Any]) -> bytes:
     """Return the statement about a release, as canonical JSON: its subjects are the release and each of its files."""
-    subjects = [{"name": MANIFEST, "digest": {"sha256": _hex(release)}}]
-    subjects += [{"name": file.path, "digest": {"sha256": _hex(file.digest)}} for file in files.files]
-    return canonical({"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": uri, "predicate": predicate})
+    about = [(MANIFEST, str(release)), *((file.path, file.digest) for file in files.files)]
+    return intoto.statement(about, uri, predicate)
 
 
 def uri_of(kind: str, name: str) -> str:
@@ -203,20 +203,6 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class _Subject(msgspec.Struct, frozen=True, kw_only=True):
-    digest: dict[str, str]
-    name: str = ""
-
-
-class _Statement(
-    msgspec.Struct, frozen=True, kw_only=True, rename={"type_": "_type", "predicate_type": "predicateType"}
-):
-    type_: str
-    subject: tuple[_Subject, ...]
-    predicate_type: str
-    predicate: dict[str, Any]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attested:
     """A verified attestation: what it says, of which files, by whose key, and when the ledger took it in."""
@@ -264,7 +250,7 @@ def check_attested(document: bytes, entry: Entry, trust: Trust) -> Attested:
         raise NotVerified("no trusted key has signed this in its time", place=place)
     try:
         check_signature(key, pae(PAYLOAD_TYPE, payload), from_base64(signatures[0].sig))
-        said = msgspec.json.decode(payload, type=_Statement)  # 3.
+        said = msgspec.json.decode(payload, type=intoto.Statement)  # 3.
     except (ValueError, RecursionError, InvalidInput) as error:
         raise NotVerified(f"the statement cannot be read: {error}", place=place) from error
     if said.type_ != STATEMENT_TYPE or key.role not in _signers(said.predicate_type):  # 4.
@@ -290,7 +276,7 @@ def _signers(uri: str) -> frozenset[str]:
     return roles
 
 
-def _check_identity(said: _Statement, workspace: str, place: str) -> None:
+def _check_identity(said: intoto.Statement, workspace: str, place: str) -> None:
     """Check that builder, producer or verifier is the workspace whose ledger vouches."""
     named = {
         PROVENANCE: (("runDetails", "builder", "id"), "builder"),

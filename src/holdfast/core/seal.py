@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
+from holdfast.core import intoto
 from holdfast.core.advisories import Snapshot
 from holdfast.core.artifact import Digest, Kind, Moment, canonical, digest_bytes, from_base64, parse_digest
 from holdfast.core.batch import Manifest as BatchManifest
@@ -204,13 +205,7 @@ def seal(value: Any, predicate: Predicate[Any], signers: Sequence[SigningKey], *
     if kind is not None and kind not in ROLES.get(role, ()):
         raise InvalidInput(f"the role {role} may not speak about a {kind}", expected=f"one of {ROLES.get(role, ())}")
     about = _about(predicate, value, canonical(value))
-    statement = {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": about.removeprefix("sha256:")}}],
-        "predicateType": predicate.uri,
-        "predicate": value,
-    }
-    payload = canonical(statement)
+    payload = intoto.statement([(name, about)], predicate.uri, value)
     try:  # an unreadable statement, once on record, would spoil its subject's passport for ever
         _parse(payload, predicate, "seal")
     except NotVerified as error:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from holdfast.core.advisories import DEPENDENCIES
 from holdfast.core.artifact import Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.attestation import (
     ATTESTED,
@@ -36,7 +37,6 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.signing import proof_of, signature_of
 
-DEPENDENCIES: Final = "release.dependencies/1"  # the control whose findings are advisories
 PROVENANCE_FILE: Final = "provenance.intoto.json"  # of a release: the very statement that is signed
 ABOUT: Final = (Kind.DATASET, Kind.MODEL)  # whose evidence a release is attested by, beside its own
 ROLES: Final = {SUMMARY: "registry"}  # of all others the release key

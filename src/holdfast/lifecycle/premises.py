@@ -21,6 +21,8 @@ from holdfast.core.passport import RECORDED
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
 from holdfast.core.trust import check_signature
+from holdfast.engines.secrets.scan import Collector
+from holdfast.engines.secrets.sources import parts
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.routing import project_of
@@ -35,17 +37,6 @@ MAX_SOURCE: Final = 1 << 20  # bytes of a file that is looked through; a longer 
 MAX_FILES: Final = 5000  # of a project's folder that are looked through
 MIN_RUNBOOK: Final = 200  # characters; fewer tell nobody what to do
 OWN_FOLDERS: Final = frozenset({".holdfast", ".git", ".venv", "__pycache__"})
-SECRETS: Final = (
-    ("private key", re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")),
-    ("API key of this gateway", re.compile(rb"\bhf_[A-Za-z0-9_-]{43}\b")),
-    ("cloud access key", re.compile(rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
-    ("forge token", re.compile(rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|glpat-[A-Za-z0-9_-]{20})\b")),
-    ("unlock file", re.compile(rb"holdfast-unlock-1 [0-9a-f]{64}")),
-    (
-        "password in a literal",
-        re.compile(rb"(?i)\b(?:password|passwd|secret_key|api_key|auth_token)\s*[:=]\s*[\"'][^\"'\s]{8,}[\"']"),
-    ),
-)
 _LINK: Final = re.compile(r"\]\(([^)#\s]+)")
 
 
@@ -109,8 +100,8 @@ def _unusable(plant: Plant, role: str) -> str:
 
 
 def _secrets(root: Path) -> Iterator[str]:
-    """Yield where something that reads like a secret lies in a project's folder; never what it is."""
-    looked_at = 0
+    """Yield where a secret lies in a project's folder, by the scan that `secrets scan` is; never what it is."""
+    into, looked_at = Collector(), 0
     for folder, below, names in os.walk(root):
         below[:] = sorted(set(below) - OWN_FOLDERS)
         for name in sorted(names):
@@ -121,8 +112,10 @@ def _secrets(root: Path) -> Iterator[str]:
             if looked_at > MAX_FILES:  # fail closed: what nobody has looked through is not clean
                 yield f"more than {MAX_FILES} files, of which the rest was not looked at"
                 return
-            data = path.read_bytes()
-            yield from (f"{path.relative_to(root)} ({what})" for what, shape in SECRETS if shape.search(data))
+            for part in parts(path):
+                into.take(path.relative_to(root).as_posix(), part)
+    yield from (f"{leak.path} ({leak.says})" for leak in into.leaks)
+    yield from (f"{place} (not read: {why})" for place, why in into.unread)
 
 
 def _runbooks(premise: Premise) -> Report:

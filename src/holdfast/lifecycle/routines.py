@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.core.artifact import canonical
-from holdfast.core.dsse import STATEMENT_TYPE
 from holdfast.core.errors import InvalidInput
+from holdfast.core.intoto import statement
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.seal import seal_payload
 from holdfast.lifecycle.material import incidents, keys_due, promotions, scans, severe, tabletops, threat_model, trends
@@ -193,13 +193,9 @@ def _hold(plant: Plant, routine: Routine, document: Mapping[str, Any], word: str
     """Sign report and word with the reviewer's own key, and put both on record."""
     plant.unlock()
     report = plant.blobs.put(canonical(document))
-    said = {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": f"{routine.name} review", "digest": {"sha256": report.removeprefix("sha256:")}}],
-        "predicateType": REVIEW,
-        "predicate": {"reviewer": plant.person, "routine": routine.name, "word": word},
-    }
-    envelope = seal_payload(canonical(said), [plant.keys.signer("person")])
+    said = {"reviewer": plant.person, "routine": routine.name, "word": word}
+    about = [(f"{routine.name} review", str(report))]
+    envelope = seal_payload(statement(about, REVIEW, said), [plant.keys.signer("person")])
     body = {
         "routine": routine.name,
         "since": document["since"],

@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from holdfast.core import intoto
 from holdfast.core.artifact import Manifest, canonical, from_base64
 from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from holdfast.core.entitlement import BOM
@@ -25,20 +26,6 @@ from holdfast.core.trust import TrustedKey, check_signature, keyid_of
 
 MAX_STATEMENT: Final = 8 << 20  # bytes, as `seal.MAX_ENVELOPE`
 MAX_PEM: Final = 64 << 10
-
-
-class _Subject(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    digest: dict[str, str]
-
-
-class _Statement(
-    msgspec.Struct, frozen=True, kw_only=True, rename={"type_": "_type", "predicate_type": "predicateType"}
-):
-    type_: str
-    subject: tuple[_Subject, ...]
-    predicate_type: str
-    predicate: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +39,7 @@ class Stated:
 
 def statement(files: Manifest, document: bytes) -> bytes:
     """Return the statement that a bill of materials makes about the files of its release, as canonical JSON."""
-    subjects = [{"name": file.path, "digest": {"sha256": file.digest.removeprefix("sha256:")}} for file in files.files]
-    return canonical(
-        {"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": BOM, "predicate": json.loads(document)}
-    )
+    return intoto.statement(((file.path, file.digest) for file in files.files), BOM, json.loads(document))
 
 
 def verify_statement(envelope: bytes, keys: Sequence[bytes]) -> Stated:
@@ -77,7 +61,7 @@ def verify_statement(envelope: bytes, keys: Sequence[bytes]) -> Stated:
     if signer is None:
         raise NotVerified("none of these keys has signed this bill of materials", place="signature")
     try:  # 3.
-        read = msgspec.json.decode(payload, type=_Statement)
+        read = msgspec.json.decode(payload, type=intoto.Statement)
         plain = canonical(json.loads(payload, parse_int=float)) == payload
     except (ValueError, RecursionError, InvalidInput) as error:
         raise NotVerified(f"the statement cannot be read: {error}", place="payload") from error

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from holdfast.core import advisories
 from holdfast.core.advisories import Snapshot
 from holdfast.core.control import Control, Report
 from holdfast.core.errors import StageFailed
@@ -80,4 +81,4 @@ def _measure(held: Held) -> Report:
     )
 
 
-DEPENDENCIES: Final[Control[Held]] = Control(name="release.dependencies/1", measure=_measure)
+DEPENDENCIES: Final[Control[Held]] = Control(name=advisories.DEPENDENCIES, measure=_measure)

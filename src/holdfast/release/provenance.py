@@ -6,8 +6,8 @@ files, because a folder cannot name its own digest.
 
 from typing import Any, Final
 
-from holdfast.core.artifact import Artifact, File, Kind, canonical, digest_json
-from holdfast.core.dsse import STATEMENT_TYPE
+from holdfast.core.artifact import Artifact, File, Kind, digest_json
+from holdfast.core.intoto import statement
 from holdfast.release.material import Material, utc
 
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
@@ -56,10 +56,7 @@ def provenance(material: Material, files: tuple[File, ...]) -> bytes:
             "byproducts": [_descriptor(a) for a in (material.model, *material.of(*BESIDE))],
         },
     }
-    subjects = [{"name": file.path, "digest": {"sha256": _hex(file.digest)}} for file in files]
-    return canonical(
-        {"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": PREDICATE_TYPE, "predicate": predicate}
-    )
+    return statement(((file.path, file.digest) for file in files), PREDICATE_TYPE, predicate)
 
 
 def _descriptor(artifact: Artifact) -> dict[str, Any]:

@@ -8,8 +8,9 @@ Each name is loaded when it is first used: the control plane hashes keys and rea
 nothing that answers with models.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from holdfast.core.lazy import first_used
 
 if TYPE_CHECKING:
     from holdfast.serve.exchange import HttpRequest, HttpResponse
@@ -42,12 +43,4 @@ _HOMES: Final = {
     "Recorder": "recorder",
     "Watcher": "loader",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Load a name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value  # the next use finds it here
-    return value
+__getattr__ = first_used(__name__, _HOMES, globals())

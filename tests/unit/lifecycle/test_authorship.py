@@ -1,14 +1,18 @@
 """Who wrote a recipe, from what is known; and what reads like a secret beside it."""
 
+import base64
+import hashlib
 from pathlib import Path
 
 import msgspec
 import pytest
+from bench.secret_corpus import TOKENS, Draw
 
 from holdfast.core.authorship import AUTHORS
 from holdfast.lifecycle.authorship import History, Written, _measure, _repository
 from holdfast.lifecycle.premises import _secrets
 
+DRAWN = base64.b64encode(hashlib.sha512(b"drawn").digest(), b"xy").decode()
 HISTORY = History(persons=("Wilma <wilma@example.org>",), committed=True)
 
 
@@ -56,12 +60,10 @@ def test_history_is_found_in_a_folder_above_and_behind_a_pointer(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("-----BEGIN " + "EC PRIVATE KEY-----\nMHc", "private key"),
-        ("key = hf_" + "a" * 43, "API key"),
-        ("AKIA" + "ABCDEFGHIJKLMNOP", "cloud access key"),
-        ("token: ghp_" + "a" * 36, "forge token"),
-        ("holdfast-unlock-1 " + "0" * 64, "unlock file"),
-        ('PASSWORD = "correct-horse"', "password"),
+        ("key = hf_" + DRAWN[:43], "API key of a Holdfast gateway"),
+        ("token: " + TOKENS["github-classic"](Draw(5)), "GitHub"),
+        ("holdfast-unlock-1 " + hashlib.sha256(b"drawn").hexdigest(), "opens a Holdfast workspace"),
+        (f'PASSWORD = "{DRAWN[:24]}"', "where a secret stands"),
     ],
 )
 def test_what_reads_like_a_secret_is_found_and_never_shown(tmp_path: Path, text: str, what: str) -> None:

@@ -112,6 +112,14 @@ FORMATS: Final = (
     _row("huggingface.token", "an access token of Hugging Face", "hf_", r"hf_[A-Za-z]{34}"),
     _row("holdfast.key", "an API key of a Holdfast gateway", "hf_", r"hf_[0-9A-Za-z_-]{43}"),
     _row(
+        "holdfast.unlock",
+        "what opens a Holdfast workspace",
+        "holdfast-unlock-1 ",
+        r"holdfast-unlock-1 [0-9a-f]{64}",
+        lambda token: random_tail(b"_" + token.rpartition(b" ")[2]),
+        spaced=True,
+    ),
+    _row(
         "openai.key",
         "an API key of OpenAI",
         "T3BlbkFJ",

@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 _NAME: Final = Option(name="name", says="the account", argument=True, required=True)
 _ACTION: Final = Option(name="action", says="an action, as `access actions` lists them", argument=True, required=True)
@@ -163,7 +164,7 @@ _RULES: Final = (
         action="access.accept",
         options=(
             Option(name="file", says="the rules", kind="path", argument=True, required=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
         ),
     ),
     Command(
@@ -223,7 +224,7 @@ _REQUESTS: Final = (
             _ACTION,
             Option(name="resource", says="`kind/name`", argument=True, required=True),
             Option(name="lasts", says="how long, from the approval: 2h, 30m", required=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             _CREDENTIAL,
         ),
     ),
@@ -247,7 +248,7 @@ _REQUESTS: Final = (
         action="access.approve",
         options=(
             Option(name="request", says="its id", argument=True, required=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             _CREDENTIAL,
         ),
     ),

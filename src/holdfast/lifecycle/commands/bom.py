@@ -3,8 +3,8 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import AFTER, BEFORE, RELEASE
 
-_RELEASE: Final = Option(name="release", says="digest or alias of the release; the newest if left out", argument=True)
 _SHOWN: Final = Option(name="release", says="digest or alias of it, or of what came from outside", argument=True)
 
 COMMANDS: Final = (
@@ -36,8 +36,8 @@ COMMANDS: Final = (
         action="registry.read",
         changes=False,
         options=(
-            Option(name="before", says="digest or alias of one release", argument=True, required=True),
-            Option(name="after", says="digest or alias of the other", argument=True, required=True),
+            BEFORE,
+            AFTER,
         ),
     ),
     Command(
@@ -76,7 +76,7 @@ COMMANDS: Final = (
         authority="the stage keys",
         action="registry.write",
         options=(
-            _RELEASE,
+            RELEASE,
             Option(name="form", says="cyclonedx, spdx or signed", default="signed"),
             Option(name="out", says="the file", kind="path", required=True),
         ),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 from holdfast.lifecycle.commands.persons import PROPOSAL
 
 _CHECKPOINT: Final = Option(
@@ -40,7 +41,7 @@ COMMANDS: Final = (
         action="keys.compromise",
         options=(
             Option(name="keyid", says="the key, by the beginning of its id", argument=True, required=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             Option(name="since", says="from when on somebody else may have held it; now, if left out"),
             Option(name="restate", says="state again what is known from before", kind="flag", default=False),
             _CHECKPOINT,
@@ -188,7 +189,7 @@ COMMANDS: Final = (
         action="trust.change",
         options=(
             Option(name="name", says="the gateway", argument=True, required=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             PROPOSAL,
         ),
     ),

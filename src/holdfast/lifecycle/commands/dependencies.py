@@ -3,9 +3,9 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 _SARIF: Final = Option(name="sarif-file", says="also write the findings as SARIF 2.1.0", kind="path")
-_REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
 
 COMMANDS: Final = (
     Command(
@@ -102,7 +102,7 @@ COMMANDS: Final = (
         action="registry.approve",
         options=(
             Option(name="file", says="the OpenVEX document", kind="path", argument=True, required=True),
-            _REASON,
+            REASON,
             Option(name="lasts", says="how long it counts", default="30d"),
         ),
     ),

@@ -3,9 +3,9 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 _READER: Final = "anyone who can read the workspace"
-_REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
 
 
 def _report(words: tuple[str, ...], does: str, name: str) -> Command:
@@ -89,7 +89,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.planning_threats:review",
         authority="the owner's key",
         action="plan.write",
-        options=(_REASON,),
+        options=(REASON,),
     ),
     Command(
         words=("plan", "tickets"),
@@ -106,7 +106,7 @@ COMMANDS: Final = (
         action="registry.approve",
         options=(
             Option(name="stage", says="design, pipeline or runtime", argument=True, required=True),
-            _REASON,
+            REASON,
             Option(name="role", says="the role in which the word is given", default="owner"),
         ),
     ),
@@ -116,6 +116,6 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.planning_records:tabletop",
         authority="the owner's key",
         action="plan.write",
-        options=(_REASON,),
+        options=(REASON,),
     ),
 )

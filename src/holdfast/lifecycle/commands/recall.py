@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 COMMANDS: Final = (
     Command(
@@ -13,7 +14,7 @@ COMMANDS: Final = (
         action="registry.revoke",
         options=(
             Option(name="digest", says="digest of the artifact, or its first 12 digits", argument=True, required=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
         ),
     ),
     Command(

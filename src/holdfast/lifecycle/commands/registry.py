@@ -3,10 +3,9 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import AFTER, BEFORE, REASON, RELEASE
 
-_RELEASE: Final = Option(name="release", says="digest or alias of the release; the newest if left out", argument=True)
 _NAMED: Final = Option(name="release", says="digest or alias of the release", argument=True, required=True)
-_REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
 
 COMMANDS: Final = (
     Command(
@@ -25,7 +24,7 @@ COMMANDS: Final = (
         action="registry.read",
         changes=False,
         options=(
-            _RELEASE,
+            RELEASE,
             Option(name="view", says="data-science, engineering or operations: the same record, what they read first"),
         ),
     ),
@@ -36,7 +35,7 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="registry.read",
         changes=False,
-        options=(_RELEASE,),
+        options=(RELEASE,),
     ),
     Command(
         words=("registry", "diff"),
@@ -46,8 +45,8 @@ COMMANDS: Final = (
         action="registry.read",
         changes=False,
         options=(
-            Option(name="before", says="digest or alias of one release", argument=True, required=True),
-            Option(name="after", says="digest or alias of the other", argument=True, required=True),
+            BEFORE,
+            AFTER,
         ),
     ),
     Command(
@@ -56,7 +55,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:alias",
         authority="a person's own key",
         action="registry.write",
-        options=(Option(name="name", says="the name", argument=True, required=True), _NAMED, _REASON),
+        options=(Option(name="name", says="the name", argument=True, required=True), _NAMED, REASON),
     ),
     Command(
         words=("registry", "resolve"),
@@ -73,7 +72,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_download:download",
         authority="a person's own key",
         action="artifacts.download",
-        options=(_RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
+        options=(RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
     ),
     Command(
         words=("registry", "sign"),
@@ -95,7 +94,7 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="registry.read",
         changes=False,
-        options=(_RELEASE,),
+        options=(RELEASE,),
     ),
     Command(
         words=("attestations", "export"),
@@ -103,7 +102,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.attesting:attestations_export",
         authority="the stage keys",
         action="audit.export",
-        options=(_RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
+        options=(RELEASE, Option(name="into", says="a new folder", kind="path", required=True)),
     ),
     Command(
         words=("registry", "quarantine"),
@@ -111,7 +110,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:quarantine",
         authority="the stage keys",
         action="registry.quarantine",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "clear"),
@@ -119,7 +118,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:clear",
         authority="a person's own key",
         action="registry.promote",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "retire"),
@@ -127,7 +126,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:retire",
         authority="a person's own key",
         action="registry.retire",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "purge"),
@@ -135,7 +134,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:purge",
         authority="a person's own key",
         action="registry.purge",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "hold"),
@@ -143,7 +142,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:hold",
         authority="anyone who can read the workspace",
         action="registry.hold",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "unhold"),
@@ -151,7 +150,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_states:unhold",
         authority="a person's own key",
         action="registry.hold",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "archive"),
@@ -159,7 +158,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_retention:archive",
         authority="the stage keys",
         action="registry.retire",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "restore"),
@@ -167,7 +166,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.registry_retention:restore",
         authority="the stage keys",
         action="registry.write",
-        options=(_NAMED, _REASON),
+        options=(_NAMED, REASON),
     ),
     Command(
         words=("registry", "repair"),

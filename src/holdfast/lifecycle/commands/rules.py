@@ -3,9 +3,9 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 RELEASE: Final = Option(name="release", says="digest of the release; the newest if left out", argument=True)
-REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
 BY: Final = Option(name="by", says="whose word it is; by default whose key it is")
 KEY: Final = Option(name="key", says="folder with that person's own key; the owner's if left out", kind="path")
 

@@ -3,8 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
-
-_REASON: Final = Option(name="reason", says="why, in a sentence that stays on record", required=True)
+from holdfast.lifecycle.commands.options import REASON
 
 COMMANDS: Final = (
     Command(
@@ -24,7 +23,7 @@ COMMANDS: Final = (
         options=(
             Option(name="data", says="digest of the data set or source", argument=True, required=True),
             Option(name="out", says="folder to make", kind="path", required=True),
-            _REASON,
+            REASON,
         ),
     ),
     Command(
@@ -33,7 +32,7 @@ COMMANDS: Final = (
         verb="holdfast.lifecycle.erasure:data_erase",
         authority="the stage keys",
         action="data.erase",
-        options=(Option(name="data", says="digest of the source", argument=True, required=True), _REASON),
+        options=(Option(name="data", says="digest of the source", argument=True, required=True), REASON),
     ),
     Command(
         words=("backup",),
@@ -53,7 +52,7 @@ COMMANDS: Final = (
         options=(
             Option(name="file", says="the backup", kind="path", argument=True, required=True),
             Option(name="checkpoint", says="the newest checkpoint kept elsewhere, to know what is lost", kind="path"),
-            _REASON,
+            REASON,
         ),
     ),
 )

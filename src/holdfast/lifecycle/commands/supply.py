@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 _SUBJECT: Final = Option(name="subject", says="the beginning of its digest", argument=True, required=True)
 _ROLE: Final = Option(name="role", says="the role in which the word is given", default="owner")
@@ -116,7 +117,7 @@ COMMANDS: Final = (
         action="registry.approve",
         options=(
             _SUBJECT,
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             _ROLE,
             _KEY,
             Option(name="policy", says="another policy for it, accepted by the root keys", kind="path"),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.lifecycle.commands.command import WHICH, Command, Option
+from holdfast.lifecycle.commands.options import REASON
 
 COMMANDS: Final = (
     Command(
@@ -37,7 +38,7 @@ COMMANDS: Final = (
         action="registry.promote",
         options=(
             Option(name="release", says="digest of the release; the newest if left out", argument=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             Option(name="canary", says="begin with a share of the traffic, and watch", kind="flag", default=False),
             Option(name="no-approve", says="only decide, by the approvals on record", kind="flag", default=False),
         ),
@@ -50,7 +51,7 @@ COMMANDS: Final = (
         action="registry.promote",
         options=(
             Option(name="release", says="digest of the release; the newest if left out", argument=True),
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
         ),
     ),
     Command(
@@ -61,7 +62,7 @@ COMMANDS: Final = (
         action="registry.rollback",
         options=(
             WHICH,
-            Option(name="reason", says="why, in a sentence that stays on record", required=True),
+            REASON,
             Option(name="to", says="the earlier release; the one before if left out"),
             Option(
                 name="kind",
