@@ -218,5 +218,6 @@ class Delayed(RuleBasedStateMachine):
 FAST = settings(max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EndpointTest = pytest.mark.guarantee("G20")(Endpoint.TestCase)
 Endpoint.TestCase.settings = FAST
+DelayedTest = pytest.mark.guarantee("G80")(Delayed.TestCase)
 DelayedTest = pytest.mark.requirement("ACC-16", by="holdfast.serve.loading:_check_table")(Delayed.TestCase)
 Delayed.TestCase.settings = settings(FAST, max_examples=40)

@@ -44,7 +44,7 @@ class Load:
         with Client(self._url, key, retries=0) as client:
             while not self.stop.is_set():
                 try:
-                    release = client.infer("breast-cancer", self._rows).release
+                    release = client.infer("breast-cancer", self._rows, unit="user-1").release
                 except HoldfastError as error:
                     self.failed.append(str(error))
                     continue

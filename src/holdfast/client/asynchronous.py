@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from holdfast.client.calling import TIMEOUT_S
 from holdfast.client.messages import (
+    NO_ATTRIBUTES,
     READY,
     Asked,
     Credential,
@@ -19,6 +20,7 @@ from holdfast.client.messages import (
     error_of,
     inference,
     metadata,
+    on_behalf_of,
     prediction,
     unreachable,
 )
@@ -100,13 +102,22 @@ class AsyncClient:
         while self._idle:
             await self._idle.pop().aclose()
 
-    async def infer(self, model: str, rows: Rows, *, correlation: str = "") -> Prediction:
-        """Return what a model says about rows; as `Client.infer`.
+    async def infer(
+        self,
+        model: str,
+        rows: Rows,
+        *,
+        correlation: str = "",
+        unit: str = "",
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ) -> Prediction:
+        """Return what a model says about rows, on behalf of a unit; as `Client.infer`.
 
         Raises:
             HoldfastError: As `Client.infer` does.
         """
-        asked = inference(model, rows, correlation=correlation, as_bytes=self._as_bytes)
+        whom = on_behalf_of(unit, attributes)
+        asked = inference(model, rows, correlation=correlation, as_bytes=self._as_bytes, whom=whom)
         return prediction(await self._call(asked))
 
     async def metadata(self, model: str) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 import http.client
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from holdfast.client.messages import (
     MAX_ANSWER,
+    NO_ATTRIBUTES,
     READY,
     Asked,
     Credential,
@@ -20,6 +21,7 @@ from holdfast.client.messages import (
     error_of,
     inference,
     metadata,
+    on_behalf_of,
     prediction,
     too_long,
     unreachable,
@@ -95,13 +97,23 @@ class Client:
         """Close the connection."""
         self._connection.close()
 
-    def infer(self, model: str, rows: Rows, *, correlation: str = "") -> Prediction:
+    def infer(
+        self,
+        model: str,
+        rows: Rows,
+        *,
+        correlation: str = "",
+        unit: str = "",
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ) -> Prediction:
         """Return what a model says about rows.
 
         Args:
             model: Its name.
             rows: Numbers, shape (n, features), in the order that `metadata` tells.
             correlation: An id for this call, kept over its retries; a new one if left out.
+            unit: Whom the call is for, a user or a device: a rollout gives one unit one release.
+            attributes: What segments of a flag may go by, as the project declares them.
 
         Raises:
             InvalidInput: The rows are none, ragged, or not finite.
@@ -110,7 +122,9 @@ class Client:
             NotFound: The gateway serves no such model.
             Unavailable: It cannot be reached, or cannot answer now.
         """
-        return prediction(self._call(inference(model, rows, correlation=correlation, as_bytes=self._as_bytes)))
+        whom = on_behalf_of(unit, attributes)
+        asked = inference(model, rows, correlation=correlation, as_bytes=self._as_bytes, whom=whom)
+        return prediction(self._call(asked))
 
     def metadata(self, model: str) -> dict[str, Any]:
         """Return what a model takes and gives; the names and ranges of its inputs stand under `parameters`.

@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote
@@ -33,6 +33,9 @@ class Array(Protocol):
 
 
 Rows: TypeAlias = Sequence[Sequence[float]] | Array
+Whom: TypeAlias = tuple[tuple[str, str], ...]
+"""Headers that say on whose behalf a call is made."""
+NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +79,8 @@ class Received:
         return found if isinstance(found, dict) else {}
 
 
-def inference(model: str, rows: Rows, *, correlation: str, as_bytes: bool | None) -> Asked:
-    """Return the call that asks a model about rows.
+def inference(model: str, rows: Rows, *, correlation: str, as_bytes: bool | None, whom: Whom = ()) -> Asked:
+    """Return the call that asks a model about rows, on behalf of `whom`.
 
     Raises:
         InvalidInput: The rows are none, ragged, or not finite.
@@ -90,16 +93,30 @@ def inference(model: str, rows: Rows, *, correlation: str, as_bytes: bool | None
     if not all(map(math.isfinite, flat)):
         raise InvalidInput("the rows hold NaN or infinity", expected="finite numbers")
     tensor: dict[str, Any] = {"name": "input", "shape": [len(lists), widths.pop()], "datatype": "FP64"}
-    kind, more = "application/json", ()
+    kind = "application/json"
     if as_bytes or (as_bytes is None and len(flat) >= BYTES_FROM):
         if sys.byteorder == "big":
             flat.byteswap()  # the protocol's bytes are little-endian
         tensor["parameters"] = {"binary_data_size": 8 * len(flat)}
         head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
         body = head + flat.tobytes()
-        return _asked("POST", model, "/infer", body, correlation, "application/octet-stream", ((HEAD, str(len(head))),))
+        more = ((HEAD, str(len(head))), *whom)
+        return _asked("POST", model, "/infer", body, correlation, "application/octet-stream", more)
     tensor["data"] = flat.tolist()
-    return _asked("POST", model, "/infer", json.dumps({"inputs": [tensor]}).encode(), correlation, kind, more)
+    return _asked("POST", model, "/infer", json.dumps({"inputs": [tensor]}).encode(), correlation, kind, whom)
+
+
+def on_behalf_of(unit: str, attributes: Mapping[str, str]) -> Whom:
+    """Return the headers that name whom a call is for, and declare attributes of it.
+
+    Raises:
+        InvalidInput: One could end its header, or be read as two.
+    """
+    declared = "; ".join(f"{name}={value}" for name, value in attributes.items())
+    if any(mark in text for pair in attributes.items() for text in pair for mark in ";=,"):
+        raise InvalidInput("an attribute holds a mark that separates them", expected="no ; = or , in names and values")
+    named = (("X-Holdfast-Unit", plain(unit, "the unit")), ("X-Holdfast-Attributes", plain(declared, "an attribute")))
+    return tuple((name, text) for name, text in named if text)
 
 
 def metadata(model: str) -> Asked:

@@ -315,8 +315,8 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
 
 def may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str, at: datetime) -> None:
     """Put on record which releases may answer from now on, whatever was approved when; the last ones of these."""
-    for digest in [digest for digest in releases if digest][-MAY_ANSWER:]:
-        authorize(plant, project, Digest(digest), "rollback", reason, at=at, rule=RETURN)
+    named = [Digest(digest) for digest in releases if digest][-MAY_ANSWER:]
+    plant.ledger.append([_word(plant, project, digest, "rollback", reason, at=at, rule=RETURN) for digest in named])
 
 
 def authorize(
@@ -330,7 +330,20 @@ def authorize(
     rule: str = "",
 ) -> None:
     """Put the owner's signed word on record, as of a moment; now, if left out."""
-    at = at or plant.clock.now()
+    plant.ledger.append([_word(plant, project, subject, action, reason, at=at or plant.clock.now(), rule=rule)])
+
+
+def _word(
+    plant: Plant,
+    project: Project,
+    subject: Digest,
+    action: Literal["approve", "rollback"],
+    reason: str,
+    *,
+    at: datetime,
+    rule: str,
+) -> Draft:
+    """Sign the owner's word, and return the entry that files it."""
     word = Authorization(
         person=plant.person,
         role="owner",
@@ -343,4 +356,4 @@ def authorize(
     )
     envelope = plant.seal(word, AUTHORIZATION, "person")
     body = {"action": action, "person": plant.person, "envelope": envelope}
-    plant.ledger.append([Draft(kind=AUTHORIZED, actor=project.project.owner, stream=subject, body=body)])
+    return Draft(kind=AUTHORIZED, actor=project.project.owner, stream=subject, body=body)

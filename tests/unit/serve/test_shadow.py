@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.adapters.runtime import OnnxRuntime
-from holdfast.core.errors import HoldfastError, NotVerified
+from holdfast.client.messages import on_behalf_of
+from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
 from holdfast.serve.exposure import pseudonym
 from holdfast.serve.shadow import ROOM
 from holdfast.serve.state import Release, Route
@@ -65,6 +66,7 @@ def windows(serving: Serving) -> dict[str, Any]:
     return {digest: window for digest, window, _ in serving.gateway.untold()}
 
 
+@pytest.mark.guarantee("G79")
 @pytest.mark.requirement("ROLL-04", by="holdfast.serve.shadow:Shadow.offer")
 def test_a_shadow_that_hangs_slows_nobody_and_loses_copies_that_are_counted() -> None:
     """The queue is bounded: beyond it copies are dropped, and every call is answered by the baseline."""
@@ -109,6 +111,7 @@ def test_a_shadow_that_disagrees_is_measured() -> None:
     assert sum(found.distance[4:]) == 2
 
 
+@pytest.mark.guarantee("G79")
 @pytest.mark.parametrize(
     ("plan", "share", "terms"),
     [
@@ -129,6 +132,7 @@ def test_a_signed_table_that_says_something_impossible_is_refused(
     assert isinstance(error.value, NotVerified)
 
 
+@pytest.mark.guarantee("G80")
 @pytest.mark.requirement("ROLL-07", by="holdfast.serve.state:Route.chosen")
 def test_a_call_that_the_candidate_fails_is_answered_by_the_baseline_and_counted_against_it() -> None:
     """By itself a gateway only moves traffic towards the signed baseline."""
@@ -187,3 +191,13 @@ def test_a_unit_keeps_its_side_when_the_share_grows_and_another_rollout_splits_a
     assert few < more
     assert 500 < len(few) < 700
     assert 100 < len(few & anew) < 260  # as chance would have it: 180
+
+
+def test_the_sdk_names_a_unit_and_declares_attributes_and_nothing_that_could_be_read_twice() -> None:
+    """As headers that the gateway reads; a mark that separates attributes is refused."""
+    found = dict(on_behalf_of("user-1", {"country": "de", "plan": "pro"}))
+    assert found == {"X-Holdfast-Unit": "user-1", "X-Holdfast-Attributes": "country=de; plan=pro"}
+    assert on_behalf_of("", {}) == ()
+    for unit, attributes in (("a\nb", {}), ("u", {"country": "de; plan=pro"}), ("u", {"a": "b\r"})):
+        with pytest.raises(InvalidInput):
+            on_behalf_of(unit, attributes)
