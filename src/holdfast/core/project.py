@@ -10,6 +10,7 @@ from msgspec import Meta
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.endpoint import Count, Positive, Serving, Share, Text, durations, faults
 from holdfast.core.errors import InvalidInput, InvalidProject
+from holdfast.core.needs import Needs, check_needs
 from holdfast.core.planning import Budget, Intake, Success, success_faults
 from holdfast.core.policy import seconds
 from holdfast.core.ports import Tier
@@ -191,6 +192,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
     resilience: Resilience = Resilience()
+    needs: Needs = Needs()
     tests: Tests = Tests()
     respond: Respond = Respond()
     registry: Registry = Registry()
@@ -258,7 +260,7 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if not all(is_name(name) for name in project.train.secrets):
         yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
     yield from _rollout_faults(project.rollout)
-    yield from _resilience_faults(project.resilience)
+    yield from _resilience_faults(project)
     if project.success is not None:
         yield from success_faults(project.success)
     if project.budget is not None and not project.budget.compliance:  # empty means no
@@ -281,11 +283,15 @@ def _rollout_faults(rollout: Rollout) -> Iterator[tuple[str, str, str]]:
         yield "rollout.attributes", "an attribute whose name cannot be one", "a-z, 0-9, _ and -, a letter first"
 
 
-def _resilience_faults(declared: Resilience) -> Iterator[tuple[str, str, str]]:
+def _resilience_faults(project: Project) -> Iterator[tuple[str, str, str]]:
     try:
-        check_resilience(declared)
+        check_resilience(project.resilience)
     except InvalidInput as error:
         yield "resilience.safe_state", error.message, error.expected or "a declaration that can be obeyed"
+    try:
+        check_needs(project.needs)
+    except InvalidInput as error:
+        yield "needs", error.message, error.expected
 
 
 def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from holdfast.core.artifact import Moment
+from holdfast.core.needs import Needs
 from holdfast.core.resilience import Resilience
 
 INFER: Final = "infer"  # asking a model for answers
@@ -72,6 +73,7 @@ class ModelRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     segment: dict[str, tuple[str, ...]] = {}  # attributes that a call must declare, with the values that count
     experiment: str = ""  # under which exposures of named units are counted
     mirrored: float = 0.0  # share of the calls that a shadow gets a copy of
+    needs: Needs | None = None  # what its releases need of the machine; none: nothing is declared
     resilience: Resilience | None = None  # what is done when the model fails; none: the call is refused
 
 

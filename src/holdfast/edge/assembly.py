@@ -38,10 +38,12 @@ def assemble(
     from holdfast.adapters.clock import SystemClock
     from holdfast.adapters.durable import read_private
     from holdfast.adapters.fetching import PublishedUrl
+    from holdfast.adapters.here import offered
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.published import MemoryFile, PublishedFolder
     from holdfast.adapters.records import encrypt_record
     from holdfast.adapters.runtime import OnnxRuntime
+    from holdfast.adapters.side_effects import CleanRuntime
     from holdfast.adapters.spool import Spool
     from holdfast.adapters.unsealing import Lying, Unsealed, remove_plain
     from holdfast.serve import Gateway, Ground, Loader, Pins, Recorder
@@ -73,7 +75,8 @@ def assemble(
     loader = Loader(
         published=Unsealed(published=lying, opener=config.opener()),
         memory=MemoryFile(path=config.home / "state.json", type=Remembered, join=Remembered.joined),
-        runtime=OnnxRuntime(),
+        runtime=CleanRuntime(OnnxRuntime()),
+        offered=offered,
         pins=Pins(
             root=root, origin=config.origin or root.workspace, environment=config.environment, region=config.region
         ),

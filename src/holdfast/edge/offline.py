@@ -104,13 +104,14 @@ def opened(config: EdgeConfig, *, complain: Callable[[Exception], None], threads
     """
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.runtime import OnnxRuntime
+    from holdfast.adapters.side_effects import CleanRuntime
     from holdfast.serve import Watcher
 
     with _number(config.home) as number:
         # Nobody else's signed request can come here, so two seconds before the beginning is early enough.
         nonces = SharedNonces(since=time.time() - 2.0)
         gateway, loader, recorder = assemble(config, number, nonces)
-        loader.runtime = OnnxRuntime(threads=threads)
+        loader.runtime = CleanRuntime(OnnxRuntime(threads=threads))
         refused: list[Exception] = []
         watcher = Watcher(loader=loader, complain=refused.append)
         recorder.open()

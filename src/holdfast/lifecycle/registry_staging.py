@@ -10,6 +10,7 @@ from typing import Any
 from holdfast.core.artifact import Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.errors import PolicyDenied
 from holdfast.core.ledger import Draft, Entry
+from holdfast.core.needs import Needs
 from holdfast.core.placement import model_in
 from holdfast.core.policy import Action, seconds
 from holdfast.core.project import Project
@@ -101,6 +102,7 @@ def _table(
         baseline=release,
         passport=digest_bytes(passport),
         resilience=resilience_of(plant, made, (release,)),
+        needs=made.needs if made.needs != Needs() else None,
     )
     return RouteTable(
         workspace=plant.trust.workspace,

@@ -15,6 +15,7 @@ from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.consent import check_consent, consent
 from holdfast.core.errors import Conflict, LedgerBroken, NotFound, NotVerified, PolicyDenied
 from holdfast.core.ledger import Draft, Heads, SignedCheckpoint
+from holdfast.core.needs import Needs
 from holdfast.core.passport import REVOKED, Dossier, open_passport, parse_passport
 from holdfast.core.placement import common, model_in
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy, seconds
@@ -322,6 +323,7 @@ def _table(
         experiment=after.experiment,
         mirrored=after.mirrored,
         resilience=resilience_of(plant, terms, after.releases),
+        needs=terms.needs if terms.needs != Needs() else None,
     )
     return RouteTable(
         workspace=plant.trust.workspace,

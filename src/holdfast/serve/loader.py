@@ -4,14 +4,15 @@ If a step of `loading` fails, the old state goes on until its own lease ends, na
 still allows: its revocations, credentials and guards hold at once, even if one of its releases cannot be served.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from holdfast.core.errors import HoldfastError
+from holdfast.core.errors import HoldfastError, Unavailable
+from holdfast.core.needs import Offered, unmet
 from holdfast.core.resilience import check_resilience
 from holdfast.core.routes import CERTIFICATE, TOKEN, ModelRoute
 from holdfast.engines.repository import TIMESTAMP_NAME
@@ -49,6 +50,7 @@ class Loader:
     gateway: Gateway
     nonces: Nonces  # what all workers have seen of signed requests
     cells: Cells = field(default_factory=LocalCells)  # what all workers have counted
+    offered: Callable[[Iterable[str]], Offered] | None = None  # what is here, with the versions of these libraries
 
     def refresh(self) -> None:
         """Load what is published now and swap it in; on any failure go on as before, say so, and put it on record.
@@ -90,6 +92,8 @@ class Loader:
         """Return the new state, and the newest consent to a release of each model."""
         loaded: dict[str, Release] = {}
         consents = dict(believed.remembered.consents)
+        for route in believed.table.models:  # before a byte of a model is read
+            self._check_needs(route)
         for named in [named for route in believed.table.models for named in _named(route)]:
             package = unpack(self.published, self.pins, believed, named, now)
             if package.consent is not None:
@@ -115,6 +119,24 @@ class Loader:
             model_digest=package.model_digest,
             permit=package.permit,
         )
+
+    def _check_needs(self, route: ModelRoute) -> None:
+        """Check that this machine offers what a route declares.
+
+        Raises:
+            Unavailable: It does not, with everything that is lacking.
+        """
+        if route.needs is None:
+            return
+        if self.offered is None:  # nobody looked: what was not compared is not met
+            raise Unavailable("what the model needs was not compared with what is here", place=route.name)
+        lacking = unmet(route.needs, self.offered(route.needs.libraries))
+        if lacking:
+            raise Unavailable(
+                f"this machine does not offer what the model needs: {'; '.join(lacking)}",
+                place=route.name,
+                remedy="Serve it where it is there, or change [needs] and release again.",
+            )
 
     def _standing_model(self, package: Package) -> Model | None:
         """Return the model that answers already, if it was made of the same bytes and under the same signature."""
