@@ -47,7 +47,6 @@ RECENT: Final = 32  # rows of a client among which a crowd is looked for
 CROWD: Final = 16  # of them closer than `crowd`
 TURNING: Final = Coin(usual=0.02, suspect=0.25)  # shares of near rows with another answer: honest clients', attackers'
 SPARE: Final = 0.5  # of an alarm's height: what honest clients may reach when a radius is chosen
-TIGHTER: Final = 0.5  # of the crowd found: later rows stand closer together than earlier ones did
 SPARE_PLACE: Final = 0.25  # of a chain's changes, the same: a gateway remembers more rows than `MANY`
 LINE: Final = Coin(usual=0.02, suspect=0.4)  # shares of rows that go on along the line of the two before
 ALIGNED: Final = 0.999  # cosine of two steps on one line
@@ -175,8 +174,7 @@ def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, classes: 
 
     1. The radius is the largest of several quantiles of the distance to the nearest row before, at which no run of
     `BLOCK` rows, in stored or in shuffled order, comes to half of an alarm, and no chain of near rows among `MANY` rows
-    to a quarter of `chain` changes of the label. 2. The crowd is half of the largest at which no run
-    comes to half of an alarm.
+    to a quarter of `chain` changes of the label. 2. The crowd is the largest at which no run comes to half of an alarm.
     3. Lines count where no run comes to half of an alarm by them. Rows that repeat another exactly tell nothing.
 
     Args:
@@ -214,7 +212,7 @@ def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, classes: 
 
     radius, crowd = _largest([run.near for run in runs], quiet), _largest([run.crowded for run in runs], loose)
     few = min(1.0, len(x) / BLOCK)  # a client of more rows than were looked at has them closer together
-    radius, crowd = _short(np.array([few * radius, few * TIGHTER * crowd]))
+    radius, crowd = _short(np.array([few * radius, few * crowd]))
     lines = places.shape[1] >= FEWEST_COLUMNS and all(LINE.highest(run.aligned) <= SPARE * alarm for run in runs)  # 3.
     return Space(
         centre=bare.centre,

@@ -1,16 +1,18 @@
 """Who walks along the model's boundary: many calls that differ by little and get different answers.
 
 An attack that sees only labels learns something from a query only where it could not foretell the answer, so its
-queries lie close together on both sides of the boundary; honest rows seldom do. Three views of the same memory:
+queries lie close together on both sides of the boundary; honest rows seldom do. Four views of what was asked:
 
 - each client: a cumulative sum over its new rows, which rises with every row that lies near an earlier one, anybody's,
   and gets another answer (the near-duplicate history of Chen et al., SPAI 2020, and Li et al., USENIX Security 2022);
 - each place: rows near one another form a chain, whoever asks about them, and a chain with too many changes of the
   answer is closed (provenance across identities), so that keys handed round gain nothing;
-- each client's steps: three rows in a row on one line are how boundaries are bisected (delta similarity).
+- each client's steps: three rows in a row on one line are how boundaries are bisected (delta similarity);
+- each client's last rows: many of them in one place, as rows proposed around one row are.
 
-How near is near comes with the release: `maths.nearness.fit_space`, fitted where the training rows are. A row that was
-seen before tells nothing new, and counts for nobody. Memory is a fixed number of rows, of each worker.
+How near is near comes with the release: `maths.nearness.fit_space`, fitted where the training rows are. A row that
+anybody has asked about before tells nothing new about the boundary, and counts for no place and no change of the
+answer. Memory is a fixed number of rows, of each worker.
 """
 
 from collections import OrderedDict
@@ -135,10 +137,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visit:
-    """What a call's new rows are, between its way in and its way out."""
+    """A call between its way in and its way out."""
 
-    rows: list[int]
-    places: NDArray[np.float32]
+    places: NDArray[np.float32]  # of all rows
+    rows: list[int]  # those that were not asked about before
     own: list[int]
     nearest: list[int]
 
@@ -161,14 +163,9 @@ class QuerySequence:
         suspected = reactor.suspects(call.client)
         if suspected and reactor.reaction.action == "block":  # nothing is learned from it, so nothing is remembered
             return reactor.answer(call)
-        rows = memory.unseen(call.rows)
-        if not rows:
-            return reactor.answer(call) if suspected else call
-        places = memory.projection(call.rows[rows])
-        capacity = memory.near.capacity
-        if len(rows) > capacity:
-            rows, places = rows[-capacity:], places[-capacity:]
-        own, nearest = (each.tolist() for each in memory.near.visit(places))
+        places = memory.projection(call.rows)
+        rows = memory.unseen(call.rows)[-memory.near.capacity :]
+        own, nearest = (each.tolist() for each in memory.near.visit(places[rows])) if rows else ([], [])
         chains = memory.chain(own, nearest)
         closed = any(memory.turned(each) >= self.chain for each in chains)
         call.notes[self.name] = _Visit(rows=rows, places=places, own=own, nearest=nearest)
@@ -188,12 +185,12 @@ class QuerySequence:
     def _learn(self, call: Call, said: NDArray[np.int64], visit: _Visit, memory: Memory, reactor: Reactor) -> None:
         memory.answers[visit.own] = said[visit.rows]
         client = memory.clients.setdefault(call.client, _Client())
-        for place, slot, neighbour in zip(visit.places, visit.own, visit.nearest, strict=True):
+        for place in visit.places:
+            if _crowd(client, place, memory.space.crowd) and memory.space.lines:
+                _align(client, place)
+        for slot, neighbour in zip(visit.own, visit.nearest, strict=True):
             turned = neighbour >= 0 and memory.answers[neighbour] not in {UNKNOWN, memory.answers[slot]}
             client.turning = TURNING.step(client.turning, happened=turned)
-            _crowd(client, place, memory.space.crowd)
-            if memory.space.lines:
-                _align(client, place)
             if turned:
                 self._turn(call, int(memory.chains[slot]), memory, reactor)
         if not reactor.suspects(call.client):
@@ -218,15 +215,18 @@ class QuerySequence:
         turns.closed = closed
 
 
-def _crowd(client: _Client, place: NDArray[np.float32], crowd: float) -> None:
-    """Take one row of a client: do many of its last ones lie around it?"""
+def _crowd(client: _Client, place: NDArray[np.float32], crowd: float) -> bool:
+    """Take one row of a client: do many of its last ones lie around it? Say whether it is none of those."""
     if client.recent is None:
         client.recent = np.full((RECENT, len(place)), np.inf, dtype=np.float32)
     apart = client.recent - place
-    close = int((np.einsum("ij,ij->i", apart, apart) < crowd * crowd).sum())
-    client.crowding = CROWDING.step(client.crowding, happened=close >= CROWD)
+    squares = np.einsum("ij,ij->i", apart, apart)
+    if squares.min() == 0:
+        return False
+    client.crowding = CROWDING.step(client.crowding, happened=int((squares < crowd * crowd).sum()) >= CROWD)
     client.recent[client.count % RECENT] = place
     client.count += 1
+    return True
 
 
 def _align(client: _Client, place: NDArray[np.float32]) -> None:
