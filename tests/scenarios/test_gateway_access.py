@@ -109,6 +109,30 @@ def test_a_key_of_another_gateway_is_no_key_here(world: World) -> None:
     assert gateway.call().status == 401
 
 
+@pytest.mark.requirement("GATE-20", by="holdfast.serve.credentials:CredentialTable.find")
+def test_a_revoked_key_fails_on_its_next_call_on_every_worker_however_well_it_was_known(world: World) -> None:
+    """What is kept of equal headers is kept for one table: with the next one the very same bytes are a stranger's."""
+    key = world.credential(OTHER_KEY, client="carol")
+    world.publish(world.table(world.release(), credentials=(world.credential(), key)))
+    workers = [world.serving(OnnxRuntime()) for _ in range(2)]
+    for worker in workers:
+        worker.look()
+        assert [worker.call(with_key(OTHER_KEY)).status for _ in range(3)] == [200] * 3
+    world.publish(world.table(world.release()))
+    for worker in workers:
+        worker.look()
+        assert [worker.call(with_key(OTHER_KEY)).status, worker.call().status] == [401, 200]
+
+
+@pytest.mark.requirement("GATE-20", by="holdfast.serve.guards.access:Authenticated.admit")
+def test_a_key_that_has_ended_is_refused_although_its_headers_are_known(world: World) -> None:
+    """Time is looked at each time."""
+    gateway = world.serve(OnnxRuntime(), credentials=(world.credential(lasts_s=60),))
+    assert [gateway.call().status for _ in range(2)] == [200, 200]
+    world.clock.advance(timedelta(seconds=61))
+    assert gateway.call().status == 401
+
+
 @pytest.mark.requirement("GATE-03", by="holdfast.serve.guards.limits:WithinRate.admit")
 @pytest.mark.guarantee("G12")
 def test_a_burst_beyond_the_limit_is_refused_and_told_when_to_come_back(world: World) -> None:

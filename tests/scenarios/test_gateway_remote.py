@@ -88,6 +88,7 @@ def ask(gateway: Process) -> None:
         client.infer(MODEL, [[50, 15, 0.1]])
 
 
+@pytest.mark.requirement("GATE-20", by="holdfast.serve.loader:Loader.refresh")
 @pytest.mark.guarantee("G28")
 def test_a_connected_gateway_on_another_host_obeys_a_revocation_within_five_seconds(site: Callable[..., Site]) -> None:
     """The key is taken back on the control plane: measured from publishing to the first call that is refused."""

@@ -76,6 +76,7 @@ def chi_square(counts: Counter[int], expected: dict[int, float], total: int) -> 
 
 
 @pytest.mark.requirement("GATE-07", by="holdfast.maths.discrete_noise:discrete_laplace")
+@pytest.mark.guarantee("G81")
 def test_noise_has_exactly_the_distribution_that_the_proof_needs() -> None:
     """Two-sided geometric, from a known seed: against its own probabilities, and never heavier in one tail."""
     below, total = random.Random(7).randrange, 20_000  # noqa: S311 - from a known seed
@@ -120,6 +121,7 @@ def test_no_two_answers_are_farther_apart_than_the_noise_supposes(first: list[fl
 
 
 @pytest.mark.requirement("GATE-07", by="holdfast.serve.guards.privacy:NoisedOutput.admit")
+@pytest.mark.guarantee("G81")
 def test_a_client_whose_privacy_budget_is_spent_is_refused_and_the_spending_is_on_record(place: Place) -> None:
     """Ten answers of ε = 0.5 under a budget of 5: the eleventh row gets none, whoever else still has some."""
     guard = noised_output(NoisedOutputSettings(epsilon=0.5, budget=5.0, budget_all=6.0), place.surroundings)
@@ -352,6 +354,17 @@ def test_what_people_write_passes(number: int, place: Place) -> None:
 def test_no_request_of_numbers_is_ever_taken_for_an_attack(rows: list[dict[str, float]]) -> None:
     """Whatever the numbers."""
     assert found(json.dumps({"rows": rows}).encode()) == ""
+
+
+def test_a_form_of_another_site_is_refused_where_a_certificate_would_do_for_a_key(place: Place) -> None:
+    """A page can have a browser send it, certificate and all; with a key in a header it cannot."""
+    guard = clean_request(CleanRequestSettings(), place.surroundings)
+    tried = request((b"content-type", b"application/x-www-form-urlencoded"))
+    assert isinstance(guard.admit(tried), Call)
+    tried.certificate = b"DER"
+    refused = guard.admit(tried)
+    assert isinstance(refused, Refusal)
+    assert refused.detail == "rule form"
 
 
 @pytest.mark.requirement("GATE-14", by="holdfast.serve.guards.hygiene:CleanRequest.admit")

@@ -24,6 +24,10 @@ OVERRIDES: Final = frozenset(
 """Headers by which one request pretends to be another to whoever stands behind."""
 
 BODY_TYPES: Final = ("application/json", "application/octet-stream", "application/vnd.holdfast")
+FORM_TYPES: Final = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data")
+"""What `curl --data` says unless it is told otherwise, and what a browser sends to other sites without asking them."""
+FORM: Final = "form"
+
 _TRAVERSAL: Final = (
     rb"""(?:\.\./|\.\.\\|%2e%2e(?:%2f|%5c|/)|%252e){2}|\.\./(?:etc|proc|windows)/|/etc/(?:passwd|shadow)\b"""
 )
@@ -102,6 +106,7 @@ _WORDS: Final = {
     "query": "there is no query here",
     "headers": "there are too many headers",
     "content-type": "the content type is not accepted",
+    FORM: "a form cannot be sent with a certificate",
     "override": "a request cannot pretend to be another",
     "host": "this host is not served here",
     "control": "a header holds control characters",
@@ -120,7 +125,8 @@ class CleanRequest:
     """A request has the headers of a call and no more tricks.
 
     1. Not more headers than anybody needs. 2. No header that says it is another request. 3. Exactly one host, and a
-    known one. 4. No query. 5. A body of a type that is spoken here. 6. No value with control characters. 7. None of
+    known one. 4. No query. 5. A body of a type that is spoken here, or at
+    least no form where a browser's certificate would do for a key. 6. No value with control characters. 7. None of
     `RULES` in a header's value or in the body.
     """
 
@@ -138,6 +144,8 @@ class CleanRequest:
             rule = self._headers(call.raw)
             if seen is not None:
                 seen[self.hosts] = rule
+        if rule == FORM:  # a browser sends one for any page, with its certificate, but with no key of its own accord
+            rule = FORM if call.certificate or "client-cert" in call.headers else ""
         if rule:
             return self._no(rule, _WORDS.get(rule, NOT_CLEAN.public))
         head = call.headers.get(_HEAD, "")  # what follows it are tensors as bytes, in which any byte is honest
@@ -148,13 +156,15 @@ class CleanRequest:
         """Return the name of the first rule that headers break; "" where there is none."""
         if len(raw) > MOST_HEADERS:  # 1.
             return "headers"
-        hosts = []
+        hosts, form = [], ""
         for name, value in raw:
             if name == b"host":
                 hosts.append(_PORT.sub(b"", value).lower())
             elif name == b"content-type":
-                if not value.lower().decode("latin-1").startswith(BODY_TYPES):  # 5.
+                kind = value.lower().decode("latin-1")  # 5.
+                if not kind.startswith(BODY_TYPES + FORM_TYPES):
                     return "content-type"
+                form = FORM if kind.startswith(FORM_TYPES) else ""
             elif name in OVERRIDES:  # 2.
                 return "override"
         if len(hosts) > 1 or (self.hosts and (not hosts or hosts[0] not in self.hosts)):  # 3.
@@ -162,7 +172,7 @@ class CleanRequest:
         values = b"\t".join([value for name, value in raw if name != b"authorization"])
         if values.translate(None, _PRINTABLE):  # 6.
             return "control"
-        return found(values)  # 7.
+        return found(values) or form  # 7.
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
         """Let every answer out: it holds nothing that a caller sent, but an id of bounded length."""
