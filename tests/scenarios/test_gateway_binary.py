@@ -199,7 +199,7 @@ def test_a_member_of_the_head_given_twice_is_refused(gateway: Serving) -> None:
     assert response.status == 400
 
 
-@pytest.mark.requirement("GATE-09", by="holdfast.core.guard:Call.text.fget")
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.size:WithinSize.admit")
 def test_brackets_in_the_bytes_of_a_tensor_are_no_nesting(gateway: Serving) -> None:
     """A float may hold the bytes of brackets; only the head is measured for its depth."""
     row = np.frombuffer(b"[[HB" + struct.pack("<2f", 15.0, 0.1), "<f4")  # 50.09: in range, and two opening brackets

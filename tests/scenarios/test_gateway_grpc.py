@@ -312,7 +312,7 @@ def call(channel: Any, method: str, body: bytes, metadata: Any = KEY) -> bytes:
     return found
 
 
-@pytest.mark.requirement("SERV-01", by="holdfast.adapters.grpc_server:run")
+@pytest.mark.requirement("SERV-01")
 def test_a_process_of_its_own_answers_grpc_beside_http(process: Process) -> None:
     """One table, one release, two doors; refusals arrive with their codes and their correlation ids."""
     with grpc.insecure_channel(process.said["grpc"]) as channel:

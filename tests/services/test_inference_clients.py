@@ -33,7 +33,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         running.end()
 
 
-@pytest.mark.requirement("SERV-01", by="holdfast.serve.encoding:encode_infer")
+@pytest.mark.requirement("SERV-01")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_of_others_gets_its_answers_and_errors(process: Process, client: str) -> None:
     """Inference in every form that it has, metadata, readiness, index and refusals, over both protocols."""

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 import grpc.aio
+import uvloop
 
 from holdfast.adapters.http_server import Tls, context_of, stamp_of
 from holdfast.core.errors import InvalidInput, Unavailable
@@ -97,7 +98,9 @@ def run(
     """
     if tls is not None:
         context_of(tls)  # says what is wrong with the files in words that grpcio has not
-    asyncio.run(_serve(answer, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", on_started, tls))
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(answer, address, on_started, tls))
 
 
 async def _serve(
@@ -141,7 +144,8 @@ async def _answered(answer: Callable[[Received], Said], method: str, context: An
     message: bytes | None = None
     slow = False
     try:
-        message = await asyncio.wait_for(_one(context), MESSAGE_TIMEOUT_S)
+        async with asyncio.timeout(MESSAGE_TIMEOUT_S):  # no task of its own, as `wait_for` would make
+            message = await _one(context)
     except TimeoutError:
         slow = True
     said = answer(
