@@ -1,5 +1,6 @@
 """gRPC in front of the gateway: the same core, guards and records, whatever a client sends."""
 
+import asyncio
 import hashlib
 import json
 import socket
@@ -23,10 +24,11 @@ from hypothesis import strategies as st
 from tests.scenarios.test_gateway_process import Process
 from tests.unit.core.test_spiffe import Authority
 
+from holdfast.adapters import grpc_server
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.routes import GuardSpec
 from holdfast.core.signed_request import request_signature
-from holdfast.serve.grpc_face import CODES, METHODS, Asked, Reply, answer, turned_away
+from holdfast.serve.grpc_face import CODES, METHODS, Asked, Face, Reply, answer, turned_away
 from holdfast.serve.grpc_messages import HEALTH, SERVICE, message
 from holdfast.serve.refusals import SAYINGS, TOO_SLOW
 from holdfast.testing.world import API_KEY, GUARDS, MODEL, Serving, World
@@ -335,12 +337,75 @@ def test_two_messages_in_one_call_and_one_that_is_too_large_are_refused(process:
             channel.stream_unary(INFER)(iter([crooked(), crooked()]), metadata=KEY, timeout=60)
         assert twice.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         with pytest.raises(grpc.RpcError) as large:
-            call(channel, "ModelInfer", b"\0" * (9 << 20))
+            call(channel, "ModelInfer", b"\0" * (3 << 20))
         assert large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         with pytest.raises(grpc.RpcError) as packed:
             channel.unary_unary(INFER)(crooked(), metadata=KEY, compression=grpc.Compression.Gzip, timeout=60)
         assert packed.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert call(channel, "ModelInfer", crooked())
+
+
+class Silent:
+    """A call whose client says nothing, or something that is not one message."""
+
+    def __init__(self, *messages: bytes) -> None:
+        self.messages, self.code, self.trailers = list(messages), "", ()
+
+    async def read(self) -> Any:
+        if self.messages:
+            return self.messages.pop(0)
+        await asyncio.sleep(60)
+        return grpc.aio.EOF
+
+    def invocation_metadata(self) -> Any:
+        return ()
+
+    def peer(self) -> str:
+        return "ipv6:%5B::1%5D:50000"
+
+    def auth_context(self) -> dict[str, Any]:
+        return {}
+
+    def set_trailing_metadata(self, trailers: Any) -> None:
+        self.trailers = trailers
+
+    def set_code(self, code: Any) -> None:
+        self.code = code.name
+
+    def set_details(self, words: str) -> None:
+        assert words
+
+
+@pytest.mark.parametrize("messages", [(), (b"half",)], ids=["nothing", "no end"])
+def test_a_message_that_never_ends_is_given_up(
+    gateway: Serving, monkeypatch: pytest.MonkeyPatch, messages: tuple[bytes, ...]
+) -> None:
+    """A client that opens calls and sends nothing holds no place for long; it stays on record."""
+    monkeypatch.setattr(grpc_server, "MESSAGE_TIMEOUT_S", 0.01)
+    face, silent, received = Face(gateway.gateway), Silent(*messages), []
+
+    async def answered(call: grpc_server.Received) -> Reply:
+        received.append(call)
+        return face.turned_away(asked(call.method), TOO_SLOW)
+
+    assert asyncio.run(grpc_server._answered(answered, INFER, silent)) == b""
+    (call_,) = received
+    assert (call_.message, call_.slow, call_.peer, silent.code) == (None, True, "::1", "DEADLINE_EXCEEDED")
+    assert "x-holdfast-code" in dict(silent.trailers)
+
+
+def test_calls_beyond_what_can_be_answered_are_shed() -> None:
+    """In turn, as over HTTP: whoever cannot be answered in time is told so at once, and nobody waits without end."""
+    limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 1e6, "burst": 1_000_000})
+    serving = World().serve(OnnxRuntime(), guards=(*GUARDS[:2], limit, *GUARDS[3:]))
+    call_ = asked("ModelInfer", crooked())
+
+    async def ask() -> list[Reply]:
+        face = Face(serving.gateway)
+        return await asyncio.gather(*(face.answer(call_) for _ in range(3000)))
+
+    codes = [reply.code for reply in asyncio.run(ask())]
+    assert set(codes) == {"OK", "UNAVAILABLE"}  # no more than 1,024 wait at once
 
 
 def test_what_is_no_http2_is_closed(process: Process) -> None:
@@ -372,7 +437,7 @@ listening = bind("127.0.0.1", 0)
 port = listening.getsockname()[1]
 tls = Tls(certificate=folder / "server.pem", key=folder / "server.key", client_authority=folder / "authority.pem")
 
-def answer(call):
+async def answer(call):
     return Reply(code="OK", message=hashlib.sha256(call.certificate).digest() + call.peer.encode())
 
 grpc_server.run(answer, host="127.0.0.1", port=port, on_started=lambda: print(port, flush=True), tls=tls)

@@ -101,10 +101,12 @@ class Worker:
     def _speak_grpc(self, listening: socket.socket) -> None:
         """Answer gRPC at the address of a socket, which only holds the port: grpcio takes no sockets of others."""
         from holdfast.adapters import grpc_server
-        from holdfast.serve.grpc_face import Asked, answer, turned_away
+        from holdfast.serve.grpc_face import Asked, Face
         from holdfast.serve.refusals import MALFORMED, TOO_SLOW
 
-        def answered(call: grpc_server.Received) -> grpc_server.Said:
+        face = Face(self._gateway)
+
+        async def answered(call: grpc_server.Received) -> grpc_server.Said:
             asked = Asked(
                 method=call.method,
                 message=call.message or b"",
@@ -113,8 +115,8 @@ class Worker:
                 certificate=call.certificate,
             )
             if call.message is None:
-                return turned_away(self._gateway, asked, TOO_SLOW if call.slow else MALFORMED)
-            return answer(self._gateway, asked)
+                return face.turned_away(asked, TOO_SLOW if call.slow else MALFORMED)
+            return await face.answer(asked)
 
         host, port = listening.getsockname()[:2]
         grpc_server.run(answered, host=host, port=port, on_started=self._has_started, tls=self._config.tls)

@@ -18,6 +18,7 @@ from holdfast.serve.exchange import HEADERS_READ, HttpRequest, HttpResponse
 from holdfast.serve.grpc_messages import HEALTH, SERVICE, message
 from holdfast.serve.refusals import MALFORMED, Saying
 from holdfast.serve.tensors import BOUNDS, ELEMENTS
+from holdfast.serve.turns import Turns
 
 HEAD: Final = b"inference-header-content-length"
 CODES: Final[Mapping[int, str]] = {
@@ -94,17 +95,47 @@ class _Crooked(Exception):
     """A message does not say what it should; the words may be shown to the caller."""
 
 
+class Face:
+    """Answers calls in turn, and sheds what is too much, as it is done over HTTP."""
+
+    def __init__(self, core: Core) -> None:
+        """Begin with nobody in line."""
+        self._core, self._turns = core, Turns(core)
+
+    async def answer(self, asked: Asked) -> Reply:
+        """Return the answer to a call; never raises."""
+        begun = _begun(self._core, asked)
+        if isinstance(begun, Reply):
+            return begun
+        method, request = begun
+        free = self._turns.free(request.path)
+        return _ended(method, self._core.handle(request) if free else await self._turns.wait(request))
+
+    def turned_away(self, asked: Asked, saying: Saying) -> Reply:
+        """Return the refusal of a call that was not read to its end."""
+        return turned_away(self._core, asked, saying)
+
+
 def answer(core: Core, asked: Asked) -> Reply:
-    """Return the answer to a call; never raises."""
+    """Return the answer to a call, at once; never raises."""
+    begun = _begun(core, asked)
+    return begun if isinstance(begun, Reply) else _ended(begun[0], core.handle(begun[1]))
+
+
+def _begun(core: Core, asked: Asked) -> tuple[_Method, HttpRequest] | Reply:
+    """Return the request that says over HTTP what a call asks, or the refusal of a call that asks nothing there is."""
     method = METHODS.get(asked.method)
     if method is None:  # a path that nothing answers: the refusal is on record like every other
-        reply = _reply(_handled(core, asked, _Said(path=asked.method)))
+        reply = _reply(core.handle(_request(asked, _Said(path=asked.method))))
         return Reply(code="UNIMPLEMENTED", words="there is no such method", trailers=reply.trailers)
     try:
         said = method.request(_parsed(method.takes, asked.message))
     except _Crooked as error:
         return _reply(core.turn_away(_request(asked, _Said(path=asked.method)), _malformed(str(error))))
-    response = _handled(core, asked, said)
+    return method, _request(asked, said)
+
+
+def _ended(method: _Method, response: HttpResponse) -> Reply:
     if response.status != 200 and not (method.unready and response.status == 503):  # noqa: PLR2004 - RFC 9110
         return _reply(response)
     made = message(method.gives)()
@@ -126,10 +157,6 @@ def _parsed(name: str, data: bytes) -> Any:
         return message(name).FromString(data)
     except Exception as error:  # protobuf's own error, which is the same in no two of its implementations
         raise _Crooked("the message is malformed") from error
-
-
-def _handled(core: Core, asked: Asked, said: _Said) -> HttpResponse:
-    return core.handle(_request(asked, said))
 
 
 def _request(asked: Asked, said: _Said) -> HttpRequest:
