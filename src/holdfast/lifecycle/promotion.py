@@ -316,7 +316,9 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
 def may_return(plant: Plant, project: Project, releases: Sequence[str], reason: str, at: datetime) -> None:
     """Put on record which releases may answer from now on, whatever was approved when; the last ones of these."""
     named = [Digest(digest) for digest in releases if digest][-MAY_ANSWER:]
-    plant.ledger.append([_word(plant, project, digest, "rollback", reason, at=at, rule=RETURN) for digest in named])
+    words = [_word(plant, project, digest, "rollback", reason, at=at, rule=RETURN) for digest in named]
+    if words:  # none: what goes leaves the declared safe state
+        plant.ledger.append(words)
 
 
 def authorize(
