@@ -3,22 +3,32 @@
 import base64
 import json
 import secrets
+import ssl
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.scenarios.test_gateway_grpc import certified
+from tests.scenarios.test_gateway_process import Process, eventually
 from tests.unit.core.test_spiffe import Authority
 
 from holdfast.adapters.runtime import OnnxRuntime
+from holdfast.client import Client
 from holdfast.core import tokens
+from holdfast.core.errors import HoldfastError
 from holdfast.core.routes import GuardSpec, Identity, TrustDomain
 from holdfast.core.signed_request import request_signature
 from holdfast.serve import HttpRequest, HttpResponse
 from holdfast.serve.identities import REMEMBERED, Identities, _Proved, terminator_signature
 from holdfast.testing.memory import MemorySigner
-from holdfast.testing.world import GUARDS, INFER, MODEL, ROW, WITH_KEY, WORKSPACE, Serving, World
+from holdfast.testing.world import API_KEY, GUARDS, INFER, MODEL, ROW, WITH_KEY, WORKSPACE, Serving, World
 
 SPIFFE = "spiffe://prod.example.com/ns/ml/caller"
 KEY = b"t" * 32
@@ -358,3 +368,42 @@ def test_who_comes_by_certificate_needs_a_nonce_and_no_signature() -> None:
     headers = signed("", serving.world.clock.now(), secrets.token_urlsafe(16))[:2]
     assert [with_certificate(serving, certificate, headers=headers).status for _ in range(2)] == [200, 403]
     assert with_certificate(serving, certificate).status == 403
+
+
+# ── over sockets ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("GATE-01")
+@pytest.mark.guarantee("G76")
+def test_over_tls_a_workload_is_answered_by_its_certificate_alone(tmp_path: Path) -> None:
+    """A certificate may be shown, and must then be of the authority; who shows none needs a key, as ever."""
+    ours, stranger = Authority(now=datetime.now(UTC)), Authority("stranger", datetime.now(UTC))
+    (tmp_path / "authority.pem").write_bytes(ours.certificate.public_bytes(Encoding.PEM))
+    address = [x509.IPAddress(ip_address("127.0.0.1"))]
+    certified(ours, tmp_path, "server", address, ExtendedKeyUsageOID.SERVER_AUTH)
+    for name, authority, uri in (("good", ours, SPIFFE), ("other", ours, SPIFFE + "-2"), ("foreign", stranger, SPIFFE)):
+        named = [x509.UniformResourceIdentifier(uri)]
+        certified(authority, tmp_path, name, named, ExtendedKeyUsageOID.CLIENT_AUTH)
+    files = {"certificate": "server.pem", "key": "server.key", "client_authority": "authority.pem"}
+    tls = {name: str(tmp_path / file) for name, file in files.items()} | {"demanded": False}
+    process = Process(tmp_path, tls=tls)
+    domain = TrustDomain(name="prod.example.com", authorities=(base64.b64encode(ours.der).decode(),))
+
+    def asked(certificate: str, key: str = "") -> str:
+        context = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+        if certificate:
+            context.load_cert_chain(tmp_path / f"{certificate}.pem", tmp_path / f"{certificate}.key")
+        with Client(process.url, key, context=context, timeout_s=60.0) as client:
+            try:
+                return client.infer(MODEL, [[50, 15, 0.1]]).labels[0]
+            except HoldfastError as error:
+                return type(error).__name__
+
+    try:
+        process.ready()
+        process.publish(process.world.table(process.release, identities=(workload(),), trust_domain=domain))
+        eventually(lambda: asked("good") == "malignant")
+        assert [asked("other"), asked("foreign"), asked("")] == ["Refused", "Unavailable", "Refused"]
+        assert asked("", API_KEY) == "malignant"
+    finally:
+        process.end()

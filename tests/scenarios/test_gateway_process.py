@@ -53,6 +53,9 @@ from holdfast.adapters.opener import Opener
 
 server.MAX_LOOKS = options.pop("max_looks", server.MAX_LOOKS)
 start = datetime.fromisoformat(options.pop("start"))
+if "tls" in options:
+    demanded = options["tls"].pop("demanded")
+    options["tls"] = server.Tls(demanded=demanded, **{name: Path(path) for name, path in options["tls"].items()})
 
 def tell_modules():
     while True:
@@ -116,7 +119,7 @@ class Process:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
 
     def client(self, key: str = API_KEY) -> Client:

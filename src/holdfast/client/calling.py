@@ -55,6 +55,7 @@ class Client:
         Args:
             url: Of the gateway, with what a proxy in front wants before the gateway's own paths.
             api_key: An API key, or a function that returns the token of the moment: it is asked before each attempt.
+                "" for who is known by a certificate in `context`.
             context: Whom to trust, where that is not whom the system trusts; and who calls, where that is shown by a
                 certificate.
             timeout_s: For one attempt.

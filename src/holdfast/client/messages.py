@@ -20,7 +20,7 @@ MAX_ANSWER: Final = 64 << 20  # bytes; 100,000 rows of a dozen classes fit
 BYTES_FROM: Final = 256  # values; below, JSON is as fast, and people can read it
 HEAD: Final = "inference-header-content-length"
 Credential: TypeAlias = str | Callable[[], str]
-"""An API key, or what returns the token of the moment."""
+"""An API key, or what returns the token of the moment; "" for who is known by the certificate of the connection."""
 
 
 @runtime_checkable
@@ -153,10 +153,13 @@ def attempt_headers(asked: Asked, credential: Credential | None, *, sign: bool) 
     if credential is None:
         return found
     secret = plain(credential if isinstance(credential, str) else credential(), "the API key")
-    found["Authorization"] = f"Bearer {secret}"
-    if sign:
-        timestamp, nonce = str(int(time.time())), secrets.token_urlsafe(16)
-        found[TIMESTAMP], found[NONCE] = timestamp, nonce
+    if secret:
+        found["Authorization"] = f"Bearer {secret}"
+    if not sign:
+        return found
+    timestamp, nonce = str(int(time.time())), secrets.token_urlsafe(16)
+    found[TIMESTAMP], found[NONCE] = timestamp, nonce
+    if secret:
         found[SIGNATURE] = request_signature(
             secret, method=asked.method, path=asked.path, body=asked.body or b"", timestamp=timestamp, nonce=nonce
         )

@@ -16,6 +16,7 @@ from holdfast.client.messages import BYTES_FROM, HEAD, Received, inference, pred
 from holdfast.client.retries import Attempts, Patience
 from holdfast.client.streams import MAX_LINE, Broken, Connection
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Refused, Unavailable
+from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP
 
 GOOD = {
     "outputs": [
@@ -321,3 +322,6 @@ def test_a_token_is_asked_for_before_each_attempt() -> None:
 
     found = [attempt_headers(metadata("m"), client._api_key, sign=True)["Authorization"] for _ in range(2)]
     assert found == ["Bearer one", "Bearer two"]
+    by_certificate = attempt_headers(metadata("m"), "", sign=True)
+    assert {"Authorization", SIGNATURE} & by_certificate.keys() == set()
+    assert {TIMESTAMP, NONCE} <= by_certificate.keys()  # the connection proves the rest
