@@ -1,6 +1,8 @@
 """What comes from outside: quarantined, examined, admitted by persons and policy; what is planted in it is caught."""
 
+import json
 import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,23 @@ def test_a_planted_payload_is_found_by_the_scan_and_caught_calling_out(plant: Pl
     }
 
 
+@pytest.mark.guarantee("G71")
+@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.sweeping:_measure")
+def test_a_payload_in_an_archive_of_torch_is_found_whether_or_not_torch_is_here(plant: Plant, tmp_path: Path) -> None:
+    """The scan needs no torch; where there is one, the payload runs against the walls, and is caught there too."""
+    path = tmp_path / "weights.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights/data.pkl", pickle.dumps(Planted(), protocol=2))
+        archive.writestr("weights/version", "3\n")
+    found = model(plant, path=path)
+    subject = str(found.document["subject"])
+    record(plant, subject=subject, **SAID)
+    assert any(
+        row["rule"].startswith("pickle.") and row["severity"] == "critical" for row in found.document["findings"]
+    )
+    assert denied(plant, subject) >= {"intake.scan", "intake.converted", "intake.parity"}
+
+
 @pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.quarantine:check_free")
 def test_rows_and_code_in_quarantine_are_not_run(plant: Plant, tmp_path: Path) -> None:
     """The bytes are known by their digest, whatever they are called; what never came in this way is free."""
@@ -314,6 +333,25 @@ def test_rows_and_code_from_outside_are_vetted_before_their_first_use(plant: Pla
     found = str(code(plant, path=folder).document["subject"])
     record(plant, subject=found, **SAID)
     assert denied(plant, found) == {"intake.code-calls"}
+
+
+@pytest.mark.requirement("TRN-09", by="holdfast.lifecycle.admission:_modules")
+def test_an_admitted_notebook_becomes_a_module_that_a_recipe_can_name(plant: Plant, tmp_path: Path) -> None:
+    """Read in quarantine, let in by a person, and written out as it is; nobody rewrites it."""
+    folder = tmp_path / "step"
+    folder.mkdir()
+    (folder / "LICENSE").write_text("Apache-2.0\n")
+    cell = {"cell_type": "code", "metadata": {}, "source": ["%pip install numpy==2.2.0\n", "def train(data): return 7"]}
+    (folder / "theirs.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4}))
+    subject = str(code(plant, path=folder).document["subject"])
+    with pytest.raises(Refused):
+        fetch(plant, subject=subject, into=tmp_path / "early", modules=True)
+    record(plant, subject=subject, **SAID)
+    admit(plant, subject=subject, reason="It was read.")
+    fetch(plant, subject=subject, into=tmp_path / "out", modules=True)
+    scope: dict[str, Any] = {}
+    exec(compile((tmp_path / "out" / "theirs.py").read_text(), "theirs.py", "exec"), scope)  # noqa: S102 - it is ours
+    assert scope["train"](None) == 7
 
 
 @pytest.mark.guarantee("G71")

@@ -4,7 +4,7 @@ Every way out is the same as into production: persons' signed words, the passpor
 `decide`, and an append that names the heads the decision was made on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +37,7 @@ LONGEST: Final = timedelta(days=366)
 ENVIRONMENT: Final = "intake"
 MODEL_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "model.safetensors"
+NOTEBOOK: Final = ".ipynb"
 
 
 def record(
@@ -275,8 +276,14 @@ def listed(plant: Plant) -> Reply:
     return Reply(says=says, document={"things": things}, tables=(table,))
 
 
-def fetch(plant: Plant, *, subject: str, into: Path) -> Reply:
+def fetch(plant: Plant, *, subject: str, into: Path, modules: bool = False) -> Reply:
     """Write an admitted thing into a new folder: what a model was converted into, or the files as they came.
+
+    Args:
+        plant: The control plane.
+        subject: The beginning of its digest.
+        into: The folder.
+        modules: Whether each notebook's code is written beside it, as a module that a recipe can name.
 
     Raises:
         Refused: It was not admitted.
@@ -296,5 +303,26 @@ def fetch(plant: Plant, *, subject: str, into: Path) -> Reply:
         path = into / file.path  # plain and relative: `parse_manifest` lets no other through
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(plant.blobs.get(Digest(file.digest)))
-    says = f"{counted(len(files), 'file')} of {short(thing.digest)} written into {into}."
-    return Reply(says=says, document={"subject": thing.digest, "sort": sort, "files": [file.path for file in files]})
+    written = [file.path for file in files]
+    if modules:
+        written += _modules(into, [file.path for file in files if file.path.endswith(NOTEBOOK)])
+    says = f"{counted(len(written), 'file')} of {short(thing.digest)} written into {into}."
+    return Reply(says=says, document={"subject": thing.digest, "sort": sort, "files": written})
+
+
+def _modules(into: Path, notebooks: Sequence[str]) -> list[str]:
+    """Write the code of notebooks as modules beside them; return their names.
+
+    Raises:
+        InvalidInput: A module would overwrite a file.
+    """
+    from holdfast.release.foreign.notebooks import module_of
+
+    written = []
+    for name in notebooks:
+        path = into / f"{name.removesuffix(NOTEBOOK)}.py"
+        if path.exists():
+            raise InvalidInput("a file of the module's name came with the notebook", place=str(path))
+        path.write_text(module_of((into / name).read_bytes()).text, encoding="utf-8")
+        written.append(path.relative_to(into).as_posix())
+    return written

@@ -139,6 +139,10 @@ COMMANDS: Final = (
         authority="anyone who can read the workspace",
         action="registry.read",
         changes=False,
-        options=(_SUBJECT, _INTO),
+        options=(
+            _SUBJECT,
+            _INTO,
+            Option(name="modules", says="write each notebook's code as a module, too", kind="flag", default=False),
+        ),
     ),
 )

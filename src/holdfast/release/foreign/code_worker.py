@@ -16,6 +16,7 @@ import msgspec
 
 from holdfast.core.evidence import Finding, Severity
 from holdfast.engines.secrets.scan import scan
+from holdfast.release.foreign.notebooks import NotNotebookError, module_of
 
 RESULT: Final = "code.json"
 MAX_SOURCE: Final = 4 << 20  # bytes of one file of source
@@ -70,14 +71,14 @@ def read_code(folder: Path) -> CodeReport:
     """Return what is in a folder of code."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     named = [(path, path.relative_to(folder).as_posix()) for path in files]
-    calls, unread = list[Finding](), list[str]()
+    calls, unread, noted = list[Finding](), list[str](), list[tuple[str, str]]()
     for path, name in named:
         if path.suffix in {".py", ".pyw", ".pyi"}:
             calls += _read(path, name, unread)
         elif path.suffix == ".ipynb":
-            unread.append(f"{name}: a notebook, of which secrets alone were looked for")
+            calls += _notebook(path, name, unread, noted)
     binaries = [name for path, name in named if path.suffix.lower() in BINARIES]
-    needs = [need for path, name in named for need in _requirements(path, name)]
+    needs = [*noted, *(need for path, name in named for need in _requirements(path, name))]
     loose = [need for need in needs if not _PINNED.fullmatch(need[1])]
     leaks = scan([folder]).leaks
     findings = (
@@ -125,6 +126,27 @@ def _read(path: Path, name: str, unread: list[str]) -> list[Finding]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         unread.append(f"{name}: {type(error).__name__}")
         return []
+
+
+def _notebook(path: Path, name: str, unread: list[str], needs: list[tuple[str, str]]) -> Iterator[Finding]:
+    """Yield what the cells of a notebook call, what IPython would do beside them, and note what they install."""
+    try:
+        if path.stat().st_size > MAX_SOURCE:
+            raise NotNotebookError(f"over {MAX_SOURCE} bytes")  # noqa: TRY301 - one place says why it was not read
+        module = module_of(path.read_bytes())
+    except NotNotebookError as error:
+        unread.append(f"{name}: {error}, of which secrets alone were looked for")
+        return
+    needs += [(name, need) for need in module.needs]
+    unread += [f"{name}: cell {number} is no Python" for number in module.broken]
+    for magic in module.magics:
+        if magic.sort == "unread":
+            unread.append(f"{name}: cell {magic.cell}, {magic.words}")
+        else:
+            yield _found(f"{name}:cell {magic.cell}", Severity.HIGH, f"code.{magic.sort}", f"it has {magic.words}")
+    for found in _calls(ast.parse(module.text), name):
+        line = int(found.place.rpartition(":")[2])
+        yield msgspec.structs.replace(found, place=f"{name}:cell {module.cells[line - 1]}")
 
 
 def _calls(tree: ast.Module, name: str) -> Iterator[Finding]:
