@@ -54,11 +54,12 @@ def encode_infer(
     rows, classes = answer.probabilities.shape
     found, tails = [], []
     if not outputs or LABEL in outputs:
-        names = [signature.classes[label] for label in answer.labels.tolist()]
         if LABEL in binary:
-            tails.append(texts(names))
+            encoded = [texts((name,)) for name in signature.classes]  # each once, however many rows there are
+            tails.append(b"".join([encoded[label] for label in answer.labels.tolist()]))
             found.append(_as_bytes(LABEL, "BYTES", (rows,), tails[-1]))
         else:
+            names = [signature.classes[label] for label in answer.labels.tolist()]
             found.append(_Output(name=LABEL, datatype="BYTES", shape=(rows,), data=names))
     if classes and (not outputs or PROBABILITIES in outputs):
         if PROBABILITIES in binary:
