@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from holdfast.adapters.nats_credentials import read_credentials
 from holdfast.core.errors import Conflict, InvalidInput, MissingExtra, NotFound, Unavailable
 from holdfast.core.exposure import is_local
 from holdfast.core.streaming import Event, Last, Outrun, Where
@@ -74,7 +75,7 @@ async def connected(place: StreamPlace) -> AsyncIterator["JetStreamBus"]:
     """Connect, take over from whoever consumed before, and let go when the block ends.
 
     Raises:
-        InvalidInput: The place cannot be meant.
+        InvalidInput: The place cannot be meant, or the credentials are none.
         MissingExtra: nats-py is not installed.
         NotFound: There is no such stream, or none that takes in answers or dead letters.
         Unavailable: The broker does not answer.
@@ -87,7 +88,8 @@ async def connected(place: StreamPlace) -> AsyncIterator["JetStreamBus"]:
         raise MissingExtra("streams need nats-py", remedy="pip install 'holdfast[streams]'") from error
     options: dict[str, Any] = {"connect_timeout": CONNECT_S, "allow_reconnect": True, "max_reconnect_attempts": 20}
     if place.credentials is not None:
-        options["user_credentials"] = str(place.credentials)
+        user = read_credentials(place.credentials)
+        options |= {"user_jwt_cb": user.token.encode, "signature_cb": user.sign}
     if place.url.startswith("tls:"):
         options["tls"] = ssl.create_default_context(cafile=str(place.authority) if place.authority else None)
     try:
