@@ -52,6 +52,12 @@ def _width_table() -> NDArray[np.int64]:
 
 _TABLE: Final = _width_table()
 _IS_LONG: Final = np.isin(np.arange(256), np.frombuffer(COUNTED_LONG, np.uint8))
+_ONE: Final = tuple(
+    (WIDTHS.get(opcode, 0), *((2, 1) if opcode in COUNTED else (5, 4) if opcode in COUNTED_LONG else (1, 0)))
+    for opcode in range(256)
+)
+"""For each byte: its width where that is fixed, the width of its head, and of the length in it."""
+_SAMPLE, _WIDE = 32, 64  # opcodes after which it is looked how many bytes they take each, and how many are enough
 _STEPS: Final = 128  # rows of the table of steps that are reserved at once
 
 
@@ -95,6 +101,9 @@ def opcodes(data: Bytes, size: int) -> tuple[Places, int]:
         data: Bytes of which the first begins an opcode, then `PADDING` zeros.
         size: How many bytes there are without the padding.
     """
+    few = _few(data[:size].tobytes())
+    if few:
+        return few
     widths = Widths(data)
     starts = _guesses(widths, size)
     ends = np.append(starts[1:], size)
@@ -113,6 +122,23 @@ def opcodes(data: Bytes, size: int) -> tuple[Places, int]:
     fits = np.flatnonzero(exits[:-1] != starts[1:])
     count = int(fits[0]) + 1 if len(fits) else len(ends)
     return _joined(walked[:, :count], ends[:count], int(exits[count - 1]), size)
+
+
+def _few(data: bytes) -> tuple[Places, int] | None:
+    """Return the same one by one if the opcodes take so many bytes each that lanes would find none; else nothing."""
+    at, found, end = 0, list[int](), len(data)
+    while at < end:
+        width, head, length = _ONE[data[at]]
+        if length:
+            argument = data[at + head - length : at + head]
+            width = head + int.from_bytes(argument, "little") if len(argument) == length else 0
+        if not width or at + width > end:
+            break
+        found.append(at)
+        at += width
+        if len(found) % _SAMPLE == 0 and at < len(found) * _WIDE:
+            return None
+    return np.array(found, np.int64), at
 
 
 def _guesses(widths: Widths, size: int) -> Places:
