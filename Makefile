@@ -16,7 +16,7 @@ checked := src tests scripts bench evidence $(wildcard examples)
 # Files under tests/vectors are archives that are made to be odd, which the scan for secrets says it cannot read.
 looked_through := $(filter-out tests tests/vectors,$(checked) $(wildcard tests/*))
 
-.PHONY: help demo test check services bench record docs requirements requirements-mutate lock clean
+.PHONY: help demo test check services bench record fuzz docs requirements requirements-mutate lock clean
 
 help: ## list these verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -46,6 +46,9 @@ bench: .venv/.dev ## run every benchmark against its peer
 record: .venv/.dev ## run the full counts and store seed, commit and result under docs/records
 	@HOLDFAST_RECORD=1 $(bin)/python -m pytest -m record --timeout=0 $(PYTEST_ARGS)
 
+fuzz: .venv/.dev ## fuzz every parser of foreign bytes with atheris (FUZZ_ARGS="--seconds 600 --record")
+	@$(bin)/python scripts/fuzz.py $(FUZZ_ARGS)
+
 docs: .venv/.dev ## write the reference pages, and run what the documentation says
 	@$(bin)/python scripts/reference.py
 	@$(bin)/python -m pytest tests/docs $(PYTEST_ARGS)
@@ -60,7 +63,7 @@ lock: .venv-lock/.done ## write the lock files again (LOCK_ARGS=--upgrade takes 
 	@scripts/lock $(LOCK_ARGS)
 
 clean: ## remove environments and everything built
-	rm -rf .venv .venv-lock .venv-peers .venv-inference .venv-kserve build dist .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lock .venv-peers .venv-fuzz .venv-inference .venv-kserve build dist .hypothesis .ruff_cache .import_linter_cache
 	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock of `dev` holds all of `demo` in the same versions, so one environment serves both.

@@ -176,7 +176,7 @@ def test_what_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InvalidInput, match="removes too much"):
         made(tmp_path / "c", BASE, layer(*(member(".wh.usr", b"") for _ in range(99))))
     monkeypatch.undo()
-    monkeypatch.setattr(tar_headers, "MAX_HEADER", 4096)
+    monkeypatch.setattr(tar_headers, "MAX_LONG", 4096)
     with pytest.raises(InvalidInput, match="a header of"):
         made(tmp_path / "d", layer(member("n" * 8192, b"x")))
     monkeypatch.setattr(layers, "MAX_KEPT", 100)

@@ -7,7 +7,9 @@ one is an error, never a pass.
 
 import gzip
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +29,16 @@ MAX_UNPACKED: Final = 4 << 30  # bytes of all records; PyPI and Debian together 
 MAX_FILE: Final = 1 << 30  # bytes of a snapshot's file
 STATEMENT: Final = "statement.dsse.json"
 RECORDS: Final = "advisories.jsonl.gz"
+_DAMAGED: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    RuntimeError,  # a password is wanted
+    NotImplementedError,
+)
+"""What Python's reader of zip archives raises for one that it cannot read."""
 MAX_SKEW: Final = timedelta(hours=1)  # how far a snapshot's date may be ahead of the clock here
 
 
@@ -77,7 +89,7 @@ def _documents(source: Path) -> Iterator[tuple[str, bytes]]:
                 if member.filename.endswith(".json"):
                     with archive.open(member) as opened:
                         yield member.filename, _bounded(opened.read(MAX_RECORD + 1), member.filename)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise InvalidInput(f"this is no folder or zip of OSV documents: {error}", place=str(source)) from error
 
 
@@ -113,7 +125,7 @@ def unpack(data: bytes, place: str) -> Bundle:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise InvalidInput("the members of a snapshot are not compressed again", place=place)
             return Bundle(statement=archive.read(STATEMENT), records=archive.read(RECORDS))
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise InvalidInput(f"this is no snapshot of advisories: {error}", place=place) from error
 
 
@@ -133,7 +145,7 @@ def read_records(snapshot: Snapshot, records: bytes) -> tuple[Record, ...]:
                 if total > MAX_UNPACKED:
                     raise NotVerified("the records unpack to too much", expected=f"at most {MAX_UNPACKED} bytes")
                 found.append(parse_record(line, f"record {len(found) + 1}"))
-    except (OSError, EOFError, InvalidInput) as error:
+    except (OSError, EOFError, zlib.error, InvalidInput) as error:
         raise NotVerified(f"the records cannot be read: {error}", place=snapshot.digest) from error
     if len(found) != snapshot.records:
         raise NotVerified(f"{len(found)} records", place=snapshot.digest, expected=f"{snapshot.records}")

@@ -8,7 +8,7 @@ from holdfast.engines.scan.containers import lz4
 from holdfast.engines.scan.containers.streams import CODECS
 
 SOURCES = Path(holdfast.engines.scan.containers.__file__).parent
-REFERENCE = Path(__file__).parents[4] / "docs" / "reference" / "scan.md"
+REFERENCE = Path(__file__).parents[4] / "docs" / "reference" / "scan-containers.md"
 NAMES = "zip|torch|npy|tar|sevenzip|joblib|gzip|bzip2|xz|lzma|zlib|lz4|zstd|limit"
 ANY_STREAM = {"trailing", "streams", "malformed"}
 

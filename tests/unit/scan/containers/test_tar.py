@@ -12,7 +12,7 @@ import pytest
 from tests.unit.scan.containers.files import FOUND, PAYLOAD, SEEDS, name, rules, scan, seeded, severities, text
 
 from holdfast.core.evidence import Severity
-from holdfast.engines.scan.containers import tar_headers
+from holdfast.engines import tar_headers
 from holdfast.engines.scan.examination import Content, Examination, Format, Limits
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]

@@ -7,7 +7,7 @@ file that readers make of it, holes filled with zeros.
 from collections.abc import Iterator
 from typing import Final
 
-from holdfast.engines.scan.containers.tar_headers import BLOCK, number
+from holdfast.engines.tar_headers import BLOCK, number
 
 MAX_PARTS: Final = 1_000_000  # of one member; each takes at least two bytes of a map
 _ZEROS: Final = bytes(1 << 16)

@@ -7,12 +7,12 @@ import re
 from typing import Final
 
 from holdfast.core.evidence import Severity
-from holdfast.engines.scan.containers import tar_headers as headers
+from holdfast.engines import tar_headers as headers
 from holdfast.engines.scan.containers import tar_sparse
 from holdfast.engines.scan.containers.names import Seen, check_link, check_name, leads_out, plain
-from holdfast.engines.scan.containers.tar_headers import BLOCK, Extended, TarHeader
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.report import shown
+from holdfast.engines.tar_headers import BLOCK, Extended, TarHeader
 
 _EXTENSIONS: Final = frozenset({headers.LONG_NAME, headers.LONG_LINK, headers.PAX, headers.PAX_GLOBAL, headers.PAX_SUN})
 _PLAIN_TYPES: Final = headers.REGULAR | headers.EMPTY_TYPES
