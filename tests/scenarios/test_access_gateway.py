@@ -17,6 +17,7 @@ from holdfast.lifecycle.access_compiled import compiled
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key
 from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.sessions import logout, open_session
 from holdfast.lifecycle.workloads import accept_domain
 from holdfast.testing.clock import SettableClock
 
@@ -47,6 +48,7 @@ def test_a_gateway_answers_whom_the_rules_let_call_and_nobody_else(producing: Pl
 
 @pytest.mark.requirement("GATE-01", by="holdfast.lifecycle.access_identities:identities")
 @pytest.mark.requirement("GATE-02", by="holdfast.lifecycle.access_identities:identities")
+@pytest.mark.requirement("GATE-20", by="holdfast.lifecycle.access_identities:ended")
 def test_a_gateway_knows_accounts_by_their_tokens_and_workloads_by_their_certificates(producing: Plant) -> None:
     """Whom the rules let call is let in by either proof, until the account, its key or its group ends."""
     office = Office(producing, SettableClock(producing.clock.now()))
@@ -70,9 +72,14 @@ def test_a_gateway_knows_accounts_by_their_tokens_and_workloads_by_their_certifi
     assert (asked(token=shop), asked(certificate=leaf)) == (401, 401)
     identity.regroup(producing, name="shop", groups="callers")
     assert (asked(token=shop), asked(certificate=leaf)) == (200, 200)
+    account = identity.directory(producing).known("shop")
+    assert account is not None
+    signed_on = open_session(producing, account, "test", nonce="once")
+    assert asked(token=signed_on.token) == 200
+    logout(producing, session_file=office.write("session", signed_on.renewal))
     number = next(key.id for key in identity.directory(producing).keys.values() if key.name == "shop")
     identity.revoke(producing, key=number)
-    assert (asked(token=shop), asked(certificate=leaf)) == (401, 200)
+    assert (asked(token=shop), asked(token=signed_on.token), asked(certificate=leaf)) == (401, 401, 200)
     identity.disable(producing, name="shop")
     assert asked(certificate=leaf) == 401
 
