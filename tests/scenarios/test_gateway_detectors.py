@@ -110,6 +110,7 @@ def detections(serving: Serving) -> Mapping[tuple[str, str], int]:
 
 
 @pytest.mark.requirement("GATE-12", by="holdfast.serve.guards.sequence:QuerySequence._learn")
+@pytest.mark.guarantee("G82")
 def test_a_walk_along_the_boundary_is_stopped_before_its_fiftieth_query_and_on_record() -> None:
     """The client is refused, in words that tell nothing, and the security log says why."""
     serving = guarded(sequence("block"))
@@ -148,6 +149,7 @@ def test_a_walk_split_over_many_identities_closes_the_place_to_all_of_them() -> 
     assert ask(serving, [5.0, 25.0, 2.0], 3).status == 200
 
 
+@pytest.mark.guarantee("G82")
 def test_suspicion_outlives_a_new_route_table_and_ends_by_itself() -> None:
     """Renewing the lease frees nobody; time does."""
     serving = guarded(sequence("block", reaction={"action": "block", "lasts_s": 900}))
@@ -210,6 +212,7 @@ def test_rows_of_one_call_count_one_by_one() -> None:
     assert ask(serving, [90.0, 2.0, 1.0]).status == 403
 
 
+@pytest.mark.guarantee("G82")
 def test_a_release_that_does_not_say_what_is_near_is_not_served_behind_this_guard() -> None:
     """Fail closed: a detector that cannot look must not seem to."""
     with pytest.raises(Exception, match="needs a release that says what is near"):
@@ -281,6 +284,7 @@ def work(serving: Serving) -> None:
 
 
 @pytest.mark.requirement("GATE-19", by="holdfast.serve.guards.reactions:Watched.offer")
+@pytest.mark.guarantee("G82")
 def test_what_waits_to_be_looked_at_is_bounded_and_what_is_dropped_is_counted() -> None:
     """A flood of calls costs looks, never memory, and answers do not wait."""
     serving = guarded(guard("extraction"))

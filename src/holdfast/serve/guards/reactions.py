@@ -143,7 +143,8 @@ class Reactor:
                 return BLOCKED.refusal(self.guard, f"{call.client} is suspected")
             case "challenge":
                 now = int(self.clock.now().timestamp())
-                if proved(call.headers.get(PROOF, ""), body=call.body, bits=self.reaction.bits, now=now):
+                _, body = call.signed or ("", call.body)
+                if proved(call.headers.get(PROOF, ""), body=body, bits=self.reaction.bits, now=now):
                     return call
                 words = f"{UNPROVEN.public}: {self.reaction.bits} bits"
                 return UNPROVEN.refusal(self.guard, f"{call.client} is suspected", public=words)
