@@ -13,7 +13,6 @@ BASE64: Final = re.compile(rb"gA[I-X][A-Za-z0-9+/_-]{12}")
 HEX: Final = re.compile(rb"80(?:0[0-5])[0-9a-fA-F]{12}")
 
 
-def conceals(constant: "memoryview | object") -> bool:
-    """Return whether a constant could be a pickle."""
-    head = bytes(memoryview(constant)[:HEAD])  # type: ignore[arg-type]
+def conceals(head: bytes) -> bool:
+    """Return whether a constant that begins so could be a pickle; `HEAD` bytes tell."""
     return any(pattern.match(head) for pattern in (ARCHIVE, BINARY, BASE64, HEX))

@@ -28,7 +28,7 @@ from holdfast.engines.scan.pickles.arranging import (
     through,
 )
 from holdfast.engines.scan.pickles.boundaries import Bytes, Places, little, opcodes
-from holdfast.engines.scan.pickles.nested import HIDING, conceals
+from holdfast.engines.scan.pickles.nested import HEAD, HIDING, conceals
 
 APART: Final = 4096  # bytes between two places from which values can be read again
 _RETRIES: Final = 16  # shorter stretches that are tried
@@ -203,7 +203,7 @@ class _Limits:
         for index in np.flatnonzero(maybe):
             if at[index] >= count:
                 break
-            if conceals(self.data[starts[index] : ends[index]]):
+            if conceals(self.data[starts[index] : min(ends[index], starts[index] + HEAD)].tobytes()):
                 return int(at[index])
         return count
 
