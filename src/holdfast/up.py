@@ -107,6 +107,7 @@ def _beside(config: UpConfig) -> "dict[str, Site]":
     """
     from holdfast.adapters.supervisor import Site
     from holdfast.edge.serving import grpc_site
+    from holdfast.edge.sidecar import integrity_site
 
     found = {}
     if config.job_workers:
@@ -116,7 +117,10 @@ def _beside(config: UpConfig) -> "dict[str, Site]":
         found["gateway"] = Site(
             work=_gateway(config, nonces), host=config.host, port=config.gateway_port, awaited=False
         )
-        for site in grpc_site(_edge(config), nonces):
+        edge = _edge(config)
+        if edge.check_every_s:
+            found["integrity"] = replace(integrity_site(edge), awaited=False)
+        for site in grpc_site(edge, nonces):
             found["grpc"] = replace(site, awaited=False)
     if config.gateways_port is not None:
         where_tls_ends(config.host, tls=config.tls is not None)

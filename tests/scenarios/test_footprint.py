@@ -132,15 +132,21 @@ def test_the_processes_of_a_server_hold_what_the_table_says(up: Up) -> None:
     def children() -> list[set[str]]:
         return [held(pid) for pid in up.children()]
 
-    wait(lambda: len(children()) == 3 and sum("httptools" in each for each in children()) == 2)
+    def beside() -> list[set[str]]:
+        return [each for each in children() if "httptools" not in each]
+
+    wait(lambda: len(children()) == 4 and sum("httptools" in each for each in children()) == 2)
+    wait(lambda: sum("cryptography" in each for each in beside()) == 1)
     wait(lambda: all(each - {"msgspec"} for each in children()))
     (api,) = (each for each in children() if "pydantic_core" in each)
     (gateway,) = (each for each in children() if "httptools" in each and each != api)
-    (waiting,) = (each for each in children() if "httptools" not in each)
+    (waiting,) = (each for each in beside() if "cryptography" not in each)
+    (sidecar,) = (each for each in beside() if "cryptography" in each)
     supervisor = held(up.process.pid)
-    for each in (supervisor, api, waiting, gateway):
+    for each in (supervisor, api, waiting, gateway, sidecar):
         assert not each & {"onnxruntime", "onnx", "polars", "sklearn", "scipy"}
     assert not supervisor & {"cryptography", "sqlalchemy", "numpy", "httptools"}
     assert not waiting & {"cryptography", "numpy"}
     assert not api & {"numpy", "cedarpy"}
+    assert not sidecar & {"numpy", "sqlalchemy", "pydantic_core", "uvloop"}
     assert not gateway & {"sqlalchemy", "pydantic_core", "cedarpy"}

@@ -43,6 +43,7 @@ class EdgeConfig:
     grpc_port: int | None = None  # where a process of its own answers gRPC, 0 for a free one; None: nowhere
     telemetry_every_s: float = 5.0
     deliver_every_s: float = 2.0  # between two deliveries of what was recorded to a control plane on another host
+    check_every_s: float = 10.0  # between two looks of the integrity sidecar; 0 does without one
     ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends
     region: str = ""  # where this machine stands; a table may name the regions in which its models answer
     metrics_for_all: bool = False  # /metrics answers callers from other machines too

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.core.errors import InvalidInput, MissingExtra
 from holdfast.core.exposure import where_tls_ends
 from holdfast.edge.config import EdgeConfig, config_of, tls_of
+from holdfast.edge.sidecar import integrity_site
 from holdfast.edge.worker import Worker
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
         host = f"[{config.host}]" if ":" in config.host else config.host
         url = f"{'https' if config.tls else 'http'}://{host}:{port}"
         document = {"event": "ready", "url": url, "pid": os.getpid(), "workers": config.workers, "tls": ends}
-        if beside:
+        if config.grpc_port is not None:
             document["grpc"] = f"{host}:{supervisor.ports[1]}"
         if config.ready_file is not None:
             _write_ready(config.ready_file, document)
@@ -63,6 +64,8 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
     def work(number: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
         Worker(config=config, number=number, nonces=nonces, say_ready=say_ready).run(listening)
 
+    if config.check_every_s:
+        beside = (*beside, integrity_site(config))
     supervisor = Supervisor(
         host=config.host, port=config.port, workers=config.workers, work=work, on_ready=ready, beside=beside
     )

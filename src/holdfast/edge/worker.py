@@ -14,6 +14,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.edge.assembly import assemble, courier_of
 from holdfast.edge.config import EdgeConfig
 from holdfast.edge.safety import safe_memory, share_safe_state
+from holdfast.edge.sidecar import SelfCheck
 
 if TYPE_CHECKING:
     from holdfast.adapters.courier import Courier
@@ -55,6 +56,7 @@ class Worker:
         self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
         self._watcher = Watcher(loader=loader, complain=self._complain)
         self._safe = safe_memory(config.home)
+        self._self_check = SelfCheck(config, number, self._gateway) if config.check_every_s else None
         self._recorder.open()
         self._stop, self._flush = threading.Event(), threading.Event()
         self._listening, self._said, self._complaint = False, False, ""
@@ -133,6 +135,8 @@ class Worker:
 
     def _look(self) -> None:
         self._watcher.look()
+        if self._self_check is not None:
+            self._attempt(self._self_check.look)
         self._attempt(lambda: share_safe_state(self._gateway, self._safe))
         self._perhaps_ready()
 

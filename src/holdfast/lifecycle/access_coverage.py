@@ -171,6 +171,13 @@ CALLS: Final = (
         modules=("adapters.inference_probe",),
     ),
     Call(
+        asker="operator's load test",
+        asked="gateway",
+        known_by="an API key over TLS; the gateway by its certificate, unless it is this machine",
+        allowed_by="the signed credential table",
+        modules=("app.loadtest", "adapters.load"),
+    ),
+    Call(
         asker="gateway (streams)",
         asked="NATS server",
         known_by="a NATS credentials file, and the server by its certificate, unless it is this machine",

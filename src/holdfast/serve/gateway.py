@@ -118,6 +118,11 @@ class Gateway:
         """The security events that nobody has written yet."""
         return self._ground.log
 
+    @property
+    def answered(self) -> int:
+        """How many responses were given since this process began."""
+        return sum(self._counts.responses.values())
+
     # ── the safe state ──────────────────────────────────────────────────────────────────────────────────────────────
 
     @property

@@ -29,7 +29,7 @@ __all__ = ["COMMANDS", "ROOMS", "Command", "Option"]
 ROOMS: Final = (
     ("The way into production", way.COMMANDS),
     ("Rollouts", rollout.COMMANDS),
-    ("Batches and streams", scoring.COMMANDS),
+    ("Batches, streams, load", scoring.COMMANDS),
     ("What comes from outside", supply.COMMANDS),
     ("What is on record", records.COMMANDS),
     ("Keys", custody.COMMANDS),

@@ -1,4 +1,4 @@
-"""Batches and streams: scoring without a socket, through the same gateway."""
+"""Batches and streams, which score without a socket through the same gateway; and what holds a gateway to its word."""
 
 from typing import Final
 
@@ -47,6 +47,28 @@ COMMANDS: Final = (
             Option(name="ca", says="authority of the server's certificate, PEM", kind="path"),
             Option(name="until-idle", says="end when no event has come for a while", kind="flag", default=False),
             Option(name="environment", says="whose routes it obeys: production or staging", default="production"),
+        ),
+    ),
+    Command(
+        words=("loadtest",),
+        does="send good calls and attacks to a gateway of one's own, and hold its answers against an objective",
+        verb="holdfast.app.loadtest:loadtest",
+        authority="none",
+        action="endpoint.operate",
+        changes=False,
+        opens="nothing",
+        options=(
+            Option(name="url", says="https://host:port of the gateway", argument=True, required=True),
+            Option(name="model", says="name of the model", required=True),
+            _KEY,
+            Option(name="rate", says="calls a second, on average", kind="float", default=20.0),
+            Option(name="seconds", says="for how long", kind="float", default=10.0),
+            Option(name="attack-share", says="share of the calls that are attacks", kind="float", default=0.2),
+            Option(name="p99-ms", says="milliseconds that 99 % of good calls keep to", kind="float", default=200.0),
+            Option(name="goodput", says="share of good calls that are answered", kind="float", default=0.99),
+            Option(name="seed", says="of the schedule", kind="int", default=0),
+            Option(name="signed", says="sign each call, and replay some", kind="flag", default=False),
+            Option(name="ca", says="authority of the gateway's certificate, PEM", kind="path"),
         ),
     ),
     Command(
