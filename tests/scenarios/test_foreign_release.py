@@ -17,6 +17,7 @@ from holdfast import app
 from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import InvalidInput, InvalidRecipe, NotFound, NotVerified, PolicyDenied, Refused
 from holdfast.core.policy import Action, Denial, Permit
+from holdfast.faces.cli import invoke
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import example
 from holdfast.lifecycle.admission import admit, record
@@ -283,3 +284,22 @@ def test_a_released_model_from_outside_whose_bytes_were_swapped_is_not_promoted(
     with pytest.raises(NotVerified):
         promote(plant, reason="It was looked at.")
     assert not document(plant, "routes").exists()
+
+
+def test_every_list_and_proof_knows_what_to_say_of_it(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
+    """The registry, the bills, the proof of the whole ledger, and an index that is made anew."""
+    root = str(plant.home.root)
+    promote(plant, reason="It was looked at.")
+    for words in (
+        ("registry", "list"),
+        ("registry", "show"),
+        ("bom", "show"),
+        ("intake", "list"),
+        ("attestations", "list"),
+        ("verify",),
+        ("why",),
+        ("ledger", "rebuild"),
+    ):
+        assert invoke([*words, "--root", root]) == 0, (words, capsys.readouterr())
+    assert invoke(["registry", "versions", "--root", root]) != 0  # it is not exact, and says so
+    assert "no code" in capsys.readouterr().err

@@ -85,8 +85,10 @@ def present(plant: Plant, project: Project) -> Present:
         if entry.kind in {"stage.finished", "stage.reused"}:
             made = {str(item["kind"]): str(item["digest"]) for item in entry.body["artifacts"]}
             facts |= {kind: made[kind] for kind in (Kind.DATASET, Kind.FEATURES) if kind in made}
-        elif entry.kind == "stage.started" and Kind.RECIPE in entry.body["inputs"]:
-            facts["recipe"] = str(entry.body["inputs"][Kind.RECIPE])
+        elif entry.kind == "stage.started":
+            inputs = entry.body["inputs"]
+            made_by = inputs.get(Kind.RECIPE) or inputs.get(Kind.FOREIGN)  # a model from outside stands in its place
+            facts |= {"recipe": str(made_by)} if made_by else {}
     opened = (entry for entry in plant.ledger.stream(incident_stream(project)) if entry.kind == "incident.opened")
     return Present(
         moment=plant.clock.now(), document=document, facts=facts, incidents=tuple(entry.moment for entry in opened)

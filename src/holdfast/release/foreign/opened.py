@@ -143,7 +143,7 @@ def _xgboost(data: bytes, best: int | None, rows: NDArray[np.float32]) -> Any:
 
 def _lightgbm(data: bytes, rows: NDArray[np.float32]) -> Any:
     library = importlib.import_module("lightgbm")
-    booster = library.Booster(model_str=data.decode(), params={"verbose": -1, "num_threads": 1})
+    booster = library.Booster(model_str=data.decode())
     return np.asarray(booster.predict(rows, num_threads=1), dtype=np.float64)
 
 
