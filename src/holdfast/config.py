@@ -17,6 +17,7 @@ class Settings:
     passphrase_file: Path | None  # a file with the passphrase, instead of the unlock secret
     no_colour: bool
     region: str = ""  # where this machine stands, as whoever runs it says; empty: nobody has said
+    limits_url: str = ""  # of the store in which gateways on several machines count limits together; empty: none
     scratch_dir: Path | None = None  # where rows lie decrypted while they are worked on; memory, where there is enough
 
 
@@ -27,6 +28,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     credential named `holdfast-passphrase` is found by itself. A secret itself is never taken from the environment,
     which every child process would inherit. `HOLDFAST_SCRATCH_DIR` names a folder for decrypted rows of running stages.
     `HOLDFAST_REGION` says where this machine stands, for projects whose data may not be everywhere.
+    `HOLDFAST_LIMITS_URL` is the address of the store in which gateways on several machines count limits together.
     """
     source = os.environ if environment is None else environment
     data_home = Path(source.get("XDG_DATA_HOME") or Path(source.get("HOME", "/")) / ".local" / "share")
@@ -40,5 +42,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         passphrase_file=Path(named) if named else credential if credential and credential.exists() else None,
         no_colour="NO_COLOR" in source,
         region=source.get("HOLDFAST_REGION", ""),
+        limits_url=source.get("HOLDFAST_LIMITS_URL", ""),
         scratch_dir=Path(scratch) if scratch else None,
     )

@@ -4,7 +4,7 @@ The file outlives workers, gateways and, from its last checkpoint on, the machin
 budget. Changes are made under a lock on the file (`flock`), which the kernel takes back from a worker that dies with
 it; a worker that dies between two words of a cell loses at most its own last call.
 
-    header   64 bytes    magic, number of cells, a random key for names
+    header   64 bytes    magic, number of cells, a random key for names, when other machines were last reached
     slots    256 × 8     which name each worker is busy with; 0 while with none
     cells    n × 64      name (a keyed hash; 0 is free), until when to keep it, use that nobody was told of, 5 numbers
 
@@ -19,8 +19,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from holdfast.core.errors import InvalidInput, Unavailable
 
 CELLS: Final = 16384  # of 64 bytes: 1 MiB; five limits of 3,000 clients
 MAX_WORKERS: Final = 256  # that have a slot
+TOGETHER_S: Final = 2.0  # after which other machines count as out of reach
 PROBES: Final = 64  # places looked at for a name
 _MAGIC: Final = b"holdfast cells 1"
 _HEADER: Final = struct.Struct("<16sQ16s24x")
@@ -36,15 +36,9 @@ _SLOTS: Final = struct.Struct(f"<{MAX_WORKERS}Q")
 _SLOT: Final = struct.Struct("<Q")
 _CELL: Final = struct.Struct("<Qddddddd")
 _BEGIN: Final = _HEADER.size + _SLOTS.size
+_NUMBER: Final = struct.Struct("<d")
+_REACHED: Final = 40  # where in the header the time stands at which other machines were last reached
 _UNTOLD: Final = 16  # where in a cell the use stands that other machines have not been told
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """What was charged to a name since the last time that somebody asked."""
-
-    name: str
-    amount: float
 
 
 class SharedCells:
@@ -87,6 +81,13 @@ class SharedCells:
 
     def apply(self, name: str, charge: Charge, now: float, amount: float, keep_until: float) -> float:
         """Let a rule charge an amount to the cell of a name, as one step that no other worker can come between."""
+        return self._change(name, charge, now, amount, keep_until, amount)
+
+    def learn(self, name: str, charge: Charge, now: float, amount: float, keep_until: float) -> None:
+        """Do the same for what other machines have counted: nobody is told of it again."""
+        self._change(name, charge, now, amount, keep_until, 0.0)
+
+    def _change(self, name: str, charge: Charge, now: float, amount: float, keep_until: float, untold: float) -> float:
         memory, file = self._memory, self._file
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -97,8 +98,8 @@ class SharedCells:
                 found = _CELL.unpack_from(memory, at)
             wait, after = charge(found[3:], now, amount)
             if after is not None:
-                until = keep_until if keep_until > found[1] else found[1]  # noqa: FURB136 - max() takes three times as long
-                _CELL.pack_into(memory, at, hashed, until, found[2] + amount, *after)
+                until = max(keep_until, found[1])
+                _CELL.pack_into(memory, at, hashed, until, found[2] + (0.0 if wait else untold), *after)
         except _FullError:
             return math.inf
         else:
@@ -130,19 +131,35 @@ class SharedCells:
         """Note that this worker is busy with nothing."""
         _SLOT.pack_into(self._memory, self._slot, 0)
 
-    def untold(self, names: Iterable[str]) -> list[Use]:
-        """Return what was charged to each of these names since the last time, and begin to count it anew."""
-        found = []
+    def take_untold(self, name: str) -> float:
+        """Return what was charged to a name since the last time that somebody asked, and begin to count it anew."""
+        hashed = self._hash(name)
         with self._locked():
-            for name in names:
-                hashed = self._hash(name)
-                for at in self._probes(hashed):
-                    cell = _CELL.unpack_from(self._memory, at)
-                    if cell[0] == hashed:
-                        found.append(Use(name=name, amount=cell[2]))
-                        struct.pack_into("<d", self._memory, at + _UNTOLD, 0.0)
-                        break
-        return found
+            for at in self._probes(hashed):
+                found = _CELL.unpack_from(self._memory, at)
+                if found[0] == hashed:
+                    _NUMBER.pack_into(self._memory, at + _UNTOLD, 0.0)
+                    return float(found[2])
+        return 0.0
+
+    def put_untold(self, name: str, amount: float) -> None:
+        """Take back what could not be told."""
+        hashed = self._hash(name)
+        with self._locked():
+            for at in self._probes(hashed):
+                found = _CELL.unpack_from(self._memory, at)
+                if found[0] == hashed:
+                    _NUMBER.pack_into(self._memory, at + _UNTOLD, found[2] + amount)
+                    return
+
+    def reached(self, now: float) -> None:
+        """Note, for all workers, that other machines were reached at this time of the monotonic clock."""
+        _NUMBER.pack_into(self._memory, _REACHED, now)
+
+    def together(self, now: float) -> bool:
+        """Say whether what other machines count is known, as of a moment ago."""
+        (reached,) = _NUMBER.unpack_from(self._memory, _REACHED)
+        return bool(reached and 0.0 <= now - reached <= TOGETHER_S)
 
     def checkpoint(self) -> None:
         """Have the kernel write what is in memory to the disk, and return when it has.

@@ -1,7 +1,8 @@
 """The arithmetic of limits: what a cell held, and what it holds once a call was charged. Pure, without a clock.
 
 A cell is five numbers, all zero at first. A rule takes them with the time and an amount and returns how long to wait
-(0: the call passes; infinity: waiting does not help) and the numbers to keep, or None where nothing changes.
+(0: the call passes; infinity: waiting does not help) and the numbers to keep, or None where nothing changes. The last
+number is not the rules' own: what other machines had used when they were last asked (`serve.sharing`).
 """
 
 import math
@@ -29,19 +30,20 @@ class Rate:
 
     interval_s: float  # between calls at the sustained rate
     tolerance_s: float  # how early a call may be: burst - 1 intervals
+    debt_s: float = 0.0  # how much farther away it may be put by what other machines let pass
 
     def charge(self, values: Values, now: float, amount: float) -> tuple[float, Values | None]:
         """Charge so many calls at once if the first conforms."""
-        arrival = min(max(now, values[0]), now + self.tolerance_s + self.interval_s)
-        early = arrival - now - self.tolerance_s
+        arrival, farthest = max(now, values[0]), now + self.tolerance_s + self.interval_s + self.debt_s
+        early = min(arrival, farthest) - now - self.tolerance_s
         if early > self.interval_s * _SLACK:
-            return early, None
-        return 0.0, (arrival + amount * self.interval_s, 0.0, 0.0, 0.0, 0.0)
+            return early, (farthest, 0.0, 0.0, 0.0, values[4]) if arrival > farthest else None
+        return 0.0, (arrival + amount * self.interval_s, 0.0, 0.0, 0.0, values[4])
 
     def learn(self, values: Values, now: float, amount: float) -> tuple[float, Values | None]:
         """Take in what other machines have let pass: charged whatever it leads to."""
         arrival = max(now, values[0]) + amount * self.interval_s
-        return 0.0, (arrival, 0.0, 0.0, 0.0, 0.0)
+        return 0.0, (arrival, 0.0, 0.0, 0.0, values[4])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class Quota:
 
     def charge(self, values: Values, now: float, amount: float) -> tuple[float, Values | None]:
         """Charge an amount if it still fits; the wait is until the next period, if that helps."""
-        period, used, ever, told, _ = values
+        period, used, ever, told, seen = values
         current = now // self.period_s
         if current > period:
             period, used = current, 0.0
@@ -68,17 +70,17 @@ class Quota:
         if used + amount > self.per_period * (1 + _ROUNDING):
             helps = amount <= self.per_period
             return ((period + 1) * self.period_s - now if helps else math.inf), None
-        return 0.0, (period, used + amount, ever + amount, told, 0.0)
+        return 0.0, (period, used + amount, ever + amount, told, seen)
 
     def learn(self, values: Values, now: float, amount: float) -> tuple[float, Values | None]:
         """Take in what other machines have let pass: charged whatever it leads to."""
-        period, used, ever, told, _ = values
+        period, used, ever, told, seen = values
         current = now // self.period_s
         if current > period:
             period, used = current, 0.0
-        return 0.0, (period, used + amount, ever + amount, told, 0.0)
+        return 0.0, (period, used + amount, ever + amount, told, seen)
 
     def alert(self, values: Values, now: float, amount: float) -> tuple[float, Values | None]:  # noqa: ARG002 - a rule's signature
         """Say (by a wait of 1) that an alert of this period was told already; else write down that it is now."""
-        period, used, ever, told, _ = values
-        return (1.0, None) if told == period + 1 else (0.0, (period, used, ever, period + 1, 0.0))
+        period, used, ever, told, seen = values
+        return (1.0, None) if told == period + 1 else (0.0, (period, used, ever, period + 1, seen))

@@ -112,6 +112,8 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     lease: str = "15m"
     replay_window_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # of signed requests; 0 asks for no signature
     hosts: tuple[Text, ...] = ()  # under which the endpoint is called; none: any
+    machines: Annotated[int, Meta(ge=1, le=1000)] = 1  # whose gateways share the limits
+    apart: Literal["share", "refuse"] = "share"  # while they cannot reach each other
     quota: Quota | None = None
     spend: Spend | None = None
     noise: Noise | None = None

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from holdfast.adapters.peer import Peer
     from holdfast.core.trust import Trust
     from holdfast.serve import Gateway, Loader, Recorder
+    from holdfast.serve.sharing import Sharing
 
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
 CELLS_NAME: Final = "limits.cells"
+PASSWORD_NAME: Final = "limits.password"  # noqa: S105 - a file's name
+LISTENER: Final = 255  # the slot of whoever answers no calls
 MAX_KEY: Final = 4096  # bytes of the credential key
 
 
@@ -108,6 +111,30 @@ def cells_of(config: EdgeConfig, number: int) -> "SharedCells":
     from holdfast.adapters.cells import SharedCells
 
     return SharedCells(config.home / CELLS_NAME, worker=number)
+
+
+def sharing_of(config: EdgeConfig) -> "Sharing | None":
+    """Return what counts limits together with other machines, for one thread of one worker; None where none is named.
+
+    Raises:
+        HoldfastError: The address, the password, the credential key or the cells cannot be used.
+    """
+    from holdfast.adapters.durable import read_private
+    from holdfast.adapters.redis_totals import RedisTotals
+    from holdfast.serve.sharing import Sharing
+
+    if not config.limits_url:
+        return None
+    secret = config.home / PASSWORD_NAME
+    password = read_private(secret, what="the password of shared limits", limit=MAX_KEY) if secret.exists() else b""
+    key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
+    totals = RedisTotals(
+        url=config.limits_url,
+        prefix=f"{read_root(config.root).workspace}:{config.environment}",
+        key=key[:64],
+        password=password.decode().strip(),
+    )
+    return Sharing(cells=cells_of(config, LISTENER), totals=totals, monotonic=time.perf_counter)
 
 
 def courier_of(config: EdgeConfig) -> "Courier | None":

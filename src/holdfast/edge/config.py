@@ -45,6 +45,7 @@ class EdgeConfig:
     deliver_every_s: float = 2.0  # between two deliveries of what was recorded to a control plane on another host
     check_every_s: float = 10.0  # between two looks of the integrity sidecar; 0 does without one
     ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends
+    limits_url: str = ""  # of the store in which gateways on several machines count limits together
     region: str = ""  # where this machine stands; a table may name the regions in which its models answer
     metrics_for_all: bool = False  # /metrics answers callers from other machines too
     tls: "Tls | None" = None  # where it ends in this process
@@ -93,6 +94,7 @@ def config_of(
         home=home,
         environment=environment,
         region=read_settings().region,
+        limits_url=read_settings().limits_url,
         root=own / "root.json",
         credential_key=own / "credential.key",
         own=own,

@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from holdfast.core.errors import HoldfastError
-from holdfast.edge.assembly import assemble, courier_of
+from holdfast.edge.assembly import assemble, courier_of, sharing_of
 from holdfast.edge.config import EdgeConfig
 from holdfast.edge.safety import safe_memory, share_safe_state
 from holdfast.edge.sidecar import SelfCheck
@@ -19,8 +20,10 @@ from holdfast.edge.sidecar import SelfCheck
 if TYPE_CHECKING:
     from holdfast.adapters.courier import Courier
     from holdfast.adapters.nonces import SharedNonces
+    from holdfast.serve.sharing import Sharing
 
 POLL_S: Final = 0.25  # between two looks at the published folder
+SHARE_S: Final = 0.1  # between two rounds of counting together with other machines
 EVENTS_S: Final = 0.05  # between two groups of security events on their way to the disk
 
 
@@ -54,6 +57,7 @@ class Worker:
         self._gateway, loader, self._recorder = assemble(config, number, nonces)
         self._checkpoint = loader.cells.checkpoint if number == 0 else _nothing  # one writes for all
         self._courier = courier_of(config) if number == 0 else None  # the workers' spool is one
+        self._sharing, self._loader = sharing_of(config) if number == 0 else None, loader  # their cells are one
         self._watcher = Watcher(loader=loader, complain=self._complain)
         self._safe = safe_memory(config.home)
         self._self_check = SelfCheck(config, number, self._gateway) if config.check_every_s else None
@@ -75,6 +79,8 @@ class Worker:
         ]
         if self._courier is not None:
             threads.append(threading.Thread(target=self._deliver, args=(self._courier,), name="courier", daemon=True))
+        if self._sharing is not None:
+            threads.append(threading.Thread(target=self._share, args=(self._sharing,), name="sharing", daemon=True))
         for thread in threads:
             thread.start()
         try:
@@ -172,6 +178,13 @@ class Worker:
             self._attempt(courier.deliver)
             if renewal is not None:
                 self._attempt(renewal.look)
+
+    def _share(self, sharing: "Sharing") -> None:
+        """Count limits together with other machines, until told to stop; while they are out of reach, each alone."""
+        while not self._stop.wait(SHARE_S):
+            state = self._gateway.state
+            if state is not None:
+                self._attempt(partial(sharing.round, state.chains.call, self._loader.clients))
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Do one step of record keeping; what fails is kept in memory, tried again, and said."""

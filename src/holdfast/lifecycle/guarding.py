@@ -70,6 +70,11 @@ def _reaction(asked: Detectors, action: str) -> dict[str, Any]:
     return {"action": action, "lasts_s": float(seconds(asked.lasts))}
 
 
+def _together(serving: Serving) -> dict[str, Any]:
+    """Return how limits hold among several machines."""
+    return {"machines": serving.machines, "apart": serving.apart} if serving.machines > 1 else {}
+
+
 def _rate(serving: Serving) -> dict[str, Any]:
     known = {
         name: {"rate_per_s": own.rate_per_s or serving.rate_per_s, "burst": own.burst or serving.burst}
@@ -77,7 +82,7 @@ def _rate(serving: Serving) -> dict[str, Any]:
         if own.rate_per_s is not None or own.burst is not None
     }
     own = {"clients": known} if known else {}
-    return {"rate_per_s": serving.rate_per_s, "burst": serving.burst} | own
+    return {"rate_per_s": serving.rate_per_s, "burst": serving.burst} | own | _together(serving)
 
 
 def _quota(serving: Serving, quota: Quota) -> dict[str, Any]:
@@ -90,7 +95,9 @@ def _quota(serving: Serving, quota: Quota) -> dict[str, Any]:
         if own.rows is not None or own.rows_ever is not None
     }
     period_s = float(seconds(quota.period))
-    return {"rows": quota.rows, "rows_ever": quota.rows_ever, "period_s": period_s, "clients": known}
+    return {"rows": quota.rows, "rows_ever": quota.rows_ever, "period_s": period_s, "clients": known} | _together(
+        serving
+    )
 
 
 def _spend(serving: Serving, spend: Spend) -> dict[str, Any]:
@@ -101,7 +108,7 @@ def _spend(serving: Serving, spend: Spend) -> dict[str, Any]:
         "period_s": float(seconds(spend.period)),
         "alert_at": spend.alert_at,
         "clients": {name: own.spend for name, own in serving.clients.items() if own.spend is not None},
-    }
+    } | _together(serving)
 
 
 def _coarse(serving: Serving, *, fine: bool) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Loader:
     gateway: Gateway
     nonces: Nonces  # what all workers have seen of signed requests
     cells: Cells = field(default_factory=LocalCells)  # what all workers have counted
+    clients: frozenset[str] = frozenset()  # that the newest table knows
     offered: Callable[[Iterable[str]], Offered] | None = None  # what is here, with the versions of these libraries
 
     def refresh(self) -> None:
@@ -75,6 +76,8 @@ class Loader:
             self._refused(error, now)
             raise
         self.gateway.swap(state)
+        table = believed.table
+        self.clients = frozenset([each.id for each in table.credentials] + [each.id for each in table.identities])
         self.ground.watched.keep_only(frozenset(state.releases))
         served = ", ".join(sorted(release.short for release in state.releases.values())) or "nothing"
         self.ground.log.note(

@@ -60,6 +60,7 @@ LEASE_OVER: Final = Saying(code="HF761", status=503, public="the service may no 
 WITHDRAWN: Final = Saying(code="HF762", status=503, public="the model may no longer answer", security=False)
 MODEL_FAILED: Final = Saying(code="HF763", status=503, public="the model could not answer")
 UNRECORDED: Final = Saying(code="HF764", status=503, public="the service cannot keep its records", security=False)
+APART: Final = Saying(code="HF771", status=503, public="the service cannot count with its other machines")
 OVERLOADED: Final = Saying(code="HF770", status=503, public="the service is overloaded", security=False)
 RESTING: Final = Saying(code="HF765", status=503, public="the model rests after repeated failures", security=False)
 SAFE: Final = Saying(code="HF766", status=503, public="the service is in its safe state", security=False)

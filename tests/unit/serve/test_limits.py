@@ -83,7 +83,9 @@ def test_a_clock_that_begins_anew_keeps_nobody_out_for_longer_than_one_interval(
         values = after
     wait, after = rate.charge(values, start, 1.0)
     assert 0 < wait <= 0.5 * (1 + 1e-6)
-    assert after is None
+    _, after = rate.charge(after or values, start + wait * (1 + 1e-6) + 1e-6, 1.0)
+    assert after is not None  # whoever waited is let in
+    assert rate.charge(after, start + wait * (1 + 1e-6) + 1e-6, 1.0)[0] > 0  # alone
 
 
 @pytest.mark.requirement("GATE-04", by="holdfast.serve.guards.limits:WithinQuota.admit")

@@ -16,13 +16,23 @@ from holdfast.core.allowances import Quota, Rate
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.ports import Clock
+from holdfast.serve.guards.machines import (
+    DEBT_S,
+    Apart,
+    Machines,
+    Shared,
+    kept_until,
+    machines_of,
+    share_of_quota,
+    share_of_rate,
+    shared_quota,
+)
 from holdfast.serve.guards.surroundings import Cells, Surroundings
-from holdfast.serve.refusals import OVER_QUOTA, OVER_SPEND, TOO_FAST, TOO_MANY
+from holdfast.serve.refusals import APART, OVER_QUOTA, OVER_SPEND, TOO_FAST, TOO_MANY
 
 MAX_RATE: Final = 1e6  # calls a second; more than any machine answers, so more is a mistake
 SHORTEST_PERIOD_S: Final = 1.0
 LONGEST_PERIOD_S: Final = 366 * 86400.0
-_FOREVER: Final = math.inf
 
 
 class RateOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,6 +48,8 @@ class WithinRateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     rate_per_s: float
     burst: int = 1
     clients: dict[str, RateOf] = {}
+    machines: int = 1  # that share the limit
+    apart: Apart = "share"  # while other machines cannot be reached: an even share, or nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +63,16 @@ class WithinRate:
     cells: Cells
     monotonic: Callable[[], float]
     behind: float = 0.0  # what to add to the monotonic clock for seconds since 1970
+    machines: Machines | None = None  # none: this one alone
 
     def admit(self, call: Call) -> Call | Refusal:
         """Let the call pass if it conforms."""
         now, client = self.monotonic(), call.client
         rate = self.known.get(client, self.rate) if self.known else self.rate
+        if self.machines is not None and self.machines.alone():
+            if self.machines.apart == "refuse":
+                return APART.refusal(self.name, client, retry_after_s=1.0)
+            rate = share_of_rate(rate, self.machines.count)
         kept = now + self.behind + rate.tolerance_s + 2 * rate.interval_s
         early = self.cells.apply("rate\0" + client, rate.charge, now, 1.0, kept)
         if early > 0:
@@ -66,6 +83,12 @@ class WithinRate:
         """Let every answer out: a call was counted when it came in."""
         return answer
 
+    def shared(self, client: str) -> Shared:
+        """Return a client's limit, for other machines."""
+        rate = self.known.get(client, self.rate)
+        until = self.monotonic() + self.behind + rate.tolerance_s + 2 * rate.interval_s
+        return Shared(name="rate\0" + client, learn=rate.learn, now=self.monotonic, keep_until=until)
+
 
 def within_rate(settings: WithinRateSettings, surroundings: Surroundings) -> WithinRate:
     """Build the guard.
@@ -73,21 +96,23 @@ def within_rate(settings: WithinRateSettings, surroundings: Surroundings) -> Wit
     Raises:
         InvalidInput: A rate or a burst that lets nobody call, or everybody.
     """
+    debt_s = DEBT_S if settings.machines > 1 else 0.0
     return WithinRate(
-        rate=_rate(settings.rate_per_s, settings.burst),
-        known={client: _rate(own.rate_per_s, own.burst) for client, own in settings.clients.items()},
+        rate=_rate(settings.rate_per_s, settings.burst, debt_s),
+        known={client: _rate(own.rate_per_s, own.burst, debt_s) for client, own in settings.clients.items()},
         cells=surroundings.cells,
         monotonic=surroundings.monotonic,
         behind=surroundings.clock.now().timestamp() - surroundings.monotonic(),
+        machines=machines_of(settings.machines, settings.apart, surroundings) if settings.machines != 1 else None,
     )
 
 
-def _rate(rate_per_s: float, burst: int) -> Rate:
+def _rate(rate_per_s: float, burst: int, debt_s: float) -> Rate:
     if not 0 < rate_per_s <= MAX_RATE or burst < 1:
         raise InvalidInput(
             "within-rate would let nobody call, or everybody", place="routes", expected="rate_per_s, burst > 0"
         )
-    return Rate(interval_s=1.0 / rate_per_s, tolerance_s=(burst - 1) / rate_per_s)
+    return Rate(interval_s=1.0 / rate_per_s, tolerance_s=(burst - 1) / rate_per_s, debt_s=debt_s)
 
 
 class WithinConcurrencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,6 +170,8 @@ class WithinQuotaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     rows_ever: int = 0
     period_s: float = 86400.0
     clients: dict[str, QuotaOf] = {}
+    machines: int = 1  # that share the limit
+    apart: Apart = "share"  # while other machines cannot be reached: an even share, or nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +184,24 @@ class WithinQuota:
     known: Mapping[str, Quota] = field(default_factory=dict)
     cells: Cells
     clock: Clock
+    machines: Machines | None = None
+
+    def shared(self, client: str) -> Shared:
+        """Return a client's quota, for other machines."""
+        return shared_quota("quota", client, self.known.get(client, self.quota), self.clock)
 
     def admit(self, call: Call) -> Call | Refusal:
         """Let the call pass if all of its rows still fit."""
         if call.rows is None:  # it stands after valid-input, so this is a defect
             return TOO_MANY.refusal(self.name, "a call without rows")
         quota, now = self.known.get(call.client, self.quota), (call.now or self.clock.now()).timestamp()
-        wait = self.cells.apply("quota\0" + call.client, quota.charge, now, float(len(call.rows)), _kept(quota, now))
+        if self.machines is not None and self.machines.alone():
+            if self.machines.apart == "refuse":
+                return APART.refusal(self.name, call.client, retry_after_s=1.0)
+            quota = share_of_quota(quota, self.machines.count)
+        wait = self.cells.apply(
+            "quota\0" + call.client, quota.charge, now, float(len(call.rows)), kept_until(quota, now)
+        )
         if wait > 0:
             return OVER_QUOTA.refusal(
                 self.name, f"{call.client} asked for {len(call.rows)} rows more", retry_after_s=_wait(wait)
@@ -193,6 +231,7 @@ def within_quota(settings: WithinQuotaSettings, surroundings: Surroundings) -> W
         known={client: quota(own.rows, own.rows_ever) for client, own in settings.clients.items()},
         cells=surroundings.cells,
         clock=surroundings.clock,
+        machines=machines_of(settings.machines, settings.apart, surroundings) if settings.machines != 1 else None,
     )
 
 
@@ -205,6 +244,8 @@ class WithinSpendSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     period_s: float = 30 * 86400.0
     alert_at: float = 0.8  # of the cap
     clients: dict[str, float] = {}  # caps of clients that have their own
+    machines: int = 1  # that share the limit
+    apart: Apart = "share"  # while other machines cannot be reached: an even share, or nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +262,11 @@ class WithinSpend:
     cells: Cells
     clock: Clock
     tell: Callable[[str, str, str], None]
+    machines: Machines | None = None
+
+    def shared(self, client: str) -> Shared:
+        """Return a client's spending, for other machines."""
+        return shared_quota("spend", client, self.known.get(client, self.quota), self.clock)
 
     def admit(self, call: Call) -> Call | Refusal:
         """Let the call pass if what it costs still fits."""
@@ -228,7 +274,11 @@ class WithinSpend:
             return OVER_SPEND.refusal(self.name, "a call without rows")
         client, now = call.client, (call.now or self.clock.now()).timestamp()
         quota, cost = self.known.get(client, self.quota), self.per_call + self.per_row * len(call.rows)
-        cell, kept = "spend\0" + client, _kept(quota, now)
+        if self.machines is not None and self.machines.alone():
+            if self.machines.apart == "refuse":
+                return APART.refusal(self.name, client, retry_after_s=1.0)
+            quota = share_of_quota(quota, self.machines.count)
+        cell, kept = "spend\0" + client, kept_until(quota, now)
         wait = self.cells.apply(cell, quota.charge, now, cost, kept)
         if wait > 0:
             return OVER_SPEND.refusal(self.name, f"{client} may spend {quota.per_period:g}", retry_after_s=_wait(wait))
@@ -265,6 +315,7 @@ def within_spend(settings: WithinSpendSettings, surroundings: Surroundings) -> W
         cells=surroundings.cells,
         clock=surroundings.clock,
         tell=surroundings.tell,
+        machines=machines_of(settings.machines, settings.apart, surroundings) if settings.machines != 1 else None,
     )
 
 
@@ -273,11 +324,6 @@ def _period(period_s: float, name: str) -> float:
         expected = f"{SHORTEST_PERIOD_S:g} to {LONGEST_PERIOD_S:g} s"
         raise InvalidInput(f"{name} with a period of {period_s} s", place="routes", expected=expected)
     return period_s
-
-
-def _kept(quota: Quota, now: float) -> float:
-    """Return until when a quota's cell must be kept: for ever where it counts what was used in all."""
-    return _FOREVER if quota.total < math.inf else now + 2 * quota.period_s
 
 
 def _wait(seconds: float) -> float | None:

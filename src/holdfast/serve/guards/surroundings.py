@@ -37,6 +37,10 @@ class Cells(Protocol):
         """Return what a cell holds; all zero where there is none."""
         ...
 
+    def together(self, now: float) -> bool:
+        """Say whether what other machines count is known, at this time of the monotonic clock."""
+        ...
+
     def enter(self, name: str, most: int) -> bool:
         """Note that this worker is busy with a call of a name; no, where as many workers are as may be."""
         ...
@@ -66,6 +70,10 @@ class LocalCells:
     def read(self, name: str) -> Values:
         """Return what a cell holds; all zero where there is none."""
         return self.held.get(name, EMPTY)
+
+    def together(self, now: float) -> bool:  # noqa: ARG002 - there are no other machines
+        """Say that nobody else is known."""
+        return False
 
     def enter(self, name: str, most: int) -> bool:  # noqa: ARG002 - the only worker is busy with one call at a time
         """Note that this worker is busy with a call of a name."""
