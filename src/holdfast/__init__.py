@@ -30,7 +30,6 @@ _HOMES: Final = {
     "Project": "holdfast.core.project:Project",
     "Trust": "holdfast.core.trust:Trust",
     "Verified": "holdfast.core.seal:Verified",
-    "answer_stream": "holdfast.edge.stream:run",
     "decide": "holdfast.core.policy:decide",
     "digest_bytes": "holdfast.core.artifact:digest_bytes",
     "entry_of": "holdfast.lifecycle.registry_catalogue:entry_of",
@@ -43,7 +42,6 @@ _HOMES: Final = {
     "promote": "holdfast.lifecycle.promotion:promote",
     "run": "holdfast.lifecycle.runner:run",
     "scan_paths": "holdfast.app.scanning:scan_paths",
-    "score_table": "holdfast.edge.batch:run",
     "seal": "holdfast.core.seal:seal",
     "unseal": "holdfast.core.seal:unseal",
 }

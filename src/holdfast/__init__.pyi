@@ -12,8 +12,6 @@ from holdfast.core.policy import Denial, Permit, Policy, decide, parse_policy
 from holdfast.core.project import Project, parse_project
 from holdfast.core.seal import Verified, seal, unseal
 from holdfast.core.trust import Trust
-from holdfast.edge.batch import run as score_table
-from holdfast.edge.stream import run as answer_stream
 from holdfast.lifecycle.bom_impact import impact
 from holdfast.lifecycle.promotion import promote
 from holdfast.lifecycle.registry_catalogue import entry_of
@@ -36,7 +34,6 @@ __all__ = [
     "Project",
     "Trust",
     "Verified",
-    "answer_stream",
     "decide",
     "digest_bytes",
     "entry_of",
@@ -49,7 +46,6 @@ __all__ = [
     "promote",
     "run",
     "scan_paths",
-    "score_table",
     "seal",
     "unseal",
 ]
