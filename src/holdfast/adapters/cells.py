@@ -5,7 +5,7 @@ budget. Changes are made under a lock on the file (`flock`), which the kernel ta
 it; a worker that dies between two words of a cell loses at most its own last call.
 
     header   64 bytes    magic, number of cells, a random key for names, when other machines were last reached
-    slots    256 × 8     which name each worker is busy with; 0 while with none
+    slots    320 × 8     which name each worker is busy with; 0 while with none
     cells    n × 64      name (a keyed hash; 0 is free), until when to keep it, use that nobody was told of, 5 numbers
 
 A cell is found by linear probing and stays where it is. One whose time is over is taken for another name when there is
@@ -27,12 +27,12 @@ from holdfast.core.allowances import EMPTY, Charge, Values
 from holdfast.core.errors import InvalidInput, Unavailable
 
 CELLS: Final = 16384  # of 64 bytes: 1 MiB; five limits of 3,000 clients
-MAX_WORKERS: Final = 256  # that have a slot
+MOST_SLOTS: Final = 320  # more than workers of any sort that one supervisor starts, and whoever answers no calls
 TOGETHER_S: Final = 2.0  # after which other machines count as out of reach
 PROBES: Final = 64  # places looked at for a name
 _MAGIC: Final = b"holdfast cells 1"
 _HEADER: Final = struct.Struct("<16sQ16s24x")
-_SLOTS: Final = struct.Struct(f"<{MAX_WORKERS}Q")
+_SLOTS: Final = struct.Struct(f"<{MOST_SLOTS}Q")
 _SLOT: Final = struct.Struct("<Q")
 _CELL: Final = struct.Struct("<Qddddddd")
 _BEGIN: Final = _HEADER.size + _SLOTS.size
@@ -63,8 +63,8 @@ class SharedCells:
             Unavailable: The file cannot be opened, or is no such file. Nothing is counted anew then: that would give
                 everybody a fresh budget.
         """
-        if not 0 <= worker < MAX_WORKERS:
-            raise InvalidInput(f"worker {worker} of a gateway", expected=f"at most {MAX_WORKERS}")
+        if not 0 <= worker < MOST_SLOTS:
+            raise InvalidInput(f"worker {worker} of a gateway", expected=f"at most {MOST_SLOTS}")
         self._wall = wall
         self._places: dict[str, tuple[int, int]] = {}  # name to its hash and where its cell is
         try:

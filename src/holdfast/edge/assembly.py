@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
 CELLS_NAME: Final = "limits.cells"
 PASSWORD_NAME: Final = "limits.password"  # noqa: S105 - a file's name
-LISTENER: Final = 255  # the slot of whoever answers no calls
+LISTENER: Final = 319  # the slot of whoever answers no calls
 MAX_KEY: Final = 4096  # bytes of the credential key
 
 
