@@ -219,7 +219,7 @@ def test_up_is_ready_answers_and_stops_cleanly(workspace: tuple[Path, dict[str, 
         assert up.ask("GET", "/v1/jobs", workspace[1]["viewer"])[0] == 200
         assert up.said["gateway"].startswith("http://127.0.0.1:")
         children = up.children()
-        assert len(children) == 3
+        assert len(children) == 4  # API, jobs, gateway, and the sidecar that looks at them
         assert up.stop() == 0
         assert not up.ready_file.exists()
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
