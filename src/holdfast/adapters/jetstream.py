@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from holdfast.adapters.nats_credentials import read_credentials
+from holdfast.adapters.keys_nats import read_credentials
 from holdfast.core.errors import Conflict, InvalidInput, MissingExtra, NotFound, Unavailable
 from holdfast.core.exposure import is_local
 from holdfast.core.streaming import Event, Last, Outrun, Where

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.conftest import absent
 
-from holdfast.adapters.nats_credentials import read_credentials
+from holdfast.adapters.keys_nats import read_credentials
 from holdfast.core.errors import InvalidInput, Refused
 
 OPERATOR, ACCOUNT, USER = 14 << 3, 0 << 3, 20 << 3
