@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,16 @@ from holdfast.core.errors import HoldfastError, NotVerified
 
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 CODE: Final = frozenset({".py", ".so"})
-SYSTEM: Final = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/bin/", "/usr/local/lib/", "/usr/local/bin/")
+SYSTEM: Final = (
+    "/nix/store/",
+    "/lib/",
+    "/lib64/",
+    "/usr/lib/",
+    "/usr/lib64/",
+    "/usr/bin/",
+    "/usr/local/lib/",
+    "/usr/local/bin/",
+)
 KERNEL: Final = frozenset({"[vdso]", "[vsyscall]"})
 _MAPPED: Final = 6  # columns of a line of maps where something is named
 
@@ -120,8 +130,7 @@ class Integrity:
         if name.endswith(" (deleted)") or not name.startswith("/") or name.startswith("/memfd:"):
             yield f"a worker runs code from {name[:120]}, which no file holds"
             return
-        roots = (f"{sys.prefix}/", f"{sys.base_prefix}/", f"{self.package}/", *SYSTEM)
-        if not name.startswith(roots):
+        if not name.startswith((f"{self.package}/", *_installation(), *SYSTEM)):
             yield f"a worker runs code from {name[:120]}, outside of its installation"
         try:
             at = os.stat(name)  # noqa: PTH116 - of a name that the kernel told, a hundred times a look
@@ -134,6 +143,13 @@ class Integrity:
             yield f"the library {name[:120]} was changed"
         elif known is None:
             self._mapped[name] = (seen, _digest(Path(name)))
+
+
+@cache
+def _installation() -> tuple[str, ...]:
+    """Return the folders that this interpreter and its packages are installed in, as the kernel names them."""
+    packages = [each for each in sys.path if Path(each).name in {"site-packages", "dist-packages", "lib-dynload"}]
+    return tuple(f"{os.path.realpath(each)}/" for each in (sys.prefix, sys.base_prefix, *packages))
 
 
 def siblings() -> list[int]:
