@@ -45,6 +45,7 @@ RADII: Final = (
 CROWDING: Final = Coin(usual=0.1, suspect=0.6)  # shares of rows that lie in a crowd of the same client's rows
 RECENT: Final = 32  # rows of a client among which a crowd is looked for
 CROWD: Final = 16  # of them closer than `crowd`
+KEPT: Final = 0.85  # of a distance at least, under another key than the one that is shown, where columns are many
 TURNING: Final = Coin(usual=0.02, suspect=0.25)  # shares of near rows with another answer: honest clients', attackers'
 SPARE: Final = 0.5  # of an alarm's height: what honest clients may reach when a radius is chosen
 SPARE_PLACE: Final = 0.25  # of a chain's changes, the same: a gateway remembers more rows than `MANY`
@@ -212,6 +213,7 @@ def fit_space(rows: NDArray[np.float32], labels: NDArray[np.int64], *, classes: 
 
     radius, crowd = _largest([run.near for run in runs], quiet), _largest([run.crowded for run in runs], loose)
     few = min(1.0, len(x) / BLOCK)  # a client of more rows than were looked at has them closer together
+    few *= KEPT if x.shape[1] > DIMENSIONS else 1.0
     radius, crowd = _short(np.array([few * radius, few * crowd]))
     lines = places.shape[1] >= FEWEST_COLUMNS and all(LINE.highest(run.aligned) <= SPARE * alarm for run in runs)  # 3.
     return Space(
