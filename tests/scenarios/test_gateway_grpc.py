@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,11 +27,13 @@ from tests.unit.core.test_spiffe import Authority
 
 from holdfast.adapters import grpc_server
 from holdfast.adapters.runtime import OnnxRuntime
+from holdfast.core.resilience import Resilience
 from holdfast.core.routes import GuardSpec
 from holdfast.core.signed_request import request_signature
 from holdfast.serve.grpc_face import CODES, METHODS, Asked, Face, Reply, answer, turned_away
 from holdfast.serve.grpc_messages import HEALTH, SERVICE, message
 from holdfast.serve.refusals import SAYINGS, TOO_SLOW
+from holdfast.testing.tiny import tiny_model
 from holdfast.testing.world import API_KEY, GUARDS, MODEL, Serving, World
 
 KEY = (("authorization", f"Bearer {API_KEY}"),)
@@ -225,6 +228,25 @@ def test_limits_and_errors_have_their_codes_and_say_who_to_ask_for() -> None:
     assert trailers["x-holdfast-code"] == "HF243"
     assert int(trailers["retry-after"]) >= 9
     assert trailers["x-correlation-id"] != dict(replies[0].trailers)["x-correlation-id"]
+
+
+@pytest.mark.requirement("ROLL-12", by="holdfast.serve.grpc_face:answer")
+def test_an_answer_of_the_safe_state_says_so_here_too() -> None:
+    """Marked by the same names as over HTTP, whether something is answered or refused."""
+    declared = Resilience(safe_state="answer", safe_answer="benign")
+    world = World()
+    table = world.table(world.release(tiny_model()))
+    (route,) = table.models
+    for resilience, code in ((declared, "OK"), (None, "UNAVAILABLE")):
+        models = (msgspec.structs.replace(route, resilience=resilience),)
+        world.publish(msgspec.structs.replace(table, models=models))
+        serving = world.serving(OnnxRuntime())
+        serving.look()
+        serving.gateway.make_safe("a test")
+        reply = answer(serving.gateway, asked("ModelInfer", crooked()))
+        trailers = dict(reply.trailers)
+        assert (reply.code, trailers["x-holdfast-safe-state"]) == (code, "true")
+        assert trailers.get("x-holdfast-fallback") == ("safe-state" if code == "OK" else None)
 
 
 def test_every_refusal_of_the_core_has_a_code() -> None:

@@ -6,6 +6,7 @@ limit: whoever reads the store learns no client's name.
 """
 
 import hashlib
+import math
 import socket
 import ssl
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class RedisTotals:
                 batch = names[begin : begin + BATCH]
                 self._send([self._increment(name, amounts[name]) for name in batch])
                 for name in batch:
-                    found[name] = float(self._answer())
+                    found[name] = _finite(self._answer())
                     self._answer()  # of EXPIRE
         except (OSError, ValueError) as error:
             self.close()
@@ -124,6 +125,14 @@ class RedisTotals:
             self._buffer += more
         line, _, self._buffer = self._buffer.partition(b"\r\n")
         return line
+
+
+def _finite(said: str) -> float:
+    """Return a total; one that is no number would let everybody pass, and an infinite one nobody, ever again."""
+    total = float(said)
+    if not math.isfinite(total):
+        raise ValueError("a total that is no number")
+    return total
 
 
 def _command(*words: str) -> bytes:

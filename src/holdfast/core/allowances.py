@@ -65,9 +65,9 @@ class Quota:
         current = now // self.period_s
         if current > period:
             period, used = current, 0.0
-        if ever + amount > self.total * (1 + _ROUNDING):
+        if not ever + amount <= self.total * (1 + _ROUNDING):  # so that what is no number is refused
             return math.inf, None
-        if used + amount > self.per_period * (1 + _ROUNDING):
+        if not used + amount <= self.per_period * (1 + _ROUNDING):
             helps = amount <= self.per_period
             return ((period + 1) * self.period_s - now if helps else math.inf), None
         return 0.0, (period, used + amount, ever + amount, told, seen)

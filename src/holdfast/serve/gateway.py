@@ -364,6 +364,8 @@ class Gateway:
         if isinstance(answer, Refusal) and release is route.candidate and route.alike:
             meter.observe_failure(self._ground.monotonic() - call.received_s)  # it counts, and the caller is answered
             release, meter = route.baseline, self._meters[route.baseline.digest]
+            if release.digest in state.withdrawn:
+                return self._refuse(request, call, WITHDRAWN.refusal("state"))
             call.release, answer = release.digest, self._answer(route, release, admitted)
         if isinstance(answer, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
@@ -374,8 +376,9 @@ class Gateway:
         if isinstance(released, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
             return self._refuse(request, call, released)
-        if scores is not None and route.candidate is not None and route.copies(call.correlation):
-            self._copy(route.candidate, admitted.rows, labels, scores)
+        shadow = route.candidate if route.copies(call.correlation) else None
+        if scores is not None and shadow is not None and shadow.digest not in state.withdrawn:
+            self._copy(shadow, admitted.rows, labels, scores)
         return self._tell(release, admitted, released, scores)
 
     def _tell(self, release: Release, call: Call, released: Answer, scores: NDArray[np.float64] | None) -> HttpResponse:

@@ -36,7 +36,10 @@ CODES: Final[Mapping[int, str]] = {
 }
 """The code of gRPC for each status that the core answers with."""
 SERVING, NOT_SERVING = 1, 2  # grpc.health.v1
-_TOLD: Final = (b"x-correlation-id", b"x-holdfast-release", b"x-holdfast-stale", b"x-holdfast-code", b"retry-after")
+_TOLD: Final = frozenset(
+    {b"x-correlation-id", b"x-holdfast-release", b"x-holdfast-stale", b"x-holdfast-code", b"retry-after"}
+    | {b"x-holdfast-fallback", b"x-holdfast-safe-state"}
+)
 _OURS: Final = frozenset({b"content-encoding", HEAD})  # headers of HTTP's own: a caller's metadata of that name is none
 _FIELDS: Final = {
     "BOOL": "bool_contents",

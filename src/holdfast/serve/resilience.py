@@ -103,7 +103,7 @@ class Resilient:
 
     def keep_only(self, releases: frozenset[str]) -> None:
         """Forget the breakers of releases that are not served any more."""
-        for gone in [digest for digest in self.breakers if digest not in releases]:
+        for gone in [digest for digest in list(self.breakers) if digest not in releases]:
             del self.breakers[gone]
 
     def _breaker(self, declared: Resilience, release: Release) -> Breaker | None:

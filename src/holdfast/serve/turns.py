@@ -27,6 +27,7 @@ TARGET_S: Final = 0.01  # that anybody waits under overload
 INTERVAL_ANSWERS: Final = 50.0  # the same in answers, where these take long
 TARGET_ANSWERS: Final = 10.0
 MOST_WAITING: Final = 1024  # requests with their bodies in memory
+MOST_BYTES: Final = 64 << 20  # of these bodies together
 SMOOTHING: Final = 0.05  # weight of the newest answer in the mean time that one takes
 NEVER_WAIT: Final = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 
@@ -50,6 +51,7 @@ class Turns:
         """Begin with nobody in line."""
         self._core, self._clock = core, clock
         self._waiting: deque[tuple[float, HttpRequest, asyncio.Future[HttpResponse]]] = deque()
+        self._held = 0  # bytes of bodies in line
         self._round = 0.0  # when this round of the loop began to answer; 0 before it has
         self._filled = 0.0  # since when the line has not been empty
         self._refused = -math.inf  # when somebody had waited for too long
@@ -70,9 +72,10 @@ class Turns:
         now, future = self._clock(), asyncio.get_running_loop().create_future()
         if not self._waiting:
             self._filled = now
-        elif len(self._waiting) >= MOST_WAITING:
-            self._settle(self._waiting.popleft()[2], self._core.shed())
+        while self._waiting and (len(self._waiting) >= MOST_WAITING or self._held + len(request.body) > MOST_BYTES):
+            self._settle(self._taken(newest=False)[2], self._core.shed())
         self._waiting.append((now, request, future))
+        self._held += len(request.body)
         return future
 
     def _next(self) -> None:
@@ -86,7 +89,7 @@ class Turns:
         overloaded = begun - self._filled > interval or begun - self._refused < interval
         self._shed(begun, max(TARGET_S, TARGET_ANSWERS * self._answer_s) if overloaded else interval)
         while self._waiting and now - begun < SLICE_S:
-            _, request, future = self._waiting.pop() if overloaded else self._waiting.popleft()
+            _, request, future = self._taken(newest=overloaded)
             self._settle(future, self._core.handle(request))
             after = self._clock()
             self._answer_s += SMOOTHING * (after - now - self._answer_s)
@@ -96,8 +99,14 @@ class Turns:
     def _shed(self, now: float, longest: float) -> None:
         """Refuse whoever has waited for longer; the oldest stand first."""
         while self._waiting and now - self._waiting[0][0] > longest:
-            self._settle(self._waiting.popleft()[2], self._core.shed())
+            self._settle(self._taken(newest=False)[2], self._core.shed())
             self._refused = now
+
+    def _taken(self, *, newest: bool) -> tuple[float, HttpRequest, "asyncio.Future[HttpResponse]"]:
+        """Take one out of the line: the newest, or the oldest."""
+        taken = self._waiting.pop() if newest else self._waiting.popleft()
+        self._held -= len(taken[1].body)
+        return taken
 
     @staticmethod
     def _settle(future: "asyncio.Future[HttpResponse]", response: HttpResponse) -> None:

@@ -1,6 +1,7 @@
 """Limits of clients: rates, quotas, spending, and how many workers one may keep busy."""
 
 import math
+import socket
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.adapters.redis_totals import RedisTotals
 from holdfast.core.allowances import EMPTY, Quota, Rate
-from holdfast.core.errors import InvalidInput
+from holdfast.core.errors import HoldfastError, InvalidInput, Unavailable
 from holdfast.core.guard import Call, Refusal
 from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.guards.limits import (
@@ -168,3 +170,26 @@ def test_a_limit_that_means_nothing_is_refused(build: object, settings: object, 
     """It would look like a control and be none."""
     with pytest.raises(InvalidInput):
         build(settings, place.surroundings)  # type: ignore[operator]
+
+
+@pytest.mark.requirement("GATE-04", by="holdfast.core.allowances:Quota.charge")
+@pytest.mark.parametrize("at", [1, 2], ids=["period", "ever"])
+def test_a_count_that_is_no_number_lets_nobody_pass(at: int) -> None:
+    """Every comparison with it is false, and so must be the one that lets pass."""
+    held = [0.0] * 5
+    held[at] = math.nan
+    wait, after = Quota(per_period=10.0, total=100.0).charge(tuple(held), 5.0, 1.0)  # type: ignore[arg-type]
+    assert wait > 0
+    assert after is None
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-inf", "many"])
+def test_a_total_of_other_machines_that_is_no_number_counts_as_no_answer(said: str) -> None:
+    """A store that errs or lies cannot lift a limit: it is out of reach, and the even share holds."""
+    totals, (ours, theirs) = RedisTotals(url="redis://127.0.0.1/0", prefix="w", key=b"k"), socket.socketpair()
+    with ours, theirs:
+        totals._socket = ours
+        theirs.sendall(f"${len(said)}\r\n{said}\r\n:1\r\n".encode())
+        with pytest.raises(HoldfastError) as error:
+            totals.add({"quota": 1.0})
+        assert isinstance(error.value, Unavailable)

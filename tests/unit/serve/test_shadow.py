@@ -13,6 +13,7 @@ from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.client.messages import on_behalf_of
 from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
 from holdfast.serve.exposure import pseudonym
+from holdfast.serve.refusals import WITHDRAWN
 from holdfast.serve.shadow import ROOM
 from holdfast.serve.state import Release, Route
 from holdfast.testing.tiny import tiny_model
@@ -145,6 +146,28 @@ def test_a_call_that_the_candidate_fails_is_answered_by_the_baseline_and_counted
     assert (found.requests, found.failures) == (2, 1)
     serving.gateway.narrow(frozenset({route.candidate.digest}), None)  # it was revoked
     assert serving.call().header(b"x-holdfast-release") == route.baseline.short.encode()
+
+
+@pytest.mark.requirement("ROLL-07", by="holdfast.serve.gateway:Gateway.handle")
+def test_a_revoked_baseline_does_not_answer_for_a_candidate_that_fails() -> None:
+    """Falling back is no way around a revocation."""
+    serving, route = beside("canary", 1.0)
+    assert route.candidate is not None
+    put(serving, route.candidate, Broken())
+    serving.gateway.narrow(frozenset({route.baseline.digest}), None)  # it was revoked
+    response = serving.call()
+    assert (response.status, response.header(b"x-holdfast-code")) == (503, WITHDRAWN.code.encode())
+    assert route.baseline.digest not in windows(serving)
+
+
+def test_a_revoked_shadow_gets_no_copies() -> None:
+    """What was revoked is not run, not even where nobody hears its answers."""
+    serving, route = beside("shadow", mirrored=1.0)
+    assert route.candidate is not None
+    serving.gateway.narrow(frozenset({route.candidate.digest}), None)
+    assert serving.call().status == 200
+    serving.gateway.shadow.wait()
+    assert route.candidate.digest not in windows(serving)
 
 
 def test_refusals_count_for_known_callers_only() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from holdfast.serve.exchange import HttpRequest, HttpResponse
-from holdfast.serve.turns import MOST_WAITING, Turns
+from holdfast.serve.turns import MOST_BYTES, MOST_WAITING, Turns
 
 READ_S = 30e-6  # to read a request and to write a response
 ANSWERED = HttpResponse(status=200, headers=(), body=b"")
@@ -144,3 +144,22 @@ def test_memory_is_bounded_and_whoever_asks_for_health_never_waits() -> None:
         assert not turns.free("/predict/m")
 
     asyncio.run(flood(healthy))
+
+
+def test_the_bodies_of_those_who_wait_are_bounded_together() -> None:
+    """A few large ones fill the memory as many small ones do: the oldest are shed before it is full."""
+
+    async def flood() -> None:
+        worker = Worker(1.0)
+        turns, body = Turns(worker, lambda: worker.now), b"x" * (MOST_BYTES // 8)
+        assert turns.free("/predict/m")
+        worker.now += 1.0
+        futures = [turns.wait(HttpRequest(method="POST", path="/predict/m", body=body)) for _ in range(11)]
+        assert [future.done() for future in futures] == [True] * 3 + [False] * 8
+        await asyncio.wait(futures)
+        later = [turns.wait(HttpRequest(method="POST", path="/predict/m", body=body)) for _ in range(8)]
+        assert not any(future.done() for future in later)  # room is given back
+        for future in later:
+            future.cancel()
+
+    asyncio.run(flood())
