@@ -362,6 +362,29 @@ def test_a_release_that_is_revoked_meanwhile_scores_no_further(tmp_path: Path) -
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
+@pytest.mark.requirement("SERV-02", by="holdfast.edge.offline:Offline.handle")
+def test_a_revocation_reaches_a_batch_within_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part may take long, as where the rate limit has it wait: what is revoked meanwhile finishes no part."""
+    slow = [replace_configuration(spec, rate_per_s=2.0, burst=2) for spec in GUARDS]
+    world = DiskWorld(tmp_path / "world", guards=tuple(slow))
+    write_input(tmp_path / "in.csv", 1100, odd=False)
+    waits: list[float] = []
+
+    def revoke(seconds: float) -> None:
+        if not waits:
+            world.world.revoke(world.release)
+            world.publish(world.world.table(None, revoked=(world.release.digest,)))
+        waits.append(seconds)
+
+    monkeypatch.setattr("holdfast.edge.batch.time.sleep", revoke)
+    monkeypatch.setattr("holdfast.edge.offline.LOOK_S", 0.0)
+    ticking(monkeypatch, waits)
+    with pytest.raises((Refused, Interrupted, Unavailable)):
+        score(world, tmp_path / "in.csv", tmp_path / "out", part_rows=2000)
+    assert len(waits) == 1
+    assert not list((tmp_path / "out").glob("part-*.csv"))
+
+
 def test_another_release_does_not_finish_what_one_has_begun(tmp_path: Path) -> None:
     """A batch is by one release."""
     world = DiskWorld(tmp_path / "world")

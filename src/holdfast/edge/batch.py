@@ -220,7 +220,7 @@ def _carried_out(
         output=folder,
         encode=encode_part,
         scorer=Scorer(
-            handle=gateway.gateway.handle,
+            handle=gateway.handle,
             model=plan.model,
             key=key,
             signature=release.signature,

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from holdfast.core.dsse import SigningKey
     from holdfast.serve import Gateway, Loader, Recorder, Watcher
+    from holdfast.serve.exchange import HttpRequest, HttpResponse
     from holdfast.serve.state import Model, Release
 
+LOOK_S: Final = 1.0  # between two looks at what is published, within a part or a group of events too
 NUMBERS: Final = range(240, 256)  # of workers without a socket; those with one are counted from 0
 MAX_KEY: Final = 4096  # bytes of a file with an API key
 
@@ -41,6 +43,7 @@ class Offline:
     recorder: "Recorder"
     watcher: "Watcher"
     _told_s: float = field(default_factory=time.monotonic)
+    _looked_s: float = field(default_factory=time.monotonic)
 
     def release(self, model: str) -> "Release":
         """Return the release that answers for a model.
@@ -59,12 +62,23 @@ class Offline:
             )
         return route.baseline
 
+    def handle(self, request: "HttpRequest") -> "HttpResponse":
+        """Answer a call; if nobody has looked for a while, obey first what is newly published.
+
+        Raises:
+            HoldfastError: Records cannot be written: nothing more may be answered.
+        """
+        if time.monotonic() - self._looked_s >= LOOK_S:
+            self.keep_up()
+        return self.gateway.handle(request)
+
     def keep_up(self) -> None:
         """Obey what is newly published, and write down what has happened.
 
         Raises:
             HoldfastError: Records cannot be written: nothing more may be answered.
         """
+        self._looked_s = time.monotonic()
         self.watcher.look()
         share_safe_state(self.gateway, safe_memory(self.config.home))
         self.recorder.write_events()

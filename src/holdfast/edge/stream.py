@@ -103,7 +103,7 @@ async def _run(config: EdgeConfig, place: "StreamPlace", model: str, key: str, *
         async with connected(place) as bus:
             stream = Stream(
                 bus=bus,
-                handle=gateway.gateway.handle,
+                handle=gateway.handle,
                 request=lambda body, correlation: signed(key, path, body, correlation=correlation, clock=clock),
                 name=place.name,
                 in_flight=place.in_flight,
