@@ -13,6 +13,7 @@ from holdfast.core.guard import Answer, Call, Guard, Refusal
 from holdfast.core.routes import Credential
 from holdfast.core.schema import Field, Signature
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
+from holdfast.maths.nearness import Space, fit_space
 from holdfast.serve import GUARDS
 from holdfast.serve.credentials import CredentialTable, hash_api_key
 from holdfast.serve.guards.surroundings import LocalCells, Surroundings
@@ -37,6 +38,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "clean-request": {},
     "noised-output": {"epsilon": 1.0, "budget": 1e6},
     "grouped-output": {"smallest": 2},
+    "squeezed-input": {"levels": 64},
+    "stream-anomaly": {},
+    "query-sequence": {},
+    "adversarial-input": {},
+    "extraction": {"rows": 1_000_000},
     "within-bounds": {"values": {"no": 0.0, "yes": 1.0}, "lowest": 0.0, "highest": 1.0},
 }
 
@@ -65,7 +71,15 @@ def surroundings() -> Surroundings:
         nonces=Forgetful(),
         clock=CLOCK,
         monotonic=lambda: 1000.0,
+        spaces={RELEASE: space()},
     )
+
+
+def space() -> Space:
+    """How the rows lay that the release learned from."""
+    draw = np.random.default_rng(0)
+    rows = draw.random((400, 2)).astype(np.float32)
+    return fit_space(rows, (rows[:, 0] > 0.5).astype(np.int64), classes=2, alarm=13.8, chain=16)
 
 
 def call() -> Call:

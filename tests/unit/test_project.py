@@ -28,6 +28,8 @@ LOCKS: Final = {
     "gateway": (("gateway",), ()),
     "lock": ((), ("lock",)),
     "peers": ((), ("peers",)),
+    "peers-inference": ((), ("peers-inference",)),
+    "peers-kserve": ((), ("peers-kserve",)),
     "peers-mlflow": ((), ("peers-mlflow",)),
 }
 """For each lock: the extras and the dependency groups it is made from."""
