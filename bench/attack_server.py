@@ -18,7 +18,7 @@ from holdfast.adapters.supervisor import bind
 from holdfast.core.routes import GuardSpec
 from holdfast.core.schema import Field, Signature
 from holdfast.maths.nearness import Space
-from holdfast.serve.asgi import asgi
+from holdfast.serve.asgi import entrances
 from holdfast.testing.world import GUARDS, MODEL, Serving, World
 
 
@@ -77,7 +77,8 @@ def main() -> None:
         sys.stdout.flush()
         threading.Thread(target=obey, args=(serving,), daemon=True).start()
 
-    http_server.run(asgi(serving.gateway), listening, on_started=started, on_malformed=lambda _: None)
+    app, direct = entrances(serving.gateway)
+    http_server.run(app, listening, on_started=started, on_malformed=lambda _: None, direct=direct)
 
 
 if __name__ == "__main__":

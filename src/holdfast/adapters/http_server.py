@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from holdfast.adapters.http_direct import Direct, Straight
 from holdfast.core.errors import InvalidInput
 
 MAX_HEAD: Final = 64 << 10  # bytes of a request line with its headers; honest ones have less than 2 KiB
@@ -49,6 +49,7 @@ def run(
     on_started: Callable[[], None],
     on_malformed: OnMalformed,
     tls: Tls | None = None,
+    direct: Direct | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
@@ -58,13 +59,14 @@ def run(
         on_started: Called once connections are accepted.
         on_malformed: Called with the peer's address for each request that is not HTTP.
         tls: Where it ends in this process. Files that are replaced are used from the next connection on.
+        direct: Answers a call that has arrived as a whole, at once; the application answers all others.
 
     Raises:
         InvalidInput: The certificate, its key or the authority cannot be used.
     """
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # what must be told is told by the application
     logging.getLogger("uvicorn").propagate = False
-    protocol = _protocol(on_malformed)
+    protocol = _protocol(on_malformed, direct)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -165,7 +167,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-class _Bounded(HttpToolsProtocol):
+class _Bounded(Straight):
     """uvicorn's protocol, which also counts the bytes and the seconds of each request's head."""
 
     head_open = False
@@ -188,10 +190,6 @@ class _Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.head_open, self._looks, self._head_bytes = True, 0, 0
         super().on_message_begin()
-        tls = self.transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        if certificate:  # which TLS has verified; uvicorn does not hand it on
-            self.scope["extensions"] = {"holdfast.tls": {"certificate": certificate}}
 
     def on_headers_complete(self) -> None:
         self.head_open = False
@@ -216,6 +214,7 @@ class _Bounded(HttpToolsProtocol):
         self.on_malformed(self.client[0] if self.client else "")
 
 
-def _protocol(on_malformed: OnMalformed) -> type[_Bounded]:
-    """Return the protocol with somebody to tell; uvicorn makes its own instances."""
-    return type("Bounded", (_Bounded,), {"on_malformed": staticmethod(on_malformed)})
+def _protocol(on_malformed: OnMalformed, direct: Direct | None) -> type[_Bounded]:
+    """Return the protocol with somebody to tell and somebody to ask; uvicorn makes its own instances."""
+    shared: dict[str, Any] = {"on_malformed": staticmethod(on_malformed), "direct": direct, "known": {}, "lines": {}}
+    return type("Bounded", (_Bounded,), shared)

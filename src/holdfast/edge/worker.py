@@ -96,14 +96,16 @@ class Worker:
 
     def _speak_http(self, listening: socket.socket) -> None:
         from holdfast.adapters import http_server
-        from holdfast.serve.asgi import asgi
+        from holdfast.serve.asgi import entrances
 
+        app, direct = entrances(self._gateway)
         http_server.run(
-            asgi(self._gateway),
+            app,
             listening,
             on_started=self._has_started,
             on_malformed=self._gateway.not_http,
             tls=self._config.tls,
+            direct=direct,
         )
 
     def _speak_grpc(self, listening: socket.socket) -> None:

@@ -51,6 +51,7 @@ CALLS: Final = (
             "edge.worker",
             "up",
             "adapters.http_server",
+            "adapters.http_direct",
             "adapters.grpc_server",
             "adapters.supervisor",
         ),

@@ -41,9 +41,68 @@ class Core(Protocol):
         ...
 
 
+class Asked(Protocol):
+    """What the head of a POST says."""
+
+    @property
+    def path(self) -> str:
+        """The path."""
+        ...
+
+    @property
+    def query(self) -> bytes:
+        """What follows its question mark."""
+        ...
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers, names in lower case."""
+        ...
+
+
 def asgi(core: Core) -> App:
     """Return an ASGI application around the core; it answers those who wait in turn, and sheds what is too much."""
-    turns, held = Turns(core), Held()
+    return entrances(core)[0]
+
+
+def entrances(core: Core) -> tuple[App, "Direct"]:
+    """Return two ways to the core with one line before both: by ASGI, and for a POST that has arrived as a whole."""
+    turns = Turns(core)
+    return _app(core, turns), Direct(core, turns)
+
+
+class Direct:
+    """Answers POSTs that have arrived as a whole, in the same line as all others."""
+
+    __slots__ = ("_free", "_handle", "_turns")
+
+    def __init__(self, core: Core, turns: Turns) -> None:
+        """Answer from a core."""
+        self._turns, self._handle, self._free = turns, core.handle, turns.free
+
+    def now(self, asked: Asked, body: bytes, peer: str, certificate: bytes) -> HttpResponse | None:
+        """Return the response, or None where others are before it."""
+        return self._handle(_posted(asked, body, peer, certificate)) if self._free(asked.path) else None
+
+    def later(self, asked: Asked, body: bytes, peer: str, certificate: bytes) -> "asyncio.Future[HttpResponse]":
+        """Return what will be the response, or the refusal."""
+        return self._turns.wait(_posted(asked, body, peer, certificate))
+
+
+def _posted(asked: Asked, body: bytes, peer: str, certificate: bytes) -> HttpRequest:
+    return HttpRequest(
+        method="POST",
+        path=asked.path,
+        headers=asked.headers,
+        body=body,
+        query=asked.query,
+        peer=peer,
+        certificate=certificate,
+    )
+
+
+def _app(core: Core, turns: Turns) -> App:
+    held = Held()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # no web sockets, no lifespan
