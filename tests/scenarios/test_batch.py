@@ -210,6 +210,14 @@ def test_a_restart_with_something_else_is_refused(
         score(world, source, output, keep=())
 
 
+def test_a_run_that_asks_for_no_column_of_the_input_binds_nobody(world: DiskWorld, tmp_path: Path) -> None:
+    """It is refused before its plan is kept: the same command, corrected, begins in the same folder."""
+    write_input(tmp_path / "in.csv", 10, odd=False)
+    with pytest.raises(InvalidData, match="patient"):
+        score(world, tmp_path / "in.csv", tmp_path / "out", keep=("patient",))
+    assert score(world, tmp_path / "in.csv", tmp_path / "out").rows == 10
+
+
 def test_a_part_that_was_damaged_is_made_anew(
     world: DiskWorld, good: tuple[Path, Path, Manifest], tmp_path: Path
 ) -> None:

@@ -85,8 +85,8 @@ class _OpenFile:
             raise InvalidData(
                 f"{len(missing)} columns are missing, the first is {missing[0]!r}",
                 place=str(self.path),
-                expected="every input of the model, by name",
-                remedy="Add them; a call to the model's metadata lists its inputs.",
+                expected="every input of the model and every column that is kept, by name",
+                remedy="Add them, or take them out of --keep; a call to the model's metadata lists its inputs.",
             )
         return [header.index(name) for name in names]
 

@@ -304,8 +304,9 @@ def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
     wanted = set(names)
     for number, row in enumerate(rows):
         if row.keys() != wanted:
-            missing, unknown = len(wanted - row.keys()), len(row.keys() - wanted)
-            raise Malformed(f"in row {number}, {missing} inputs are missing and {unknown} are unknown")
+            missing, unknown = [name for name in names if name not in row], len(row.keys() - wanted)
+            such = f", the first missing is {missing[0]!r}" if missing else ""
+            raise Malformed(f"in row {number}, {len(missing)} inputs are missing and {unknown} are unknown{such}")
     return [row[name] for row in rows for name in names]
 
 

@@ -365,6 +365,15 @@ def test_a_form_of_another_site_is_refused_where_a_certificate_would_do_for_a_ke
     refused = guard.admit(tried)
     assert isinstance(refused, Refusal)
     assert refused.detail == "rule form"
+    assert "send Content-Type: application/json" in refused.public
+
+
+@pytest.mark.parametrize("kind", [b"text/xml", b"image/png"], ids=["xml", "png"])
+def test_a_refused_content_type_comes_with_the_one_to_send(kind: bytes, place: Place) -> None:
+    """Whoever has forgotten a header learns which."""
+    refused = clean_request(CleanRequestSettings(), place.surroundings).admit(request((b"content-type", kind)))
+    assert isinstance(refused, Refusal)
+    assert "send Content-Type: application/json" in refused.public
 
 
 @pytest.mark.requirement("GATE-14", by="holdfast.serve.guards.hygiene:CleanRequest.admit")

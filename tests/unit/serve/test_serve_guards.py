@@ -213,6 +213,14 @@ def test_rows_of_any_names_are_read_in_the_models_order(names: list[str], count:
         decode_rows(twice, names)
 
 
+def test_rows_of_other_names_are_refused_with_a_name_that_is_missing() -> None:
+    """One from the model's signature; of what the caller wrote, only how much of it is unknown."""
+    with pytest.raises(Malformed, match=r"1 inputs are missing and 2 are unknown, the first missing is 'b'$"):
+        decode_rows(b'{"rows": [{"a": 1, "x": 2, "y": 3}]}', ["a", "b"])
+    with pytest.raises(Malformed, match=r"0 inputs are missing and 1 are unknown$"):
+        decode_rows(b'{"rows": [{"a": 1, "b": 1, "x": 2}]}', ["a", "b"])
+
+
 @given(st.floats(0, 1), st.integers(0, 400))
 def test_a_route_chooses_the_same_release_for_the_same_id(share: float, number: int) -> None:
     """And more of the candidate for a larger share: whoever met it once goes on to meet it as its share rises."""

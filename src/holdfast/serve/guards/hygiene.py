@@ -105,8 +105,8 @@ def found(data: bytes) -> str:
 _WORDS: Final = {
     "query": "there is no query here",
     "headers": "there are too many headers",
-    "content-type": "the content type is not accepted",
-    FORM: "a form cannot be sent with a certificate",
+    "content-type": "the content type is not accepted: send Content-Type: application/json",
+    FORM: "a form cannot be sent with a certificate: send Content-Type: application/json",
     "override": "a request cannot pretend to be another",
     "host": "this host is not served here",
     "control": "a header holds control characters",
