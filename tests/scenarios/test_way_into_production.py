@@ -38,6 +38,30 @@ def model_of(plant: Plant) -> Digest:
     return parent(plant, release_of(plant), Kind.MODEL)
 
 
+COMMANDS = """
+[serving.commands]
+values = { benign = 0, %s = 10 }
+lowest = 0
+highest = 40
+interlocks = [{ never = ["malignant"], input = "%s", below = 6.0 }]
+"""
+
+
+@pytest.mark.requirement("GATE-17", by="holdfast.lifecycle.resilience:check_commands")
+def test_commands_that_no_gateway_would_load_are_refused_before_they_are_signed(plant: Plant, project: Path) -> None:
+    """Another model's inputs: the release that answers goes on, and its gateways with it."""
+    declared = project / "holdfast.toml"
+    before = declared.read_text(encoding="utf-8")
+    declared.write_text(before + COMMANDS % ("malignant", "distance"), encoding="utf-8")
+    run(plant)
+    with pytest.raises(InvalidInput, match="an interlock names no"):
+        promote(plant, reason="It drives.")
+    assert not standing(plant, current_project(plant)).baseline
+    declared.write_text(before + COMMANDS % ("malignant", "mean_radius"), encoding="utf-8")
+    run(plant)
+    assert promote(plant, reason="It drives.").document["release"] == standing(plant, current_project(plant)).baseline
+
+
 @pytest.mark.requirement("CICD-08")
 @pytest.mark.requirement("REG-01")
 def test_a_release_that_meets_every_rule_goes_into_production(plant: Plant) -> None:

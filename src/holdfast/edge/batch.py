@@ -177,7 +177,8 @@ def _measured(config: EdgeConfig, gateway: Offline, table: Any, plan: "Plan") ->
 
     from holdfast.serve.scoring import fastest
 
-    first = next(iter(table.chunks(plan.inputs, plan.keep, plan.part_rows, frozenset())), None)  # before the plan is kept
+    # With the columns that are kept: one that is missing is refused here, before the plan binds the folder to it.
+    first = next(iter(table.chunks(plan.inputs, plan.keep, plan.part_rows, frozenset())), None)
     rows = np.nan_to_num(first.values if first is not None else np.zeros((1, len(plan.inputs)))).astype(np.float32)
     most = plan.choice.rows_per_call
     rows = np.resize(rows, (most, rows.shape[1]))

@@ -28,7 +28,7 @@ from holdfast.lifecycle.registry_gates import file_gates
 from holdfast.lifecycle.registry_record import refusal
 from holdfast.lifecycle.registry_words import meant
 from holdfast.lifecycle.reply import Reply, short
-from holdfast.lifecycle.resilience import resilience_of
+from holdfast.lifecycle.resilience import check_commands, resilience_of
 from holdfast.lifecycle.routing import (
     case_of,
     credentials,
@@ -96,6 +96,7 @@ def _table(
     plant: Plant, project: Project, release: Digest, passport: bytes, expires: Any, policy: Digest
 ) -> RouteTable:
     now, made = plant.clock.now(), project_of(plant, release)
+    check_commands(plant, made, (release,))
     routes = [entry for entry in plant.ledger.stream(staging_stream(project)) if entry.kind == STAGED]
     route = ModelRoute(
         name=project.project.name,

@@ -40,7 +40,7 @@ from holdfast.lifecycle.publishing import (
 )
 from holdfast.lifecycle.registry_record import project_of, refusal
 from holdfast.lifecycle.reply import short
-from holdfast.lifecycle.resilience import resilience_of
+from holdfast.lifecycle.resilience import check_commands, resilience_of
 from holdfast.registry import Signal, Standing, build_passport, news_of, renewed
 from holdfast.registry.record import CLEARED, QUARANTINED
 
@@ -310,6 +310,7 @@ def _table(
     digests = {release: digest_bytes(document) for release, document in passports.items()}
     # Guards and lease are those of the project that the baseline was made from, and so went through the gate with it.
     terms = project_of(plant, after.baseline) if after.baseline else project
+    check_commands(plant, terms, after.releases)
     serving = ModelRoute(
         name=name,
         baseline=after.baseline,

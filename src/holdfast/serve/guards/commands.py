@@ -145,34 +145,48 @@ def within_bounds(settings: WithinBoundsSettings, surroundings: Surroundings) ->
     """Build the guard for every release of the table.
 
     Raises:
-        InvalidInput: Bounds that mean nothing, a class without a value, an interlock on no input, or a safe command
-        that
-            is itself out of its bounds.
+        InvalidInput: What `bounds_of` does not accept.
     """
-    bounds = (settings.lowest, settings.highest, settings.change_per_s, *settings.values.values())
-    if not all(math.isfinite(bound) for bound in bounds) or settings.lowest > settings.highest:
-        raise InvalidInput("within-bounds has bounds that mean nothing", place="routes", expected="lowest <= highest")
-    if settings.change_per_s < 0 or not 0 <= settings.least_probability <= 1:
-        raise InvalidInput("within-bounds has a limit that means nothing", place="routes", expected="0 or more")
     return WithinBounds(
         change=Change(settings.change_per_s) if settings.change_per_s else None,
         least_probability=settings.least_probability,
-        driven={digest: _driven(settings, signature) for digest, signature in surroundings.signatures.items()},
+        driven={digest: bounds_of(settings, signature) for digest, signature in surroundings.signatures.items()},
         cells=surroundings.cells,
         monotonic=surroundings.monotonic,
         behind=surroundings.clock.now().timestamp() - surroundings.monotonic(),
     )
 
 
-def _driven(settings: WithinBoundsSettings, signature: Signature) -> _Driven:
+def bounds_of(settings: WithinBoundsSettings, signature: Signature) -> _Driven:
+    """Return the bounds as they hold for one model; a control plane asks the same before it signs them.
+
+    Raises:
+        InvalidInput: Bounds that mean nothing, a class without a value, an interlock on no input, or a safe command
+            that is itself out of its bounds.
+    """
+    bounds = (settings.lowest, settings.highest, settings.change_per_s, *settings.values.values())
+    if not all(math.isfinite(bound) for bound in bounds) or settings.lowest > settings.highest:
+        raise InvalidInput(
+            "the commands have bounds that mean nothing", place="serving.commands", expected="lowest <= highest"
+        )
+    if settings.change_per_s < 0 or not 0 <= settings.least_probability <= 1:
+        raise InvalidInput(
+            "the commands have a limit that means nothing", place="serving.commands", expected="0 or more"
+        )
     classes, inputs = signature.classes, [field.name for field in signature.inputs]
     if set(settings.values) != set(classes):
-        raise InvalidInput("within-bounds does not give every class a value", place="routes", expected=str(classes))
+        raise InvalidInput(
+            "the commands do not give every class of the model a value, and no other",
+            place="serving.commands",
+            expected=", ".join(classes),
+        )
     values = tuple(settings.values[name] for name in classes)
     inside = tuple(settings.lowest <= value <= settings.highest for value in values)
     safe = classes.index(settings.safe) if settings.safe in classes else None
     if settings.safe and (safe is None or not inside[safe]):
-        raise InvalidInput("the safe command is none, or out of its bounds", place="routes", expected=str(classes))
+        raise InvalidInput(
+            "the safe command is none, or out of its bounds", place="serving.commands", expected=", ".join(classes)
+        )
     return _Driven(
         values=values,
         inside=inside,
@@ -185,9 +199,11 @@ def _locked(
     interlock: Interlock, classes: tuple[str, ...], inputs: list[str]
 ) -> tuple[int, float, float, frozenset[int]]:
     if not interlock.never or not set(interlock.never) <= set(classes) or interlock.input not in inputs:
-        raise InvalidInput("an interlock names no class or no input", place="routes", expected=", ".join(inputs))
+        raise InvalidInput(
+            "an interlock names no class or no input", place="serving.commands", expected=", ".join(inputs)
+        )
     if interlock.above is None and interlock.below is None:
-        raise InvalidInput("an interlock without a bound", place="routes", expected="above or below")
+        raise InvalidInput("an interlock without a bound", place="serving.commands", expected="above or below")
     below = -math.inf if interlock.below is None else interlock.below
     above = math.inf if interlock.above is None else interlock.above
     return inputs.index(interlock.input), below, above, frozenset(classes.index(name) for name in interlock.never)
