@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from tests.scenarios.test_gateway_process import Process, eventually
 from holdfast.adapters.integrity import Integrity
 from holdfast.core.errors import NotFound, NotVerified
 from holdfast.edge.assembly import assemble
-from holdfast.edge.sidecar import SelfCheck, integrity_of, look
+from holdfast.edge.sidecar import SelfCheck, integrity_of, integrity_site, look
 from holdfast.serve.known_answers import KnownAnswers
 from holdfast.testing.world import API_KEY, INFER, ROW
 
@@ -173,6 +174,31 @@ def test_the_sidecar_of_a_real_gateway_finds_a_changed_model_on_disk(tmp_path: P
     assert safe["epoch"] == 1
     status = json.loads((world.config.home / "integrity.json").read_text())
     assert (status["checks"], status["found"]) == (2, [found])
+
+
+@pytest.mark.requirement("SERV-19", by="holdfast.edge.sidecar:integrity_site")
+def test_a_sidecar_that_is_started_anew_compares_with_the_same_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who ends it, and changes something before the next one begins, has changed it all the same."""
+    world = DiskWorld(tmp_path / "world")
+    site = integrity_site(world.config)
+    world.config.root.write_text("{}")
+
+    class Enough(Exception):
+        """It has looked once."""
+
+    pauses = iter((None, Enough()))
+
+    def pause(_seconds: float) -> None:
+        if (end := next(pauses)) is not None:
+            raise end
+
+    monkeypatch.setattr("holdfast.edge.sidecar.time.sleep", pause)
+    with socket.socket() as listening, pytest.raises(Enough):
+        site.work(0, listening, lambda: None)
+    found = json.loads((world.config.home / "integrity.json").read_text())["found"]
+    assert "the pinned root keys were changed" in found
 
 
 @pytest.mark.guarantee("G83")

@@ -34,6 +34,7 @@ class Call:
     client: str = ""  # credential id, once authenticated
     request_id: str = ""
     rows: NDArray[np.float32] | None = None  # shape (n, features), once validated
+    asked: NDArray[np.float32] | None = None  # the same as they came, where a guard has changed them since
     release: str = ""  # digest of the release that answers, once routed
     outputs: tuple[str, ...] = ()  # outputs asked for; empty means all
     binary: frozenset[str] = frozenset()  # those of them that are wanted as bytes

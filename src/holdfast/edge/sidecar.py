@@ -25,19 +25,25 @@ MAX_MODEL: Final = 2 << 30  # bytes
 
 
 def integrity_site(config: EdgeConfig) -> "Site":
-    """Return the sidecar as a site of a supervisor; being ready means that it has taken in how things are."""
+    """Return the sidecar as a site of a supervisor.
+
+    How things are is taken in here, before a process is forked: a sidecar that is ended and started anew compares with
+    the same beginning, so that nobody makes a change the new one.
+    """
     from holdfast.adapters.supervisor import Site
 
+    integrity = integrity_of(config, _too_early)
+    integrity.begin()
+
     def work(_number: int, _listening: object, say_ready: Callable[[], None]) -> None:
-        watch(config, say_ready)
+        integrity.verify = verifier(config)  # keys are opened in the process that uses them
+        watch(config, integrity, say_ready)
 
     return Site(work=work)
 
 
-def watch(config: EdgeConfig, say_ready: Callable[[], None]) -> None:
+def watch(config: EdgeConfig, integrity: "Integrity", say_ready: Callable[[], None]) -> None:
     """Look until the process is ended."""
-    integrity = integrity_of(config)
-    integrity.begin()
     say_ready()
     said = ""
     while True:
@@ -50,13 +56,23 @@ def watch(config: EdgeConfig, say_ready: Callable[[], None]) -> None:
             sys.stderr.flush()
 
 
-def integrity_of(config: EdgeConfig) -> "Integrity":
+def integrity_of(config: EdgeConfig, verify: Callable[[str], None] | None = None) -> "Integrity":
     """Return what looks at a gateway.
 
     Raises:
         HoldfastError: The key for reading cannot be opened.
     """
     from holdfast.adapters.integrity import Integrity, siblings
+
+    return Integrity(home=config.home, root=config.root, workers=siblings, verify=verify or verifier(config))
+
+
+def verifier(config: EdgeConfig) -> Callable[[str], None]:
+    """Return what reads a published file once more, and raises if it is not what its digest says.
+
+    Raises:
+        HoldfastError: The key for reading cannot be opened.
+    """
     from holdfast.adapters.published import PublishedFolder
     from holdfast.adapters.unsealing import Unsealed
     from holdfast.core.artifact import parse_digest
@@ -67,7 +83,11 @@ def integrity_of(config: EdgeConfig) -> "Integrity":
         if not config.source:  # of a gateway elsewhere, what it has cached is looked at instead
             _verify(published.blob(parse_digest(digest), MAX_MODEL), digest)
 
-    return Integrity(home=config.home, root=config.root, workers=siblings, verify=verify)
+    return verify
+
+
+def _too_early(digest: str) -> None:
+    raise AssertionError(f"nothing was opened yet to verify {digest}")
 
 
 def _verify(data: bytes, digest: str) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from holdfast.serve.guards.privacy import (
     grouped_output,
     noised_output,
 )
+from holdfast.serve.guards.strangeness import SqueezedInputSettings, squeezed_input
 from holdfast.serve.guards.surroundings import LocalCells, LocalNonces, Surroundings
 from holdfast.testing import SettableClock
 
@@ -400,3 +402,26 @@ def test_a_request_with_tricks_is_refused(tried: Call, rule: str, place: Place) 
     assert isinstance(
         guard.admit(request((b"host", b"API.example:8443"), (b"content-type", b"application/json"))), Call
     )
+
+
+@pytest.mark.requirement("GATE-17", by="holdfast.serve.guards.commands:WithinBounds.release")
+def test_an_interlock_holds_the_input_that_came_whatever_the_model_is_shown(place: Place) -> None:
+    """A distance of 4.4 is below 5, although it is squeezed to 5 for the model."""
+    signature = Signature(
+        inputs=(Field(name="speed"), Field(name="distance", minimum=0.0, maximum=10.0)),
+        classes=("stop", "slow", "fast"),
+    )
+    lock = Interlock(never=("slow", "fast"), input="distance", below=5.0)
+    settings = WithinBoundsSettings(
+        values={"stop": 0.0, "slow": 1.0, "fast": 2.0}, lowest=0.0, highest=2.0, interlocks=(lock,), safe="stop"
+    )
+    place.surroundings = replace(place.surroundings, signatures={RELEASE: signature})
+    squeezed = squeezed_input(SqueezedInputSettings(levels=3), place.surroundings)
+    chain = Chain((squeezed, within_bounds(settings, place.surroundings)))
+    asked = chain.admit(call(((1.0, 4.4),)))
+    assert isinstance(asked, Call)
+    assert asked.rows is not None
+    assert asked.rows[0, 1] == 5.0
+    said = chain.release(asked, answer((0.0, 0.1, 0.9)))
+    assert isinstance(said, Answer)
+    assert said.labels.tolist() == [0]

@@ -98,12 +98,12 @@ class WithinBounds:
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Let out the commands that may be issued; the safe one in place of each other, or nothing."""
-        driven = self.driven[call.release]
-        if call.rows is None or not answer.probabilities.shape[1]:
+        driven, rows = self.driven[call.release], call.rows if call.asked is None else call.asked
+        if rows is None or not answer.probabilities.shape[1]:
             return OUT_OF_BOUNDS.refusal(self.name, "an answer without probabilities cannot be held to bounds")
         labels: list[int] = answer.labels.tolist()
         for number, label in enumerate(labels):
-            why = self._why_not(driven, label, call.rows[number], answer.probabilities[number])
+            why = self._why_not(driven, label, rows[number], answer.probabilities[number])
             if not why and self.change is not None and self._too_fast(call, driven.values[label]):
                 why = "it changes too fast"
             if not why:

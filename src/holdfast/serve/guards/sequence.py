@@ -139,6 +139,7 @@ class Memory:
 class _Visit:
     """A call between its way in and its way out."""
 
+    release: str  # that was to answer: where it failed and another did, the rows are remembered of this one
     places: NDArray[np.float32]  # of all rows
     rows: list[int]  # those that were not asked about before
     own: list[int]
@@ -168,19 +169,18 @@ class QuerySequence:
         own, nearest = (each.tolist() for each in memory.near.visit(places[rows])) if rows else ([], [])
         chains = memory.chain(own, nearest)
         closed = any(memory.turned(each) >= self.chain for each in chains)
-        call.notes[self.name] = _Visit(rows=rows, places=places, own=own, nearest=nearest)
+        call.notes[self.name] = _Visit(release=call.release, rows=rows, places=places, own=own, nearest=nearest)
         if closed and not suspected:
             reactor.note(call, "a row lies where somebody walks along the boundary")
         return reactor.answer(call) if suspected or closed else call
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Learn what was answered, and who has become suspect by it."""
-        memory, reactor = self.memories[call.release], self.reactors[call.release]
         visit = call.notes.get(self.name)
         if isinstance(visit, _Visit):
             said = answer.labels if call.said is None else call.said
-            self._learn(call, said, visit, memory, reactor)
-        return reactor.released(call, answer)
+            self._learn(call, said, visit, self.memories[visit.release], self.reactors[visit.release])
+        return self.reactors[call.release].released(call, answer)
 
     def _learn(self, call: Call, said: NDArray[np.int64], visit: _Visit, memory: Memory, reactor: Reactor) -> None:
         memory.answers[visit.own] = said[visit.rows]

@@ -109,7 +109,7 @@ class SqueezedInput:
         """Put squeezed rows in the place of those that came."""
         if call.rows is None:
             raise InvalidInput("nothing to squeeze")  # the chain refuses: it fails closed
-        call.rows = self.made[call.release](call.rows)
+        call.asked, call.rows = call.rows, self.made[call.release](call.rows)
         return call
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
