@@ -10,7 +10,7 @@ from tests.unit.adapter_kit import filed, history, named, note, pointed, recorde
 from holdfast.adapters.database import PROJECTIONS, artifacts, edges, evidence, pointers, streams
 from holdfast.adapters.projections import ALWAYS, FOLDS, LATEST, Rows, fold
 from holdfast.core.artifact import Kind
-from holdfast.core.bill import LISTED, PARTS
+from holdfast.core.bill import LISTED, PARTS, SUPPLIED
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ledger import GENESIS, Draft, Entry
 from holdfast.core.passport import FILED, RECORDED, REVOKED
@@ -76,7 +76,7 @@ def test_an_event_of_no_meaning_only_lengthens_its_stream() -> None:
 def test_every_table_has_a_fold() -> None:
     """The history of the kit, which has an event of each kind that is folded, leaves rows in each projection."""
     marking = {REVOKED, QUARANTINED, CLEARED, RETIRED, PURGED, ARCHIVED, RESTORED}
-    assert set(FOLDS) == {RECORDED, FILED, LISTED, PARTS, ROUTED, STAGED, *marking}
+    assert set(FOLDS) == {RECORDED, FILED, LISTED, PARTS, SUPPLIED, ROUTED, STAGED, *marking}
     assert len(ALWAYS) == 2
     found = {table.name for draft in history() for table, _ in fold(entry(draft), "h")}
     assert found == {table.name for table in PROJECTIONS}

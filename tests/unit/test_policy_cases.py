@@ -75,6 +75,7 @@ def test_tiers_are_covered_from_light_to_full() -> None:
     """Which policy a project must name at least: research for light, baseline to strict, regulated for all."""
     assert {name: policy.covers for name, policy in SHIPPED.items()} == {
         "research": 1,
+        "foreign": 3,
         "baseline": 3,
         "regulated": 4,
         "staging": 4,

@@ -30,7 +30,7 @@ def command(  # noqa: PLR0913 - one argument for each option of the command
     model: str,
     input: Path,  # noqa: A002 - as the command calls it
     output: Path,
-    key_file: Path | None = None,
+    key_file: Path,
     keep: str | None = None,
     part_rows: int = PART_ROWS,
     environment: str = "production",

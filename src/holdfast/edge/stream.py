@@ -27,7 +27,7 @@ def command(  # noqa: PLR0913 - one argument for each option of the command
     stream: str,
     answers: str,
     dead: str,
-    key_file: Path | None = None,
+    key_file: Path,
     url: str = "nats://127.0.0.1:4222",
     subject: str = ">",
     name: str | None = None,

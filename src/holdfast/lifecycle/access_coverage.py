@@ -179,6 +179,13 @@ CALLS: Final = (
         modules=("app.loadtest", "adapters.load"),
     ),
     Call(
+        asker="gateways that share limits",
+        asked="Redis",
+        known_by="its password; the server by its certificate (rediss), unless it is this machine",
+        allowed_by="what the store grants that account; names are hashed, and a total that makes no sense lifts no limit",
+        modules=("adapters.redis_totals",),
+    ),
+    Call(
         asker="gateway (streams)",
         asked="NATS server",
         known_by="a NATS credentials file, and the server by its certificate, unless it is this machine",

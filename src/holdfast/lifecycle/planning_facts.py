@@ -31,7 +31,23 @@ CLEAR: Final = (b"BEGIN PRIVATE KEY", b"BEGIN EC PRIVATE KEY", b"BEGIN RSA PRIVA
 FRESH: Final = timedelta(days=1)  # telemetry and measurements older than this say nothing about now
 STAGED: Final = tuple(control for stage in STAGES for control in stage.leaves)
 WATCHED: Final = tuple(control.name for control in WATCH)
-BY_CHOICE: Final = frozenset({"fresh-request"})  # a project asks for it or not: its absence is no control switched off
+BY_CHOICE: Final = frozenset(
+    {
+        "fresh-request",
+        "within-concurrency",
+        "within-quota",
+        "within-spend",
+        "squeezed-input",
+        "stream-anomaly",
+        "query-sequence",
+        "adversarial-input",
+        "extraction",
+        "noised-output",
+        "grouped-output",
+        "within-bounds",
+    }
+)
+"""Guards that a project asks for or not: the absence of one is no control switched off."""
 GUARDED: Final = tuple(f"guard:{kind.name}" for kind in GUARDS if kind.name not in BY_CHOICE)
 KEYED: Final = tuple(f"key:{role}" for role in ROLES)
 PLANT: Final = (

@@ -80,12 +80,12 @@ def _fresh(project: SmallProject, name: str = "second") -> SmallProject:
 
 
 def test_the_same_rows_are_asked_once(project: SmallProject) -> None:
-    """Controls share the answers to the sealed rows: model, baseline, noise, attack (two) and timing are six jobs."""
+    """Controls share the answers to the sealed rows: model, baseline, noise, attack (two), squeezing (three) and timing are nine."""
     trained = project.train(FOREST)
     sandbox = project.ws.sandbox
     before = len(sandbox.declared)  # type: ignore[attr-defined]
     assessed(project, trained)
-    assert len(sandbox.declared) - before == 6  # type: ignore[attr-defined]
+    assert len(sandbox.declared) - before == 9  # type: ignore[attr-defined]
 
 
 def test_the_same_seed_gives_the_same_evidence(project: SmallProject) -> None:

@@ -62,9 +62,10 @@ def floor32(values: NDArray[np.float64]) -> NDArray[np.float32]:
     >>> floor32(np.array([0.1, 0.5])) <= np.array([0.1, 0.5])
     array([ True,  True])
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # what is beyond float32 is an infinity, and the number below one is finite
         near = values.astype(np.float32)
-    return np.where(near.astype(np.float64) > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
+        below = np.nextafter(near, np.float32(-np.inf))
+    return np.where(near.astype(np.float64) > values, below, near).astype(np.float32)
 
 
 def check(ensemble: Ensemble) -> Ensemble:
