@@ -166,7 +166,7 @@ def secrets_of(place: Place, plant: Plant, gateway: Gateway) -> dict[str, list[b
         "recipe": [b"def train(data", b"VotingClassifier("],
         "requests": [CORRELATION.encode(), b"198.51.100.77", repr(VALUE).encode()],
         "log lines": [b'"kind":"refused.', b'"kind":"state.loaded"', b'"kind":"spool.'],
-        "windows": [b'"requests":', b'"latency":['],
+        "windows": [b'"unexposed":', b'"latency":['],  # "requests" is half of the name of a guard
     }
 
 
