@@ -302,7 +302,11 @@ def _read_files(root: Path) -> dict[str, KeyFile]:
 def _paths(root: Path) -> dict[Path, KeyFile]:
     paths = sorted(path for path in root.glob("*.json") if path.name != _RING)
     if not paths:
-        raise NotFound("there are no keys", place=str(root), remedy="Make a workspace with `holdfast init`.")
+        raise NotFound(
+            "there are no keys",
+            place=str(root),
+            remedy="Name a folder with keys; `holdfast init` makes a workspace's, `holdfast person new` a person's.",
+        )
     files: dict[Path, KeyFile] = {}
     for path in paths:
         file = _read(path, KeyFile, f"the key file {path.name}")

@@ -166,7 +166,7 @@ class PolicyDenied(Refused):
     """A policy refused an action; `reasons` holds every reason in words."""
 
     code = "HF410"
-    default_remedy = "Meet each condition, or have the policy's quorum change it; then promote again."
+    default_remedy = "Meet each condition, or have the policy's quorum change it; then ask again."
 
     def __init__(self, message: str, *, reasons: tuple[str, ...], place: str = "") -> None:
         """Keep the reasons beside the message."""

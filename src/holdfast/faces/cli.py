@@ -149,6 +149,7 @@ def _command(command: Command) -> click.Command:
         params=parameters,
         callback=_callback(command),
         help=f"{command.does[0].upper()}{command.does[1:]}.\n\nAuthority: {command.authority}.",
+        epilog=f"\b\nExample:\n  {command.example}" if command.example else None,
         short_help=command.does,
     )
 

@@ -114,7 +114,7 @@ def emergency_swap(plant: Plant, *, release: str | None = None, reason: str) -> 
         done = [f"{short(subject)} answers instead of {', '.join(short(each) for each in now.releases)}"]
         done += [record_incident(plant, project, command, item, tuple(done)) for command in commands]
     document = {"withdrawn": [*(each for each in now.releases if each != subject)], "serving": subject, "epoch": epoch}
-    return Reply(says=f"Emergency: {'; '.join(done)}.", document=document)
+    return Reply(says=f"Emergency: {'; '.join(done).removesuffix('.')}.", document=document)
 
 
 def _swap_entries(project: Project, now: Standing, subject: Digest, reason: str) -> tuple[Draft, ...]:

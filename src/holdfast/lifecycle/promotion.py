@@ -309,7 +309,11 @@ def resolve_release(plant: Plant, project: Project, release: str | None) -> Dige
         if item["kind"] == Kind.RELEASE and str(item["digest"]).removeprefix("sha256:").startswith(wanted)
     }
     if len(made) != 1 or not wanted:
-        raise NotFound(f"{len(made)} releases begin with {release[:80]!r}", expected="the digest of one release")
+        raise NotFound(
+            f"{len(made)} releases begin with {release[:80]!r}",
+            expected="the digest of one release",
+            remedy="`holdfast registry list` shows all of them.",
+        )
     return Digest(made.pop())
 
 

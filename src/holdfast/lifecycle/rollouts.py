@@ -110,7 +110,11 @@ def shadow_report(plant: Plant) -> Reply:
         "outcome": item.outcome,
         "measures": {each.name: each.value for each in (*item.measures, *item.timings)},
     }
-    says = item.reason or f"Release {short(now.candidate)} in the shadow of {short(now.baseline)}."
+    says = (
+        f"Nothing is known of it: {item.reason}."
+        if item.reason
+        else f"Release {short(now.candidate)} in the shadow of {short(now.baseline)}."
+    )
     return Reply(says=says, document=document, tables=(table,) if rows else ())
 
 

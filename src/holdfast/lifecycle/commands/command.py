@@ -44,6 +44,7 @@ class Command:
     changes: bool = True  # False where nothing is written: the HTTP API answers it to GET
     opens: Literal["workspace", "folder", "nothing"] = "workspace"
     options: Sequence[Option] = ()
+    example: str = ""  # one line that somebody could type, for the help; "" where the usage says enough
 
 
 WHICH: Final = Option(name="model", says="name of the model; the project's own if left out", argument=True)
