@@ -315,6 +315,26 @@ def test_a_key_taken_away_is_refused_even_if_the_rest_of_the_table_cannot_be_loa
     assert answer(gateway)[0] == 401
 
 
+@pytest.mark.requirement("GATE-01", by="holdfast.serve.guards:readmitted")
+@pytest.mark.parametrize(
+    "guard",
+    [
+        GuardSpec(name="of-tomorrow"),
+        GuardSpec(name="query-sequence"),
+        GuardSpec(name="noised-output", configuration={"epsilon": 1e306, "budget": 1e307}),
+    ],
+    ids=["unknown", "no space", "raises"],
+)
+def test_a_key_taken_away_is_refused_even_if_a_newer_guard_cannot_be_built_here(world: World, guard: GuardSpec) -> None:
+    """A gateway of an older version, or one whose release lacks what a detector needs, goes on with its own guards."""
+    world.publish(world.table(world.release()))
+    gateway = serving(world)
+    world.publish(world.table(world.release(tiny_model(bias=5.0)), guards=(*GUARDS, guard), credentials=()))
+    gateway.look()
+    assert gateway.complaints
+    assert answer(gateway)[0] == 401
+
+
 @pytest.mark.guarantee("G08")
 def test_a_replayed_older_table_is_refused(world: World) -> None:
     """An attacker puts back yesterday's table, still inside its lease: the epoch that was served never falls."""

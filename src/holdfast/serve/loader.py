@@ -19,7 +19,7 @@ from holdfast.engines.repository import TIMESTAMP_NAME
 from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import Noted
 from holdfast.serve.gateway import Gateway, Ground
-from holdfast.serve.guards import Chains, build_chains
+from holdfast.serve.guards import Chains, build_chains, readmitted
 from holdfast.serve.guards.surroundings import Cells, LocalCells, Nonces, Surroundings
 from holdfast.serve.identities import Identities, by_proof
 from holdfast.serve.loading import (
@@ -152,17 +152,28 @@ class Loader:
         return None
 
     def _narrowed(self, believed: Believed) -> Chains | None:
-        """Return the newer table's guards around the older one's releases; None where they cannot be built."""
+        """Return the newer table's guards around the older one's releases.
+
+        Where they cannot be built, as by a gateway that does not know one of them, the older guards go on, and let in
+        whom the newer table lets in; None where not even that can be read.
+        """
         state = self.gateway.state
         try:
-            return self._chains(believed, state.releases if state is not None else {})
-        except HoldfastError:
+            surroundings = self._surroundings(believed, state.releases if state is not None else {})
+        except Exception:  # noqa: BLE001 - whatever it is, what the table revokes must be obeyed
             return None
+        try:
+            return build_chains(believed.table.guards, surroundings)
+        except Exception:  # noqa: BLE001 - the same
+            return readmitted(state.chains, surroundings) if state is not None else None
 
     def _chains(self, believed: Believed, releases: Mapping[str, Release]) -> Chains:
+        return build_chains(believed.table.guards, self._surroundings(believed, releases))
+
+    def _surroundings(self, believed: Believed, releases: Mapping[str, Release]) -> Surroundings:
         table = believed.table
         identified = by_proof(table.identities)
-        surroundings = Surroundings(
+        return Surroundings(
             credentials=CredentialTable(self.ground.credential_key, table.credentials),
             identities=Identities(
                 trust=believed.trust,
@@ -183,7 +194,6 @@ class Loader:
             monotonic=self.ground.monotonic,
             tell=self._tell,
         )
-        return build_chains(table.guards, surroundings)
 
     def _tell(self, kind: str, client: str, detail: str) -> None:
         """Put on record what a guard has to say about a client."""

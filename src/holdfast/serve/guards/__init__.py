@@ -13,7 +13,7 @@ import msgspec
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Chain, Guard
 from holdfast.core.routes import GuardSpec
-from holdfast.serve.guards.access import AuthenticatedSettings, authenticated
+from holdfast.serve.guards.access import Authenticated, AuthenticatedSettings, authenticated
 from holdfast.serve.guards.commands import WithinBoundsSettings, within_bounds
 from holdfast.serve.guards.extraction import ExtractionSettings, extraction
 from holdfast.serve.guards.freshness import FreshRequestSettings, fresh_request
@@ -122,6 +122,16 @@ def build_chains(specs: Sequence[GuardSpec], surroundings: Surroundings) -> Chai
     _check_order([kind.name for kind, _ in built])
     call = Chain(tuple(guard for _, guard in built))
     return Chains(call=call, look=Chain(tuple(guard for kind, guard in built if kind.everywhere)))
+
+
+def readmitted(chains: Chains, surroundings: Surroundings) -> Chains:
+    """Return guards that are as they were, but know the callers of these surroundings, and nobody else."""
+    known = authenticated(AuthenticatedSettings(), surroundings)
+
+    def exchanged(chain: Chain) -> Chain:
+        return Chain(tuple(known if isinstance(guard, Authenticated) else guard for guard in chain.guards))
+
+    return Chains(call=exchanged(chains.call), look=exchanged(chains.look))
 
 
 def _check_order(names: Sequence[str]) -> None:
