@@ -16,6 +16,7 @@ from holdfast.adapters import published, tables
 from holdfast.adapters.clock import SystemClock
 from holdfast.core.batch import MANIFEST, PLAN, Manifest, Part, Plan, check_whole, part_name
 from holdfast.core.errors import Conflict, InvalidData, NotVerified, Refused, Unavailable
+from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import BATCH, unseal
 from holdfast.edge.batch import run
 from holdfast.serve.batch import check_parts
@@ -329,6 +330,14 @@ def test_a_slow_rate_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     manifest = score(world, tmp_path / "in.csv", tmp_path / "out", part_rows=8)
     assert manifest.outcomes == {"answered": 40}
     assert waits
+
+
+def test_a_gateway_that_is_called_under_certain_names_scores_batches_too(tmp_path: Path) -> None:
+    """Without a socket there is no name that was asked for: one of the listed is said."""
+    clean = GuardSpec(name="clean-request", configuration={"hosts": ["models.example.org"]})
+    world = DiskWorld(tmp_path / "world", guards=(clean, *GUARDS))
+    write_input(tmp_path / "in.csv", 20, odd=False)
+    assert score(world, tmp_path / "in.csv", tmp_path / "out").outcomes == {"answered": 20}
 
 
 def replace_configuration(spec: Any, **settings: Any) -> Any:

@@ -229,6 +229,7 @@ def _carried_out(
             clock=gateway.recorder.clock,
             wait=time.sleep,
             rows_per_call=plan.choice.rows_per_call,
+            host=gateway.host,
         ),
         clock=gateway.recorder.clock,
         between=between,

@@ -62,6 +62,13 @@ class Offline:
             )
         return route.baseline
 
+    @property
+    def host(self) -> str:
+        """A name under which this gateway may be called; "" where every name will do."""
+        state = self.gateway.state
+        guards = state.chains.call.guards if state is not None else ()
+        return next((min(hosts).decode() for each in guards if (hosts := getattr(each, "hosts", None))), "")
+
     def handle(self, request: "HttpRequest") -> "HttpResponse":
         """Answer a call; if nobody has looked for a while, obey first what is newly published.
 

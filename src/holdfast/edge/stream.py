@@ -104,7 +104,9 @@ async def _run(config: EdgeConfig, place: "StreamPlace", model: str, key: str, *
             stream = Stream(
                 bus=bus,
                 handle=gateway.handle,
-                request=lambda body, correlation: signed(key, path, body, correlation=correlation, clock=clock),
+                request=lambda body, correlation: signed(
+                    key, path, body, correlation=correlation, clock=clock, host=gateway.host
+                ),
                 name=place.name,
                 in_flight=place.in_flight,
                 keep_up=gateway.keep_up,

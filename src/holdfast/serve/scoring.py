@@ -49,6 +49,7 @@ class Scorer:
     clock: Clock
     wait: Callable[[float], None]  # lets seconds pass
     rows_per_call: int
+    host: str = ""  # a name under which the gateway may be called, where only some are let in
     run: str = field(default_factory=lambda: secrets.token_hex(8))
     _calls: int = 0
 
@@ -111,7 +112,8 @@ class Scorer:
         self._calls += 1
         # By version: a candidate has no part in it, and where the release is served no more, nothing answers.
         path = f"/v2/models/{self.model}/versions/{self.release}/infer"
-        return signed(self.key, path, body, correlation=f"{self.run}-{self._calls:x}", clock=self.clock)
+        named = f"{self.run}-{self._calls:x}"
+        return signed(self.key, path, body, correlation=named, clock=self.clock, host=self.host)
 
     def _read(self, response: HttpResponse, rows: NDArray[np.float64]) -> list[Scored]:
         answered = (response.header(b"x-holdfast-release") or b"").decode()
@@ -145,7 +147,7 @@ class Scorer:
         return np.asarray(~inside.all(axis=1))
 
 
-def signed(key: str, path: str, body: bytes, *, correlation: str, clock: Clock) -> HttpRequest:
+def signed(key: str, path: str, body: bytes, *, correlation: str, clock: Clock, host: str = "") -> HttpRequest:
     """Return a call as a client makes it that holds a key: signed, so that guards which ask for that let it pass."""
     now, nonce = str(math.floor(clock.now().timestamp())), secrets.token_urlsafe(18)
     headers = {
@@ -155,6 +157,7 @@ def signed(key: str, path: str, body: bytes, *, correlation: str, clock: Clock) 
         NONCE: nonce,
         SIGNATURE: request_signature(key, method="POST", path=path, body=body, timestamp=now, nonce=nonce),
     }
+    headers |= {"host": host} if host else {}
     pairs = tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items())
     return HttpRequest(method="POST", path=path, headers=pairs, body=body, peer=PEER)
 
