@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.peer import Peer
     from holdfast.core.trust import Trust
-    from holdfast.serve import Gateway, Loader, Recorder
+    from holdfast.serve import Gateway, Ground, Loader, Recorder
     from holdfast.serve.sharing import Sharing
 
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
@@ -37,9 +37,6 @@ def assemble(
     Raises:
         HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
     """
-    from holdfast import __version__
-    from holdfast.adapters.clock import SystemClock
-    from holdfast.adapters.durable import read_private
     from holdfast.adapters.fetching import PublishedUrl
     from holdfast.adapters.here import offered
     from holdfast.adapters.nonces import SharedNonces
@@ -49,27 +46,11 @@ def assemble(
     from holdfast.adapters.side_effects import CleanRuntime
     from holdfast.adapters.spool import Spool
     from holdfast.adapters.unsealing import Lying, Unsealed, remove_plain
-    from holdfast.serve import Gateway, Ground, Loader, Pins, Recorder
-    from holdfast.serve.credentials import check_credential_key
+    from holdfast.serve import Gateway, Loader, Pins, Recorder
     from holdfast.serve.loading import Remembered
 
-    root = read_root(config.root)
-    credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
-    check_credential_key(credential_key)
-    clock = SystemClock()
-    terminator_key = b""
-    if config.terminator_key is not None:
-        terminator_key = read_private(config.terminator_key, what="the terminator's key", limit=MAX_KEY)
-        check_credential_key(terminator_key)
-    ground = Ground(
-        clock=clock,
-        monotonic=time.perf_counter,
-        credential_key=credential_key,
-        version=__version__,
-        metrics_for_all=config.metrics_for_all,
-        terminator_key=terminator_key,
-    )
-    gateway = Gateway(ground)
+    root, ground = read_root(config.root), ground_of(config)
+    gateway, clock = Gateway(ground), ground.clock
     lying: Lying = PublishedFolder(config.published)
     if config.source:
         remove_plain(config.home / "cache")
@@ -100,6 +81,34 @@ def assemble(
         choose=(lambda trust: choose(trust, clock.now())) if choose is not None else None,
     )
     return gateway, loader, recorder
+
+
+def ground_of(config: EdgeConfig) -> "Ground":
+    """Return what a gateway stands on: clocks, and the keys that it shares with nobody but who issues and terminates.
+
+    Raises:
+        HoldfastError: A key cannot be read, or is too short.
+    """
+    from holdfast import __version__
+    from holdfast.adapters.clock import SystemClock
+    from holdfast.adapters.durable import read_private
+    from holdfast.serve import Ground
+    from holdfast.serve.credentials import check_credential_key
+
+    credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
+    check_credential_key(credential_key)
+    terminator_key = b""
+    if config.terminator_key is not None:
+        terminator_key = read_private(config.terminator_key, what="the terminator's key", limit=MAX_KEY)
+        check_credential_key(terminator_key)
+    return Ground(
+        clock=SystemClock(),
+        monotonic=time.perf_counter,
+        credential_key=credential_key,
+        version=__version__,
+        metrics_for_all=config.metrics_for_all,
+        terminator_key=terminator_key,
+    )
 
 
 def cells_of(config: EdgeConfig, number: int) -> "SharedCells":

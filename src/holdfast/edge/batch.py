@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.core.artifact import digest_bytes
-from holdfast.core.errors import Conflict, InvalidInput, NotVerified
+from holdfast.core.errors import Conflict, InvalidInput
 from holdfast.edge.config import EdgeConfig, config_of
 from holdfast.edge.offline import Offline, opened, read_key, sample_speed
 
@@ -127,17 +127,11 @@ def _begun(folder: Any) -> "Plan | None":
     Raises:
         NotVerified: It cannot be read.
     """
-    import msgspec
-
-    from holdfast.core.batch import PLAN, Plan
+    from holdfast.core.batch import PLAN
+    from holdfast.serve.batch import plan_in
 
     found = folder.read(PLAN)
-    if found is None:
-        return None
-    try:
-        return msgspec.json.decode(found, type=Plan)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise NotVerified(f"the plan of this output cannot be read: {error}", place=str(folder.path / PLAN)) from error
+    return None if found is None else plan_in(found, str(folder.path / PLAN))
 
 
 def _plan(gateway: Offline, table: Any, *, model: str, keep: tuple[str, ...], part_rows: int) -> "Plan":

@@ -75,10 +75,7 @@ class Batch:
         if found is None:
             self.output.write(PLAN, msgspec.json.format(msgspec.json.encode(self.plan), indent=1))
             return self.plan
-        try:
-            earlier = msgspec.json.decode(found, type=Plan)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise NotVerified(f"the plan of this output cannot be read: {error}", place=PLAN) from error
+        earlier = plan_in(found)
         self.plan.check_same(earlier)
         self.plan = earlier
         return earlier
@@ -145,6 +142,18 @@ class Batch:
         self.output.write(part_name(number, plan.form), data)
         self.output.write(part.name, msgspec.json.encode(part))
         return part
+
+
+def plan_in(data: bytes, place: str = PLAN) -> Plan:
+    """Return the plan that an earlier run has left.
+
+    Raises:
+        NotVerified: It cannot be read.
+    """
+    try:
+        return msgspec.json.decode(data, type=Plan)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotVerified(f"the plan of this output cannot be read: {error}", place=place) from error
 
 
 def check_parts(manifest: Manifest, read: Callable[[str], bytes | None]) -> None:
