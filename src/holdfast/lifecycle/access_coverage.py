@@ -182,7 +182,7 @@ CALLS: Final = (
         asker="gateways that share limits",
         asked="Redis",
         known_by="its password; the server by its certificate (rediss), unless it is this machine",
-        allowed_by="what the store grants that account; names are hashed, and a total that makes no sense lifts no limit",
+        allowed_by="what the store grants that account; names are hashed, and a total that is no number lifts no limit",
         modules=("adapters.redis_totals",),
     ),
     Call(

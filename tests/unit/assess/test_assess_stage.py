@@ -80,7 +80,7 @@ def _fresh(project: SmallProject, name: str = "second") -> SmallProject:
 
 
 def test_the_same_rows_are_asked_once(project: SmallProject) -> None:
-    """Controls share the answers to the sealed rows: model, baseline, noise, attack (two), squeezing (three) and timing are nine."""
+    """Controls share answers to sealed rows: model, baseline, noise, attack (two), squeezing (three), timing: nine."""
     trained = project.train(FOREST)
     sandbox = project.ws.sandbox
     before = len(sandbox.declared)  # type: ignore[attr-defined]
