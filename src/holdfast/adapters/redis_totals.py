@@ -29,8 +29,8 @@ class RedisTotals:
 
     url: str  # redis://host:port/database, or rediss:// for TLS; a password is never part of it
     prefix: str  # of the keys: whose limits they are
-    key: bytes  # of the hashes of names
-    password: str = ""
+    key: bytes = field(repr=False)  # of the hashes of names
+    password: str = field(default="", repr=False)
     _socket: socket.socket | None = field(default=None)
     _buffer: bytes = field(default=b"")
 

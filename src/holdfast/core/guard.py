@@ -20,15 +20,17 @@ class Call:
     """One request on its way in. Guards fill in what they establish; `rows` exists once validated."""
 
     model: str
-    headers: Mapping[str, str]  # lower-case names
+    headers: Mapping[str, str] = field(repr=False)  # lower-case names; they hold what the caller proves itself by
     body: bytes
     correlation: str
     received_s: float  # monotonic clock
     now: datetime | None = None  # when it came in: the one time that is read for it; none where nobody has read it
     method: str = ""  # as the request named it
     path: str = ""  # the same
-    raw: tuple[tuple[bytes, bytes], ...] = ()  # all headers, as they came
-    seen: dict[Any, Any] | None = None  # what guards have found out about the very same headers before
+    raw: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)  # all headers, as they came
+    seen: dict[Any, Any] | None = field(
+        default=None, repr=False
+    )  # what guards have found out about the very same headers before
     query: bytes = b""  # what follows a path; nothing here reads one
     operation: str = "infer"  # what is asked of the model, as `holdfast.serve.protocol` names it
     client: str = ""  # credential id, once authenticated
@@ -44,7 +46,9 @@ class Call:
         b""  # of the caller, DER, of which TLS or a terminator's signature proves that it is the caller's
     )
     models: tuple[str, ...] = ()  # that the client may call, once authenticated
-    proof: str = ""  # the secret that the client has presented, once authenticated; none where it came by certificate
+    proof: str = field(
+        default="", repr=False
+    )  # the secret that the client has presented, once authenticated; none where it came by certificate
     signed: tuple[str, bytes] | None = (
         None  # path and body as the caller sent and signed them, where they came as others
     )

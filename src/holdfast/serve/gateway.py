@@ -79,10 +79,12 @@ class Ground:
 
     clock: Clock
     monotonic: Callable[[], float]
-    credential_key: bytes
+    credential_key: bytes = field(repr=False)
     version: str
     log: SecurityLog = field(default_factory=SecurityLog)
-    terminator_key: bytes = b""  # shared with the TLS terminator in front; empty: no word about certificates is taken
+    terminator_key: bytes = field(
+        default=b"", repr=False
+    )  # shared with the TLS terminator in front; empty: no word about certificates is taken
     watched: Watched = field(default_factory=Watched)
     metrics_for_all: bool = False  # whether callers from other machines may read /metrics
 

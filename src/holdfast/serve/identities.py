@@ -48,7 +48,9 @@ class Identities:
     issuer: str = ""
     domain: TrustDomain | None = None
     ended: frozenset[str] = frozenset()  # what tokens were made from and no longer stands
-    terminator_key: bytes = b""  # shared with a TLS terminator whose word about certificates is taken
+    terminator_key: bytes = field(
+        default=b"", repr=False
+    )  # shared with a TLS terminator whose word about certificates is taken
     by_token: Mapping[str, Credential] = field(default_factory=dict)
     by_certificate: Mapping[str, Credential] = field(default_factory=dict)
     _proved: dict[bytes, _Proved] = field(default_factory=dict)

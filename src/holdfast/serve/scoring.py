@@ -43,7 +43,7 @@ class Scorer:
 
     handle: Callable[[HttpRequest], HttpResponse]
     model: str
-    key: str
+    key: str = field(repr=False)
     signature: Signature
     release: str  # short digest of the release that must answer
     clock: Clock

@@ -15,6 +15,7 @@ from holdfast.core.allowances import EMPTY, Quota, Rate
 from holdfast.core.errors import HoldfastError, InvalidInput, Unavailable
 from holdfast.core.guard import Call, Refusal
 from holdfast.serve.credentials import CredentialTable
+from holdfast.serve.gateway import Ground
 from holdfast.serve.guards.limits import (
     RateOf,
     WithinConcurrencySettings,
@@ -27,6 +28,7 @@ from holdfast.serve.guards.limits import (
     within_spend,
 )
 from holdfast.serve.guards.surroundings import LocalCells, LocalNonces, Surroundings
+from holdfast.serve.identities import Identities
 from holdfast.testing import SettableClock
 
 
@@ -193,3 +195,22 @@ def test_a_total_of_other_machines_that_is_no_number_counts_as_no_answer(said: s
         with pytest.raises(HoldfastError) as error:
             totals.add({"quota": 1.0})
         assert isinstance(error.value, Unavailable)
+
+
+def test_no_secret_stands_in_what_an_object_says_of_itself() -> None:
+    """Whatever prints one by mistake, into a log or an error, prints no key."""
+    secret = "s3cret-of-somebody"
+    raw = ((b"x-api-key", secret.encode()),)
+    call_of = Call(
+        model="m", headers={"x-api-key": secret}, body=b"", correlation="c", received_s=0.0, raw=raw, proof=secret
+    )
+    totals = RedisTotals(url="redis://127.0.0.1/0", prefix="w", key=secret.encode(), password=secret)
+    ground = Ground(
+        clock=SettableClock(),
+        monotonic=lambda: 0.0,
+        credential_key=secret.encode(),
+        terminator_key=secret.encode(),
+        version="1",
+    )
+    for each in (call_of, totals, ground, Identities(terminator_key=secret.encode())):
+        assert secret not in repr(each)
