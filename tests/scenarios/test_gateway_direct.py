@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from holdfast.adapters import http_server
-from holdfast.adapters.http_direct import LONGEST_BODY, MOST_HEADS, Asked
+from holdfast.adapters.http_direct import LONGEST_BODY, MOST_HEADS, TOGETHER, Asked
 
 HEAD = b"POST /v2/models/m/infer?x=1 HTTP/1.1\r\nHost: here\r\nX-Own: a\r\n"
 
@@ -250,6 +250,27 @@ def test_a_call_waits_for_its_turn_and_what_follows_it_waits_behind() -> None:
     talk(echo, conversation)
 
 
+def test_calls_that_arrive_together_are_answered_each_to_its_own_caller() -> None:
+    """More of them than are answered in one group, all of known heads, on connections of their own."""
+
+    async def conversation(client: Client) -> None:
+        where = client.writer.get_extra_info("peername")[:2]
+        others = [
+            Client(*await asyncio.open_connection(*where), client.protocol, client.state)
+            for _ in range(2 * TOGETHER + 3)
+        ]
+        for round_ in range(3):
+            for number, other in enumerate(others):
+                other.writer.write(post(b"%d of %02d" % (round_, number)))
+            for number, other in enumerate(others):
+                assert await other.ways(1) == [(b"short", b"%d of %02d" % (round_, number))]
+        for other in others:
+            other.writer.close()
+            await other.writer.wait_closed()
+
+    talk(Echo(), conversation)
+
+
 def test_a_server_that_stops_answers_who_waits_and_closes() -> None:
     """Who waits for a turn is under way."""
     echo = Echo()
@@ -271,17 +292,23 @@ def test_a_server_that_stops_answers_who_waits_and_closes() -> None:
     talk(echo, conversation)
 
 
+@pytest.mark.parametrize("before", [0, 2], ids=["an unknown head", "a known head"])
 @pytest.mark.parametrize("bad", ["raise", "value"])
-def test_an_answer_that_fails_or_would_split_is_an_error_without_words(bad: str) -> None:
+def test_an_answer_that_fails_or_would_split_is_an_error_without_words(bad: str, before: int) -> None:
     """A header's value with a line break would begin another answer."""
+    echo = Echo()
 
     async def conversation(client: Client) -> None:
+        for _ in range(before):
+            await client.send(post(b"x"))
+            await client.answer()
+        echo.bad = bad
         await client.send(post(b"x"))
         status, headers, body = await client.answer()
         assert (status, headers[b"connection"], body) == (500, b"close", b"Internal Server Error")
         assert await client.reader.read() == b""
 
-    talk(Echo(bad=bad), conversation)
+    talk(echo, conversation)
 
 
 def test_an_idle_connection_is_closed_by_one_timer_for_all_its_calls() -> None:

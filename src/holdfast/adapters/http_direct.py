@@ -26,6 +26,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 MOST_HEADS: Final = 256  # that are known, of one worker
 LONGEST_HEAD: Final = 4096  # bytes of one that is kept
+TOGETHER: Final = 16  # calls that are answered before the first of their answers is sent
 LONGEST_BODY: Final = 1 << 20  # bytes that are taken the short way
 _END: Final = b"\r\n\r\n"
 _BROKEN: Final = b"content-length: 21\r\nconnection: close\r\n\r\nInternal Server Error"
@@ -78,6 +79,7 @@ class Straight(HttpToolsProtocol):
 
     direct: Direct | None = None
     known: dict[bytes, Asked]  # of all connections of a worker
+    line: list[tuple["Straight", Asked, bytes]]  # known calls that have arrived in this round of the loop
     lines: dict[bytes, bytes]  # names of headers that were found to be names, as a line begins with them
     _begun = b""  # what has arrived since a message could begin, while that is all in one piece
     _clear = False  # nothing was received since the end of a message that went the short way
@@ -98,8 +100,10 @@ class Straight(HttpToolsProtocol):
             end = data.find(_END) + 4
             asked = self.known.get(data[:end])
             if asked is not None and len(data) == end + asked.length and self._may():
-                if not self._answer(asked, data[end:]):
-                    self._wait(asked, data[end:])
+                self._waits = True
+                if not self.line:
+                    self.loop.call_soon(_answer_together, self.line)
+                self.line.append((self, asked, data[end:]))
                 return
             self._begun = data
         super().data_received(data)
@@ -209,23 +213,36 @@ class Straight(HttpToolsProtocol):
             self._fail(error)
         return True
 
-    def _wait(self, asked: Asked, body: bytes) -> None:
-        """Answer when it is this call's turn."""
+    def ask(self, asked: Asked, body: bytes) -> bytes | None:
+        """Return the answer to a call in line as it is sent; None where there is none yet, or nobody to take it."""
         direct: Any = self.direct
-        self._waits = True
-        future = direct.later(asked, body, self.client[0] if self.client else "", self._certificate())
-        future.add_done_callback(self._settled)
+        if self.transport.is_closing():
+            return None
+        call = (asked, body, self.client[0] if self.client else "", self._certificate())
+        try:
+            response = direct.now(*call)
+            if response is not None:
+                return self._said(response, ends=self._ends)
+            direct.later(*call).add_done_callback(self._settled)
+        except Exception as error:  # noqa: BLE001 - the same
+            self._fail(error)
+        return None
 
     def _settled(self, future: "asyncio.Future[Any]") -> None:
-        """Send the answer that a call has waited for, and read on."""
+        """Send the answer that a call has waited for."""
+        try:
+            said = self._said(future.result(), ends=self._ends)
+        except Exception as error:  # noqa: BLE001 - the same
+            self._fail(error)
+        else:
+            self.finish(said)
+
+    def finish(self, said: bytes) -> None:
+        """Send the answer to a call that was in line, and read on."""
         self._waits = False
         if self.transport.is_closing():
             return
-        try:
-            response = future.result()
-            self._send(self._said(response, ends=self._ends))
-        except Exception as error:  # noqa: BLE001 - the same
-            self._fail(error)
+        self._send(said)
         held, self._held = self._held, b""
         if self._ends:
             self.transport.close()
@@ -285,3 +302,16 @@ class Straight(HttpToolsProtocol):
             raise RuntimeError("no value of a header")
         parts += (b"connection: close\r\n\r\n" if ends else b"\r\n", response.body)
         return b"".join(parts)
+
+
+def _answer_together(line: list[tuple[Straight, Asked, bytes]]) -> None:
+    """Answer what has arrived: calls are read, answered and sent in groups, so that each step finds its code cached."""
+    calls = line[:]
+    line.clear()
+    for begin in range(0, len(calls), TOGETHER):
+        found = [
+            (connection, connection.ask(asked, body)) for connection, asked, body in calls[begin : begin + TOGETHER]
+        ]
+        for connection, said in found:
+            if said is not None:
+                connection.finish(said)

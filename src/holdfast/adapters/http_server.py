@@ -216,5 +216,11 @@ class _Bounded(Straight):
 
 def _protocol(on_malformed: OnMalformed, direct: Direct | None) -> type[_Bounded]:
     """Return the protocol with somebody to tell and somebody to ask; uvicorn makes its own instances."""
-    shared: dict[str, Any] = {"on_malformed": staticmethod(on_malformed), "direct": direct, "known": {}, "lines": {}}
+    shared: dict[str, Any] = {
+        "on_malformed": staticmethod(on_malformed),
+        "direct": direct,
+        "known": {},
+        "line": [],
+        "lines": {},
+    }
     return type("Bounded", (_Bounded,), shared)
