@@ -25,7 +25,7 @@ from holdfast.core.telemetry import Window
 from holdfast.lifecycle.inputs import read_given
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.rollout_records import CompareContext, measured
 from holdfast.lifecycle.rollouts import Terms, begin, named_release
 from holdfast.lifecycle.routing import current_project
@@ -135,7 +135,7 @@ def ab_outcome(plant: Plant, *, file: Path, name: str | None = None) -> Reply:
     blob = plant.blobs.put(canonical([msgspec.to_builtins(row) for row in rows]))
     body = {"rows": len(rows), "blob": blob}
     plant.ledger.append([Draft(kind=OUTCOMES, actor=plant.actor, stream=entry.stream, body=body)])
-    says = f"{len(rows)} outcomes of {declared.experiment} are on record, under pseudonyms."
+    says = f"{counted(len(rows), 'outcome is', 'outcomes are')} on record for {declared.experiment}, under pseudonyms."
     return Reply(says=says, document={"experiment": declared.experiment, "rows": len(rows)})
 
 
