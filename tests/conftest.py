@@ -27,7 +27,6 @@ pytest_plugins = ("requirement_marks",)
 ROOT: Final = Path(__file__).parents[1]
 RECORDS: Final = ROOT / "docs" / "records"
 
-LONGEST: Final = "test_run_killed.py"
 CLOSED: Final = frozenset({"unit", "properties", "vectors", "conformance"})
 """Folders whose tests may open no socket. What they test does no I/O, so a socket there is a defect."""
 
@@ -70,8 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m takes tests away
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Closes sockets by folder, marks the tests that have a full count, and lets the longest file begin first."""
-    items.sort(key=lambda item: item.path.name != LONGEST)  # its worker would end minutes after the others
+    """Closes sockets by folder, and marks the tests that have a full count."""
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
         item.add_marker(pytest.mark.disable_socket if folder in CLOSED else pytest.mark.allow_hosts(LOOPBACK))
