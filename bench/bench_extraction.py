@@ -1,6 +1,6 @@
 """Copying a model by asking: how far a surrogate comes until the gateway's detectors raise an alarm; strange rows.
 
-    python bench/bench_extraction.py [--sets elec,mnist] [--attackers 5]
+    python bench/bench_extraction.py [--sets elec,mnist] [--attackers 5] [--only near]
 
 Four ways to choose rows: real rows of the same kind (which an honest client sends too), rows drawn evenly over the
 ranges, rows drawn column by column from a normal distribution with the right means and widths, and a hundred real rows
@@ -136,16 +136,30 @@ def strange(data: Attacked) -> None:
         print(f"{data.name:9} {levels} levels: accuracy {clean:.4f} to {kept:.4f}, turned back {back:.1%}", flush=True)
 
 
+def near(data: Attacked) -> None:
+    """Tell how near is near, and how near it would be if no client sent rows in the order they were recorded in."""
+    alarm, mixed = alarm_at(FALSE_ALARMS, HONEST), np.random.default_rng(6).permutation(len(data.known))
+    stored, shuffled = (
+        fit_space(data.known[order], data.known_answers[order], classes=data.classes, alarm=alarm, chain=CHAIN).radius
+        for order in (np.arange(len(mixed)), mixed)
+    )
+    print(f"{data.name:9} radius {stored:.4f} as recorded, {shuffled:.4f} shuffled", flush=True)
+
+
 def main() -> None:
     """Run what was asked for."""
     asked = argparse.ArgumentParser()
     asked.add_argument("--sets", default=",".join(SETS))
     asked.add_argument("--attackers", type=int, default=5)
+    asked.add_argument("--only", choices=("near",), help="how near is near, and nothing else")
     given = asked.parse_args()
     for name in given.sets.split(","):
         data = attacked(name)
         common = float(np.bincount(data.sent_answers).max() / len(data.sent_answers))
         print(f"{name}: the commonest answer alone agrees with {common:.1%}", flush=True)
+        near(data)
+        if given.only:
+            continue
         strange(data)
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)

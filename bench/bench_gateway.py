@@ -49,7 +49,7 @@ CONTROLS: Final[dict[str, dict[str, Any]]] = {
 # ── the world that the guarded server is handed ─────────────────────────────────────────────────────────────────────
 
 
-def model() -> tuple[bytes, list[list[float]]]:
+def model(trees: int = 100) -> tuple[bytes, list[list[float]]]:
     """Return a gradient boosting on the breast-cancer data as ONNX, and its rows."""
     import onnx
     from skl2onnx import to_onnx
@@ -57,7 +57,7 @@ def model() -> tuple[bytes, list[list[float]]]:
     from sklearn.ensemble import GradientBoostingClassifier
 
     rows, labels = load_breast_cancer(return_X_y=True)
-    fitted = GradientBoostingClassifier(random_state=0).fit(rows, labels)
+    fitted = GradientBoostingClassifier(n_estimators=trees, random_state=0).fit(rows, labels)
     made = to_onnx(fitted, rows[:1].astype("float32"), options={"zipmap": False}, target_opset=17)
     names = {made.graph.input[0].name: "input", made.graph.output[0].name: "label"}
     names[made.graph.output[1].name] = "probabilities"
@@ -70,13 +70,13 @@ def model() -> tuple[bytes, list[list[float]]]:
     return made.SerializeToString(), rows[:64].tolist()
 
 
-def prepare(folder: Path) -> bytes:
+def prepare(folder: Path, trees: int = 100) -> bytes:
     """Write a signed world for the guarded server, and return the body of the request that all are sent."""
     from holdfast.core.routes import GuardSpec
     from holdfast.core.schema import Field, Signature
     from holdfast.testing.world import CREDENTIAL_KEY, World
 
-    document, rows = model()
+    document, rows = model(trees)
     columns = list(zip(*rows, strict=True))
     inputs = tuple(
         Field(name=f"feature_{number}", minimum=min(column), maximum=max(column) * 2 + 1)
@@ -170,6 +170,10 @@ class Short:
         """Answer now."""
         return said(self._answer(body))
 
+    def together(self, calls: Any) -> list[Said]:
+        """Answer each."""
+        return [said(self._answer(body)) for _, body, _, _ in calls]
+
     def later(self, _asked: Any, _body: bytes, _peer: str, _certificate: bytes) -> Any:
         """Nobody waits here."""
         raise NotImplementedError
@@ -199,9 +203,10 @@ def inference(folder: Path) -> Callable[[bytes], bytes]:
 
 def guarded(folder: Path, listening: socket.socket, started: Callable[[], None]) -> None:
     """The gateway's own worker, with its watcher and its recorder."""
-    from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.opener import Opener
+    from holdfast.adapters.posts import Post
     from holdfast.edge import EdgeConfig, Worker
+    from holdfast.edge.shared import Shared
     from holdfast.testing.memory import MemorySigner
     from holdfast.testing.world import World
 
@@ -216,7 +221,7 @@ def guarded(folder: Path, listening: socket.socket, started: Callable[[], None])
         records=folder / "home" / "records.json",
         telemetry_every_s=1.0,
     )
-    Worker(config=config, number=0, nonces=SharedNonces(since=time.time()), say_ready=started).run(listening)
+    Worker(config=config, number=0, shared=Shared.of(config), say_ready=started).run(Post.alone(listening))
 
 
 # ── the client ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -290,10 +295,10 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mb(pid: int) -> float:
-    """Return the memory that a process holds, in MB."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1000
+def held_mb(pid: int) -> float:
+    """Return the memory that a process holds, shared pages by their share (PSS), in MB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1000
 
 
 def measure(process: subprocess.Popen[str], port: int, request_file: Path) -> dict[str, float]:
@@ -337,7 +342,7 @@ def main(rounds: int) -> None:
                 for found, process, port in zip(results, processes, ports, strict=True):
                     found.append(measure(process, port, request_file))
             report([found[1:] for found in results])
-            print(f"\nguarded worker: {resident_mb(processes[2].pid):.0f} MB resident, ready in {ready[2]:.2f} s")
+            print(f"\nguarded worker: {held_mb(processes[2].pid):.0f} MB (PSS), ready in {ready[2]:.2f} s")
         finally:
             for process in processes:
                 process.terminate()

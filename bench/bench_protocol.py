@@ -86,10 +86,11 @@ def serve(protocol: str, folder: Path) -> None:
     """Be one of our two workers."""
     from datetime import UTC, datetime
 
-    from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.opener import Opener
+    from holdfast.adapters.posts import Post
     from holdfast.adapters.supervisor import bind
     from holdfast.edge import EdgeConfig, Worker
+    from holdfast.edge.shared import Shared
     from holdfast.testing.memory import MemorySigner
     from holdfast.testing.world import World
 
@@ -110,8 +111,8 @@ def serve(protocol: str, folder: Path) -> None:
         sys.stdout.flush()
 
     number = int(protocol == "grpc")
-    nonces = SharedNonces(since=time.time())
-    Worker(config=config, number=number, nonces=nonces, say_ready=ready, grpc=bool(number)).run(listening)
+    shared = Shared.of(config)
+    Worker(config=config, number=number, shared=shared, say_ready=ready, grpc=bool(number)).run(Post.alone(listening))
 
 
 @contextmanager

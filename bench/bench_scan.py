@@ -3,8 +3,9 @@
 Malicious streams are made by seed (`tests/unit/engines/scan/streams.py`, harmless payloads), benign files by the
 libraries of this environment (`bench/benign_files.py`; `--benign FOLDER` takes files that other environments made), and
 large pickles. Each tool scans the same lists in turn, in a process of its own. `--large` measures large pickles only,
-`--alone` ours only; memory is said whole, and beyond a process that scans nothing.
-Usage: `bench_scan.py [--benign FOLDER] [--large] [--alone] [rounds]`.
+`--alone` ours only, `--mib` makes them of another size, `--only` takes those whose names follow; memory is said whole,
+and beyond a process that scans nothing.
+Usage: `bench_scan.py [--benign FOLDER] [--large] [--alone] [--mib N] [--only NAME,...] [rounds]`.
 """
 
 import json
@@ -28,7 +29,7 @@ PEERS: Final = ROOT / ".venv-peers" / "bin" / "python"
 TOOLS: Final = ("picklescan", "modelscan", "fickling")
 SEED: Final = 7
 EACH: Final = 20  # streams of each class of bypass
-LARGE: Final = 256 << 20
+LARGE = 256 << 20  # bytes of a large pickle; `--mib` takes others
 
 
 def ours(listed: Path) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def malicious(place: Path) -> list[Path]:
     return paths
 
 
-def large(place: Path) -> list[Path]:
+def large(place: Path, only: tuple[str, ...]) -> list[Path]:
     """Write large pickles: an array, a forest, and values one by one in lists, dictionaries and rows."""
     import numpy as np
 
@@ -87,11 +88,44 @@ def large(place: Path) -> list[Path]:
         "tuples": lambda: [(number, f"name {number}", rng.random()) for number in range(LARGE // 32)],
         "lists": lambda: [[number, f"name {number}", rng.random()] for number in range(LARGE // 34)],
         "dictionaries": lambda: [{"id": number, "name": f"name {number}"} for number in range(LARGE // 28)],
+        **uneven(rng),
     }
-    for name, make in made.items():
+    names = [name for name in made if not only or name in only]
+    for name in names:
         with (place / f"{name}.pkl").open("wb") as file:
-            pickle.dump(make(), file, 4)
-    return [place / f"{name}.pkl" for name in made]
+            pickle.dump(made[name](), file, 4)
+    return [place / f"{name}.pkl" for name in names]
+
+
+def uneven(rng: random.Random) -> dict[str, Callable[[], Any]]:
+    """What differs from value to value: names and numbers of all lengths, kinds that change, shared strings."""
+
+    def word() -> str:
+        return "abcdefghijklmnopqrstuvwxyz"[: rng.randrange(1, 24)] + str(rng.randrange(10**6))
+
+    def number() -> int:
+        return rng.randrange(1 << rng.choice((8, 16, 31)))
+
+    shared = [word() for _ in range(200_000)]
+    kinds = (None, 1, 300, 70_000, 0.5, "ab", "a longer text")
+    return {
+        "names": lambda: [word() for _ in range(LARGE // 20)],
+        "vocabulary": lambda: {f"{word()}{each}": each for each in range(LARGE // 29)},
+        "mixed integers": lambda: [number() for _ in range(LARGE // 4)],
+        "mixed numbers": lambda: [rng.choice((None, True, rng.random(), number())) for _ in range(LARGE // 4)],
+        "records": lambda: [
+            {"id": each, "name": word(), "x": rng.random(), "y": rng.choice(kinds)} for each in range(LARGE // 51)
+        ],
+        "shared strings": lambda: [
+            {"id": each, "name": rng.choice(shared), "city": rng.choice(shared)} for each in range(LARGE // 25)
+        ],
+        "column": lambda: [rng.choice(shared) for _ in range(LARGE // 6)],
+        "pairs": lambda: [(rng.choice(shared), rng.randrange(100_000)) for _ in range(LARGE // 11)],
+        "lists of integers": lambda: [[number() for _ in range(rng.randrange(1, 12))] for _ in range(LARGE // 28)],
+        "lists of strings": lambda: [
+            [rng.choice(shared) for _ in range(rng.randrange(2, 20))] for _ in range(LARGE // 56)
+        ],
+    }
 
 
 def measure(title: str, paths: list[Path], rounds: int, tools: tuple[str, ...] = TOOLS) -> None:
@@ -121,6 +155,9 @@ def main() -> None:
     """Make the files and measure."""
     arguments = sys.argv[1:]
     given = Path(arguments.pop(arguments.index("--benign") + 1)) if "--benign" in arguments else None
+    only = tuple(arguments.pop(arguments.index("--only") + 1).split(",")) if "--only" in arguments else ()
+    global LARGE  # noqa: PLW0603 - one size for all that is made
+    LARGE = int(arguments.pop(arguments.index("--mib") + 1)) << 20 if "--mib" in arguments else LARGE
     rounds = int(arguments[-1]) if arguments and arguments[-1].isdecimal() else 3
     tools = () if "--alone" in arguments else TOOLS
     code = f"import json, importlib.metadata as m; print(json.dumps({{t: m.version(t) for t in {tools!r}}}))"
@@ -137,7 +174,7 @@ def main() -> None:
                 maker = [sys.executable, str(ROOT / "bench/benign_files.py"), str(benign), "5"]
                 subprocess.run(maker, check=True, stdout=subprocess.DEVNULL)
             measure("benign", sorted(path for path in benign.rglob("*") if path.is_file()), rounds, tools)
-        for path in large(place / "large"):
+        for path in large(place / "large", only):
             measure(f"{path.stem}, {path.stat().st_size >> 20} MiB", [path], rounds, tools[:1])
 
 

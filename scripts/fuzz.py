@@ -55,15 +55,17 @@ def seeds() -> dict[str, list[bytes]]:
     import pickle
     import random
 
-    from tests.unit.engines.scan import honest, honest_graphs, honest_trees, long_streams, streams
+    from tests.unit.engines.scan import honest, honest_graphs, honest_trees, long_streams, shared_streams, streams
     from tests.unit.scan.containers.test_containers_fuzz import HONEST
 
+    import fuzz_gateway
     from fuzz_targets import saved_image
 
     rng = random.Random(7)  # noqa: S311 - a seed
     short = [streams.stream(rng) for _ in range(60)] + [make(rng) for make, _ in streams.ATTACKS.values()]
     rows = [pickle.dumps([(n, f"name {n}", n / 3), [n], {"id": n}], 4) for n in range(3)]
     rows += [stream for stream in (long_streams.long_stream(rng) for _ in range(60)) if len(stream) < MOST_BYTES // 4]
+    rows += [shared_streams.shared(rng) for _ in range(40)]
     makers: tuple[Callable[[], Any], ...] = (
         honest.safetensors,
         honest.gguf,
@@ -110,6 +112,7 @@ def seeds() -> dict[str, list[bytes]]:
         "layers": [HONEST["tar pax"], HONEST["tar gnu"], HONEST["gzip"]],
         "snapshot records": [gzip.compress(json.dumps(record).encode() + b"\n")],
         "snapshots": [HONEST["zip"]],
+        **fuzz_gateway.seeds(),
     }
     texts = [*documents, envelope.encode(), json.dumps(bill).encode()]
     return {name: [*made.get(name, ()), *(() if name in made else texts)] for name in names()}

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import fuzz_gateway
 from holdfast.core.advisories import Snapshot
 from holdfast.core.artifact import digest_bytes
 from holdfast.core.errors import HoldfastError
@@ -132,4 +133,5 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "snapshot records": _refusing(_records),
     "images": _refusing(_image),
     "layers": _refusing(_layer),
+    **fuzz_gateway.TARGETS,
 }

@@ -1,6 +1,6 @@
-"""Writes the reference pages that follow from code: commands, errors, controls and guards. `make docs` runs it.
+"""Writes the reference pages that follow from code: commands, errors, controls, guards, actions. `make docs` runs it.
 
-python scripts/reference.py           writes docs/reference/{commands,errors,controls}.md
+python scripts/reference.py           writes docs/reference/{commands,errors,controls,routes}.md and parts of others
 python scripts/reference.py --check   exits 1 if a page is not what the code says
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from holdfast.core import errors
+from holdfast.core.actions import ACTIONS
 from holdfast.core.authorship import AUTHORSHIP
 from holdfast.core.errors import HoldfastError
 from holdfast.faces.cli import build
@@ -28,12 +29,14 @@ from holdfast.release.foreign import MODEL_CONTROLS
 from holdfast.release.foreign.code import CODE
 from holdfast.release.foreign.lineage import LINEAGE as FOREIGN_LINEAGE
 from holdfast.release.foreign.origin import ORIGIN
+from holdfast.respond.gameday import GAMEDAY
 from holdfast.rollout import CONTROLS as ROLLOUT
 from holdfast.serve.guards import GUARDS
 from holdfast.watch import CONTROLS as WATCH
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 STATES = ("<!-- states: made by scripts/reference.py -->", "<!-- /states -->")
+LISTED = ("<!-- actions: made by scripts/reference.py -->", "<!-- /actions -->")
 MADE = "<!-- made by scripts/reference.py; change the code, then run `make docs` -->"
 
 
@@ -109,18 +112,28 @@ def controls() -> Iterator[str]:
     yield from (f"| ready | `{name}` | {'features' if name == LINEAGE.name else 'release'} |" for name in READINESS)
     foreign = (*MODEL_CONTROLS, VETTING, CODE, ORIGIN, FOREIGN_LINEAGE)
     yield from (f"| from outside | `{control.name}` | foreign |" for control in foreign)
-    yield f"| drill | `{DRILL.name}` | release |"
+    yield from (f"| drill | `{control.name}` | release |" for control in (DRILL, GAMEDAY))
     yield from ("", "Guards stand before the model, in the order of the signed route table:", "")
     yield from (f"- `{kind.name}`" for kind in GUARDS)
 
 
 def registry() -> str:
     """The page of the registry, with the diagram of its states as the table says it."""
-    text = (PAGES / "registry.md").read_text(encoding="utf-8")
-    head, opening, rest = text.partition(STATES[0])
-    _, closing, tail = rest.partition(STATES[1])
-    diagram = f"\n\n```mermaid\n{LIFECYCLE.diagram()}\n```\n\n"
-    return head + opening + diagram + closing + tail
+    return _between("registry.md", STATES, f"```mermaid\n{LIFECYCLE.diagram()}\n```")
+
+
+def access() -> str:
+    """The page of access, with the table of actions that the Cedar schema is made from."""
+    rows = (f"| `{action.name}` | {action.sort} | {action.does} |" for action in ACTIONS)
+    head = ("| action | sort | lets somebody |", "| --- | --- | --- |")
+    return _between("access.md", LISTED, "\n".join((*head, *rows)))
+
+
+def _between(page: str, marks: tuple[str, str], made: str) -> str:
+    """Return a page with what stands between two marks made anew."""
+    head, opening, rest = (PAGES / page).read_text(encoding="utf-8").partition(marks[0])
+    _, closing, tail = rest.partition(marks[1])
+    return f"{head}{opening}\n\n{made}\n\n{closing}{tail}"
 
 
 def routes() -> Iterator[str]:
@@ -144,7 +157,8 @@ def routes() -> Iterator[str]:
 def pages() -> dict[str, str]:
     """Every page by name."""
     made = {"commands.md": commands(), "errors.md": error_codes(), "controls.md": controls(), "routes.md": routes()}
-    return {name: "\n".join(lines) + "\n" for name, lines in made.items()} | {"registry.md": registry()}
+    whole = {name: "\n".join(lines) + "\n" for name, lines in made.items()}
+    return whole | {"registry.md": registry(), "access.md": access()}
 
 
 def main() -> int:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.core.errors import InvalidInput
+
 HOME_NAME = ".holdfast"
 RECORDS_NAME = "records.json"  # in a gateway's folder: for whom it encrypts its records
 
@@ -18,6 +20,10 @@ class Settings:
     no_colour: bool
     region: str = ""  # where this machine stands, as whoever runs it says; empty: nobody has said
     limits_url: str = ""  # of the store in which gateways on several machines count limits together; empty: none
+    features_url: str = ""  # of the online store of features; empty: a file of the workspace
+    traces_url: str = ""  # of an OpenTelemetry collector that gateways tell of some calls; empty: none
+    traces_share: float = 0.01  # of the traces, which it is told of
+    lineage_url: str = ""  # of an OpenLineage endpoint that is told of every run; empty: none
     scratch_dir: Path | None = None  # where rows lie decrypted while they are worked on; memory, where there is enough
 
 
@@ -29,6 +35,13 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     which every child process would inherit. `HOLDFAST_SCRATCH_DIR` names a folder for decrypted rows of running stages.
     `HOLDFAST_REGION` says where this machine stands, for projects whose data may not be everywhere.
     `HOLDFAST_LIMITS_URL` is the address of the store in which gateways on several machines count limits together.
+    `HOLDFAST_FEATURES_URL` is the address of the online store of features, for gateways on other machines.
+    `HOLDFAST_LINEAGE_URL` is the OpenLineage endpoint that is told of every run.
+    `HOLDFAST_TRACES_URL` is the OpenTelemetry collector that gateways tell of a share of all traces,
+    `HOLDFAST_TRACES_SHARE` (0.01).
+
+    Raises:
+        InvalidInput: The share is no number.
     """
     source = os.environ if environment is None else environment
     data_home = Path(source.get("XDG_DATA_HOME") or Path(source.get("HOME", "/")) / ".local" / "share")
@@ -43,5 +56,18 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         no_colour="NO_COLOR" in source,
         region=source.get("HOLDFAST_REGION", ""),
         limits_url=source.get("HOLDFAST_LIMITS_URL", ""),
+        features_url=source.get("HOLDFAST_FEATURES_URL", ""),
+        traces_url=source.get("HOLDFAST_TRACES_URL", ""),
+        traces_share=_share(source.get("HOLDFAST_TRACES_SHARE", "")),
+        lineage_url=source.get("HOLDFAST_LINEAGE_URL", ""),
         scratch_dir=Path(scratch) if scratch else None,
     )
+
+
+def _share(words: str) -> float:
+    try:
+        return float(words) if words else 0.01
+    except ValueError as error:
+        raise InvalidInput(
+            f"a share of {words[:20]!r}", place="HOLDFAST_TRACES_SHARE", expected="more than 0, at most 1"
+        ) from error

@@ -21,6 +21,7 @@ BUNDLE_FILE: Final = "model.sig"  # in a folder; beside a file it is called as t
 MAX_PUBLIC: Final = 64 << 10  # bytes of a public key, a root or a proof
 MAX_TRUST: Final = 8 << 20  # bytes
 MIN_SHARD: Final = 1 << 16  # bytes; a shard's line in the signature takes a hundred
+SOURCE_ROLE: Final = "person"  # whose keys are Ed25519, and speak for who holds them
 ROLES: Final = (model_signing.ROLE, model_signing.DATA_ROLE)
 
 
@@ -225,3 +226,73 @@ def _read(path: Path | None, limit: int, what: str) -> bytes:
     if len(data) > limit:
         raise InvalidInput(f"{what} is too large", place=str(path), expected=f"at most {limit} bytes")
     return data
+
+
+def source_key(*, tell: Tell, folder: Path, owner: str, days: int = 365, passphrase_file: Path | None = None) -> Reply:
+    """Make the key with which a source signs what it hands in, and print its public half as projects declare it.
+
+    Raises:
+        Conflict: The folder holds something.
+        InvalidInput: The passphrase is too easily guessed, or nobody answers for the key.
+    """
+    del tell
+    from holdfast.adapters.keys_signing import make_signing_key
+    from holdfast.config import read_settings
+
+    settings = read_settings()
+    made, opened_by = make_signing_key(
+        folder,
+        owner,
+        passphrase=passphrase_file or settings.passphrase_file,
+        unlock_dir=settings.unlock_dir,
+        clock=SystemClock(),
+        valid_for=timedelta(days=days),
+        role=SOURCE_ROLE,
+    )
+    (held,) = made.held()
+    public = _declared(held.public)
+    says = f'Declare it: signed_by = ["{public}"]. The private half stays in {folder}, and is opened by {opened_by}.'
+    return Reply(says=says, document={"public": public, "keyid": held.keyid, "opened_by": str(opened_by)})
+
+
+def source_sign(
+    *, tell: Tell, file: Path, source: str, sequence: int, key: Path, passphrase_file: Path | None = None
+) -> Reply:
+    """Sign a file that is handed in for a source: which it is, and which in order.
+
+    Raises:
+        InvalidInput: There is no such file, or no such number.
+        NotFound: There is no such key.
+    """
+    del tell
+    from holdfast.adapters.keys_signing import open_signing_key
+    from holdfast.config import read_settings
+    from holdfast.core.sources import public_key
+    from holdfast.core.submission import message, signed
+    from holdfast.lifecycle.pushing import SUFFIX
+    from holdfast.lifecycle.taking import digest_of
+
+    if not file.is_file() or sequence < 1:
+        raise InvalidInput("no such file, or no such number", place=str(file), expected="a regular file, 1 or more")
+    settings = read_settings()
+    secret = passphrase_file or settings.passphrase_file
+    door = open_signing_key(key, passphrase=secret, unlock_dir=settings.unlock_dir, role=SOURCE_ROLE)
+    (digest, size), now = digest_of(file), SystemClock().now()
+    signature = door.sign(message(source, sequence, digest, size, now))
+    raw = public_key(_declared(door.public.public))
+    out = file.with_name(file.name + SUFFIX)
+    document = signed(source, sequence, digest, size, now, raw, signature)
+    try:
+        out.write_bytes(document)
+    except OSError as error:
+        raise Unavailable(f"the submission cannot be written: {error.strerror}", place=str(out)) from error
+    says = f"{file.name} is signed for {source} as number {sequence}: hand both files in."
+    return Reply(says=says, document={"submission": str(out), "digest": digest, "sequence": sequence})
+
+
+def _declared(public: str) -> str:
+    """Return a public key, base64 of DER, as a project declares it: Ed25519's DER ends in the 32 bytes of the key."""
+    from holdfast.core.artifact import from_base64
+    from holdfast.core.submission import key_text
+
+    return key_text(from_base64(public)[-32:])

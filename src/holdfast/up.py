@@ -8,7 +8,6 @@ opens for itself what it works with, so the death of one touches no other.
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,16 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.adapters.nonces import SharedNonces
 from holdfast.core.errors import HoldfastError
 from holdfast.core.exposure import where_tls_ends
 
 if TYPE_CHECKING:
     from holdfast.adapters.http_server import Tls
+    from holdfast.adapters.posts import Post
     from holdfast.adapters.supervisor import Site
     from holdfast.edge import EdgeConfig
+    from holdfast.edge.shared import Shared
     from holdfast.lifecycle.plant import Plant
 
+GIVEN_UP_S: Final = 60.0  # that a worker of the API may be silent: opening secrets may hold its loop for seconds
 POLL_S: Final = 0.5  # between two looks for a job
 RENEWALS_PER_LEASE: Final = 3
 TERMINATED: Final = "service.behind-tls-terminator"
@@ -88,9 +89,10 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         host=config.host,
         port=config.port,
         workers=config.workers,
-        work=lambda _, listening, say: answer(config, listening, say),
+        work=lambda _, post, say: answer(config, post, say),
         on_ready=ready,
         beside=tuple(beside.values()),
+        given_up_s=GIVEN_UP_S,
     )
     try:
         supervisor.run()
@@ -107,20 +109,21 @@ def _beside(config: UpConfig) -> "dict[str, Site]":
     """
     from holdfast.adapters.supervisor import Site
     from holdfast.edge.serving import grpc_site
+    from holdfast.edge.shared import Shared
     from holdfast.edge.sidecar import integrity_site
 
     found = {}
     if config.job_workers:
         found["jobs"] = Site(work=lambda *_: work_off(config.root), workers=config.job_workers, awaited=False)
     if config.gateway_port is not None:
-        nonces = SharedNonces(since=time.time())
-        found["gateway"] = Site(
-            work=_gateway(config, nonces), host=config.host, port=config.gateway_port, awaited=False
-        )
         edge = _edge(config)
+        shared = Shared.of(edge)
+        found["gateway"] = Site(
+            work=_gateway(config, shared), host=config.host, port=config.gateway_port, awaited=False
+        )
         if edge.check_every_s:
             found["integrity"] = replace(integrity_site(edge), awaited=False)
-        for site in grpc_site(edge, nonces):
+        for site in grpc_site(edge, shared):
             found["grpc"] = replace(site, awaited=False)
     if config.gateways_port is not None:
         where_tls_ends(config.host, tls=config.tls is not None)
@@ -129,7 +132,7 @@ def _beside(config: UpConfig) -> "dict[str, Site]":
     return found
 
 
-def answer(config: UpConfig, listening: socket.socket, say_ready: Ready) -> None:
+def answer(config: UpConfig, post: "Post", say_ready: Ready) -> None:
     """Answer the API in this process until it is told to stop."""
     from holdfast.adapters import http_server
     from holdfast.app import open_plant
@@ -137,9 +140,9 @@ def answer(config: UpConfig, listening: socket.socket, say_ready: Ready) -> None
 
     with open_plant(config.root) as plant, config.serving(plant) as application:
         if config.terminated:
-            body = {"host": config.host, "port": listening.getsockname()[1]}
+            body = {"host": config.host, "port": post.own.getsockname()[1]}
             plant.ledger.append([Draft(kind=TERMINATED, actor="platform", stream="service", body=body)])
-        http_server.run(application, listening, on_started=say_ready, on_malformed=lambda _: None, tls=config.tls)
+        http_server.run(application, post, on_started=say_ready, on_malformed=lambda _: None, tls=config.tls)
 
 
 def work_off(root: Path) -> None:
@@ -178,13 +181,13 @@ def work_off(root: Path) -> None:
         jobs.finish(task.id, worker, state, result)
 
 
-def _gateway(config: UpConfig, nonces: SharedNonces) -> Callable[[int, socket.socket, Ready], None]:
+def _gateway(config: UpConfig, shared: "Shared") -> Callable[[int, "Post", Ready], None]:
     """Return what a gateway's worker does; it answers once something is promoted."""
 
-    def work(number: int, listening: socket.socket, say_ready: Ready) -> None:
+    def work(number: int, post: "Post", say_ready: Ready) -> None:
         from holdfast.edge import Worker
 
-        Worker(config=_edge(config), number=number, nonces=nonces, say_ready=say_ready).run(listening)
+        Worker(config=_edge(config), number=number, shared=shared, say_ready=say_ready).run(post)
 
     return work
 
@@ -205,16 +208,16 @@ def _edge(config: UpConfig) -> "EdgeConfig":
     )
 
 
-def _handing_out(config: UpConfig) -> Callable[[int, socket.socket, Ready], None]:
+def _handing_out(config: UpConfig) -> Callable[[int, "Post", Ready], None]:
     """Return what answers gateways on other hosts: by the server's own certificate, and the workspace's authority."""
 
-    def work(_: int, listening: socket.socket, say_ready: Ready) -> None:
+    def work(_: int, post: "Post", say_ready: Ready) -> None:
         from holdfast.app.distribution import hand_out, mutual
         from holdfast.lifecycle.home import Home
 
         home = Home(root=config.root.resolve())
         tls = mutual(home, config.tls.certificate, config.tls.key) if config.tls is not None else None
-        hand_out(home, listening, tls, say_ready)
+        hand_out(home, post, tls, say_ready)
 
     return work
 

@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fresh-request": {"window_s": 60.0},
     "within-rate": {"rate_per_s": 100.0, "burst": 100},
     "within-concurrency": {"most": 1},
+    "looked-up-features": {"views": {}},
     "valid-input": {"max_rows": 4},
     "within-quota": {"rows": 1_000_000},
     "within-spend": {"per_call": 0.01, "cap": 1e6},
@@ -43,6 +44,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "query-sequence": {},
     "adversarial-input": {},
     "extraction": {"rows": 1_000_000},
+    "prompt-injection": {},
+    "text-content": {},
     "within-bounds": {"values": {"no": 0.0, "yes": 1.0}, "lowest": 0.0, "highest": 1.0},
 }
 

@@ -3,9 +3,12 @@
 import base64
 import contextlib
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -15,6 +18,7 @@ from holdfast.core.artifact import (
     canonical,
     digest_bytes,
     from_base64,
+    is_canonical,
     manifest,
     parse_digest,
     parse_manifest,
@@ -207,6 +211,44 @@ def test_canonical_json_of_canonical_json_is_itself(value: Any) -> None:
     assert canonical(json.loads(document, parse_int=float)) == document
     if isinstance(value, dict):
         assert canonical(dict(reversed(value.items()))) == document
+
+
+@given(value=values)
+@example([1.0, 0.0, -0.0, 1e-5, 1.5e-5, 1e16, 1e21, 123456789012345.0, 2**53 - 1, 10**15, 10**14, 1234567890123456.5])
+@example(1e16)
+@example({"\U00010000": 1, "\uffff": 2, "\x7f": '\x00\x1f\b\f\n\r\t"\\/'})
+@example([':1.0,"', ",1e5]"])
+def test_the_short_way_to_canonical_bytes_is_the_long_way(value: Any) -> None:
+    """Whatever is written by Python's own encoder is what the RFC's reference would have written."""
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+@given(value=values, spelling=st.sampled_from(["", " ", "ascii", "reversed", "0", "e0"]), bit=st.integers(0, 4000))
+@example({"a": 1.0}, "", 0)
+@example([10**16, 2**53 + 1, -0.0], "", 0)
+def test_a_document_is_canonical_or_it_is_not(value: Any, spelling: str, bit: int) -> None:
+    """In each spelling, and with a bit turned, a document is called canonical where writing it anew changes nothing."""
+    separators = (",", ": ") if spelling == " " else (",", ":")
+    sort, plain = spelling != "reversed", spelling == "ascii"
+    document = json.dumps(value, separators=separators, sort_keys=sort, ensure_ascii=plain, allow_nan=False).encode()
+    turned = bytearray(document)
+    turned[bit // 8 % len(turned)] ^= 1 << bit % 8
+    extended = re.sub(rb"([0-9])(?=[,\]}])", rb"\g<1>" + spelling.encode(), document)
+    for each in (document, bytes(turned), extended):
+        assert _said(is_canonical, each) == _said(_anew, each)
+
+
+def _anew(document: bytes) -> bool:
+    """Whether the long way finds a document canonical."""
+    return bool(rfc8785.dumps(json.loads(document, parse_int=float)) == document)
+
+
+def _said(check: Callable[[bytes], bool], document: bytes) -> bool:
+    """What a check says; nothing that cannot be read is canonical."""
+    try:
+        return check(document)
+    except (ValueError, RecursionError, InvalidInput):
+        return False
 
 
 @given(items=st.sets(st.text("abc", max_size=3), max_size=6))

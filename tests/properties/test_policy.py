@@ -841,12 +841,20 @@ CONTRACT: Mapping[str, tuple[Kind, frozenset[str]]] = {
             }
         ),
     ),
+    "ingest.checks/1": (Kind.DATASET, frozenset({"checks", "hard_breaches", "soft_breaches"})),
     "ingest.personal/1": (
         Kind.DATASET,
         frozenset({"columns_scanned", "personal_columns_caught", "personal_values_left"}),
     ),
     "ingest.provenance/1": (Kind.DATASET, frozenset({"source_bytes"})),
+    "ingest.screening/1": (Kind.DATASET, frozenset({"screened_rows", "suspect_share", "triggers"})),
     "features.view/1": (Kind.FEATURES, frozenset({"features", "rows", "missing_share", "constant_features"})),
+    "features.personal/1": (
+        Kind.FEATURES,
+        frozenset({"columns_scanned", "personal_columns_caught", "personal_values_left"}),
+    ),
+    "features.parity/1": (Kind.FEATURES, frozenset({"values_compared", "mismatches"})),
+    "features.links/1": (Kind.FEATURES, frozenset({"features_linked", "missing_links"})),
     "train.sandbox/1": (Kind.MODEL, frozenset({"tier_rank", "network_denied", "undeclared_paths_readable"})),
     "train.split/1": (Kind.MODEL, frozenset({"test_rows", "overlap_ids", "duplicate_rows_across"})),
     "train.baseline/1": (Kind.MODEL, frozenset({"baseline_trained"})),

@@ -127,7 +127,7 @@ WRONG = [  # what is replaced, by what, the line it stands in afterwards, and wh
     ("nullable = true", 'allowed = ["a"]', '"body mass"', "allowed values of a float"),
     ('use = "slice"', 'use = "feature"', "region =", "cannot be a feature"),
     ('use = "label"', 'use = "target"', 'use = "target"', "Invalid enum value 'target'"),
-    ('use = "label"', 'use = "ignored"', "[data.columns]", "not exactly one column"),
+    ('use = "label"', 'use = "ignored"', "[data.columns]", "not exactly one described column"),
     (
         'key = { type = "string", use = "id" }',
         'key = { type = "string", use = "label" }',

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core import trust as trusts
 from holdfast.core.artifact import Artifact, Digest, Kind, canonical, digest_bytes
 from holdfast.core.dsse import STATEMENT_TYPE
 from holdfast.core.errors import HoldfastError, InvalidInput, NotVerified
@@ -39,7 +40,7 @@ from holdfast.core.seal import (
     seal_payload,
     unseal,
 )
-from holdfast.core.trust import ROLES, Trust, TrustedKey, keyid_of
+from holdfast.core.trust import ROLES, Trust, TrustedKey, check_signature, keyid_of
 from holdfast.testing.chronicle import Chronicle, measured
 from holdfast.testing.memory import MemorySigner
 
@@ -560,3 +561,40 @@ def test_the_statement_is_in_toto_in_dsse() -> None:
     assert envelope["payloadType"] == "application/vnd.in-toto+json"
     assert statement()["_type"] == STATEMENT_TYPE == "https://in-toto.io/Statement/v1"
     assert statement()["subject"] == [{"name": "artifact", "digest": {"sha256": MODEL.digest.removeprefix("sha256:")}}]
+
+
+@given(where=st.integers(min_value=0), part=st.sampled_from(["message", "signature", "key"]), bit=st.integers(0, 7))
+def test_a_signature_that_was_right_once_makes_no_other_right(where: int, part: str, bit: int) -> None:
+    """What a process has found right is looked up by every byte of it; one that differs is checked, and wrong."""
+    signer = KEYS["assess"]
+    given = {"message": b"what is said", "signature": signer.sign(b"what is said")}
+    check_signature(signer.public, given["message"], given["signature"])
+    check_signature(signer.public, given["message"], given["signature"])
+    key = KEYS["train"].public if part == "key" else signer.public
+    if part != "key":
+        changed = bytearray(given[part])
+        changed[where % len(changed)] ^= 1 << bit
+        given[part] = bytes(changed)
+    for _ in range(2):  # what was found wrong is never remembered as right
+        with pytest.raises(NotVerified, match="signature is wrong"):
+            check_signature(key, given["message"], given["signature"])
+
+
+def test_what_a_process_remembers_of_signatures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes it look at more and more of them fills no memory."""
+    monkeypatch.setattr(trusts, "MOST_RIGHT", 8)
+    signer = KEYS["assess"]
+    for number in range(50):
+        check_signature(signer.public, b"%d" % number, signer.sign(b"%d" % number))
+        assert len(trusts._RIGHT) <= 8
+
+
+def test_a_key_that_is_revoked_later_proves_nothing_although_its_signature_was_found_right() -> None:
+    """Whether a key may be believed is asked each time; only the arithmetic is not done again."""
+    envelope = seal(EVIDENT, EVIDENCE, [KEYS["assess"]])
+    assert unseal(envelope, EVIDENCE, TRUSTED, at=NOW).value == EVIDENT
+    gone = msgspec.structs.replace(TRUSTED, revoked=(KEYS["assess"].public.keyid,))
+    with pytest.raises(NotVerified, match="no trusted key"):
+        unseal(envelope, EVIDENCE, gone, at=NOW)
+    with pytest.raises(NotVerified, match="no trusted key"):
+        unseal(envelope, EVIDENCE, TRUSTED, at=KEYS["assess"].public.not_after)

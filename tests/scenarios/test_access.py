@@ -585,6 +585,9 @@ def test_coverage_asks_every_route_of_a_running_control_plane(office: Office) ->
         def post(self, url: str, fields: object) -> tuple[int, bytes]:
             return self.answer(url.removeprefix("http://127.0.0.1:1"))
 
+        def tell(self, url: str, document: bytes) -> tuple[int, bytes]:
+            return self.answer(url.removeprefix("http://127.0.0.1:1"))
+
         def answer(self, path: str) -> tuple[int, bytes]:
             if path == self.open:
                 return 200, b"{}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from tests.scenarios.api import Api, opened
 from tests.scenarios.callers import ROLES, issue
@@ -14,16 +15,29 @@ from tests.scenarios.test_api_server import running
 from holdfast import app
 from holdfast.control_plane import ControlPlane
 from holdfast.core.errors import InvalidInput
+from holdfast.core.feature import REGISTERED, FeatureCode, FeatureView, ViewSpec, stream_of
+from holdfast.core.ledger import Draft
 from holdfast.faces.http.lists import LISTS
 from holdfast.faces.http.offers import Offer, offers
 from holdfast.faces.http.pages import MAX_PAGE, PAGE, key_of
+from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key
 from holdfast.lifecycle.registry_catalogue import releases_of
 
-GIVEN: Final = {"alias": "breast-cancer@production", "name": "champion", "who": "viewer", "action": "registry.read"}
+GIVEN: Final = {
+    "alias": "breast-cancer@production",
+    "name": "champion",
+    "who": "viewer",
+    "action": "registry.read",
+    "key": "wdbc-0291",
+    "view": "visits",
+}
 """What is asked about, where a command needs to be told."""
 
-ASKED: Final[Mapping[tuple[str, ...], dict[str, object]]] = {("bom", "impact"): {"about": "component", "what": "numpy"}}
+ASKED: Final[Mapping[tuple[str, ...], dict[str, object]]] = {
+    ("bom", "impact"): {"about": "component", "what": "numpy"},
+    ("source", "log"): {"source": "till"},
+}
 """The same of one command, where another means something else by the name."""
 
 
@@ -39,15 +53,39 @@ def busy(finished_twice: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for number in range(5):
             assert api.ask("POST", "/v1/run", json={"until": f"nowhere-{number}"}).status_code == 202
             assert api.ask("POST", "/v1/access/request", json=asking, role="viewer").status_code in {200, 409}
+        put_view_on_record(plant)
         alias = {"name": "champion", "release": releases_of(plant)[0], "reason": "It is."}
         assert api.ask("POST", "/v1/registry/alias", json=alias).status_code == 200
         yield api
 
 
+def put_view_on_record(plant: Plant) -> None:
+    """Three versions of a feature view, as `feature register` leaves them."""
+    for number in range(1, 4):
+        view = FeatureView(
+            owner="Ada",
+            description="visits",
+            source="visits.csv",
+            entity=("patient",),
+            event_time="at",
+            columns={"patient": "string", "at": "timestamp"},
+            features={"seen": FeatureCode(code=f"earlier_events() + {number}", type="float")},
+        )
+        spec = ViewSpec(name="visits", version=number, digest=view.digest, spec=view)
+        draft = Draft(kind=REGISTERED, actor="ada", stream=stream_of("visits"), body=msgspec.to_builtins(spec))
+        plant.ledger.append([draft])
+
+
 def target_of(api: Api, offer: Offer, **more: object) -> str:
     """Return the address of a command, with what it must be told."""
     one, other = releases_of(api.plant)
-    given: dict[str, object] = {**GIVEN, "before": one, "after": other, "job": api.plant.jobs.newest(1)[0].id}
+    given: dict[str, object] = {
+        **GIVEN,
+        "what": one,
+        "before": one,
+        "after": other,
+        "job": api.plant.jobs.newest(1)[0].id,
+    }
     given |= ASKED.get(offer.command.words, {})
     told: dict[str, object] = {each.name: given[each.name] for each in offer.options if each.required}
     told |= ASKED.get(offer.command.words, {}) | more

@@ -196,7 +196,7 @@ def test_a_control_that_found_something_severe_has_warned_and_none_at_all_has_fa
 def test_verify_looks_at_attestations_and_signed_data(plant: Plant) -> None:
     """A forged attestation in the ledger is found; those that are good are counted, with the data set's signature."""
     shown = {each["what"]: each for each in verify(plant).document["checks"]}
-    assert shown["attestations"]["words"].startswith("1 data sets are signed file by file, 3 attestations")
+    assert shown["attestations"]["words"].startswith("1 data set and 1 release are signed file by file, 3 attestations")
     (release,) = releases(plant)
     plant.unlock()
     forged = seal_payload(b"{}", [plant.keys.signer("release")])

@@ -183,7 +183,7 @@ def test_crashes_after_crashes(
 ) -> None:
     """Runs that die one after the other, at steps drawn by seed, until one does not."""
     source, undisturbed, manifest = good
-    seeds, crashes = effort(ci=3, record=300), 0
+    seeds, crashes = effort(ci=3, record=60), 0
     for seed in range(seeds):
         rng, output = random.Random(seed), tmp_path / f"out-{seed}"  # noqa: S311 - no secrets
         while not (output / MANIFEST).exists():

@@ -112,14 +112,17 @@ def test_a_model_outlives_its_rows_and_rows_may_come_again(plant: Plant) -> None
 def test_without_the_secret_everything_is_checked_but_only_in_encrypted_form(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever only reads needs no secret: damage shows all the same."""
+    """Whoever only reads needs no secret: damage shows all the same, in whichever of the files it is."""
     monkeypatch.setenv("HOLDFAST_UNLOCK_DIR", str(tmp_path / "nowhere"))
     with app.open_plant(plant.home.root) as locked:
         reply = verify(locked)
         assert "in encrypted form only" in str(reply.document)
-    sealed = next(path for path in (plant.home.workspace / "sealed" / "bytes").rglob("*") if path.is_file())
-    sealed.chmod(0o600)
-    whole = sealed.read_bytes()
-    sealed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with app.open_plant(plant.home.root) as locked:
-        assert "BROKEN" in str(verify(locked).document)
+        every = [path for path in (plant.home.workspace / "sealed" / "bytes").rglob("*") if path.is_file()]
+        assert len(every) > 10
+        for sealed in every:
+            sealed.chmod(0o600)
+            whole = sealed.read_bytes()
+            sealed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+            assert "BROKEN" in str(verify(locked).document), sealed.name
+            sealed.write_bytes(whole)
+        assert "BROKEN" not in str(verify(locked).document)

@@ -49,10 +49,16 @@ from holdfast.faces.http.server import serving
 with open_plant(root) as plant, serving(plant, Terms(hosts=frozenset({"here"}))):
     told()
 """
+ROLLBACK: Final = """
+from holdfast.app import open_plant
+from holdfast.lifecycle import exchanges, promotion, rollouts
+with open_plant(root) as plant:
+    told()
+"""
 GATEWAY: Final = """
 from holdfast.adapters import http_server
 from holdfast.edge import Worker, config_of
-worker = Worker(config=config_of(root), number=0, nonces=None, say_ready=lambda: None)
+worker = Worker(config=config_of(root), number=0, shared=None, say_ready=lambda: None)
 worker._look()
 """
 SIGNING: Final = """
@@ -92,6 +98,7 @@ def loaded(script: str, root: Path) -> set[str]:
         ),
         pytest.param(WAITING, NUMERICS | FRAMEWORK | SELDOM | {"cryptography"}, id="a worker that waits"),
         pytest.param(API, NUMERICS | SELDOM, id="the API"),
+        pytest.param(ROLLBACK, NUMERICS | FRAMEWORK | SELDOM, id="a rollback"),
         pytest.param(GATEWAY, (NUMERICS - {"numpy"}) | (FRAMEWORK - {"uvicorn"}) | DATABASE | SELDOM, id="gateway"),
     ],
 )

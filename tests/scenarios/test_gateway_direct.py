@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from holdfast.adapters import http_server
-from holdfast.adapters.http_direct import LONGEST_BODY, MOST_HEADS, TOGETHER, Asked
+from holdfast.adapters.http_direct import LONGEST_BODY, MOST_HEADS, TOGETHER, Arrived, Asked
 
 HEAD = b"POST /v2/models/m/infer?x=1 HTTP/1.1\r\nHost: here\r\nX-Own: a\r\n"
 
@@ -48,6 +48,9 @@ class Echo:
         assert peer == "127.0.0.1"
         assert certificate == b""
         return None if self.busy else self.answer(asked, body)
+
+    def together(self, calls: Sequence[Arrived]) -> list[Answer | None]:
+        return [self.now(*call) for call in calls]
 
     def later(self, asked: Asked, body: bytes, _peer: str, _certificate: bytes) -> "asyncio.Future[Any]":
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,9 +31,11 @@ from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.resilience import Resilience
 from holdfast.core.routes import GuardSpec
 from holdfast.core.signed_request import request_signature
+from holdfast.serve.exchange import HttpRequest, HttpResponse
 from holdfast.serve.grpc_face import CODES, METHODS, Asked, Face, Reply, answer, turned_away
 from holdfast.serve.grpc_messages import HEALTH, SERVICE, message
 from holdfast.serve.refusals import SAYINGS, TOO_SLOW
+from holdfast.serve.turns import MOST_WAITING
 from holdfast.testing.tiny import tiny_model
 from holdfast.testing.world import API_KEY, GUARDS, MODEL, Serving, World
 
@@ -261,6 +264,43 @@ def test_a_method_that_there_is_not_is_refused_on_record(method: str) -> None:
     serving.events()
     assert answer(serving.gateway, asked(method or "/x")).code == "UNIMPLEMENTED"
     assert [event.kind for event in serving.events()] == ["refused.protocol.HF246"]
+
+
+def test_a_method_that_there_is_not_waits_for_its_turn_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes such calls gets no way past the line: under overload they are shed, and cost next to nothing."""
+
+    @dataclass
+    class Busy:
+        """A core that notes what it handles."""
+
+        handled: list[str] = field(default_factory=list)
+
+        def handle(self, request: HttpRequest) -> HttpResponse:
+            self.handled.append(request.path)
+            return HttpResponse(status=404, headers=(), body=b'{"error": "no"}')
+
+        def handle_together(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+            return [self.handle(request) for request in requests]
+
+        def shed(self) -> HttpResponse:
+            return HttpResponse(status=503, headers=(), body=b'{"error": "busy"}')
+
+        def turn_away(self, request: HttpRequest, saying: Any) -> HttpResponse:
+            raise AssertionError(request, saying)
+
+    async def run() -> list[Reply]:
+        core = Busy()
+        face = Face(core)
+        monkeypatch.setattr(face._turns, "free", lambda _: False)  # others are before it
+        calls = [asyncio.ensure_future(face.answer(asked("/x"))) for _ in range(MOST_WAITING + 1)]
+        await asyncio.sleep(0)
+        assert core.handled == []
+        first = await calls[0]
+        for call in calls[1:]:
+            call.cancel()
+        return [first]
+
+    assert [reply.code for reply in asyncio.run(run())] == ["UNAVAILABLE"]
 
 
 def test_a_message_that_did_not_arrive_is_refused_on_record(gateway: Serving) -> None:

@@ -434,6 +434,13 @@ def test_evidence_signed_by_a_revoked_key_is_refused(world: World) -> None:
     refused(serving(world), NotVerified, "no trusted key has signed this")
 
 
+NOISED = GuardSpec(name="noised-output", configuration={"epsilon": 1.0, "budget": 1e6})
+GROUPED = GuardSpec(name="grouped-output", configuration={"smallest": 2})
+BOUNDED = GuardSpec(
+    name="within-bounds", configuration={"values": {"benign": 0.0, "malignant": 1.0}, "lowest": 0.0, "highest": 1.0}
+)
+
+
 @pytest.mark.parametrize(
     ("guards", "words"),
     [
@@ -449,6 +456,8 @@ def test_evidence_signed_by_a_revoked_key_is_refused(world: World) -> None:
         ((*GUARDS[:2], GuardSpec(name="within-rate", configuration={"rate_per_s": 0}), *GUARDS[3:]), "nobody call"),
         ((GuardSpec(name="within-size", configuration={"max_bytes": 0}), *GUARDS[1:]), "means nothing"),
         ((*GUARDS[:3], GuardSpec(name="valid-input", configuration={"max_rows": 0})), "means nothing"),
+        ((*GUARDS, NOISED, BOUNDED), "within-bounds stands beside noised-output"),
+        ((*GUARDS, GROUPED, BOUNDED), "within-bounds stands beside grouped-output"),
     ],
 )
 def test_a_table_with_guards_that_cannot_be_had_is_refused_whole(

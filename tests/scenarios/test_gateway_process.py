@@ -494,7 +494,7 @@ def test_it_ends_when_asked_and_leaves_its_records_on_disk(start: Callable[..., 
     spool = gateway.folder / "home" / "spool"
     (events,) = spool.glob("events-0-*.jsonl")
     kinds = [event.kind for event in read_events(opened(events.read_bytes(), gateway.sealing.opened), Head())[0]]
-    assert kinds == ["state.loaded", "refused.authenticated.HF241"]
+    assert kinds == ["signature.verified", "model.loaded", "state.loaded", "refused.authenticated.HF241"]
     assert len(list(spool.glob("telemetry-*.dsse.age"))) == 2
 
 

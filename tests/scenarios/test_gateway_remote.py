@@ -14,7 +14,7 @@ import pytest
 from tests.scenarios.test_gateway_process import PATIENCE_S, Process, eventually
 
 from holdfast.client import Client
-from holdfast.client.messages import Asked, Received
+from holdfast.client.messages import Asked, attempt_headers
 from holdfast.core.errors import HoldfastError, Refused, Unavailable
 from holdfast.core.routes import GuardSpec
 from holdfast.core.signed_request import NONCE
@@ -164,7 +164,9 @@ def _health(gateway: Process) -> Any:
     return document
 
 
-def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(site: Callable[..., Site]) -> None:
+def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gateway that asks for fresh requests answers the SDK every time, and a copy of what it sent never."""
     place = site()
     gateway = place.gateway.ready()
@@ -172,14 +174,13 @@ def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(site: Calla
     gateway.publish(gateway.world.table(gateway.release, guards=guards))
     sent: list[dict[str, str]] = []
 
-    class Recording(Client):
-        def _attempt(self, asked: Asked, headers: dict[str, str]) -> Received:
-            sent.append({name: value for name, value in headers.items() if name.startswith("x-holdfast-")})
-            return super()._attempt(asked, headers)
+    def recording(asked: Asked, credential: Any, *, sign: bool) -> dict[str, str]:
+        headers = attempt_headers(asked, credential, sign=sign)
+        sent.append({name: value for name, value in headers.items() if name.startswith("x-holdfast-")})
+        return headers
 
-    class Repeating(Client):
-        def _attempt(self, asked: Asked, headers: dict[str, str]) -> Received:
-            return super()._attempt(asked, headers | sent[-1])
+    def repeating(asked: Asked, credential: Any, *, sign: bool) -> dict[str, str]:
+        return attempt_headers(asked, credential, sign=sign) | sent[-1]
 
     def unsigned_is_refused() -> bool:
         try:
@@ -190,11 +191,13 @@ def test_the_sdk_signs_each_call_and_a_recorded_one_is_worth_nothing(site: Calla
         return False
 
     eventually(unsigned_is_refused)
-    with Recording(gateway.url, API_KEY) as client:
+    monkeypatch.setattr("holdfast.client.calling.attempt_headers", recording)
+    with Client(gateway.url, API_KEY) as client:
         for _ in range(3):
             assert client.infer(MODEL, [[50, 15, 0.1]]).labels
     assert len({each[NONCE] for each in sent}) == 3
-    with Repeating(gateway.url, API_KEY) as again, pytest.raises(Refused, match="repeated"):
+    monkeypatch.setattr("holdfast.client.calling.attempt_headers", repeating)
+    with Client(gateway.url, API_KEY) as again, pytest.raises(Refused, match="repeated"):
         again.infer(MODEL, [[50, 15, 0.1]])
 
 

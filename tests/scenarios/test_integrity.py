@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tests.scenarios.disk_world import DiskWorld
 from tests.scenarios.test_gateway_process import Process, eventually
 
-from holdfast.adapters.integrity import Integrity
+from holdfast.adapters.integrity import PACKAGE, Integrity
+from holdfast.adapters.posts import Post
 from holdfast.core.errors import NotFound, NotVerified
 from holdfast.edge.assembly import assemble
 from holdfast.edge.sidecar import SelfCheck, integrity_of, integrity_site, look
@@ -52,6 +53,21 @@ def changes() -> dict[str, tuple[Callable[[Integrity], object], str]]:
         "memory": (lambda it: (it.home / "state.json").write_text('{"epoch": 3, "trust_version": 2}'), "fell"),
         "memory-gone": (lambda it: (it.home / "state.json").unlink(), "gone or cannot be read"),
     }
+
+
+def test_a_sidecar_that_is_started_anew_knows_how_high_the_memory_stood(installed: Integrity, tmp_path: Path) -> None:
+    """An older memory put in while nobody looked is found by the next one, which has only its predecessor's word."""
+    told = tmp_path / "integrity.json"
+    told.write_text(json.dumps({"height": installed.height}))
+    (installed.home / "state.json").write_text('{"epoch": 3, "trust_version": 2}')
+    anew = Integrity(home=installed.home, root=installed.root, workers=list, verify=lambda _: None, package=PACKAGE)
+    anew.begin()
+    anew.recall(told)
+    assert [each for each in anew.look() if "fell from epoch 4 to 3" in each]
+    for nonsense in ("", "[]", '{"height": 7}', '{"height": ["a", 1]}'):
+        told.write_text(nonsense)
+        anew.recall(told)
+    assert anew.height == (4, 2)
 
 
 @pytest.mark.requirement("SERV-19", by="holdfast.adapters.integrity:Integrity.look")
@@ -196,7 +212,7 @@ def test_a_sidecar_that_is_started_anew_compares_with_the_same_beginning(
 
     monkeypatch.setattr("holdfast.edge.sidecar.time.sleep", pause)
     with socket.socket() as listening, pytest.raises(Enough):
-        site.work(0, listening, lambda: None)
+        site.work(0, Post.alone(listening), lambda: None)
     found = json.loads((world.config.home / "integrity.json").read_text())["found"]
     assert "the pinned root keys were changed" in found
 

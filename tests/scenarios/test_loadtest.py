@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 from tests.scenarios.test_gateway_process import Process
+from tests.scenarios.test_gateway_texts_process import reading
 
 from holdfast.adapters import load
 from holdfast.app.loadtest import loadtest
 from holdfast.core.errors import InvalidInput, NotFound, Refused, Unavailable
+from holdfast.engines.injection.finding import look
 from holdfast.faces.cli import invoke
 from holdfast.lifecycle.reply import silent
+from holdfast.rollout import load_texts
 from holdfast.rollout.load import BURST, GOOD, PATTERNS, Outcome, Slo, quantiles, report, rows_body, schedule
 from holdfast.testing.world import API_KEY
 
@@ -186,3 +189,96 @@ def test_who_may_not_is_told_before_a_load_begins(gateway: tuple[Process, Path],
         test(rate=0)
     with pytest.raises(Unavailable):
         test(url="http://127.0.0.1:1")
+
+
+# ── models that read texts ──────────────────────────────────────────────────────────────────────────────────────────
+
+TAKES = [{"name": "message", "most_characters": 200}, {"name": "subject", "most_characters": 300}]
+
+
+def test_good_texts_are_lines_that_the_model_takes() -> None:
+    """Longer ones and empty ones are left out; a file of nothing else is refused."""
+    assert load_texts.corpus("one\n\n  \ntwo\n" + "x" * 9, 8) == ("one", "two")
+    with pytest.raises(InvalidInput, match="no text"):
+        load_texts.corpus("x" * 9 + "\n\n", 8)
+
+
+@pytest.mark.requirement("ROLL-13", by="holdfast.rollout.load_texts:attack")
+def test_each_attack_by_texts_is_what_it_says() -> None:
+    """The other tensors stay good; orders are found by the engine that the guard asks, whichever disguise is drawn."""
+    rng, texts = random.Random(2), {"message": "fine", "subject": "good"}  # noqa: S311 - traffic
+    made = {
+        each.name: load_texts.attack(each.name, [{"name": "age"}], TAKES, texts, rng)
+        for each in load_texts.TEXT_PATTERNS
+    }
+    number, message, subject = json.loads(made["no-text"])["inputs"]
+    assert (number["datatype"], message["data"], subject["data"]) == ("FP64", [7], ["good"])
+    assert len(json.loads(made["long-text"])["inputs"][1]["data"][0]) == 201
+    assert [each["name"] for each in json.loads(made["given-inputs"])["inputs"]] == ["input"]
+    with pytest.raises(UnicodeDecodeError):
+        made["no-characters"].decode()
+    for order in load_texts.ORDERS:
+        assert look(order).score >= 1.5, order
+    orders = {
+        json.loads(load_texts.attack("injection", [], TAKES, texts, rng))["inputs"][0]["data"][0] for _ in range(200)
+    }
+    assert orders == set(load_texts.ORDERS)
+    assert not [each for each in load_texts.PLAIN if look(each).score >= 1.5]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Path]]:
+    """A gateway whose model reads texts behind its filters, and a file with a key."""
+    folder = tmp_path_factory.mktemp("texts")
+    process = Process(folder, check_every_s=0.0)
+    try:
+        reading(process.ready())
+        key = folder / "a.key"
+        key.write_text(API_KEY)
+        key.chmod(0o600)
+        yield process, key
+    finally:
+        process.end()
+
+
+@pytest.mark.requirement("ROLL-13", by="holdfast.app.loadtest:loadtest")
+def test_a_model_that_reads_texts_is_tested_with_texts(
+    reader: tuple[Process, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines of a file are answered, every attack is refused, orders to the model among them."""
+    process, key = reader
+    lines = tmp_path / "texts.txt"
+    lines.write_text("The room was clean.\nWhere is my invoice?\n", encoding="utf-8")
+    words = ["loadtest", process.url, "--model", "tiny", "--key-file", str(key), "--rate", "60", "--seconds", "4"]
+    words += ["--texts", str(lines), "--injections", "--attack-share", "0.7", "--p99-ms", "60000", "--seed", "3"]
+    invoke([*words, "--json"])
+    said = json.loads(capsys.readouterr().out)
+    # A machine that is busy with other tests sheds some calls of either sort: what is asked is what got through.
+    assert all(each.endswith((": 503", ": -1")) for each in said["unexpected"]), said
+    assert set(said["refused_good"]) <= {"HF770", "-1"}, said
+    every = (*PATTERNS, *load_texts.TEXT_PATTERNS, load_texts.INJECTION)
+    assert set(said["attacks"]) == {each.name for each in every}
+    assert said["good"] > 50
+    assert said["answered"]
+
+
+def test_what_is_said_of_texts_must_fit_the_model(
+    gateway: tuple[Process, Path], reader: tuple[Process, Path], tmp_path: Path
+) -> None:
+    """No texts for a model of numbers, none that are no text, none that are too long; without a file there are some."""
+    odd = tmp_path / "odd.txt"
+    odd.write_bytes(b"\xff\xfe")
+    long = tmp_path / "long.txt"
+    long.write_text("x" * 3000)
+
+    def test(where: tuple[Process, Path], **changes: Any) -> Any:
+        arguments: dict[str, Any] = {"url": where[0].url, "model": "tiny", "key_file": where[1], "rate": 30}
+        return loadtest(tell=silent, seconds=0.5, attack_share=0.0, p99_ms=60000.0, **arguments, **changes)
+
+    with pytest.raises(InvalidInput, match="reads no texts"):
+        test(gateway, injections=True)
+    with pytest.raises(InvalidInput, match="no UTF-8"):
+        test(reader, texts=odd)
+    with pytest.raises(InvalidInput, match="no text that the model takes"):
+        test(reader, texts=long)
+    assert test(reader, goodput=0.01).document["answered"]

@@ -476,7 +476,9 @@ def test_a_dashboard_without_data_for_the_model_denies(town: Town, monkeypatch: 
     monkeypatch.setattr(
         Gateway,
         "_scrape",
-        lambda gateway: b"\n".join(line for line in scrape(gateway).splitlines() if b"model=" not in line),
+        lambda gateway, worker: b"\n".join(
+            line for line in scrape(gateway, worker).splitlines() if b"model=" not in line
+        ),
     )
     assert again(town, "watch.dashboards/1") == {"ready.dashboards"}
 

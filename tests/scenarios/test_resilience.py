@@ -221,7 +221,7 @@ def test_a_renewed_table_keeps_the_breaker_as_it_stands() -> None:
     assert reason(stage.ask()) == "breaker-open"
 
 
-@pytest.mark.requirement("ROLL-12", by="holdfast.serve.gateway:Gateway._answer")
+@pytest.mark.requirement("ROLL-12", by="holdfast.serve.answering:answer")
 @pytest.mark.parametrize(
     ("declared", "status", "answer"),
     [

@@ -25,6 +25,7 @@ from tests.scenarios.stand import (
 from holdfast.core.artifact import Kind
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, PolicyDenied
 from holdfast.core.evidence import failed
+from holdfast.core.passport import AUTHORIZED
 from holdfast.core.telemetry import traffic_stream
 from holdfast.lifecycle.drills import is_due, keep_drilled
 from holdfast.lifecycle.exchanges import bluegreen_prepare, bluegreen_switch, emergency_swap
@@ -107,6 +108,33 @@ def test_a_flag_exposes_a_rising_share_of_a_segment_and_is_off_at_once(
     caller.refresh()
     assert all(is_(baseline, caller.asks(unit, "country=de")) for unit in units)
     assert now(producing).share == 0.0
+
+
+@pytest.mark.requirement("ROLL-06", by="holdfast.lifecycle.rollouts:_within")
+def test_more_units_need_the_word_and_the_decision_that_coming_in_needs(
+    producing: Plant, sides: tuple[str, str]
+) -> None:
+    """By share or by segment; after bad news nobody more is exposed, and a new approval stands beside each growth."""
+    _, candidate = sides
+    flag_set(producing, release=candidate, share=0.3, segment="country=de", reason=WHY)
+    words = approvals(producing, candidate)
+    flag_set(producing, release=candidate, share=0.2, segment="country=de", reason="Fewer.")
+    assert approvals(producing, candidate) == words
+    flag_set(producing, release=candidate, share=0.4, segment="country=de", reason="More.")
+    assert approvals(producing, candidate) == words + 1
+    model = parent(producing, candidate, Kind.MODEL)
+    file_evidence(producing, failed("assess.robustness/1", model, Kind.MODEL, MADE_WITH, "the attack crashed"))
+    for share, segment in ((0.5, "country=de"), (0.4, "country=de,at"), (0.1, "")):
+        with pytest.raises(PolicyDenied) as denied:
+            flag_set(producing, release=candidate, share=share, segment=segment, reason="More.")
+        assert any("the attack crashed" in reason for reason in denied.value.reasons)
+    assert now(producing).share == 0.4
+
+
+def approvals(plant: Plant, release: str) -> int:
+    """How often somebody has approved of a release."""
+    approved = [entry for entry in plant.ledger.stream(release) if entry.kind == AUTHORIZED]
+    return sum(entry.body.get("action") == "approve" for entry in approved)
 
 
 def test_a_segment_of_what_no_call_declares_is_refused(producing: Plant, sides: tuple[str, str]) -> None:

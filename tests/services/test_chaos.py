@@ -7,18 +7,21 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 from tests.conftest import absent
-from tests.scenarios.test_gateway_process import Process, eventually
+from tests.scenarios.test_gateway_process import PATIENCE_S, Process, eventually
 
 from holdfast.adapters import load
 from holdfast.core.errors import Refused
 from holdfast.rollout.load import GOOD, Outcome, schedule
-from holdfast.testing.world import API_KEY, INFER, ROW
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import API_KEY, INFER, MODEL, ROW
 
 pytestmark = pytest.mark.services
 RATE = 40.0  # calls a second: far below what a worker answers, so that what is lost was lost to the experiment
@@ -69,13 +72,6 @@ def workers(gateway: Process) -> set[int]:
     return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def listening(gateway: Process) -> int:
-    """How many sockets listen at its port."""
-    wanted = f":{gateway.address[1]:04X}"
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(line[1].endswith(wanted) and line[3] == "0A" for line in lines)
-
-
 @pytest.mark.requirement("ROLL-14", by="holdfast.adapters.supervisor:Supervisor._bury")
 def test_killed_workers_cost_the_calls_they_held_and_are_replaced(
     start: Callable[..., Process], effort: Callable[..., int], record: Any
@@ -88,9 +84,7 @@ def test_killed_workers_cost_the_calls_they_held_and_are_replaced(
     def kill() -> None:
         nonlocal killed
         for _ in range(kills):
-            eventually(
-                lambda: listening(gateway) == 2
-            )  # of one that is not ready yet the kernel gives calls to the other
+            eventually(lambda: len(workers(gateway)) == 2)  # one that is not ready yet leaves its queue to the other
             os.kill(chance.choice(sorted(workers(gateway))), signal.SIGKILL)
             killed += 1
             time.sleep(ONE_S)
@@ -99,10 +93,41 @@ def test_killed_workers_cost_the_calls_they_held_and_are_replaced(
     answered = [each for each in found if each.status == 200]
     assert {each.status for each in found} <= {200, load.NOTHING}  # no wrong answer, no 5xx: only closed connections
     assert len(answered) >= 0.95 * len(found)
-    eventually(lambda: listening(gateway) == 2)
+    eventually(lambda: len(workers(gateway)) == 2)
     assert all(_answers(gateway) for _ in range(10))
     result = {"kills": killed, "calls": len(found), "answered": len(answered), "wrong_answers": 0}
     record.save("chaos-workers", seed=2, result=result)
+
+
+def test_swaps_under_load_fail_no_call(start: Callable[..., Process], effort: Callable[..., int], record: Any) -> None:
+    """Two releases are published in turn while calls come in: each swap takes effect, and each call is answered."""
+    gateway = start()
+    world, swaps, took = gateway.world, effort(ci=12, record=1000), list[float]()
+    releases = (gateway.release, world.release(tiny_model(bias=5.0)))
+
+    def swap() -> None:
+        with gateway.client() as client:
+            for turn in range(1, swaps + 1):
+                wanted = releases[turn % 2].digest.removeprefix("sha256:")[:12]
+                gateway.publish(world.table(releases[turn % 2]))
+                begun = time.monotonic()
+                while client.infer(MODEL, [[50, 15, 0.1]]).release != wanted:
+                    assert time.monotonic() < begun + PATIENCE_S, f"swap {turn} took no effect"
+                    time.sleep(0.005)
+                took.append(time.monotonic() - begun)
+
+    found = under_load(gateway, 2.0 + 0.4 * swaps, swap, 0.2)
+    statuses = Counter(each.status for each in found)
+    back = sorted(took[1::2])
+    result = {
+        "swaps": len(took),
+        "calls": len(found),
+        "failed": len(found) - statuses[200],
+        "seconds_until_the_older_release_answers": {"median": median(back), "p99": back[int(0.99 * (len(back) - 1))]},
+    }
+    record.save("hot-swaps", seed=6, result=result)
+    assert statuses == {200: len(found)}
+    assert len(took) == swaps
 
 
 @pytest.mark.requirement("ROLL-14", by="holdfast.serve.gateway:Gateway.hold")

@@ -11,11 +11,13 @@ from tests.scenarios.stand import model_file, parent, releases
 
 from holdfast import app
 from holdfast.core.artifact import Digest, Kind, parse_manifest
+from holdfast.core.errors import InvalidRecipe
 from holdfast.engines.signing import model_signing
 from holdfast.faces.cli import invoke
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import copy_project, example
 from holdfast.lifecycle.attesting import attestations_export
+from holdfast.lifecycle.openlineage import data_events
 from holdfast.lifecycle.promotion import promote
 from holdfast.lifecycle.runner import run
 from holdfast.lifecycle.signing import DATASET_SIGNED, signature_of
@@ -113,6 +115,11 @@ def exported(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (out / "data.sig").write_bytes(signature_of(plant, dataset, DATASET_SIGNED)[1])
         (out / "ingest.pem").write_bytes(model_signing.pem(plant.trust.of_role("ingest")[0]))
         (out / "model.onnx").write_bytes(plant.blobs.get(model_file(plant, release)))
+        with (folder / "train.py").open("a", encoding="utf-8") as recipe:
+            recipe.write("\nraise SystemExit(3)\n")
+        with pytest.raises(InvalidRecipe):
+            run(plant)
+        data_events(plant, out=out / "events.jsonl")
     return out
 
 
@@ -157,3 +164,18 @@ def test_the_reference_schema_knows_every_field_of_a_predicate(kind: str, export
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert hashlib.sha256((exported / "model.onnx").read_bytes()).hexdigest() in json.loads(done.stdout)
+
+
+@pytest.mark.requirement("PROV-04", by="holdfast.lifecycle.openlineage:events_of")
+def test_the_standards_own_classes_read_every_event(exported: Path, peers: Path) -> None:
+    """Every field and facet is one that OpenLineage's generated classes know; none that they need lacks."""
+    program = Path(__file__).with_name("peers") / "read_openlineage.py"
+    line = [str(peers / "python"), str(program), str(exported / "events.jsonl")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)
+    told = (exported / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    assert read["events"] == len(told)
+    assert [json.loads(each)["eventType"] for each in told].count("FAIL") == 1
+    facets = "columnLineage dataQualityMetrics errorMessage jobType outputStatistics ownership schema version"
+    assert read["facets"] == facets.split()

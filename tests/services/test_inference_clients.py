@@ -17,7 +17,7 @@ from holdfast.core.routes import GuardSpec
 from holdfast.serve.refusals import UNAUTHENTICATED
 from holdfast.testing.world import API_KEY, GUARDS, MODEL
 
-SCRIPTS: Final = Path(__file__).parent / "inference_clients"
+SCRIPTS: Final = Path(__file__).parent / "peers"
 CLIENTS: Final = {"triton": ".venv-inference", "mlserver": ".venv-inference", "kserve": ".venv-kserve"}
 LABELS: Final = ["malignant", "benign"]
 

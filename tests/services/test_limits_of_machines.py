@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 class Machine:
     """A gateway's limits on one machine."""
 
-    def __init__(self, folder: Path, store: Store, *, apart: str = "share", rate: bool = False) -> None:
+    def __init__(self, folder: Path, store: Store, *, apart: str = "share", rate: bool = False, days: int = 0) -> None:
         folder.mkdir()
         self.clock, self.now = SettableClock(), [100.0]
+        self.clock.advance(timedelta(days=days))
         self.cells = SharedCells(folder / "limits.cells")
         surroundings = Surroundings(
             credentials=CredentialTable(bytes(32), ()),
@@ -196,6 +198,26 @@ def test_a_gateway_that_comes_back_knows_what_was_used_without_it(
     new = machine("new")
     assert new.cells.read("quota\0bob")[1] == 600
     assert new.calls(500) == 400
+
+
+@pytest.mark.requirement("GATE-04", by="holdfast.core.allowances:Quota.join")
+def test_what_was_used_in_earlier_periods_is_not_counted_against_a_new_gateways_first(
+    machine: Callable[..., Machine],
+) -> None:
+    """Of a thousand rows a day, 900 went yesterday and 300 today: who comes today finds 700 left, and 1,200 in all."""
+    first = machine("first")
+    assert first.calls(900) == 900
+    first.share()
+    first.clock.advance(timedelta(days=1))
+    assert first.calls(300) == 300
+    first.share()
+    new = machine("new", days=1)
+    assert new.cells.read("quota\0bob")[1:3] == (300, 1200)
+    assert new.calls(1000) == 700
+    new.share()
+    for _ in range(LOOK_AT_ALL):
+        first.share()
+    assert first.calls(10) == 0
 
 
 @pytest.mark.parametrize("url", ["http://h/0", "redis:///0", "redis://:pw@h/0", "redis://h/x"])

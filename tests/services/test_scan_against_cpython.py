@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 from tests.services.sandbox_tiers import sandbox_named
 from tests.unit.engines.scan import long_streams, streams
+from tests.unit.engines.scan.shared_streams import shared
 
 from holdfast.core.ports import GIB, Job, JobEnd, Limits, Tier
 from holdfast.engines.scan.examination import Content, Examination
@@ -123,7 +124,7 @@ def test_nothing_is_imported_within_many_values_that_was_not_reported(
     monkeypatch.setattr(leaps, "WORTH", 16)
     count = effort(ci=80, record=5000)
     rng = random.Random(SEED + small)  # noqa: S311 - a seed for tests
-    made = [long_streams.long_stream(rng) for _ in range(count)]
+    made = [long_streams.long_stream(rng) if number % 3 else shared(rng) for number in range(count)]
     imports = finished = 0
     for stream, result in zip(made, loaded(made, tmp_path), strict=True):
         wanted = {(module, name) for module, name in result["imported"]}

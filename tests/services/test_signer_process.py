@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from holdfast import app
+from holdfast.adapters import signer_client, signer_frames
 from holdfast.adapters.clock import SystemClock
 from holdfast.adapters.custody import SIGNER, read_custody, socket_of
 from holdfast.adapters.keys import create_keys
@@ -251,3 +252,30 @@ def test_another_user_is_refused(tmp_path: Path) -> None:
     client.close()
     serving.stop()
     thread.join(10)
+
+
+def test_what_was_said_before_it_closed_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who is turned away learns why, also where the signer has closed before the request was written."""
+    closed = threading.Event()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        listening.listen(1)
+
+        def turn_away() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                signer_frames.send(connection, signer_frames.Failed(code=Refused.code, message="not this user"))
+            closed.set()
+
+        def send_late(connection: socket.socket, value: signer_frames.Request) -> None:
+            assert closed.wait(10)
+            signer_frames.send(connection, value)
+
+        monkeypatch.setattr(signer_client, "send", send_late)
+        thread = threading.Thread(target=turn_away)
+        thread.start()
+        client = SignerProcess(tmp_path / "socket")
+        with pytest.raises(Refused, match="not this user"):
+            client.held()
+        client.close()
+        thread.join(10)

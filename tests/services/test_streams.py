@@ -212,7 +212,7 @@ def test_crashes_lose_nothing_double_nothing_and_keep_the_order(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, effort: Callable[..., int], record: Any
 ) -> None:
     """Processes that die one after the other at drawn steps; the broker forgets which messages it has seen."""
-    rounds, crashes = effort(ci=8, record=400), 0
+    rounds, crashes = effort(ci=8, record=150), 0
     rng = random.Random(5)  # noqa: S311 - steps, no secrets
     sent: list[tuple[str, bytes]] = []
     for number in range(rounds):

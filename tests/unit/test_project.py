@@ -28,9 +28,11 @@ LOCKS: Final = {
     "gateway": (("gateway",), ()),
     "lock": ((), ("lock",)),
     "peers": ((), ("peers",)),
+    "peers-data": ((), ("peers-data",)),
     "peers-inference": ((), ("peers-inference",)),
     "peers-kserve": ((), ("peers-kserve",)),
     "peers-mlflow": ((), ("peers-mlflow",)),
+    "peers-serving": ((), ("peers-serving",)),
 }
 """For each lock: the extras and the dependency groups it is made from."""
 

@@ -290,11 +290,12 @@ class DiskBlobs:
             return
         shard.parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
         shard.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        there = list(shard.parent.iterdir())  # read first: what is made durable below, are the names of all of these
         sync_directory(shard.parent)
         if not self._durable_shards:
             sync_directory(self._root)
             sync_directory(self._root.parent)
-        self._durable_shards.add(shard)
+        self._durable_shards.update(there)
 
     def _sweep(self) -> None:
         oldest = time.time() - SWEEP_AFTER_S

@@ -76,6 +76,8 @@ class SharedCells:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
         except OSError as error:
             raise Unavailable(f"what limits have counted cannot be opened: {error}", place=str(path)) from error
+        self._own = _Locked(self._file)
+        self._lock: _Locked | _Nothing = self._own
         self._slot = _HEADER.size + worker * _SLOT.size
         _SLOT.pack_into(self._memory, self._slot, 0)
 
@@ -88,8 +90,9 @@ class SharedCells:
         self._change(name, charge, now, amount, keep_until, 0.0)
 
     def _change(self, name: str, charge: Charge, now: float, amount: float, keep_until: float, untold: float) -> float:
-        memory, file = self._memory, self._file
-        fcntl.flock(file, fcntl.LOCK_EX)
+        memory, lock = self._memory, self._lock
+        if lock is not _NOTHING:
+            lock.__enter__()
         try:
             hashed, at = self._places.get(name) or self._find(name)
             found = _CELL.unpack_from(memory, at)
@@ -105,7 +108,15 @@ class SharedCells:
         else:
             return wait
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            if lock is not _NOTHING:
+                lock.__exit__()
+
+    def exclusive(self) -> "_Exclusive":
+        """Return within what no other worker changes a cell: several changes then cost one lock.
+
+        The kernel takes it back from a worker that dies meanwhile, with every change that is whole.
+        """
+        return _Exclusive(self)
 
     def read(self, name: str) -> Values:
         """Return what a cell holds; all zero where there is none."""
@@ -115,6 +126,8 @@ class SharedCells:
                 found = _CELL.unpack_from(self._memory, at)
                 if found[0] == hashed:
                     return found[3:]
+                if not found[0]:  # a cell is never given back: the name would stand here, or before
+                    break
         return EMPTY
 
     def enter(self, name: str, most: int) -> bool:
@@ -177,8 +190,17 @@ class SharedCells:
         self._memory.close()
         os.close(self._file)
 
-    def _locked(self) -> "_Locked":
-        return _Locked(self._file)
+    def _locked(self) -> "_Locked | _Nothing":
+        return self._lock
+
+    def keep(self, *, locked: bool) -> None:
+        """Take the lock for more than one change, or let go of it."""
+        if locked:
+            self._own.__enter__()
+            self._lock = _NOTHING
+        else:
+            self._lock = self._own
+            self._own.__exit__()
 
     def _hash(self, name: str) -> int:
         known = self._places.get(name)
@@ -229,6 +251,34 @@ class _Locked:
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+class _Nothing:
+    """What stands in the place of a lock that is held already."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+_NOTHING: Final = _Nothing()
+
+
+class _Exclusive:
+    """Holds the lock of cells over several changes."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: SharedCells) -> None:
+        self._cells = cells
+
+    def __enter__(self) -> None:
+        self._cells.keep(locked=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._cells.keep(locked=False)
 
 
 def _mapped(file: int, path: Path, cells: int) -> tuple[mmap.mmap, int, bytes]:

@@ -9,6 +9,7 @@ import asyncio
 import signal
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -27,6 +28,7 @@ MESSAGE_TIMEOUT_S: Final = 10.0  # for a whole message to arrive
 CONNECTION_AGE_MS: Final = 10 * 60 * 1000  # after which a client must connect again, so that no half-open one stays
 IDLE_MS: Final = 5 * 60 * 1000
 HANDSHAKE_MS: Final = 10_000
+BEAT_S: Final = 0.1
 GRACE_S: Final = 10.0  # to finish what is under way when told to stop
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 1),
@@ -83,7 +85,15 @@ class Received:
 Answer: TypeAlias = Callable[[Received], Awaitable[Said]]
 
 
-def run(answer: Answer, *, host: str, port: int, on_started: Callable[[], None], tls: Tls | None = None) -> None:
+def run(
+    answer: Answer,
+    *,
+    host: str,
+    port: int,
+    on_started: Callable[[], None],
+    tls: Tls | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
@@ -92,6 +102,7 @@ def run(answer: Answer, *, host: str, port: int, on_started: Callable[[], None],
         port: Port, which others of this user may share.
         on_started: Called once connections are accepted.
         tls: Where it ends in this process. Files that are replaced are used from the next connection on.
+        beat: Called ten times a second by the loop that answers.
 
     Raises:
         InvalidInput: The certificate, its key or the authority cannot be used.
@@ -101,10 +112,12 @@ def run(answer: Answer, *, host: str, port: int, on_started: Callable[[], None],
         context_of(tls)  # says what is wrong with the files in words that grpcio has not
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(answer, address, on_started, tls))
+        runner.run(_serve(answer, address, on_started, tls, beat))
 
 
-async def _serve(answer: Answer, address: str, on_started: Callable[[], None], tls: Tls | None) -> None:
+async def _serve(
+    answer: Answer, address: str, on_started: Callable[[], None], tls: Tls | None, beat: Callable[[], None]
+) -> None:
     server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
     server.add_generic_rpc_handlers((_Every(answer),))
     try:
@@ -120,7 +133,10 @@ async def _serve(answer: Answer, address: str, on_started: Callable[[], None], t
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     on_started()
-    await stop.wait()
+    while not stop.is_set():
+        beat()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BEAT_S)
     await server.stop(GRACE_S)
 
 

@@ -32,6 +32,7 @@ _END: Final = b"\r\n\r\n"
 _BROKEN: Final = b"content-length: 21\r\nconnection: close\r\n\r\nInternal Server Error"
 
 Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
+Arrived: TypeAlias = tuple["Asked", bytes, str, bytes]  # a call: its head, its body, the peer's address and certificate
 
 
 class Response(Protocol):
@@ -69,6 +70,10 @@ class Direct(Protocol):
         """Return the answer, or None where it is not its turn yet."""
         ...
 
+    def together(self, calls: Sequence[Arrived]) -> Sequence[Response | None]:
+        """Return the answers to calls that have arrived together, in order; None where it is not a call's turn yet."""
+        ...
+
     def later(self, asked: Asked, body: bytes, peer: str, certificate: bytes) -> "asyncio.Future[Any]":
         """Return what will be the answer."""
         ...
@@ -86,7 +91,7 @@ class Straight(HttpToolsProtocol):
     _short = False  # the present message may go the short way
     _parts: list[bytes]
     _waits = False  # for the turn of a call that went the short way; nothing else is read meanwhile
-    _ends = False  # told to stop while a call waited
+    _ends = False  # told to close once the present call, or else the next, is answered
     _held: bytes = b""  # what arrived while it waited
     _idle = 0.0  # since when, by the loop's clock
 
@@ -195,6 +200,8 @@ class Straight(HttpToolsProtocol):
         if certificate:
             self.scope["extensions"] = {"holdfast.tls": {"certificate": certificate}}
         super().on_headers_complete()
+        if self._ends:
+            self.cycle.keep_alive = False
 
     def _certificate(self) -> bytes:
         """Return the peer's certificate that TLS has verified, DER; uvicorn does not hand it on."""
@@ -208,24 +215,28 @@ class Straight(HttpToolsProtocol):
             response = direct.now(asked, body, self.client[0] if self.client else "", self._certificate())
             if response is None:
                 return False
-            self._send(self._said(response))
+            self._send(self._said(response, ends=self._ends))
+            if self._ends:
+                self.transport.close()
         except Exception as error:  # noqa: BLE001 - as uvicorn does with an application that fails
-            self._fail(error)
+            self.fail(error)
         return True
 
-    def ask(self, asked: Asked, body: bytes) -> bytes | None:
-        """Return the answer to a call in line as it is sent; None where there is none yet, or nobody to take it."""
-        direct: Any = self.direct
+    def arrived(self, asked: Asked, body: bytes) -> Arrived | None:
+        """Return a call in line as it is asked; None where there is nobody left to take an answer."""
         if self.transport.is_closing():
             return None
-        call = (asked, body, self.client[0] if self.client else "", self._certificate())
+        return asked, body, self.client[0] if self.client else "", self._certificate()
+
+    def said(self, call: Arrived, response: Response | None) -> bytes | None:
+        """Return the answer to a call in line as it is sent; None where there is none yet."""
+        direct: Any = self.direct
         try:
-            response = direct.now(*call)
             if response is not None:
                 return self._said(response, ends=self._ends)
             direct.later(*call).add_done_callback(self._settled)
         except Exception as error:  # noqa: BLE001 - the same
-            self._fail(error)
+            self.fail(error)
         return None
 
     def _settled(self, future: "asyncio.Future[Any]") -> None:
@@ -233,7 +244,7 @@ class Straight(HttpToolsProtocol):
         try:
             said = self._said(future.result(), ends=self._ends)
         except Exception as error:  # noqa: BLE001 - the same
-            self._fail(error)
+            self.fail(error)
         else:
             self.finish(said)
 
@@ -257,7 +268,8 @@ class Straight(HttpToolsProtocol):
         if self.timeout_keep_alive_task is None:
             self._look_later(self.timeout_keep_alive)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Say that there is no answer, and close."""
         self.logger.error("an application failed", exc_info=error)
         self.transport.write(STATUS_LINE[500] + _BROKEN)
         self.transport.close()
@@ -275,6 +287,13 @@ class Straight(HttpToolsProtocol):
             self._look_later(left)
         else:
             super().timeout_keep_alive_handler()
+
+    def part(self) -> None:
+        """Answer once more, whether a call is under way or not, and let the client connect anew for the next."""
+        self._ends = True
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """Finish what is under way, and close."""
@@ -309,9 +328,25 @@ def _answer_together(line: list[tuple[Straight, Asked, bytes]]) -> None:
     calls = line[:]
     line.clear()
     for begin in range(0, len(calls), TOGETHER):
-        found = [
-            (connection, connection.ask(asked, body)) for connection, asked, body in calls[begin : begin + TOGETHER]
-        ]
-        for connection, said in found:
+        group = [(each, each.arrived(asked, body)) for each, asked, body in calls[begin : begin + TOGETHER]]
+        asking = [(connection, call) for connection, call in group if call is not None]
+        for connection, said in _all_said(asking):
             if said is not None:
                 connection.finish(said)
+
+
+def _all_said(asking: list[tuple[Straight, Arrived]]) -> list[tuple[Straight, bytes | None]]:
+    """Return what is sent to each connection of a group; nothing where that is not known yet, or never will be."""
+    if not asking:
+        return []
+    direct: Any = asking[0][0].direct
+    try:
+        responses = direct.together([call for _, call in asking])
+    except Exception as error:  # noqa: BLE001 - the same
+        for connection, _ in asking:
+            connection.fail(error)
+        return []
+    return [
+        (connection, connection.said(call, response))
+        for (connection, call), response in zip(asking, responses, strict=True)
+    ]

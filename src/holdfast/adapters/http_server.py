@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import uvicorn
 
 from holdfast.adapters.http_direct import Direct, Straight
+from holdfast.adapters.posts import Post
 from holdfast.core.errors import InvalidInput
 
 MAX_HEAD: Final = 64 << 10  # bytes of a request line with its headers; honest ones have less than 2 KiB
@@ -44,22 +45,24 @@ class Tls:
 
 def run(
     app: Any,
-    listening: socket.socket,
+    listening: socket.socket | Post,
     *,
     on_started: Callable[[], None],
     on_malformed: OnMalformed,
     tls: Tls | None = None,
     direct: Direct | None = None,
+    rests: Callable[[], bool] = lambda: False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
         app: The application.
-        listening: A bound socket; it listens from now on.
+        listening: A bound socket, which listens from now on, or a post among others.
         on_started: Called once connections are accepted.
         on_malformed: Called with the peer's address for each request that is not HTTP.
         tls: Where it ends in this process. Files that are replaced are used from the next connection on.
         direct: Answers a call that has arrived as a whole, at once; the application answers all others.
+        rests: Asked ten times a second: whether new connections are better taken by others at this port.
 
     Raises:
         InvalidInput: The certificate, its key or the authority cannot be used.
@@ -83,7 +86,8 @@ def run(
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=None if tls is None else lambda *_: _Renewed(tls),
     )
-    _Server(config, on_started).run(sockets=[listening])
+    post = listening if isinstance(listening, Post) else Post.alone(listening)
+    _Server(config, on_started, post, rests).run(sockets=[])
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
@@ -139,11 +143,14 @@ def stamp_of(tls: Tls) -> tuple[tuple[int, int, int], ...]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which also says when it has started and looks after slow clients."""
+    """uvicorn's server, which also says when it has started, looks after slow clients and stands in for others."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_started: Callable[[], None], post: Post, rests: Callable[[], bool]
+    ) -> None:
         super().__init__(config)
-        self._on_started = on_started
+        self._on_started, self._post, self._rests = on_started, post, rests
+        self._accepting: dict[int, asyncio.Server] = {}  # by the number of the post whose queue is accepted from
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -157,9 +164,41 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        await self._stand()
         self._on_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.servers = list(self._accepting.values())
+        await super().shutdown(sockets)
+
+    async def _stand(self) -> None:
+        """Beat, and accept from the queues that are this worker's now, its own and those of vacant posts."""
+        post = self._post
+        post.beat(rests=self._rests())
+        wanted = post.wanted()
+        if wanted == self._accepting.keys():
+            return
+        for number in self._accepting.keys() - wanted:
+            self._accepting.pop(number).close()
+        loop = asyncio.get_running_loop()
+        for number in wanted - self._accepting.keys():
+            copied = post.sockets[number].dup()  # whoever stops accepting closes a copy; the queue stays
+            self._accepting[number] = await loop.create_server(
+                self._protocol, sock=copied, ssl=self.config.ssl, backlog=self.config.backlog
+            )
+        if not wanted:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Straight):
+                    connection.part()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
     async def on_tick(self, counter: int) -> bool:
+        await self._stand()
         if counter % LOOK_EVERY == 0:
             for connection in list(self.server_state.connections):
                 if isinstance(connection, _Bounded) and connection.head_open:

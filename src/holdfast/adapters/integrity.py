@@ -59,6 +59,19 @@ class Integrity:
             found += self._memory(pid)
         return list(dict.fromkeys(found))
 
+    @property
+    def height(self) -> tuple[int, int]:
+        """The highest epoch and version of the trust document that the gateway's memory has held."""
+        return self._height
+
+    def recall(self, told: Path) -> None:
+        """Take in how high a sidecar before this one has seen the gateway's memory, where it has told."""
+        try:
+            epoch, version = (_json(told) or {})["height"]
+            self._height = max((int(epoch), int(version)), self._height)
+        except (KeyError, TypeError, ValueError):  # it told nothing, or something else: what is seen from now on counts
+            return
+
     def calls(self) -> dict[str, int]:
         """Return how many calls each worker says it has answered."""
         return {str(each.get("worker")): int(each.get("calls", 0)) for each in self._told()}

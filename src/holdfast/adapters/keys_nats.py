@@ -44,15 +44,23 @@ def read_credentials(path: Path) -> NatsUser:
         Refused: Others may read it.
         InvalidInput: It is no credentials file of a user.
     """
-    text = read_private(path, what="the NATS credentials", limit=MAX_FILE).decode("ascii", errors="replace")
-    blocks = {found[1]: found[2] for found in _BLOCK.finditer(text)}
+    return parse_credentials(read_private(path, what="the NATS credentials", limit=MAX_FILE), str(path))
+
+
+def parse_credentials(document: bytes, place: str) -> NatsUser:
+    """Return the user that the text of a credentials file is about.
+
+    Raises:
+        InvalidInput: It is no credentials file of a user.
+    """
+    blocks = {found[1]: found[2] for found in _BLOCK.finditer(document.decode("ascii", errors="replace"))}
     if set(blocks) != {"NATS USER JWT", "USER NKEY SEED"}:
-        raise InvalidInput("these are no credentials of a NATS user", place=str(path), expected="a token and a seed")
-    return NatsUser(token=blocks["NATS USER JWT"], _key=_key(blocks["USER NKEY SEED"], path))
+        raise InvalidInput("these are no credentials of a NATS user", place=place, expected="a token and a seed")
+    return NatsUser(token=blocks["NATS USER JWT"], _key=_key(blocks["USER NKEY SEED"], place))
 
 
-def _key(seed: str, path: Path) -> Ed25519PrivateKey:
-    wrong = InvalidInput("the seed is none of a NATS user", place=str(path), expected="SU and 56 more letters")
+def _key(seed: str, place: str) -> Ed25519PrivateKey:
+    wrong = InvalidInput("the seed is none of a NATS user", place=place, expected="SU and 56 more letters")
     try:
         raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
     except binascii.Error:

@@ -40,6 +40,7 @@ def make_signing_key(
     unlock_dir: Path,
     clock: "Clock",
     valid_for: timedelta = VALID_FOR,
+    role: str = ROLE,
 ) -> tuple[FileKeys, Path]:
     """Make a key in a new folder; return it, and the file with what opens it.
 
@@ -50,6 +51,7 @@ def make_signing_key(
         unlock_dir: Where that goes, outside the folder.
         clock: When the key's window begins.
         valid_for: How long it lasts.
+        role: What it signs; P-256 for files, Ed25519 for a person's or a source's word.
 
     Raises:
         Conflict: The folder holds something.
@@ -63,16 +65,16 @@ def make_signing_key(
     unlock = passphrase_file(path) if passphrase else create_unlock_file(path, outside=folder)
     try:
         folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        keys = create_keys(folder / KEYS, [ROLE], owner=owner, clock=clock, unlock=unlock, valid_for=valid_for)
+        keys = create_keys(folder / KEYS, [role], owner=owner, clock=clock, unlock=unlock, valid_for=valid_for)
         if not passphrase:
             write_new(folder / UNLOCKED_BY, name.encode())
-        (folder / PUBLIC).write_bytes(keys.public_pem(ROLE))
+        (folder / PUBLIC).write_bytes(keys.public_pem(role))
     except OSError as error:
         raise Unavailable(f"the key cannot be written: {error.strerror}", place=str(folder)) from error
     return keys, path
 
 
-def open_signing_key(place: Path, *, passphrase: Path | None, unlock_dir: Path) -> Door:
+def open_signing_key(place: Path, *, passphrase: Path | None, unlock_dir: Path, role: str = ROLE) -> Door:
     """Return the door to a key: of a folder that `make_signing_key` made, or in an encrypted PEM file.
 
     Raises:
@@ -82,7 +84,7 @@ def open_signing_key(place: Path, *, passphrase: Path | None, unlock_dir: Path) 
         NotVerified: It is no P-256 key, or the secret does not open it.
     """
     if place.is_dir():
-        return open_keys(place / KEYS, _unlock(place, passphrase, unlock_dir)).signer(ROLE)
+        return open_keys(place / KEYS, _unlock(place, passphrase, unlock_dir)).signer(role)
     document = read_private(place, what="the private key", limit=MAX_FILE)
     if _CLEAR not in document:
         raise Refused(

@@ -6,6 +6,7 @@ is asked but the address that was named.
 
 import asyncio
 import contextlib
+import http.client
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -110,6 +111,19 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, str, bytes, bool]:
         raise ValueError(length)
     body = await reader.readexactly(length)
     return status, headers.get("x-holdfast-code", ""), body, headers.get("connection", "").lower() != "close"
+
+
+def look(host: str, port: int, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes, frozenset[str]]:
+    """Return status, body and names of headers of a page, asked for on a new connection; NOTHING where none came."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(MAX_ANSWER), frozenset(name.lower() for name, _ in response.getheaders())
+    except (OSError, http.client.HTTPException):
+        return NOTHING, b"", frozenset()
+    finally:
+        connection.close()
 
 
 def request(

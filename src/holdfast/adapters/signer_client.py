@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -146,7 +147,14 @@ class SignerProcess:
     def _exchange(self, request: Request) -> Reply:
         try:
             connection = self._connection or self._connect()
-            send(connection, request)
+            try:
+                send(connection, request)
+            except (
+                Unavailable
+            ):  # one that turns a caller away says why and closes, perhaps before the request is written
+                with suppress(HoldfastError):
+                    return receive_reply(connection)
+                raise
             return receive_reply(connection)
         except HoldfastError as error:
             self._drop()

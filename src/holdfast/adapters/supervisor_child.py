@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from holdfast.core.errors import Unavailable
 
+ENV: Final = "/usr/bin/env"  # becomes the program that it names, under the same process id
 READY_WITHIN_S: Final = 30.0  # a worker loads in about a second; a busy machine takes longer
 STOP_WITHIN_S: Final = 20.0
 LOOK_S: Final = 0.02
@@ -21,13 +22,20 @@ MAX_OUTPUT: Final = 1 << 20  # bytes looked at; it says a line when it is ready,
 class Child:
     """One gateway process: ready once its ready file is there."""
 
-    def __init__(self, arguments: Sequence[str], *, ready_file: Path) -> None:
-        """Start `python -m holdfast …` with its output in memory: what a log says lies on no disk in the clear."""
+    def __init__(self, arguments: Sequence[str], *, ready_file: Path, without: Sequence[str] = ()) -> None:
+        """Start `python -m holdfast …` with its output in memory: what a log says lies on no disk in the clear.
+
+        Args:
+            arguments: Of the command.
+            ready_file: Which it writes.
+            without: Names that are taken out of its environment.
+        """
+        bare = [ENV, *(word for name in without for word in ("-u", name))] if without else []
         self._ready_file = ready_file
         ready_file.unlink(missing_ok=True)
         self._output = os.fdopen(os.memfd_create("gateway output"), "w+b")
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command line
-            [sys.executable, "-m", "holdfast", *arguments],
+            [*bare, sys.executable, "-m", "holdfast", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -61,6 +69,10 @@ class Child:
             self._process.kill()
             self._process.wait()
         self._output.close()
+
+    def has_said(self, words: str) -> bool:
+        """Whether this stands in its output."""
+        return words.encode() in os.pread(self._output.fileno(), MAX_OUTPUT, 0)
 
     def _last_words(self) -> str:
         said = os.pread(self._output.fileno(), MAX_OUTPUT, 0)

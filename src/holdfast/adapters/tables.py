@@ -184,9 +184,10 @@ class ParquetFile(_OpenFile):
                 yield Chunk(first=first, values=values)
                 continue
             frame = scanned.select(list(dict.fromkeys([*inputs, *keep]))).slice(first, rows).collect()
-            numbers = frame.select(polars.col(list(inputs)).cast(polars.Float64, strict=False).fill_null(math.nan))
+            cast = (polars.col(name).cast(polars.Float64, strict=False).fill_null(math.nan) for name in inputs)
+            numbers = frame.select(cast).to_numpy() if inputs else np.empty((frame.height, 0))
             kept = tuple(tuple(frame[name].cast(polars.String, strict=False).fill_null("").to_list()) for name in keep)
-            yield Chunk(first=first, values=numbers.to_numpy(), kept=kept)
+            yield Chunk(first=first, values=numbers, kept=kept)
 
 
 def encode_part(plan: Plan, chunk: Chunk, scored: Sequence[Scored]) -> bytes:

@@ -38,8 +38,17 @@ class BoundedWeb:
         """
         return _ask("POST", url, fields)
 
+    def tell(self, url: str, document: bytes) -> tuple[int, bytes]:
+        """Return status and body of a POST of a JSON document.
 
-def _ask(method: str, url: str, fields: Mapping[str, str] | None) -> tuple[int, bytes]:
+        Raises:
+            InvalidInput: The address is neither HTTPS nor this machine.
+            Unavailable: Nobody answers, too late, or too much.
+        """
+        return _ask("POST", url, None, document)
+
+
+def _ask(method: str, url: str, fields: Mapping[str, str] | None, document: bytes | None = None) -> tuple[int, bytes]:
     check_secure(url, "a service")
     try:
         import httpx
@@ -51,11 +60,12 @@ def _ask(method: str, url: str, fields: Mapping[str, str] | None) -> tuple[int, 
         "accept": "application/json",
         "accept-encoding": "identity",
     }  # a small answer must not unfold into a large one
+    headers |= {"content-type": "application/json"} if document is not None else {}
     data = dict(fields) if fields is not None else None
     try:
         with (
             httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
-            client.stream(method, url, data=data, headers=headers) as answer,
+            client.stream(method, url, data=data, content=document, headers=headers) as answer,
         ):
             for chunk in answer.iter_raw():
                 body += chunk

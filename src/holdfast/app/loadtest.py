@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 from holdfast.adapters import load
 from holdfast.adapters.durable import read_private
+from holdfast.adapters.published import read_bounded
 from holdfast.core.errors import InvalidInput, NotFound, Refused
 from holdfast.core.exposure import check_secure
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.lifecycle.reply import Progress, Reply, Table
+from holdfast.rollout import load_texts
 from holdfast.rollout.load import (
     GOOD,
     OVERSIZED,
@@ -32,22 +34,41 @@ from holdfast.rollout.load import (
 )
 
 MAX_KEY: Final = 4096  # bytes
+MAX_TEXTS: Final = 16 << 20  # bytes of the file of good texts
 MOST_RATE: Final = 20_000.0  # calls a second; one process of Python makes fewer
 LONGEST_S: Final = 3600.0
 NOBODY: Final = f"hf_{secrets.token_urlsafe(32)}"  # a key that nobody issued
 
 
-class _Test:
-    """One test of one model."""
+_BY_TEXTS: Final = frozenset(each.name for each in (*load_texts.TEXT_PATTERNS, load_texts.INJECTION))
 
-    def __init__(self, sender: load.Sender, netloc: str, model: str, key: str, *, sign: bool, seed: int) -> None:
+
+class Traffic:
+    """Good calls and attacks for one model."""
+
+    def __init__(
+        self,
+        sender: load.Sender,
+        netloc: str,
+        model: str,
+        key: str,
+        *,
+        sign: bool,
+        seed: int,
+        texts: str = "",
+        injections: bool = False,
+    ) -> None:
         self.sender, self.netloc, self.model, self.key, self.sign = sender, netloc, model, key, sign
         self.rng = random.Random(seed)  # noqa: S311 - traffic, no secrets
         self.features: list[dict[str, Any]] = []
+        self.takes: list[dict[str, Any]] = []  # the texts that the model reads
+        self.given, self.injections = texts, injections
+        self.corpus: tuple[str, ...] = ()
         self.patterns = (*PATTERNS, REPLAY) if sign else PATTERNS
 
     @property
     def path(self) -> str:
+        """Where the model is asked."""
         return f"/v2/models/{self.model}/infer"
 
     async def learn(self) -> None:
@@ -60,7 +81,29 @@ class _Test:
             raise Refused(f"the key may not look at {self.model[:64]}", place=said.code, remedy="Give another key.")
         if said.status != 200:  # noqa: PLR2004
             raise NotFound(f"no model {self.model[:64]!r} answers ({said.status} {said.code})", place=self.netloc)
-        self.features = json.loads(said.body)["parameters"]["features"]
+        told = json.loads(said.body)["parameters"]
+        self.features, self.takes = told["features"], told.get("texts", [])
+        if self.takes:
+            self._learn_texts()
+        elif self.given or self.injections:
+            raise InvalidInput("the model reads no texts", place=self.model, remedy="Leave out what is said of texts.")
+
+    def _learn_texts(self) -> None:
+        most = min(int(each["most_characters"]) for each in self.takes)
+        self.corpus = load_texts.corpus(self.given or "\n".join(load_texts.PLAIN), most)
+        without = load_texts.NUMBERLESS if not self.features else frozenset()
+        more = (load_texts.INJECTION,) if self.injections else ()
+        mine = tuple(each for each in self.patterns if each.name not in without)
+        self.patterns = (*mine, *load_texts.TEXT_PATTERNS, *more)
+
+    def body(self, *, far: bool = False, kind: str = GOOD) -> bytes:
+        """Return the body of a good call, of one far outside of every range, or of an attack by texts."""
+        if not self.takes:
+            return rows_body(self.features, self.rng, far=far)
+        good = {str(each["name"]): self.rng.choice(self.corpus) for each in self.takes}
+        if kind != GOOD:
+            return load_texts.attack(kind, self.features, self.takes, good, self.rng)
+        return load_texts.body(load_texts.columns(self.features, good, self.rng, far=far))
 
     def call(
         self, body: bytes, *, key: str | None = None, path: str = "", more: tuple[tuple[str, str], ...] = ()
@@ -77,7 +120,7 @@ class _Test:
 
     def raw(self, kind: str) -> bytes:
         """Return the bytes of one call of a kind."""
-        good = rows_body(self.features, self.rng)
+        good = self.body()
         width = len(self.features)
         tensor = {"name": "input", "shape": [1, width], "datatype": "FP64", "data": [0.0] * (width + 1)}
         made: dict[str, Callable[[], bytes]] = {
@@ -87,13 +130,15 @@ class _Test:
             "malformed": lambda: self.call(good[: len(good) // 2]),
             "nested": lambda: self.call(b"[" * 10_000 + b"]" * 10_000),
             "wrong-shape": lambda: self.call(json.dumps({"inputs": [tensor]}).encode()),
-            "out-of-range": lambda: self.call(rows_body(self.features, self.rng, far=True)),
+            "out-of-range": lambda: self.call(self.body(far=True)),
             "no-number": lambda: self.call(good.replace(b'"data": [', b'"data": [NaN, ', 1)),
             "oversized": lambda: self.call(b" " * OVERSIZED),
             "two-keys": lambda: self.call(good, more=(("x-api-key", NOBODY),)),
             "no-http": lambda: b"\x16\x03\x01 who are you?\r\n\r\n",
             "half-open": lambda: self.call(good)[:60],
         }
+        if kind in _BY_TEXTS:
+            return self.call(self.body(kind=kind))
         return made.get(kind, lambda: self.call(good))()
 
     async def one(self, due: Due, due_s: float) -> Outcome:
@@ -141,6 +186,8 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
     goodput: float = 0.99,
     seed: int = 0,
     signed: bool = False,
+    texts: Path | None = None,
+    injections: bool = False,
     ca: Path | None = None,
 ) -> Reply:
     """Mix good calls with attacks, and say whether the objective holds; exit code 1 where it does not.
@@ -157,10 +204,13 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
         goodput: And the share of good calls that are answered.
         seed: Of the schedule.
         signed: The route table demands signatures: sign every call, and replay some.
+        texts: Good texts for a model that reads some, UTF-8, one a line; a few plain sentences if left out.
+        injections: The route table refuses orders to the model in texts: send some.
         ca: Authority of the gateway's certificate, PEM.
 
     Raises:
-        InvalidInput: An address in clear on a network, or numbers that mean nothing.
+        InvalidInput: An address in clear on a network, numbers that mean nothing, or texts that the model does not
+            take.
         Refused: The key may not call the model.
         Unavailable: The gateway does not answer.
     """
@@ -173,10 +223,18 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
     tls = ssl.create_default_context(cafile=str(ca) if ca else None) if parts.scheme == "https" else None
     sender = load.Sender(host=parts.hostname or "", port=parts.port or (443 if tls else 80), tls=tls)
     tell(Progress(stage="loadtest", state="started", words=f"{rate:g} calls a second for {seconds:g} s"))
-    test = _Test(sender, parts.netloc, model, key, sign=signed, seed=seed)
+    given = _texts(texts) if texts is not None else ""
+    test = Traffic(sender, parts.netloc, model, key, sign=signed, seed=seed, texts=given, injections=injections)
     slo = Slo(p99_ms=p99_ms, goodput=goodput)
     found = asyncio.run(test.run(rate=rate, seconds=seconds, attack_share=attack_share, slo=slo))
     return _reply(found)
+
+
+def _texts(path: Path) -> str:
+    try:
+        return read_bounded(path, MAX_TEXTS, "the file of good texts").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the file of good texts is no UTF-8", place=str(path)) from error
 
 
 def _reply(found: Report) -> Reply:

@@ -50,7 +50,7 @@ from holdfast.lifecycle.inputs import check_reason, read_project_file
 from holdfast.lifecycle.policies import accepted_at_first
 from holdfast.lifecycle.reply import Progress, Reply, silent
 from holdfast.lifecycle.restoring import note_restoration
-from holdfast.lifecycle.starter import write_starter
+from holdfast.lifecycle.starter import keep_from_source, write_starter
 from holdfast.lifecycle.verification import open_outside, outside_checkpoints
 
 MAX_OWNER: Final = 200  # characters of a person's name and address
@@ -92,7 +92,7 @@ def init(
     try:
         _build(building, card, unlock, clock)
         opener = equip(building / GATEWAY, settings, Vault(building / STORAGE, unlock), clock, outside=home.root)
-        started = write_starter(home, answers)
+        started, ignored = write_starter(home, answers), keep_from_source(home)
         _move_into_place(building, home)
     except BaseException:
         if opener is not None:
@@ -105,6 +105,7 @@ def init(
     says = f"Workspace {card.name} belongs to {answers}. "
     says += f"Its keys are unlocked by {unlock.place}: keep a copy of that file elsewhere." if unlock.place else ""
     says += " A project file and a recipe were written: fill them in, then `holdfast run`." if started else ""
+    says += f" {ignored}" if ignored else ""
     return Reply(says=says.strip(), document={"workspace": card.name, "owner": answers, "unlock": str(unlock.place)})
 
 

@@ -51,9 +51,10 @@ from holdfast.config import Settings, read_settings
 from holdfast.core.artifact import Digest, File, digest_bytes, manifest
 from holdfast.core.errors import HoldfastError, InvalidInput, NotFound, Unavailable
 from holdfast.core.ledger import Draft, SignedCheckpoint
-from holdfast.core.ports import Clock
+from holdfast.core.ports import Asking, Clock, Puller
 from holdfast.core.quota import STREAM, quotas_of
 from holdfast.core.seal import MAX_ENVELOPE
+from holdfast.core.sources import Source
 from holdfast.core.trust import TrustedKey
 from holdfast.lifecycle.gateways import readers
 from holdfast.lifecycle.home import Home
@@ -64,7 +65,11 @@ from holdfast.lifecycle.reply import Progress, silent
 from holdfast.lifecycle.trusting import accept, settle_trust
 
 if TYPE_CHECKING:  # what loads models is held by who rehearses a release
+    from holdfast.engines.online import Store as FeatureStore
     from holdfast.serve.state import Runtime
+
+FEATURES_FILE = "features.sqlite"
+FEATURES_PASSWORD = "features.password"  # noqa: S105 - a file's name
 
 
 @contextmanager
@@ -123,6 +128,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             scratch=scratch / "stages",
             scratch_in_memory=in_memory(scratch),
             ledger=ledger,
+            features=lambda: _features(home, settings, card),
             bills=SqlBills(ledger.engine),
             keys=keys,
             unlock=lambda: unlock_keys(keys),
@@ -162,7 +168,9 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             put_away=lambda digest: storage.copy(digest, archive),
             bring_back=lambda digest: archive.copy(digest, storage),
             secrets=DiskSecrets(home.workspace / "secrets", partial(vault.derived, b"job secrets")),
+            open_source=_open_source,
             web=BoundedWeb(),
+            lineage_url=settings.lineage_url,
             sessions=SqlSessions(ledger.engine),
             jobs=SqlJobs(ledger.engine, clock, most=lambda: quotas_of(ledger.stream(STREAM)).jobs),
             answers=SqlAnswers(ledger.engine, clock),
@@ -303,6 +311,38 @@ def _ask_witness(url: str, request: bytes) -> tuple[int, bytes]:
     from holdfast.adapters.witness import ask_witness
 
     return ask_witness(url, request)
+
+
+def _open_source(source: Source, asking: Asking) -> Puller:
+    """Return a source that is asked for rows; its driver is loaded here and nowhere else."""
+    if source.database is not None:
+        from holdfast.adapters.source_database import DatabaseSource
+
+        return DatabaseSource(place=source.database, key=source.key, asking=asking)
+    if source.api is not None:
+        from holdfast.adapters.source_api import ApiSource
+
+        return ApiSource(place=source.api, asking=asking)
+    if source.stream is not None:
+        from holdfast.adapters.source_stream import StreamSource
+
+        return StreamSource(place=source.stream, key=source.key, asking=asking)
+    raise InvalidInput("a file is read, not asked", place=asking.name)
+
+
+def _features(home: Home, settings: Settings, card: Card) -> "FeatureStore":
+    """Open the online store of features, to be written: a file of the gateway's folder, or the Redis that is named."""
+    if not settings.features_url:
+        from holdfast.adapters.online_sqlite import SqliteFeatures
+
+        return SqliteFeatures(path=home.gateway / FEATURES_FILE, writes=True)
+    from holdfast.adapters.online_redis import WRITE_S, RedisFeatures
+
+    secret = home.gateway / FEATURES_PASSWORD
+    password = read_private(secret, what="the online store's password", limit=MAX_CARD) if secret.exists() else b""
+    return RedisFeatures(
+        url=settings.features_url, prefix=card.name, password=password.decode().strip(), timeout_s=WRITE_S
+    )
 
 
 def _runtime() -> "Runtime":

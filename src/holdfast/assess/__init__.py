@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from holdfast.assess import baseline as over_baseline
-from holdfast.assess import fairness, latency, quality, robustness, slices
+from holdfast.assess import certificate, fairness, latency, quality, robustness, slices
 from holdfast.assess.case import Case
 from holdfast.assess.sealed import open_case
 from holdfast.core.artifact import Artifact
@@ -26,6 +26,7 @@ CONTROLS: Final = (
     Control(name=over_baseline.NAME, measure=over_baseline.measure),
     Control(name=robustness.NAME, measure=robustness.measure),
     Control(name=fairness.NAME, measure=fairness.measure),
+    Control(name=certificate.NAME, measure=certificate.measure),
     Control(name=latency.NAME, measure=latency.measure),
 )
 

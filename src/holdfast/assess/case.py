@@ -35,6 +35,7 @@ class Case:
         signature: Inputs with their declared ranges, and the classes.
         seed: Of all randomness; each control draws from a stream of its own.
         test_reads: How many times these sealed rows have been assessed with, this time included; 0 where nobody counts.
+        subsets: How many models vote, each of which learned from rows of its own; 0 for one of all rows.
     """
 
     features: NDArray[np.float32]
@@ -50,6 +51,7 @@ class Case:
     signature: Signature
     seed: int
     test_reads: int
+    subsets: int = 0
 
     @property
     def predicted(self) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from holdfast.core.project import Project
 from holdfast.core.schema import Signature, Use
 from holdfast.engines.dataset import from_parquet
 from holdfast.engines.jobs import make_room
+from holdfast.engines.protected import Protected
 from holdfast.engines.scoring import Answers, Questions, ask
 
 MODEL, SIGNATURE = "model.onnx", "signature.json"
@@ -81,11 +82,12 @@ def open_case(
         seconds=functions[0].seconds,
         spread=_spread(seen),
         slices=_groups(sealed, Use.SLICE),
-        protected=_groups(sealed, Use.PROTECTED),
+        protected=_protected(sealed, ws),
         label=project.label,
         signature=signature,
         seed=seed,
         test_reads=test_reads,
+        subsets=project.train.subsets,
     )
 
 
@@ -121,3 +123,23 @@ def _groups(rows: pl.DataFrame, use: Use) -> Groups:
     prefix = f"{use}:"
     columns = [name for name in rows.columns if name.startswith(prefix)]
     return {name.removeprefix(prefix): rows.get_column(name).to_numpy().astype(np.str_) for name in columns}
+
+
+def _protected(rows: pl.DataFrame, ws: Workspace) -> Groups:
+    """Return the protected attributes of the sealed rows; the key is asked for only where there are any.
+
+    Raises:
+        Refused: The key is not lent.
+        NotVerified: A cell does not open, or was never sealed.
+    """
+    columns = [name for name in rows.columns if name.startswith(f"{Use.PROTECTED}:")]
+    if not columns:
+        return {}
+    opened = Protected(ws.protected_key())
+    found = {}
+    for name in columns:
+        if rows.get_column(name).dtype != pl.Binary:
+            raise NotVerified("a protected attribute lies in the clear", place=name, remedy="Run again.")
+        values = opened.open(name, rows.get_column(name).to_list())
+        found[name.removeprefix(f"{Use.PROTECTED}:")] = np.asarray(values, dtype=np.str_)
+    return found

@@ -33,6 +33,7 @@ class Array(Protocol):
 
 
 Rows: TypeAlias = Sequence[Sequence[float]] | Array
+Columns: TypeAlias = Mapping[str, Sequence[float] | Sequence[str]]
 Whom: TypeAlias = tuple[tuple[str, str], ...]
 """Headers that say on whose behalf a call is made."""
 NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
@@ -104,6 +105,28 @@ def inference(model: str, rows: Rows, *, correlation: str, as_bytes: bool | None
         return _asked("POST", model, "/infer", body, correlation, "application/octet-stream", more)
     tensor["data"] = flat.tolist()
     return _asked("POST", model, "/infer", json.dumps({"inputs": [tensor]}).encode(), correlation, kind, whom)
+
+
+def of_columns(model: str, columns: Columns, *, correlation: str, whom: Whom = ()) -> Asked:
+    """Return the call that asks a model about rows given by name: numbers, and texts where it takes such.
+
+    Raises:
+        InvalidInput: There are no rows, the columns are not of one length, or a number is not finite.
+    """
+    tensors: list[dict[str, Any]] = []
+    for name, values in columns.items():
+        texts = all(isinstance(value, str) for value in values)
+        data = list(values) if texts else [float(value) for value in values]
+        if not texts and not all(math.isfinite(value) for value in data if isinstance(value, float)):
+            raise InvalidInput(f"{name!r} holds NaN or infinity", expected="finite numbers, or texts")
+        kind = "BYTES" if texts else "FP64"
+        tensors.append({"name": name, "shape": [len(data)], "datatype": kind, "data": data})
+    if {len(tensor["data"]) for tensor in tensors} - {len(tensors[0]["data"]) if tensors else 0} or not tensors:
+        raise InvalidInput("the columns are not of one length, or there are none", expected="n values of each")
+    if not tensors[0]["data"]:
+        raise InvalidInput("there are no rows", expected="n values of each column")
+    body = json.dumps({"inputs": tensors}).encode()
+    return _asked("POST", model, "/infer", body, correlation, "application/json", whom)
 
 
 def on_behalf_of(unit: str, attributes: Mapping[str, str]) -> Whom:

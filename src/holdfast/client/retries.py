@@ -13,7 +13,8 @@ FIRST_WAIT_S: Final = 0.2  # where the gateway names no time; doubles with each 
 TOKENS: Final = 10.0  # failures that a budget bears twice: at half of them it gives no retry any more
 RATIO: Final = 0.1  # of a token that each success gives back: in the long run one retry for ten calls
 OK: Final = 200
-_TRY_AGAIN: Final = frozenset({429, 503})
+BUSY: Final = 503
+_TRY_AGAIN: Final = frozenset({429, BUSY})
 
 
 @dataclass(slots=True)
@@ -53,6 +54,11 @@ class RetryBudget:
             return self._left > self.tokens / 2
 
 
+def budget_for(addresses: int, calls: int) -> RetryBudget:
+    """Return a budget that bears the loss of an address with so many calls under way, where there are others."""
+    return RetryBudget(tokens=TOKENS if addresses == 1 else max(TOKENS, 4.0 * calls))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How often and how long one call is asked again."""
@@ -75,18 +81,25 @@ class Attempts:
         """Begin with all of both."""
         self._left, self._left_s = self.patience.retries, self.patience.patience_s
 
-    def pause_s(self, received: Received) -> float | None:
-        """Return how long to wait before the next attempt, or None where this answer is the last."""
-        if received.status == OK:
+    def pause_s(self, received: Received | None, *, elsewhere: bool = False) -> float | None:
+        """Return how long to wait before the next attempt, or None where this one was the last.
+
+        Args:
+            received: The answer; None where the connection was lost.
+            elsewhere: Whether another address is there to be asked, which needs no waiting.
+        """
+        if received is not None and received.status == OK:
             self.patience.budget.succeeded()
             return None
-        if received.status not in _TRY_AGAIN:
+        if received is not None and received.status not in _TRY_AGAIN:
             return None
         allowed = self.patience.budget.take()
-        wait_s = _named_wait(received.headers) or self._wait_s
+        wait_s = _named_wait(received.headers if received is not None else {}) or self._wait_s
+        if elsewhere and (received is None or received.status == BUSY):
+            wait_s = 0.0
         if not allowed or self._left == 0 or wait_s > self._left_s:
             return None
-        self._left, self._left_s, self._wait_s = self._left - 1, self._left_s - wait_s, 2 * wait_s
+        self._left, self._left_s, self._wait_s = self._left - 1, self._left_s - wait_s, 2 * wait_s or self._wait_s
         return wait_s
 
 

@@ -28,6 +28,7 @@ KINDS: Final[Mapping[str, str]] = {
     "endpoint": "Endpoint",
     "key": "Key",
     "policy": "Policy",
+    "feature": "Feature",
 }
 """What a resource can be: the word before the slash in its name, and its type in the rules."""
 SENSITIVE: Final = ("confidential", "personal")  # assets for which no wildcard may stand

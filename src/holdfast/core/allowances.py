@@ -80,6 +80,14 @@ class Quota:
             period, used = current, 0.0
         return 0.0, (period, used + amount, ever + amount, told, seen)
 
+    def join(self, values: Values, now: float, in_period: float, ever: float) -> Values:
+        """Return the cell with what other machines used before this one knew of them: in this period, and in all."""
+        period, used, own, told, seen = values
+        current = now // self.period_s
+        if current > period:
+            period, used = current, 0.0
+        return period, used + in_period, own + ever, told, seen
+
     def alert(self, values: Values, now: float, amount: float) -> tuple[float, Values | None]:  # noqa: ARG002 - a rule's signature
         """Say (by a wait of 1) that an alert of this period was told already; else write down that it is now."""
         period, used, ever, told, seen = values

@@ -6,7 +6,9 @@ as visible as a changed one. Names of artifacts are pointers kept by ledger even
 
 import base64
 import hashlib
+import json
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ class Kind(StrEnum):
     SOURCE = "source"
     DATASET = "dataset"
     QUARANTINE = "quarantine"
+    VIEWS = "views"  # declared feature views with the rows of their sources
     FEATURES = "features"
     SPLIT = "split"
     RECIPE = "recipe"
@@ -86,11 +89,68 @@ def canonical(value: Any) -> bytes:
     '{"a":"€","b":1}'
     """
     try:
-        return rfc8785.dumps(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
+        built = msgspec.to_builtins(value, str_keys=True, order="deterministic")
+        return _plain(built) or rfc8785.dumps(built)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, RecursionError) as error:
         raise InvalidInput(
             f"this value has no canonical JSON form: {error}", expected="RFC 8785 (I-JSON) data"
         ) from error
+
+
+def is_canonical(document: bytes) -> bool:
+    r"""Say whether a document is the canonical form of what it says, every number read as a double (RFC 8785).
+
+    Raises:
+        ValueError: It is not JSON.
+        RecursionError: It is nested without end.
+        InvalidInput: What it says has no canonical form.
+
+    >>> is_canonical(b'{"a":1}'), is_canonical(b'{"a":1.0}'), is_canonical(b'{"a":1,"a":1}')
+    (True, False, False)
+    """
+    try:
+        if _ENCODER.encode(_DECODER.decode(document.decode("ascii"))).encode() == document:
+            return True
+    except (_OddNumberError, ValueError):  # or not ASCII, or not JSON: the longer way says so
+        pass
+    return canonical(json.loads(document, parse_int=float)) == document
+
+
+class _OddNumberError(Exception):
+    """A number that Python writes otherwise than RFC 8785, or that a double does not hold."""
+
+
+def _int(text: str) -> int:
+    if len(text) > sys.float_info.dig:
+        raise _OddNumberError
+    return int(text)
+
+
+def _float(text: str) -> float:
+    if text.endswith(".0") or "e" in text or "E" in text:
+        raise _OddNumberError
+    return float(text)
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_int, parse_float=_float)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+# The same in a text that Python has written. A text within it that looks so takes the longer way too, which is no harm.
+_ODD_NUMBER: Final = re.compile(r"[:,\[]-?[0-9]+(?:[0-9]{15}|(?:\.[0-9]+)?[eE][+-]?[0-9]+|\.0)[,\]}]")
+
+
+def _plain(built: Any) -> bytes | None:
+    """Return the canonical bytes of builtins, in a third of the time; None where only the longer way gets them right.
+
+    Python's encoder sorts by code points where RFC 8785 sorts by UTF-16, which is the same for ASCII; its escapes are
+    those of RFC 8785, section 3.2.2.2.
+    """
+    if not isinstance(built, dict | list):
+        return None
+    try:
+        text = _ENCODER.encode(built)
+    except ValueError:  # NaN, infinity: the longer way says so
+        return None
+    return text.encode() if text.isascii() and _ODD_NUMBER.search(text) is None else None
 
 
 def from_base64(text: str | bytes) -> bytes:

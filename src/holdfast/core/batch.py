@@ -33,6 +33,7 @@ class Chunk:
     first: int
     values: "NDArray[np.float64]"  # NaN where the input holds no number
     kept: tuple[tuple[str, ...], ...] = ()  # a tuple a column
+    texts: tuple[tuple[str, ...], ...] = ()  # the same, of the texts that a model takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     release: str  # digest of the release that answers, all of it
     input: str  # digest of the file's bytes
     form: Form
-    inputs: tuple[str, ...]  # columns that the model takes, in its order
+    inputs: tuple[str, ...]  # columns of numbers that the model takes, in its order
+    texts: tuple[str, ...] = ()  # columns of texts that it takes
     keep: tuple[str, ...]  # columns that are copied into the output
     classes: tuple[str, ...]
     part_rows: int

@@ -82,6 +82,13 @@ class Commands(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     safe: str = ""
 
 
+class Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is done with a call that names an entity of which features are missing, stale or late."""
+
+    missing: Literal["refuse", "fallback", "degrade"] = "refuse"
+    budget_ms: Annotated[float, Meta(gt=0, le=1000)] = 5.0
+
+
 Answered: TypeAlias = Literal["off", "alert", "flag", "coarsen", "slow", "challenge", "block"]
 
 
@@ -97,6 +104,22 @@ class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     stream_anomaly: Answered = "off"
     lasts: str = "15m"  # a suspicion
     squeeze_levels: Most = 0  # of each input with a declared range that the model gets to see; 0: all
+
+
+Personal: TypeAlias = Literal[
+    "email", "url", "iban", "card", "us-ssn", "ip", "phone", "date-of-birth", "secret", "national-id"
+]
+
+
+class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What texts may say to a model that reads them, and answers may say back."""
+
+    injection: Literal["off", "alert", "neutralise", "refuse"] = "refuse"
+    threshold: Annotated[float, Meta(ge=0.5, le=50)] = 1.5
+    content: Literal["off", "alert", "mask", "refuse"] = "refuse"
+    answers: Literal["off", "alert", "mask", "refuse"] = "refuse"
+    kinds: tuple[Personal, ...] = ("email", "iban", "card", "us-ssn", "ip", "phone", "date-of-birth", "secret")
+    words: Annotated[tuple[Text, ...], Meta(max_length=5000)] = ()  # and phrases, that are unsafe
 
 
 class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,6 +143,8 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     group: Group | None = None
     commands: Commands | None = None
     detectors: Detectors | None = None
+    online: Online = Online()
+    texts: Texts | None = None
     clients: dict[str, Client] = {}
 
 
@@ -160,8 +185,18 @@ def faults(serving: Serving) -> Iterator[tuple[str, str, str]]:
         yield "serving.commands", "the bounds leave no command", "lowest <= highest, and a value for each class"
     if commands is not None and (noise is not None or serving.group is not None or serving.label_only):
         yield "serving.commands", "a command is no noised, grouped or bare answer", "one or the other"
+    yield from _faults_of_texts(serving.texts)
     for name, own in serving.clients.items():
         if (own.rows is not None or own.rows_ever is not None) and not limited:
             yield f"serving.clients.{name}", f"client {name[:80]!r} has a quota and nobody else", "[serving.quota]"
         if own.spend is not None and spend is None:
             yield f"serving.clients.{name}", f"client {name[:80]!r} has a cap and nothing costs", "[serving.spend]"
+
+
+def _faults_of_texts(texts: Texts | None) -> Iterator[tuple[str, str, str]]:
+    if texts is None:
+        return
+    if not texts.kinds and not texts.words:  # empty means no
+        yield "serving.texts.kinds", "nothing is looked for in texts", "kinds, words, or both"
+    if texts.injection == texts.content == texts.answers == "off":
+        yield "serving.texts", "nothing is done about texts", "injection, content or answers"

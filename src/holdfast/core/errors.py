@@ -31,6 +31,7 @@ Each class has a stable code, an HTTP status, an exit code and a remedy. Librari
 exits.
 """
 
+import re
 from typing import ClassVar
 
 
@@ -263,6 +264,16 @@ class StageFailed(HoldfastError):
     code = "HF800"
     exit_code = 7
     default_remedy = "Read the reason above, correct it, and run `holdfast run` again: finished stages are kept."
+
+
+def without_values(error: BaseException) -> str:
+    r"""Return the first line of what a reader of tables says, without what it quotes of the table: it may be personal.
+
+    >>> without_values(ValueError("could not parse `Ada` as dtype `i64` in ['Ada', 'Bo']\nhint"))
+    'could not parse `…` in […]'
+    """
+    said = re.sub(r"\[.*\]", "[…]", re.sub(r"`.*`", "`…`", str(error), flags=re.DOTALL), flags=re.DOTALL)
+    return said.strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def in_words(error: BaseException) -> str:

@@ -4,10 +4,11 @@
 chain; a guard that raises refuses; a chain without guards cannot be built.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Call:
     client: str = ""  # credential id, once authenticated
     request_id: str = ""
     rows: NDArray[np.float32] | None = None  # shape (n, features), once validated
+    texts: dict[str, list[str]] = field(default_factory=dict, repr=False)  # by input, once validated, one for each row
     asked: NDArray[np.float32] | None = None  # the same as they came, where a guard has changed them since
     release: str = ""  # digest of the release that answers, once routed
     outputs: tuple[str, ...] = ()  # outputs asked for; empty means all
@@ -56,6 +58,7 @@ class Call:
     flagged: int = 0  # rows the flags are about
     said: NDArray[np.int64] | None = None  # the model's labels, before any guard changed them
     notes: dict[str, Any] = field(default_factory=dict)  # what guards keep from the way in to the way out
+    trace: Any = None  # what is timed of it, where it is one of those that are traced
     instead: str = ""  # why rules answer in the model's place; empty: they do not
 
     @property
@@ -70,6 +73,7 @@ class Answer:
 
     probabilities: NDArray[np.float64]  # shape (n, classes)
     labels: NDArray[np.int64]  # shape (n,)
+    classes: tuple[str, ...] | None = None  # names that are told in the place of the signature's
     flags: tuple[str, ...] = ()
 
 
@@ -108,13 +112,19 @@ class Chain:
     """An ordered, non-empty tuple of guards.
 
     What is asked of each guard is looked up once, when the chain is built. A guard that says of itself that it is
-    `one_way` lets every answer out, and is not asked about any; one that has a `done` is told when a call is over.
+    `one_way` lets every answer out, and is not asked about any; one that has a `done` is told when a call is over. Only
+    where every guard says of itself that calls may come in `together` is the chain asked about several before the first
+    of them is answered: to these guards it makes no difference. One that has a `held` is asked within it; one that has
+    an `admit_all` says of many what `admit` would say of each.
     """
 
     guards: tuple[Guard, ...]
     _admit: tuple[tuple[Guard, Callable[[Call], object]], ...] = field(init=False, repr=False, compare=False)
     _release: tuple[tuple[Guard, Callable[[Call, Answer], object]], ...] = field(init=False, repr=False, compare=False)
     _done: tuple[Callable[[], object], ...] = field(init=False, repr=False, compare=False)
+    _held: tuple[Callable[[], AbstractContextManager[None]], ...] = field(init=False, repr=False, compare=False)
+    _all: tuple[Callable[[list[Call | Refusal]], object] | None, ...] = field(init=False, repr=False, compare=False)
+    together: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse an empty chain: no guards would mean no control at all."""
@@ -125,6 +135,10 @@ class Chain:
         object.__setattr__(self, "_admit", tuple((guard, guard.admit) for guard in self.guards))
         object.__setattr__(self, "_release", tuple((guard, guard.release) for guard in both_ways))
         object.__setattr__(self, "_done", tuple(end for end in done if callable(end)))
+        together = all(getattr(guard, "together", False) for guard in self.guards)
+        object.__setattr__(self, "_held", tuple(getattr(guard, "held", nullcontext) for guard in self.guards))
+        object.__setattr__(self, "_all", tuple(getattr(guard, "admit_all", None) for guard in self.guards))
+        object.__setattr__(self, "together", together and not self._done)
 
     def admit(self, call: Call) -> Call | Refusal:
         """Run every guard in order until one refuses; one that raises, or answers neither yes nor no, refuses."""
@@ -143,6 +157,20 @@ class Chain:
         except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
             return broken(asked, error)
         return call
+
+    def admit_together(self, calls: Sequence[Call]) -> list[Call | Refusal]:
+        """Say of each call, in order, what `admit` would: guard by guard, so that each is asked about all at once."""
+        found: list[Call | Refusal] = list(calls)
+        for (guard, admit), held, all_ in zip(self._admit, self._held, self._all, strict=True):
+            try:
+                if all_ is not None:
+                    all_(found)
+                    continue
+                with held():
+                    _admit_each(guard, admit, found)
+            except Exception as error:  # noqa: BLE001 - fail closed: what could not be held was not asked about
+                return [each if isinstance(each, Refusal) else broken(guard, error) for each in found]
+        return found
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Run every guard in reverse order until one refuses; one that raises, or answers neither, refuses."""
@@ -166,6 +194,21 @@ class Chain:
         """Tell the guards that want to know that a call is over, however it ended."""
         for end in self._done:
             end()
+
+
+def _admit_each(guard: Guard, admit: Callable[[Call], object], found: list[Call | Refusal]) -> None:
+    """Put what one guard says in the place of each call; where it raises, or says neither yes nor no, it refuses."""
+    for number, call in enumerate(found):
+        if call.__class__ is Refusal:
+            continue
+        try:
+            passed: Any = admit(cast("Call", call))
+        except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
+            passed = broken(guard, error)
+        if passed is not call:
+            if not isinstance(passed, Call | Refusal):
+                passed = broken(guard, TypeError(f"admit() returned a {type(passed).__name__}"))
+            found[number] = passed
 
 
 def broken(guard: Guard, error: Exception) -> Refusal:

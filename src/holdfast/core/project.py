@@ -2,22 +2,33 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from holdfast.core.artifact import Digest, digest_bytes
+from holdfast.core.checks import Check, Onboarding, check_faults
+from holdfast.core.dlp import Dlp
 from holdfast.core.endpoint import Count, Positive, Serving, Share, Text, durations, faults
+from holdfast.core.entities import Entities, entity_faults
 from holdfast.core.errors import InvalidInput, InvalidProject
+from holdfast.core.feature import FeatureView, view_faults
 from holdfast.core.needs import Needs, check_needs
+from holdfast.core.outliers import Decided, Outliers, outlier_faults
 from holdfast.core.planning import Budget, Intake, Success, success_faults
 from holdfast.core.policy import seconds
 from holdfast.core.ports import Tier
+from holdfast.core.repairs import Repair, repair_faults
 from holdfast.core.resilience import Resilience, check_resilience
-from holdfast.core.schema import Column, Use, check_column
+from holdfast.core.schema import Column, ColumnType, Use, check_column, is_described
 from holdfast.core.secret import is_name
+from holdfast.core.sources import MAX_SOURCES, PREFIX, Source, named_in, source_faults
+from holdfast.core.text import Hashing, text_faults
 
+MAX_SUBSETS: Final = 250  # each is a sandboxed job of about two seconds
+MIN_SUBSETS: Final = 3  # of two, one changed vote is a tie
 MAX_PROJECT: Final = 1 << 20  # bytes; a thousand documented columns take a fifth of it
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PATH: Final = re.compile(r"`\$((?:\.[^.`\[\]]+|\[[^\]]*\])*)`")
@@ -25,6 +36,7 @@ _RECIPE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
 _OUTSIDE: Final = re.compile(r"outside:[0-9a-f]{12,64}")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
 _TOML_LINE: Final = re.compile(r"at line (\d+)")
+_SOURCE: Final = "$.sources[...]"
 _COLUMN: Final = "$.data.columns[...]"  # how msgspec points into a table of columns: it does not say at which
 
 Seed: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]  # exact in every JSON number
@@ -52,14 +64,26 @@ class Risk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where rows come from and what each column must be."""
 
-    source: Text
-    format: Literal["csv", "parquet"]
+    source: Text  # a file, or source:NAME of [sources]; several as a list
+    format: Literal["csv", "parquet", "jsonl", "sources"] = "sources"  # of a file; rows of sources have one form
     origin: Text  # who made the data and how it came here
     licence: Text
     columns: dict[str, Column]
     null_literals: tuple[str, ...] = ("NULL", "null", "N/A", "")
     timestamp_formats: tuple[str, ...] = ()
+    timestamp_zone: str = ""  # what formats without a zone mean; UTC where nothing is said
     max_quarantined_share: Share = 0.2  # above it the batch itself is suspect
+    contract: str = ""  # an ODCS file beside this one, which then declares the columns and checks
+    uses: dict[str, Use] = {}  # what the contract's columns are for, where it does not say
+    checks: tuple[Check, ...] = ()
+    entities: Entities | None = None  # where ids cannot be trusted
+    clean: tuple[Repair, ...] = ()  # before texts are read as values, in this order
+    references: dict[str, str] = {}  # digests of the tables that checks refer to: added when the file is read
+    checked_against: dict[str, str] = {}  # digest of the contract's file: added when the file is read
+    onboarding: Onboarding | None = None
+    outliers: Outliers | None = None  # how values that lie out are sorted; nothing is sorted where it is missing
+    decisions: Decided | None = None  # of persons, in force: added when a run begins
+    critical: tuple[str, ...] = ()  # columns whose quality is published; every feature where none is named
 
 
 class Transform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,10 +95,17 @@ class Transform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Features(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which columns a model sees; empty `columns` means every column of use `feature`."""
+    """Which columns a model sees; empty `columns` means every column of use `feature`.
+
+    `texts` says by column of use `text` how it is hashed; one that is not named is not seen. `views` are declared for
+    everybody; `use` names those of their features that this model sees, as `view.feature`.
+    """
 
     columns: tuple[str, ...] = ()
     transforms: tuple[Transform, ...] = ()
+    texts: dict[str, Hashing] = {}
+    views: dict[str, FeatureView] = {}
+    use: tuple[str, ...] = ()
 
 
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,6 +118,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     test_share: Part = 0.25
     validation_share: Part = 0.15
     tier: Tier = Tier.PROCESS
+    subsets: Annotated[int, Meta(ge=0, le=MAX_SUBSETS)] = 0  # disjoint ones, a model of each, which vote; 0 for one
     params: dict[str, int | float | str | bool] = {}
     secrets: tuple[Text, ...] = ()  # names; the recipe gets those of them that it was granted, as files
 
@@ -135,6 +167,8 @@ class Respond(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What people read when something is wrong."""
 
     runbooks: tuple[Text, ...] = ()  # files of the project, in Markdown
+    gameday_every: str = "92d"  # between two game days; empty for none
+    gameday_rehearsals: tuple[Text, ...] = ()  # by name; all there are if left out
 
 
 class Dependencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -202,10 +236,12 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     budget: Budget | None = None
     retention: Retention = Retention()
     residency: Residency = Residency()
+    sources: dict[str, Source] = {}
+    dlp: Dlp = Dlp()
 
     def columns_of(self, use: Use) -> tuple[str, ...]:
-        """Return the declared columns of one use, in order."""
-        return tuple(name for name, column in self.data.columns.items() if column.use is use)
+        """Return the declared columns of one use, in order, without those that nobody has described."""
+        return tuple(name for name, column in self.data.columns.items() if column.use is use and is_described(column))
 
     @property
     def label(self) -> str:
@@ -218,6 +254,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return self.features.columns or self.columns_of(Use.FEATURE)
 
 
+@lru_cache(maxsize=16)  # one command reads one project a dozen times
 def parse_project(text: bytes, *, place: str = "holdfast.toml") -> tuple[Project, Digest]:
     """Return the project in a TOML document, and the document's digest.
 
@@ -231,6 +268,7 @@ def parse_project(text: bytes, *, place: str = "holdfast.toml") -> tuple[Project
     except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML
         line = _TOML_LINE.search(str(error))
         raise InvalidProject(f"this is not TOML: {error}", place=f"{place}:{line[1]}" if line else place) from error
+    _join_sources(raw)
     try:
         project = msgspec.convert(raw, Project)
     except msgspec.ValidationError as error:
@@ -249,16 +287,9 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if not about.owner.strip():
         yield "project.owner", "the project has no owner", "a person who answers for it"
     yield from _column_faults(project)
-    if project.train.test_share + project.train.validation_share >= 1:
-        yield "train.test_share", "test_share and validation_share leave nothing to train on", "a sum below 1"
-    recipe = project.train.recipe
-    if not (_RECIPE.fullmatch(recipe) or _OUTSIDE.fullmatch(recipe)) or ".." in recipe:
-        expected = "file.py:function, inside the project, or outside: and twelve or more digits of an admitted model"
-        yield "train.recipe", f"recipe {recipe[:80]!r}", expected
-    if project.train.outside and project.train.secrets:
-        yield "train.secrets", "secrets for a model from outside", "none: nothing of it runs"
-    if not all(is_name(name) for name in project.train.secrets):
-        yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
+    yield from source_faults(project.sources)
+    yield from _data_faults(project)
+    yield from _train_faults(project.train)
     yield from _rollout_faults(project.rollout)
     yield from _resilience_faults(project)
     if project.success is not None:
@@ -266,6 +297,7 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if project.budget is not None and not project.budget.compliance:  # empty means no
         yield "budget.compliance", "the budget names no obligation", "at least one"
     yield from faults(project.serving)
+    yield from _view_faults(project)
     terms = (*durations(project.serving), *_terms(project), *_due(project.dependencies))
     for key, term in terms:
         try:
@@ -273,6 +305,70 @@ def _faults(project: Project) -> Iterator[tuple[str, str, str]]:
         except InvalidInput as error:
             yield key, error.message, error.expected
     yield from _retention_faults(project.retention)
+
+
+def _train_faults(train: Train) -> Iterator[tuple[str, str, str]]:
+    if train.test_share + train.validation_share >= 1:
+        yield "train.test_share", "test_share and validation_share leave nothing to train on", "a sum below 1"
+    recipe = train.recipe
+    if not (_RECIPE.fullmatch(recipe) or _OUTSIDE.fullmatch(recipe)) or ".." in recipe:
+        expected = "file.py:function, inside the project, or outside: and twelve or more digits of an admitted model"
+        yield "train.recipe", f"recipe {recipe[:80]!r}", expected
+    if 0 < train.subsets < MIN_SUBSETS:
+        yield "train.subsets", f"{train.subsets} subsets can withstand nothing", f"0, or {MIN_SUBSETS} and more"
+    if train.outside and train.subsets:
+        yield "train.subsets", "subsets of a model from outside", "0: nothing is trained"
+    if train.outside and train.secrets:
+        yield "train.secrets", "secrets for a model from outside", "none: nothing of it runs"
+    if not all(is_name(name) for name in train.secrets):
+        yield "train.secrets", "a secret whose name cannot be one", "a-z, 0-9, _ and -, beginning with a letter"
+
+
+def _join_sources(raw: Any) -> None:
+    """Put several sources that `[data]` lists into one text, which is what a data set's place is called by."""
+    data = raw.get("data") if isinstance(raw, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("source"), list):
+        return
+    listed = data["source"]
+    if 0 < len(listed) <= MAX_SOURCES and all(isinstance(each, str) and each.startswith(PREFIX) for each in listed):
+        data["source"] = ", ".join(listed)
+
+
+def _data_faults(project: Project) -> Iterator[tuple[str, str, str]]:
+    names, form = named_in(project.data.source), project.data.format
+    for name in names:
+        if name not in project.sources:
+            yield "data.source", f"there is no source {name[:80]!r}", "source:NAME of a table [sources.NAME]"
+    if len(set(names)) != len(names):
+        yield "data.source", "one source is named twice", "each once"
+    if names and form != "sources":
+        yield "data.format", f"a format {form} of rows that come from sources", "none: each source has its own"
+    if not names and form == "sources":
+        yield "data.format", "the format of the file is missing", "csv, parquet or jsonl"
+
+
+def _view_faults(project: Project) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with views, and with what is used of them."""
+    views, used = project.features.views, project.features.use
+    yield from view_faults(views)
+    for name in used:
+        view, _, feature = name.partition(".")
+        if view not in views or feature not in views[view].features:
+            yield "features.use", f"there is no feature {name[:80]!r}", "view.feature of [features.views]"
+            return
+        if views[view].features[feature].type not in {"float", "int", "bool"}:
+            yield "features.use", f"{name} is a {views[view].features[feature].type}", "a float, an int or a bool"
+    if len(set(used)) != len(used):
+        yield "features.use", "a feature stands twice", "each once"
+    if used and project.serving.online.missing == "fallback" and project.resilience.fallback is None:
+        yield "serving.online.missing", "rules answer where features are missing, and there are none", "[resilience]"
+    times = project.columns_of(Use.TIME)
+    if used and len(times) != 1:
+        yield "data.columns", f'{len(times)} columns have use = "time"', "one: views are read as of its moments"
+    for view in dict.fromkeys(name.partition(".")[0] for name in used):
+        for key in views[view].entity:
+            if key not in project.data.columns or project.data.columns[key].use is Use.PERSONAL:
+                yield "features.use", f"no column {key!r}, by which {view} knows its entity", "it under [data.columns]"
 
 
 def _rollout_faults(rollout: Rollout) -> Iterator[tuple[str, str, str]]:
@@ -305,7 +401,8 @@ def _due(limits: Dependencies) -> Iterator[tuple[str, str]]:
 def _terms(project: Project) -> Iterator[tuple[str, str]]:
     """Yield the terms that are set; an empty one never ends."""
     kept, drill = project.registry, ("rollout.drill_every", project.rollout.drill_every)
-    named = (("registry.stale_after", kept.stale_after), ("registry.archive_after", kept.archive_after), drill)
+    gameday = ("respond.gameday_every", project.respond.gameday_every)
+    named = (("registry.stale_after", kept.stale_after), ("registry.archive_after", kept.archive_after), drill, gameday)
     yield from ((key, term) for key, term in named if term)
 
 
@@ -322,21 +419,58 @@ def _retention_faults(retention: Retention) -> Iterator[tuple[str, str, str]]:
 
 def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if len(project.columns_of(Use.LABEL)) != 1:
-        yield "data.columns", 'not exactly one column has use = "label"', "one label"
+        yield "data.columns", 'not exactly one described column has use = "label"', "one label"
     for name, column in project.data.columns.items():
         try:
             check_column(name, column)
         except InvalidInput as error:
             yield f"data.columns.{name}", f"column {name!r}: {error.message}", error.expected
+    yield from check_faults(project.data.checks, project.data.columns)
+    yield from repair_faults(project.data.clean, project.data.columns)
+    yield from entity_faults(project.data.entities, project.data.columns)
+    yield from outlier_faults(project.data.outliers, project.data.columns)
+    yield from _onboarding_faults(project)
+    strange = [name for name in project.data.critical if name not in project.data.columns]
+    if strange:
+        yield "data.critical", f"there is no column {strange[0]!r}", "columns of [data.columns]"
+    ruled = {*project.data.columns, *(name for view in project.features.views.values() for name in view.columns)}
+    for name in project.dlp.columns:
+        if name not in ruled:
+            yield "dlp.columns", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
     unknown = [name for name in project.features.columns if name not in project.columns_of(Use.FEATURE)]
     if unknown:
         yield "features.columns", f"{unknown[0]!r} is not a feature column", 'columns whose use is "feature"'
-    if not project.feature_columns:
+    if not project.feature_columns and not project.features.texts:
         yield "data.columns", 'no column has use = "feature"', "at least one"
+    yield from _text_faults(project)
+
+
+def _text_faults(project: Project) -> Iterator[tuple[str, str, str]]:
+    yield from text_faults(project.features.texts)
+    strange = [name for name in project.features.texts if name not in project.columns_of(Use.TEXT)]
+    if strange:
+        yield "features.texts", f"{strange[0]!r} is not a column of text", 'columns whose use is "text"'
+    if project.serving.texts is not None and not project.features.texts:
+        yield "serving.texts", "the model reads no texts", "[features.texts]"
+    if project.features.texts and project.features.use:
+        yield "features.texts", "a model that takes texts looks no features up", "texts, or features.use"
+
+
+def _onboarding_faults(project: Project) -> Iterator[tuple[str, str, str]]:
+    new = project.data.onboarding
+    if new is None:
+        return
+    column = project.data.columns.get(new.column)
+    if column is None or column.use is Use.PERSONAL or column.type not in {ColumnType.STRING, ColumnType.CATEGORY}:
+        yield "data.onboarding.column", f"clients cannot be known by {new.column!r}", "a column of text"
+    if not new.clients:  # empty means no: nobody is new
+        yield "data.onboarding.clients", "nobody is named", "at least one client"
 
 
 def _named(raw: Any, message: str) -> str:
     """Return msgspec's message with the column in it that msgspec leaves out."""
+    if _SOURCE in message:
+        return _named_source(raw, message)
     if _COLUMN not in message:
         return message
     for name, column in raw["data"]["columns"].items():
@@ -344,6 +478,15 @@ def _named(raw: Any, message: str) -> str:
             msgspec.convert(column, Column)
         except msgspec.ValidationError:
             return message.replace(_COLUMN, f"$.data.columns.{name}")
+    return message
+
+
+def _named_source(raw: Any, message: str) -> str:
+    for name, source in raw["sources"].items():
+        try:
+            msgspec.convert(source, Source)
+        except msgspec.ValidationError:
+            return message.replace(_SOURCE, f"$.sources.{name}")
     return message
 
 

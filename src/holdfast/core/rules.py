@@ -26,6 +26,7 @@ NEVER_WAIVED: Final = frozenset(
         "plan.tier",
         "features.view",
         "features.lineage",
+        "features.links",
     }
 )
 """Controls of signature, provenance and derivation, and those that rules about persons rest on, of any version."""

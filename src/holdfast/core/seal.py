@@ -5,7 +5,6 @@ signed from the predicate itself, and builds the trusted type. Nothing else can.
 """
 
 import base64
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime
@@ -15,13 +14,24 @@ import msgspec
 
 from holdfast.core import intoto
 from holdfast.core.advisories import Snapshot
-from holdfast.core.artifact import Digest, Kind, Moment, canonical, digest_bytes, from_base64, parse_digest
+from holdfast.core.artifact import (
+    Digest,
+    Kind,
+    Moment,
+    canonical,
+    digest_bytes,
+    from_base64,
+    is_canonical,
+    parse_digest,
+)
 from holdfast.core.batch import Manifest as BatchManifest
 from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.evidence import Evidence, check_evidence
+from holdfast.core.outliers import Decision
 from holdfast.core.routes import RouteTable
 from holdfast.core.trust import ROLES, Trust, TrustedKey, check_signature
+from holdfast.core.versions import Commit
 
 T = TypeVar("T")
 
@@ -169,7 +179,21 @@ BATCH: Final = Predicate(
     about=lambda _: None,
     kind=lambda _: None,
 )
-PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION, ADVISORIES, BATCH)
+COMMIT: Final = Predicate(
+    uri="https://holdfast.dev/dataset-commit/v1",
+    type=Commit,
+    role=lambda _: "ingest",  # whoever makes data sets says which version follows which
+    about=lambda commit: commit.dataset,
+    kind=lambda _: Kind.DATASET,
+)
+OUTLIER: Final = Predicate(
+    uri="https://holdfast.dev/outlier-decision/v1",
+    type=Decision,
+    role=lambda _: "ingest",  # whoever makes data sets says whose word was taken in about a value of theirs
+    about=lambda decision: decision.dataset,
+    kind=lambda _: Kind.DATASET,
+)
+PREDICATES: Final = (EVIDENCE, AUTHORIZATION, ROUTES, TRUST, TELEMETRY, RESTORATION, ADVISORIES, BATCH, COMMIT, OUTLIER)
 
 _MAKER: Final = object()
 
@@ -356,7 +380,7 @@ def _parse(payload: bytes, predicate: Predicate[T], place: str) -> tuple[Stateme
                 f"a statement of type {statement.predicate_type[:80]!r}", place=place, expected=predicate.uri
             )
         # A name given twice would mean two things. Every number is read as RFC 8785 reads it, as a double.
-        if canonical(json.loads(payload, parse_int=float)) != payload:
+        if not is_canonical(payload):
             raise NotVerified("the statement is not in canonical form", place=place)
         value = msgspec.json.decode(statement.predicate, type=predicate.type)
         if isinstance(value, Evidence):

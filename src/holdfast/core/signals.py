@@ -13,6 +13,7 @@ class Signal(StrEnum):
     LATENCY = "latency"
     UNAUTHORISED = "unauthorised-fetch"
     EMERGENCY = "emergency"  # a person put another release in place of what answered
+    STALE_FEATURES = "stale-features"  # online values are older than their view promises
     RESOLVED = "resolved"
 
 

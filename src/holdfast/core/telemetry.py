@@ -21,7 +21,10 @@ def traffic_stream(release: str) -> str:
 
 SHADOW_EDGES: Final = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5)
 """Inner edges of the cells in which a shadow's distance from the answered score is counted."""
+Spoiled: TypeAlias = Mapping[str, tuple[int, int, int]]
+"""Of inputs, by name: values that are missing, of another type, out of range; an input without any is left out."""
 Exposed: TypeAlias = Mapping[str, tuple[str, ...]]
+Reads: TypeAlias = Mapping[str, Mapping[str, int]]
 PSEUDONYM: Final = 24  # hexadecimal digits by which a unit of an experiment is known
 
 
@@ -51,7 +54,10 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     marked: int = 0  # calls with a flagged row
     exposed: dict[str, tuple[str, ...]] = {}  # by experiment: pseudonyms of the units it answered in this window
     unexposed: int = 0  # exposures for which there was no room; what is said about the experiment says so
+    reads: dict[str, dict[str, int]] = {}  # of online features: by feature and client, how often
     shadow: Shadowed | None = None  # where it is the shadow of another
+    spoiled: dict[str, tuple[int, int, int]] = {}  # of calls answered and refused; see `Spoiled`
+    turned_away: int = 0  # rows of calls that were refused for their inputs
 
 
 def add_windows(first: Window, second: Window) -> Window:
@@ -74,7 +80,10 @@ def add_windows(first: Window, second: Window) -> Window:
         marked=first.marked + second.marked,
         exposed=_joined(first.exposed, second.exposed),
         unexposed=first.unexposed + second.unexposed,
+        reads=add_reads(first.reads, second.reads),
         shadow=add_shadows(first.shadow, second.shadow),
+        spoiled=add_spoiled(first.spoiled, second.spoiled),
+        turned_away=first.turned_away + second.turned_away,
     )
 
 
@@ -88,6 +97,25 @@ def add_shadows(first: Shadowed | None, second: Shadowed | None) -> Shadowed | N
         dropped=first.dropped + second.dropped,
         distance=_add(first.distance, second.distance),
     )
+
+
+def add_spoiled(first: Spoiled, second: Spoiled) -> dict[str, tuple[int, int, int]]:
+    """Return the sum of what was wrong with inputs."""
+    found = dict(first)
+    for name, (missing, mistyped, outside) in second.items():
+        before = found.get(name, (0, 0, 0))
+        found[name] = (before[0] + missing, before[1] + mistyped, before[2] + outside)
+    return found
+
+
+def add_reads(first: Reads, second: Reads) -> dict[str, dict[str, int]]:
+    """Return the sum of two counts of reads by feature and client."""
+    found = {feature: dict(by) for feature, by in first.items()}
+    for feature, by in second.items():
+        mine = found.setdefault(feature, {})
+        for client, number in by.items():
+            mine[client] = mine.get(client, 0) + number
+    return found
 
 
 def _joined(first: Exposed, second: Exposed) -> dict[str, tuple[str, ...]]:

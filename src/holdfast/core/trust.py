@@ -107,6 +107,12 @@ def raw_ed25519(key: TrustedKey) -> bytes:
     return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
+MOST_RIGHT: Final = 16_384  # signatures that need no second look: 2 MB
+_RIGHT: Final[set[bytes]] = set()
+"""Digests of key, signature and message that this process has found right: of the very same bytes nothing else can be
+found again. Whether the key may be believed at all, and when, is asked by the callers each time."""
+
+
 def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
     """Check one signature.
 
@@ -114,6 +120,10 @@ def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
         NotVerified: The key is malformed, its id is not its own, or the signature is wrong.
     """
     public = _load(key)
+    parts = (key.algorithm.encode(), key.public.encode(), signature)
+    name = hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts) + message).digest()
+    if name in _RIGHT:
+        return
     try:
         if isinstance(public, ed25519.Ed25519PublicKey):
             public.verify(signature, message)
@@ -121,6 +131,9 @@ def check_signature(key: TrustedKey, message: bytes, signature: bytes) -> None:
             public.verify(signature, message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:
         raise NotVerified("the signature is wrong", place=f"key {key.keyid[:16]} of role {key.role}") from error
+    if len(_RIGHT) >= MOST_RIGHT:
+        _RIGHT.clear()
+    _RIGHT.add(name)
 
 
 def check_key(key: TrustedKey) -> None:

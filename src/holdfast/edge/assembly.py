@@ -1,11 +1,13 @@
 """A worker's parts: the gateway with its loader and its recorder, and who carries what is recorded."""
 
+import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from holdfast.core.errors import NotVerified
+from holdfast.core.errors import NotVerified, Unavailable
 from holdfast.edge.config import EdgeConfig
 
 if TYPE_CHECKING:
@@ -15,17 +17,22 @@ if TYPE_CHECKING:
     from holdfast.adapters.peer import Peer
     from holdfast.core.trust import Trust
     from holdfast.serve import Gateway, Ground, Loader, Recorder
+    from holdfast.serve.columns import Column, Columns
+    from holdfast.serve.guards.lookup import Source
     from holdfast.serve.sharing import Sharing
+    from holdfast.serve.tracing import Tracing
 
 MAX_ROOT: Final = 1 << 20  # bytes of the pinned root document
 CELLS_NAME: Final = "limits.cells"
 PASSWORD_NAME: Final = "limits.password"  # noqa: S105 - a file's name
+FEATURES_NAME: Final = "features.sqlite"
+FEATURES_PASSWORD_NAME: Final = "features.password"  # noqa: S105 - a file's name
 LISTENER: Final = 319  # the slot of whoever answers no calls
 MAX_KEY: Final = 4096  # bytes of the credential key
 
 
 def assemble(
-    config: EdgeConfig, number: int, nonces: "SharedNonces | None" = None
+    config: EdgeConfig, number: int, nonces: "SharedNonces | None" = None, columns: "Columns | None" = None
 ) -> "tuple[Gateway, Loader, Recorder]":
     """Return a worker's gateway with its loader and its recorder, nothing loaded yet.
 
@@ -33,6 +40,7 @@ def assemble(
         config: Where everything is.
         number: Of the worker.
         nonces: The memory of signed requests that all workers share; one of its own if left out.
+        columns: What all workers count; a column of its own if left out.
 
     Raises:
         HoldfastError: The root keys, the credential key, the identity or the spool cannot be opened.
@@ -49,7 +57,7 @@ def assemble(
     from holdfast.serve import Gateway, Loader, Pins, Recorder
     from holdfast.serve.loading import Remembered
 
-    root, ground = read_root(config.root), ground_of(config)
+    root, ground = read_root(config.root), ground_of(config, columns.own(number, os.getpid()) if columns else None)
     gateway, clock = Gateway(ground), ground.clock
     lying: Lying = PublishedFolder(config.published)
     if config.source:
@@ -83,7 +91,7 @@ def assemble(
     return gateway, loader, recorder
 
 
-def ground_of(config: EdgeConfig) -> "Ground":
+def ground_of(config: EdgeConfig, column: "Column | None" = None) -> "Ground":
     """Return what a gateway stands on: clocks, and the keys that it shares with nobody but who issues and terminates.
 
     Raises:
@@ -93,6 +101,7 @@ def ground_of(config: EdgeConfig) -> "Ground":
     from holdfast.adapters.clock import SystemClock
     from holdfast.adapters.durable import read_private
     from holdfast.serve import Ground
+    from holdfast.serve.columns import lone
     from holdfast.serve.credentials import check_credential_key
 
     credential_key = read_private(config.credential_key, what="the credential key", limit=MAX_KEY)
@@ -108,7 +117,79 @@ def ground_of(config: EdgeConfig) -> "Ground":
         version=__version__,
         metrics_for_all=config.metrics_for_all,
         terminator_key=terminator_key,
+        features=features_of(config, credential_key),
+        tracing=tracing_of(config),
+        column=column or lone(),
     )
+
+
+def tracing_of(config: EdgeConfig) -> "Tracing | None":
+    """Return what chooses calls to be traced; None where nobody is named who is to be told.
+
+    Raises:
+        InvalidInput: The share is none.
+    """
+    from holdfast.serve.tracing import Tracing
+
+    if not config.traces_url:
+        return None
+    offset_s = time.time() - time.perf_counter()
+    return Tracing(share=config.traces_share, monotonic=time.perf_counter, offset_s=offset_s)
+
+
+def teller_of(config: EdgeConfig, number: int, tracing: "Tracing") -> "Callable[[], None]":
+    """Return what tells the collector of the calls that wait; what it does not take is dropped and counted.
+
+    Raises:
+        InvalidInput: The address cannot be used.
+    """
+    from holdfast import __version__
+    from holdfast.adapters.collector import Collector
+    from holdfast.serve.otlp import export
+
+    collector = Collector(config.traces_url)
+    resource = {
+        "service.name": "holdfast-gateway",
+        "service.version": __version__,
+        "service.instance.id": f"{os.uname().nodename}/{number}",
+    }
+
+    def tell() -> None:
+        spans = tracing.take()
+        traces = len({each.trace for each in spans})
+        if not spans:
+            return
+        try:
+            collector.tell(export(spans, resource, __version__))
+            tracing.sent += traces
+        except Unavailable:
+            tracing.dropped += traces
+            raise
+
+    return tell
+
+
+def features_of(config: EdgeConfig, shared: bytes) -> "Source | None":
+    """Return where features are looked up: the Redis that is named, or the file that the control plane fills.
+
+    Raises:
+        HoldfastError: The address or the password cannot be used.
+    """
+    from holdfast.adapters.durable import read_private
+    from holdfast.engines.online import Vault
+    from holdfast.serve.guards.lookup import Source
+
+    if not config.features_url:
+        from holdfast.adapters.online_sqlite import SqliteFeatures
+
+        return Source(store=SqliteFeatures(path=config.home / FEATURES_NAME), vault=Vault.of(shared))
+    from holdfast.adapters.online_redis import RedisFeatures
+
+    secret = config.home / FEATURES_PASSWORD_NAME
+    password = read_private(secret, what="the online store's password", limit=MAX_KEY) if secret.exists() else b""
+    workspace = config.origin or read_root(config.root).workspace
+    store = RedisFeatures(url=config.features_url, prefix=workspace, password=password.decode().strip())
+    return Source(store=store, vault=Vault.of(shared))
 
 
 def cells_of(config: EdgeConfig, number: int) -> "SharedCells":

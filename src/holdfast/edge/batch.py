@@ -136,6 +136,7 @@ def _begun(folder: Any) -> "Plan | None":
 
 def _plan(gateway: Offline, table: Any, *, model: str, keep: tuple[str, ...], part_rows: int) -> "Plan":
     from holdfast.core.batch import Choice, Plan, columns_of
+    from holdfast.core.schema import numbers_of, texts_of
 
     release = gateway.release(model)
     plan = Plan(
@@ -146,7 +147,8 @@ def _plan(gateway: Offline, table: Any, *, model: str, keep: tuple[str, ...], pa
         release=release.digest,
         input=table.digest(),
         form=table.form,
-        inputs=tuple(each.name for each in release.signature.inputs),
+        inputs=tuple(release.signature.inputs[place].name for place in numbers_of(release.signature)),
+        texts=tuple(text.name for text in texts_of(release.signature)),
         keep=keep,
         classes=release.signature.classes,
         part_rows=part_rows,
@@ -172,8 +174,11 @@ def _measured(config: EdgeConfig, gateway: Offline, table: Any, plan: "Plan") ->
     from holdfast.serve.scoring import fastest
 
     # With the columns that are kept: one that is missing is refused here, before the plan binds the folder to it.
-    first = next(iter(table.chunks(plan.inputs, plan.keep, plan.part_rows, frozenset())), None)
-    rows = np.nan_to_num(first.values if first is not None else np.zeros((1, len(plan.inputs)))).astype(np.float32)
+    wanted = (*plan.keep, *plan.texts)
+    first = next(iter(table.chunks(plan.inputs, wanted, plan.part_rows, frozenset())), None)
+    width = len(gateway.release(plan.model).signature.inputs)
+    plain = first is not None and not plan.texts  # what texts become takes a model as long as zeros
+    rows = np.nan_to_num(first.values if plain and first is not None else np.zeros((1, width))).astype(np.float32)
     most = plan.choice.rows_per_call
     rows = np.resize(rows, (most, rows.shape[1]))
     cores = len(os.sched_getaffinity(0))

@@ -44,8 +44,12 @@ class EdgeConfig:
     telemetry_every_s: float = 5.0
     deliver_every_s: float = 2.0  # between two deliveries of what was recorded to a control plane on another host
     check_every_s: float = 10.0  # between two looks of the integrity sidecar; 0 does without one
+    given_up_s: float = 10.0  # that a worker may be silent before it is killed and replaced
     ready_file: Path | None = None  # written when every worker is ready, removed when the gateway ends
     limits_url: str = ""  # of the store in which gateways on several machines count limits together
+    features_url: str = ""  # of the online store of features; empty: the file in this gateway's folder
+    traces_url: str = ""  # of the OpenTelemetry collector that is told of some calls; empty: none
+    traces_share: float = 0.01  # of the traces, which it is told of
     region: str = ""  # where this machine stands; a table may name the regions in which its models answer
     metrics_for_all: bool = False  # /metrics answers callers from other machines too
     tls: "Tls | None" = None  # where it ends in this process
@@ -95,6 +99,9 @@ def config_of(
         environment=environment,
         region=read_settings().region,
         limits_url=read_settings().limits_url,
+        features_url=read_settings().features_url,
+        traces_url=read_settings().traces_url,
+        traces_share=read_settings().traces_share,
         root=own / "root.json",
         credential_key=own / "credential.key",
         own=own,

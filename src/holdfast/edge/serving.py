@@ -2,9 +2,7 @@
 
 import json
 import os
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +17,12 @@ from holdfast.edge.sidecar import integrity_site
 from holdfast.edge.worker import Worker
 
 if TYPE_CHECKING:
-    from holdfast.adapters.nonces import SharedNonces
+    from holdfast.adapters.posts import Post
     from holdfast.adapters.supervisor import Site
+    from holdfast.edge.shared import Shared
 
 SHORTEST_POLL_S: Final = 0.1  # between two questions to a control plane on another host; one takes some milliseconds
+SHORTEST_GIVEN_UP_S: Final = 2.0  # a worker that waits for a busy machine is not killed for it
 LONGEST_POLL_S: Final = 3.0  # with jitter, a look and a load still within the 5 s that are promised
 
 
@@ -38,14 +38,17 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
         Refused: Other machines would be answered without TLS.
         Unavailable: The address cannot be listened on.
     """
-    from holdfast.adapters.nonces import SharedNonces
     from holdfast.adapters.supervisor import Supervisor
+    from holdfast.edge.shared import Shared
 
-    beside = grpc_site(config, nonces := SharedNonces(since=time.time()))
+    shared = Shared.of(config)
+    beside = grpc_site(config, shared)
     ends = where_tls_ends(config.host, tls=config.tls is not None, terminated=config.terminated)
 
     if config.telemetry_every_s <= 0:
         raise InvalidInput(f"telemetry every {config.telemetry_every_s} s", expected="more than 0")
+    if config.given_up_s < SHORTEST_GIVEN_UP_S:
+        raise InvalidInput(f"workers given up after {config.given_up_s} s", expected=f"{SHORTEST_GIVEN_UP_S} or more")
     if not SHORTEST_POLL_S <= config.poll_s <= LONGEST_POLL_S:
         expected = f"{SHORTEST_POLL_S} to {LONGEST_POLL_S} s: a revocation must reach a gateway within 5 s"
         raise InvalidInput(f"polling every {config.poll_s} s", expected=expected)
@@ -61,13 +64,19 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
             _write_ready(config.ready_file, document)
         announce(document)
 
-    def work(number: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
-        Worker(config=config, number=number, nonces=nonces, say_ready=say_ready).run(listening)
+    def work(number: int, post: "Post", say_ready: Callable[[], None]) -> None:
+        Worker(config=config, number=number, shared=shared, say_ready=say_ready).run(post)
 
     if config.check_every_s:
         beside = (*beside, integrity_site(config))
     supervisor = Supervisor(
-        host=config.host, port=config.port, workers=config.workers, work=work, on_ready=ready, beside=beside
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        work=work,
+        on_ready=ready,
+        beside=beside,
+        given_up_s=config.given_up_s,
     )
     try:
         supervisor.run()
@@ -76,7 +85,7 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
             config.ready_file.unlink(missing_ok=True)
 
 
-def grpc_site(config: EdgeConfig, nonces: "SharedNonces") -> "tuple[Site, ...]":
+def grpc_site(config: EdgeConfig, shared: "Shared") -> "tuple[Site, ...]":
     """Return the process that answers gRPC beside a gateway's workers, if there is to be one.
 
     Raises:
@@ -89,11 +98,11 @@ def grpc_site(config: EdgeConfig, nonces: "SharedNonces") -> "tuple[Site, ...]":
     if find_spec("grpc") is None:
         raise MissingExtra("gRPC is spoken by grpcio", place="--grpc-port", remedy="pip install 'holdfast[grpc]'")
 
-    def work(_: int, listening: socket.socket, say_ready: Callable[[], None]) -> None:
+    def work(_: int, post: "Post", say_ready: Callable[[], None]) -> None:
         number = config.workers  # behind the others: each has records of its own
-        Worker(config=config, number=number, nonces=nonces, say_ready=say_ready, grpc=True).run(listening)
+        Worker(config=config, number=number, shared=shared, say_ready=say_ready, grpc=True).run(post)
 
-    return (Site(work=work, host=config.host, port=config.grpc_port),)
+    return (Site(work=work, host=config.host, port=config.grpc_port, given_up_s=config.given_up_s),)
 
 
 def _print_line(document: dict[str, Any]) -> None:

@@ -105,6 +105,8 @@ def look(config: EdgeConfig, integrity: "Integrity") -> list[str]:
     from holdfast.core.errors import HoldfastError
     from holdfast.core.resilience import UNREADABLE, SafeState
 
+    if not integrity.checks:  # a sidecar, or a whole gateway, that was started anew is not fooled by an older memory
+        integrity.recall(config.home / STATUS_NAME)
     found, now = integrity.look(), datetime.now(UTC)
     if found:
         epoch = integrity.epoch()
@@ -114,7 +116,7 @@ def look(config: EdgeConfig, integrity: "Integrity") -> list[str]:
         except HoldfastError as error:  # unreadable counts as safe for the workers; a full disk is said below
             found = [*found, f"it could not be kept: {error.message}"]
     status = {"time": now.isoformat(), "pid": os.getpid(), "checks": integrity.checks, "found": found}
-    _tell(config, STATUS_NAME, status | {"calls": integrity.calls()})
+    _tell(config, STATUS_NAME, status | {"calls": integrity.calls(), "height": integrity.height})
     return found
 
 

@@ -36,16 +36,20 @@ IBAN_SHAPE: Final = "|".join(
 """A country, two check digits, and as many characters as the country's IBANs have, with or without single spaces."""
 
 _CARD_LENGTHS: Final = (  # issuer ranges of ISO/IEC 7812 as published by the schemes
-    (re.compile(r"4"), {16, 19}),
+    (re.compile(r"4"), {13, 16, 19}),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), {16}),
     (re.compile(r"3[47]"), {15}),
     (re.compile(r"6011|64[4-9]|65"), {16, 19}),
     (re.compile(r"36|38|39|30[0-5]"), {14}),
     (re.compile(r"35(?:2[89]|[3-8])"), {16}),
     (re.compile(r"62"), {16, 17, 18, 19}),
+    (re.compile(r"2131|1800"), {15}),
+    (re.compile(r"5018|5020|5038|5[6-8]|6304|6390|67|0604"), {12, 13, 14, 15, 16, 17, 18, 19}),
 )
-_CARD_GROUPINGS: Final = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)}
+_DOUBLED: Final = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+_CARD_GROUPINGS: Final = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4)}
 _LARGE_OCTET: Final = 32  # versions of four parts rarely reach it; of random addresses all but one in 4096 do
+_LARGEST: Final = 100  # which versions do not reach
 _MIN_GROUPS: Final = 4  # hexadecimal groups of an IPv6 address that is somebody's, not `::1`
 
 
@@ -55,21 +59,34 @@ def is_luhn(digits: str) -> bool:
     >>> is_luhn("4111111111111111"), is_luhn("4111111111111112")
     (True, False)
     """
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 if position % 2 else 1)
-        total += value - 9 if value > 9 else value
+    total = sum(map(int, digits[-1::-2])) + sum(_DOUBLED[digit] for digit in digits[-2::-2])
     return total % 10 == 0
 
 
-def is_card(text: str) -> bool:
-    """Say whether a text is a payment card number: issuer range, length, grouping and check digit."""
+def is_card(text: str, *, named: bool = False) -> bool:
+    """Say whether a text is a payment card number: issuer range, length, grouping and check digit.
+
+    Args:
+        text: What has the shape of one.
+        named: Whether something beside it says that it is one, so that the range of no issuer known here is needed.
+    """
     groups = re.split(r"[ -]", text)
     digits = "".join(groups)
     if len(groups) > 1 and (tuple(map(len, groups)) not in _CARD_GROUPINGS or (" " in text and "-" in text)):
         return False
     issued = any(prefix.match(digits) and len(digits) in lengths for prefix, lengths in _CARD_LENGTHS)
-    return issued and len(set(digits)) > 1 and is_luhn(digits)
+    return (issued or named) and len(set(digits)) > 1 and is_luhn(digits)
+
+
+def is_ean(text: str) -> bool:
+    """Say whether a text is an article number of 8, 12, 13 or 14 digits with its check digit (GS1 General Specs, 7.9).
+
+    >>> is_ean("4006381333931"), is_ean("4006381333932")
+    (True, False)
+    """
+    if len(text) not in {8, 12, 13, 14} or not text.isdigit():
+        return False
+    return sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(reversed(text))) % 10 == 0
 
 
 def is_iban(text: str) -> bool:
@@ -90,17 +107,28 @@ def is_ssn(text: str) -> bool:
     return area not in {"000", "666"} and area < "900" and group != "00" and serial != "0000"
 
 
-def is_ip(text: str) -> bool:
-    """Say whether a text is an address that can be a person's: not loopback, not multicast, not a version number."""
+def is_ip(text: str, *, named: bool = False) -> bool:
+    """Say whether a text is an address that can be a person's: not loopback, not multicast, not a version number.
+
+    Args:
+        text: What has the shape of one.
+        named: Whether something beside it says that it is an address, so that it may be all of small numbers.
+    """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_reserved:
+    if address.is_loopback or address.is_multicast or address.is_unspecified:
         return False
     if address.version == 4:
-        return text[0] != "0" and max(address.packed) >= _LARGE_OCTET
+        if address.is_reserved:
+            return False
+        return text[0] != "0" and (named or _is_no_version(address.packed))
     return len([group for group in text.split(":") if group]) >= _MIN_GROUPS
+
+
+def _is_no_version(octets: bytes) -> bool:
+    return max(octets) >= _LARGEST or (max(octets) >= _LARGE_OCTET and sum(octet > 9 for octet in octets) > 1)
 
 
 def is_nanp(text: str) -> bool:

@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 
 from holdfast.core.artifact import Digest, digest_json
 from holdfast.core.errors import InvalidData
+from holdfast.core.text import Hashing, bucket_name
+from holdfast.engines.texts import hashed
 
 Floats: TypeAlias = NDArray[np.float64]
 MAX_FLOAT32: Final = float(np.finfo(np.float32).max)  # models take 32-bit floats; more would reach them as infinity
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One input of a model: its name, and the transform of which columns it is (`column`: the column itself)."""
+    """One input of a model: its name, and the transform of which columns it is.
+
+    `column`: the column itself; `hashed`: one bucket of a text, which stands among the columns under its own name.
+    """
 
     name: str
     of: tuple[str, ...]
-    transform: Literal["column", "log1p", "square", "ratio", "difference"] = "column"
+    transform: Literal["column", "log1p", "square", "ratio", "difference", "hashed"] = "column"
 
 
 class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +40,12 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     features: tuple[Feature, ...]
     classes: tuple[str, ...]
     version: Literal[1] = 1
+    texts: dict[str, Hashing] | msgspec.UnsetType = msgspec.UNSET  # by column of text
+
+    @property
+    def hashings(self) -> Mapping[str, Hashing]:
+        """How each column of text is hashed; none where there is none."""
+        return {} if self.texts is msgspec.UNSET else self.texts
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,6 +62,7 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return numerator / denominator
 
 
+HASHED: Final = "hashed"  # the one transform that is not of numbers: see `text_columns`
 TRANSFORMS: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
     "column": (1, lambda values: values),
     "log1p": (1, np.log1p),
@@ -78,8 +90,28 @@ def apply(features: Sequence[Feature], columns: Mapping[str, Floats]) -> Floats:
     return np.column_stack(computed)
 
 
+def text_columns(hashings: Mapping[str, Hashing], texts: Mapping[str, Sequence[str | None]]) -> dict[str, Floats]:
+    """Return every bucket of every text as a column, by the bucket's name.
+
+    Raises:
+        InvalidData: A column is missing, or a text is too long.
+    """
+    absent = [name for name in hashings if name not in texts]
+    if absent:
+        raise InvalidData(f"there is no column {absent[0]!r}", expected="a column of text of the data set")
+    found: dict[str, Floats] = {}
+    for name, hashing in hashings.items():
+        rows = hashed(hashing, texts[name], place=f"column {name}")
+        found |= {bucket_name(name, bucket): rows[:, bucket] for bucket in range(hashing.buckets)}
+    return found
+
+
 def _compute(feature: Feature, columns: Mapping[str, Floats]) -> Floats:
     place = f"feature {feature.name}"
+    if feature.transform == HASHED:
+        if feature.name not in columns:
+            raise InvalidData(f"there is no column {feature.name!r}", place=place, expected="the text, hashed")
+        return columns[feature.name]  # a row of them has length 1 at most: nothing to look for
     takes, function = TRANSFORMS[feature.transform]
     if len(feature.of) != takes:
         raise InvalidData(f"{feature.transform} of {len(feature.of)} columns", place=place, expected=f"{takes}")

@@ -7,17 +7,36 @@ import polars as pl
 
 from holdfast.core.control import Report
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
+from holdfast.engines.dataset import Dataset
 from holdfast.engines.transform import View
+from holdfast.features.links import Link
+from holdfast.features.stored import Opened
 from holdfast.maths.intervals import wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What the control looks at: the view, the table as stored, and the columns that never came."""
+    """What the controls look at.
+
+    Attributes:
+        view: The features, in order.
+        rows: The table as stored.
+        held_back: Columns that never came.
+        links: Where each feature comes from, as stored.
+        sources: Digests of what there was to come from.
+        columns: The data set's feature columns.
+        data: The data set.
+        views: The registered views that were used, with their events.
+    """
 
     view: View
     rows: pl.DataFrame
     held_back: tuple[str, ...]
+    links: tuple[Link, ...]
+    sources: frozenset[str]
+    columns: frozenset[str]
+    data: Dataset
+    views: tuple[Opened, ...] = ()
 
 
 def measure(built: Built) -> Report:

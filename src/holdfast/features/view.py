@@ -2,11 +2,13 @@
 
 from typing import Final
 
+import msgspec
 import polars as pl
 
 from holdfast.core.errors import InvalidData, InvalidProject
 from holdfast.core.project import Project
 from holdfast.core.schema import ColumnType, Use
+from holdfast.core.text import bucket_name
 from holdfast.engines.dataset import Dataset
 from holdfast.engines.transform import TRANSFORMS, Feature, View
 
@@ -17,7 +19,7 @@ PREFIXES: Final = ("slice:", "protected:")  # the same, for columns that quality
 
 
 def view_of(project: Project, data: Dataset) -> View:
-    """Return the features of a project over a data set: listed columns, or all of use `feature`, then the transforms.
+    """Return the features of a project over a data set: listed columns or all, transforms, buckets of texts, views.
 
     A feature column that was held back as personal is left out where the project took all columns, and refused where
     the project names it: a list is a promise.
@@ -28,7 +30,8 @@ def view_of(project: Project, data: Dataset) -> View:
         `feature`.
     """
     there = data.schema.of(Use.FEATURE)
-    named = project.features.columns + tuple(name for item in project.features.transforms for name in item.of)
+    texts = project.features.texts
+    named = (*project.features.columns, *(name for item in project.features.transforms for name in item.of), *texts)
     held_back = [name for name in named if name in data.schema.held_back]
     if held_back:
         raise InvalidData(
@@ -37,11 +40,17 @@ def view_of(project: Project, data: Dataset) -> View:
             expected="columns that hold no personal data",
         )
     columns = tuple(name for name in project.feature_columns if name in there)
-    if not columns:
+    if not columns and not texts:
         raise InvalidData("every feature column was held back", place="[features]", expected="at least one column")
-    features = tuple(Feature(name=name, of=(name,)) for name in columns) + _transforms(project, there)
+    own = tuple(Feature(name=name, of=(name,)) for name in columns) + _transforms(project, there)
+    own += tuple(
+        Feature(name=bucket_name(name, bucket), of=(name,), transform="hashed")
+        for name, hashing in texts.items()
+        for bucket in range(hashing.buckets)
+    )
+    features = own + tuple(Feature(name=name, of=(name,)) for name in project.features.use)
     _check_names([feature.name for feature in features])
-    return View(features=features, classes=_classes(project, data))
+    return View(features=features, classes=_classes(project, data), texts=texts or msgspec.UNSET)
 
 
 def label_texts(project: Project, data: Dataset) -> pl.Series:
@@ -73,6 +82,9 @@ def _transforms(project: Project, there: tuple[str, ...]) -> tuple[Feature, ...]
 
 
 def _check_names(names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidProject(f"two features are called {twice!r}", place="[features]", expected="distinct names")
     for name in names:
         if name in RESERVED or name.startswith(PREFIXES) or not name or not name.isprintable():
             raise InvalidProject(
@@ -80,8 +92,6 @@ def _check_names(names: list[str]) -> None:
                 place="[features]",
                 expected=f"not {' or '.join(sorted(RESERVED))}, and without the prefix {' or '.join(PREFIXES)}",
             )
-        if names.count(name) > 1:
-            raise InvalidProject(f"two features are called {name!r}", place="[features]", expected="distinct names")
 
 
 def _classes(project: Project, data: Dataset) -> tuple[str, ...]:

@@ -4,8 +4,12 @@ Decides which rows and columns go on; leaves to policies whether that is good en
 rows in equals rows out plus rows set aside, and what cleaning changed is counted by rule.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace as changed
+from datetime import datetime
 from typing import Final
 
+import polars as pl
 from msgspec.structs import replace
 
 from holdfast.core.artifact import Artifact, Kind, manifest
@@ -14,43 +18,74 @@ from holdfast.core.evidence import MadeWith
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
 from holdfast.core.sensitivity import withheld
-from holdfast.engines.dataset import open_dataset, store_dataset, store_file
-from holdfast.ingest import evidence, quarantine
-from holdfast.ingest.contract import check_left, hold, resolve_duplicates
+from holdfast.engines.dataset import open_dataset, store_dataset, store_file, to_parquet
+from holdfast.ingest import evidence, quarantine, review
+from holdfast.ingest.contract import Batch, References, check_breaches, check_left, hold, resolve_duplicates
+from holdfast.ingest.entities import PLACES, TRAIL, entities_of, resolve
 from holdfast.ingest.holdback import hold_back, schema_of
 from holdfast.ingest.sources import read
 
 CONTROLS: Final = (
     Control(name="ingest.contract/1", measure=evidence.contract),
+    Control(name="ingest.checks/1", measure=evidence.checks),
+    Control(name="ingest.quality/1", measure=evidence.quality),
     Control(name="ingest.personal/1", measure=evidence.personal),
     Control(name="ingest.provenance/1", measure=evidence.provenance),
+    Control(name="ingest.screening/1", measure=evidence.screened),
+    Control(name="ingest.outliers/1", measure=evidence.outliers),
 )
 
 
-def ingest(ws: Workspace, project: Project, source: Artifact, made_with: MadeWith) -> Result:
+def ingest(
+    ws: Workspace,
+    project: Project,
+    source: Artifact,
+    made_with: MadeWith,
+    *,
+    references: References | None = None,
+    now: datetime | None = None,
+    sent: tuple[evidence.Sent, ...] = (),
+    rulings: Sequence[review.Ruling] = (),
+) -> Result:
     """Return the data set and the quarantine made from a source file, with the evidence about them.
 
-    1. Read the file as text. 2. Clean each column and hold its values against the declaration. 3. Hold back columns
-    whose values are personal. 4. Resolve duplicate ids. 5. Store what holds, and what does not with its reasons. 6.
-    Measure both as stored.
+    1. Read the file as text, and do what persons have decided about single values. 2. Clean each column, and hold rows
+    and batch against the contract: all good rows land and all others are set aside, or nothing lands. 3. Treat columns
+    whose values are personal as `[dlp]` declares, or hold them back. 4. Sort what lies out; then resolve entities or
+    duplicate ids. 5. Store what holds, and what does not with its reasons. 6. Measure both as stored.
 
     Args:
         ws: Where the source is stored and the results go.
         project: The declaration of the columns.
         source: The raw file.
         made_with: Digests of code and configuration; the source is added as the data.
+        references: The tables that checks refer to, by their names.
+        now: The time, for ages and for which clients are new.
+        sent: By the project's sources, where the file was put together from them.
+        rulings: What persons have decided about values that lie out.
 
     Raises:
-        InvalidData: The file cannot be read, an id or a label is personal data, or not one row holds.
+        InvalidData: The file cannot be read, an id or a label is personal data, `[dlp]` blocks what it holds, a check
+            of the batch breaks or cannot be evaluated, or not one row holds.
         InvalidProject: A declared timestamp format cannot mean a moment.
     """
-    raw = read(ws.blobs.path(source.digest), project)  # 1.
-    searched = hold_back(hold(raw, project), raw, project)  # 2. and 3.
-    batch = resolve_duplicates(searched.batch, project)  # 4.
+    before = read(ws.blobs.path(source.digest), project)  # 1.
+    applied = review.apply(before, rulings, project)
+    raw = applied.raw
+    held = hold(raw, project, references=references, now=now)  # 2.
+    check_breaches(held, project)
+    searched = hold_back(held, raw, project, ws.token_key)  # 3.
+    hidden = {*searched.caught, *searched.replaced}
+    sorted_out = review.triage(searched.batch, before, applied, project, hidden)  # 4.
+    batch, more = settled(held, sorted_out.batch, project)
+    batch = changed(batch, counts=(*applied.counts, *batch.counts))
     check_left(batch, raw, project)
-    dataset = store_dataset(ws, schema_of(project, searched.caught), batch.frame)  # 5.
-    rows = quarantine.document(batch.faults, {*searched.caught, *withheld(project)})
-    set_aside = ws.store_folder(Kind.QUARANTINE, manifest([store_file(ws.blobs, quarantine.ROWS, rows)]))
+    dataset = store_dataset(ws, schema_of(project, searched), batch.frame)  # 5.
+    rows = quarantine.document(batch.faults, hidden.union(withheld(project)))
+    files = [store_file(ws.blobs, name, to_parquet(table)) for name, table in more]
+    if sorted_out.cases:
+        files.append(store_file(ws.blobs, review.CASES, review.document(sorted_out.cases)))
+    set_aside = ws.store_folder(Kind.QUARANTINE, manifest([store_file(ws.blobs, quarantine.ROWS, rows), *files]))
     seen = evidence.Ingested(
         project=project,
         source=source,
@@ -59,7 +94,26 @@ def ingest(ws: Workspace, project: Project, source: Artifact, made_with: MadeWit
         searched=searched,
         dataset=open_dataset(ws.blobs, dataset),
         quarantine=quarantine.parse(rows),
+        sent=sent,
+        applied=applied,
+        triage=sorted_out,
     )
     made_with = replace(made_with, data=(source.digest,))
     measured = tuple(run(control, seen, dataset, made_with) for control in CONTROLS)  # 6.
     return Result(artifacts=(dataset, set_aside), evidence=measured)
+
+
+def settled(held: Batch, batch: Batch, project: Project) -> tuple[Batch, list[tuple[str, pl.DataFrame]]]:
+    """Return a batch in which each id stands once, and what it takes to undo what was merged.
+
+    Args:
+        held: All rows that hold, with the columns that tell entities apart.
+        batch: Those that go on, without columns that are not stored.
+        project: What is declared.
+    """
+    staying = held.rows.is_in(batch.rows.implode())
+    entity = entities_of(changed(held, frame=held.frame.filter(staying), rows=held.rows.filter(staying)), project)
+    if entity is None:
+        return resolve_duplicates(batch, project), []
+    resolved = resolve(batch, entity, project)
+    return resolved.batch, [(TRAIL, resolved.trail), (PLACES, resolved.places)]

@@ -1,7 +1,8 @@
 """Cleaning: text to values by exact, versioned rules, each of which counts what it changed.
 
 Decides what a text means by the column's declared type: nothing is rounded, completed or guessed, and a text that is no
-value of its type is a fault. Cleaning what is clean changes nothing. Bounds and required values are left to `contract`.
+value of its type is a fault. Cleaning what is clean changes nothing. Bounds, allowed and required values are left to
+`checking`.
 """
 
 from dataclasses import dataclass
@@ -23,18 +24,33 @@ class Rule:
     name: str
     counts: str
     does: str
+    of_entities: bool = False  # applied only where the project says what tells entities apart
+    decided: bool = False  # applied only where outliers are sorted, and persons decide about them
 
 
 RULES: Final = (
+    Rule(name="decided/1", counts="values_corrected", does="a value is what a person decided that it is", decided=True),
     Rule(name="trim/1", counts="values_trimmed", does="white space around a value is removed"),
     Rule(name="null-literal/1", counts="null_literals", does="a declared literal such as NULL becomes a missing value"),
     Rule(name="timestamp/1", counts="timestamps_normalised", does="a declared format becomes a moment in UTC"),
+    Rule(
+        name="entity-merge/1",
+        counts="rows_merged",
+        does="rows about one entity become one, and a trail keeps them",
+        of_entities=True,
+    ),
+    Rule(
+        name="entity-separate/1",
+        counts="ids_separated",
+        does="an entity whose id another one has gets its own",
+        of_entities=True,
+    ),
     Rule(name="duplicate/1", counts="duplicate_rows", does="of rows that say the same of one id the first is kept"),
 )
 """What is done to every batch, in this order; a rule that changes other values gets another version."""
 
-_NUMBER: Final = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-_INTEGER: Final = r"^[+-]?[0-9]+$"
+NUMBER: Final = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+INTEGER: Final = r"^[+-]?[0-9]+$"
 _CONTROL: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"  # all of them but tab and line ends, which text may hold
 _TRUTH: Final = {"true": True, "false": False, "1": True, "0": False}
 
@@ -89,22 +105,23 @@ def _unacceptable(texts: pl.Series) -> tuple[tuple[Reason, pl.Series], ...]:
 def _typed(texts: pl.Series, column: Column, data: Data) -> tuple[pl.Series, tuple[tuple[Reason, pl.Series], ...]]:
     match column.type:
         case ColumnType.FLOAT:
-            number = texts.str.contains(_NUMBER)
+            number = texts.str.contains(NUMBER)
             values = texts.set(~number.fill_null(value=False), None).cast(pl.Float64, strict=False)
             values = values.set(values.is_infinite().fill_null(value=False), None)  # 1e999 is no number of 64 bits
             return values, ((Reason.NOT_FLOAT, texts.is_not_null() & values.is_null()),)
         case ColumnType.INTEGER:
-            whole = texts.str.contains(_INTEGER)
+            whole = texts.str.contains(INTEGER)
             values = texts.set(~whole.fill_null(value=False), None).cast(pl.Int64, strict=False)
             return values, ((Reason.NOT_INTEGER, texts.is_not_null() & values.is_null()),)
         case ColumnType.BOOLEAN:
             values = texts.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
             return values, ((Reason.NOT_BOOLEAN, texts.is_not_null() & values.is_null()),)
         case ColumnType.TIMESTAMP:
-            moments = timestamps.parse(texts, data.timestamp_formats, place=f"[data.columns.{texts.name}]")
+            place, zone = f"[data.columns.{texts.name}]", data.timestamp_zone
+            moments = timestamps.parse(texts, data.timestamp_formats, place=place, zone=zone)
             return moments.values, (
                 (Reason.NO_FORMAT, moments.unreadable),
                 (Reason.TWO_MEANINGS, moments.ambiguous),
             )
         case ColumnType.STRING | ColumnType.CATEGORY:
-            return texts, ((Reason.NOT_ALLOWED, ~texts.is_in(list(column.allowed))),) if column.allowed else ()
+            return texts, ()

@@ -1,22 +1,29 @@
 """The contract: which cleaned rows the project's declaration accepts, and which are set aside, each with every reason.
 
-Decides row by row, never by how many others fail; what share of failures is too much is left to policies. Of rows with
-one id only those count that are acceptable by themselves, so that a broken row cannot take a good one with it.
+Decides row by row, and then of the batch as a whole: one that breaks a hard check of the whole is refused, and nothing
+of it lands. What share of refused rows is too much is left to policies. Of rows with one id only those count that are
+acceptable by themselves, so that a broken row cannot take a good one with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from datetime import datetime
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from holdfast.core.errors import InvalidData
 from holdfast.core.project import Project
-from holdfast.core.schema import Column, Use
+from holdfast.core.schema import Use, is_held
+from holdfast.ingest.checking import Contract, Judged, Outcome, judge
 from holdfast.ingest.cleaning import clean
 from holdfast.ingest.raw import Raw
 from holdfast.ingest.reasons import WORDS, Reason, faults_where, merged
+from holdfast.ingest.repairs import Repaired, repaired
 
-REQUIRED: Final = frozenset({Use.ID, Use.LABEL})  # uses whose values are never optional, whatever `nullable` says
+References: TypeAlias = Mapping[str, pl.DataFrame]
+OUTSIDE: Final = frozenset({Reason.BELOW, Reason.ABOVE, Reason.NOT_ALLOWED})
+"""Reasons against a value of its type that lies where none was declared to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,16 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Of one column as it came: in how many rows its value is missing, of another type, and out of its range."""
+
+    column: str
+    missing: int
+    mismatched: int
+    outside: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows that hold, by source row number, the faults of all others, and what cleaning changed."""
 
@@ -36,36 +53,111 @@ class Batch:
     rows: pl.Series
     faults: pl.DataFrame
     counts: tuple[Count, ...]
+    judged: Judged
     duplicate_ids: int = 0
+    quality: tuple[Quality, ...] = ()
 
 
-def hold(raw: Raw, project: Project) -> Batch:
-    """Return the readable rows held against their columns' declarations, each column for itself.
+def hold(raw: Raw, project: Project, *, references: References | None = None, now: datetime | None = None) -> Batch:
+    """Return the readable rows held against the contract: each value's type, then all columns and checks together.
+
+    Args:
+        raw: The rows as read.
+        project: What is declared of them.
+        references: The tables that checks refer to, by their names.
+        now: The time, for ages and for who is new; without it no age is known, and nobody is new.
 
     Raises:
         InvalidProject: A timestamp format that cannot mean a moment.
+        InvalidData: A check cannot be evaluated.
     """
-    data, columns, tables, counts = project.data, list[pl.Series](), [raw.faults], list[Count]()
-    for name, column in data.columns.items():
-        if column.use is Use.PERSONAL:
-            continue
-        cleaned = clean(raw.frame.get_column(name), column, data)
-        checks = cleaned.faults + _bounds(cleaned.values, column) + _required(cleaned.texts, column)
-        tables += [
-            faults_where(mask, rows=raw.rows, code=code, column=name, values=cleaned.texts) for code, mask in checks
-        ]
-        changed = zip(
-            ("trim/1", "null-literal/1", "timestamp/1"),
-            (cleaned.trimmed, cleaned.null_literals, cleaned.normalised),
-            strict=True,
-        )
-        counts += [Count(rule=rule, column=name, count=count) for rule, count in changed if count]
+    data, tables, counts, quality = project.data, [raw.faults], list[Count](), list[Quality]()
+    held = {name: column for name, column in data.columns.items() if is_held(column)}
+    columns = list[pl.Series]()
+    mended = mend(raw, project)
+    counts += [Count(rule=rule, column=name, count=count) for (rule, name), count in mended.counts.items()]
+    for name, column in held.items():
+        cleaned = clean(mended.table.get_column(name), column, data)
+        found = [faults_where(m, rows=raw.rows, code=c, column=name, values=cleaned.texts) for c, m in cleaned.faults]
+        tables += found
+        changed = (cleaned.trimmed, cleaned.null_literals, cleaned.normalised)
+        rules = zip(("trim/1", "null-literal/1", "timestamp/1"), changed, strict=True)
+        counts += [Count(rule=rule, column=name, count=count) for rule, count in rules if count]
+        missing = int(cleaned.texts.null_count())
+        quality.append(Quality(column=name, missing=missing, mismatched=merged(found).get_column("row").n_unique()))
         columns.append(cleaned.values.alias(name))
-    faults = merged(tables)
+    unreadable, frame = merged(tables), pl.DataFrame(columns)
+    contract = Contract(
+        columns=held, checks=data.checks, onboarding=data.onboarding, references=references or {}, now=now
+    )
+    judged = judge(frame, raw.rows, contract)
+    faults = merged([unreadable, _not_only_unreadable(judged.faults, unreadable)])
     good = ~raw.rows.is_in(faults.get_column("row").unique().implode())
     return Batch(
-        frame=pl.DataFrame(columns).filter(good), rows=raw.rows.filter(good), faults=faults, counts=tuple(counts)
+        frame=frame.filter(good),
+        rows=raw.rows.filter(good),
+        faults=faults,
+        counts=tuple(counts),
+        judged=judged,
+        quality=tuple(replace(each, outside=_outside(each.column, judged)) for each in quality),
     )
+
+
+def mend(raw: Raw, project: Project) -> Repaired:
+    """Return the readable rows after the project's own cleaning rules; moments of a Parquet file are no texts.
+
+    Raises:
+        InvalidProject: Two rules undo each other.
+    """
+    if not project.data.clean:
+        return Repaired(table=raw.frame, counts={})
+    texts = raw.frame.select(pl.col(pl.String).str.strip_chars())
+    literal = pl.all().is_in(list(project.data.null_literals))
+    known = texts.select(pl.when(~literal).then(pl.all()).name.keep())
+    done = repaired(known, project.data.clean)
+    touched = {column for _, column in done.counts}
+    return Repaired(table=raw.frame.with_columns(done.table.select(sorted(touched))), counts=done.counts)
+
+
+def _not_only_unreadable(faults: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
+    """Return faults without those that call a value missing because nothing could be made of its text."""
+    missing = pl.col("code") == Reason.MISSING.value
+    real = faults.filter(missing).join(unreadable, on=["row", "column"], how="anti")
+    return pl.concat([faults.filter(~missing), real])
+
+
+def _outside(column: str, judged: Judged) -> int:
+    """Return in how many rows a value is out of its declared range or set, warned about or not."""
+    codes = [code.value for code in OUTSIDE]
+    refused = judged.faults.filter((pl.col("column") == column) & pl.col("code").is_in(codes))
+    warned = sum(each.rows for each in judged.warned if each.column == column and each.code in OUTSIDE)
+    return refused.get_column("row").n_unique() + warned
+
+
+def check_breaches(batch: Batch, project: Project) -> None:
+    """Refuse a batch that breaks a hard check of the whole: nothing of it lands.
+
+    Raises:
+        InvalidData: With every such check, what was measured and what is allowed.
+    """
+    breaches = batch.judged.breaches
+    if breaches:
+        words = "; ".join(breach_words(each) for each in breaches)
+        raise InvalidData(
+            f"the batch breaks its contract, and nothing of it was taken: {words}",
+            place=project.data.source,
+            expected="a batch within the hard limits of [[data.checks]]",
+            remedy="Have the batch corrected at its source, or change the contract; the data set before is untouched.",
+        )
+
+
+def breach_words(outcome: Outcome) -> str:
+    """Return in words what a check of the batch found."""
+    check, value = outcome.check, outcome.value
+    of = f" of {', '.join(check.columns)}" if check.columns else ""
+    found = f"could not be measured ({outcome.words})" if value is None else f"is {value:.6g}"
+    because = f" ({check.because})" if check.because else ""
+    return f"{check.name}: {check.kind}{of} {found}, and must be {check.limits()}{because}"
 
 
 def resolve_duplicates(batch: Batch, project: Project) -> Batch:
@@ -120,18 +212,3 @@ def check_left(batch: Batch, raw: Raw, project: Project) -> None:
         place=project.data.source,
         expected="rows that meet [data.columns]",
     )
-
-
-def _bounds(values: pl.Series, column: Column) -> tuple[tuple[Reason, pl.Series], ...]:
-    checks = []
-    if column.minimum is not None:
-        checks.append((Reason.BELOW, values < column.minimum))
-    if column.maximum is not None:
-        checks.append((Reason.ABOVE, values > column.maximum))
-    return tuple(checks)
-
-
-def _required(texts: pl.Series, column: Column) -> tuple[tuple[Reason, pl.Series], ...]:
-    if column.use in REQUIRED:  # where "" is no null literal it is still no name of anything
-        return ((Reason.MISSING, texts.is_null() | (texts == "")),)
-    return () if column.nullable else ((Reason.MISSING, texts.is_null()),)

@@ -1,12 +1,14 @@
-"""CSV: RFC 4180 with a header, commas and UTF-8, read record by record so that no row is padded, cut or merged.
+"""CSV: RFC 4180 with a header, read record by record in a known dialect so that no row is padded, cut or merged.
 
 Decides which records are rows. A row with too few or too many fields, stray quotes or undecodable bytes is set aside
 alone; a quote that swallows the following lines makes every row after it doubtful, so that the file is refused with the
 line.
 """
 
+import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,74 +16,154 @@ import polars as pl
 
 from holdfast.core.errors import InvalidData
 from holdfast.core.project import Data
+from holdfast.ingest.dialect import PLAIN, Dialect
 from holdfast.ingest.raw import MAX_FIELD, MAX_LINE, MAX_ROWS, Header, Raw, check_header
 from holdfast.ingest.reasons import Fault, Reason, fault_table
 
 CHUNK: Final = 50_000  # rows that exist as Python strings at one time; the rest is packed by Polars
-_BOM: Final = b"\xef\xbb\xbf"
-_UNKNOWN: Final = "\ufffd"  # what stands for bytes that are not UTF-8
+CHUNK_BYTES: Final = 32 << 20  # and bytes of them: rows may be long
+_UNKNOWN: Final = "\ufffd"  # what stands for bytes that are no text in the file's encoding
 
 
 class _Lines:
     """The lines of a file as text, one at a time; remembers what was wrong with those of the present record."""
 
-    def __init__(self, stream: BinaryIO, place: str) -> None:
+    def __init__(self, stream: BinaryIO, place: str, encoding: str) -> None:
         self._stream, self._place = stream, place
+        self._wide = encoding.startswith("utf-16")
+        self._encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+        self._marks: tuple[bytes, ...] = (codecs.BOM_UTF8,) if self._encoding == "utf-8" else ()
+        if self._wide:
+            self._marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            self._end = "\n".encode(self._encoding)
         self.number = 0
+        self.bytes = 0  # so far
         self.undecodable = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._stream.readline(MAX_LINE + 1)
+        line = self._wide_line() if self._wide else self._stream.readline(MAX_LINE + 1)
         if not line:
             raise StopIteration
         self.number += 1
+        self.bytes += len(line)
         if len(line) > MAX_LINE:
             raise InvalidData(
                 "the line is too long", place=f"{self._place}:{self.number}", expected=f"at most {MAX_LINE} bytes"
             )
         if self.number == 1:
-            line = line.removeprefix(_BOM)
+            for mark in self._marks:
+                line = line.removeprefix(mark)
         try:
-            return line.decode()
+            return line.decode(self._encoding)
         except UnicodeDecodeError:
             self.undecodable = True
-            return line.decode(errors="replace")
+            return line.decode(self._encoding, errors="replace")
+
+    def _wide_line(self) -> bytes:
+        """Return a line of UTF-16: a line end is two bytes, and its newline byte may be half of another letter."""
+        line = b""
+        while len(line) <= MAX_LINE:
+            part = self._stream.readline(MAX_LINE + 1)
+            line += part
+            if self._encoding == "utf-16-le" and part.endswith(b"\n") and len(line) % 2:
+                line += self._stream.read(1)
+            if not part or (len(line) % 2 == 0 and line.endswith(self._end)):
+                break
+        return line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Some rows as text, their numbers in the source, and the faults of the rows between them."""
+
+    frame: pl.DataFrame
+    numbers: list[int]
+    faults: list[Fault]
+    rows_in: int  # so far
+    blank: int  # so far
 
 
 def read(path: Path, data: Data) -> Raw:
-    """Return the rows of a CSV file.
+    """Return the rows of a project's own CSV file, which is UTF-8 with commas.
 
     Raises:
         InvalidData: No readable header, a record that spans lines and breaks, a line or a file beyond the limits.
     """
     with path.open("rb") as stream:
-        lines = _Lines(stream, data.source)
-        csv.field_size_limit(MAX_FIELD)  # what it is anyway, unless somebody in this process has raised it
-        records = csv.reader(lines, strict=True)
-        header = _read_header(records, lines, data)
-        return _read_rows(records, lines, header, data.source)
+        parts = chunks(stream, data, data.source, PLAIN)
+        header = next(parts)
+        assert isinstance(header, Header)  # noqa: S101 - what `chunks` gives first
+        found = packed(part for part in parts if isinstance(part, Chunk))
+    return Raw(
+        frame=pl.concat(found.frames),
+        rows=pl.concat(found.numbers),
+        rows_in=found.rows_in,
+        faults=fault_table(found.faults),
+        undeclared=header.undeclared,
+        personal=header.personal,
+        blank_lines=found.blank,
+    )
 
 
-def _read_header(records: Iterator[list[str]], lines: _Lines, data: Data) -> Header:
-    place = f"{data.source}:1"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """All rows of a file, packed chunk by chunk: what they were as Python objects is gone."""
+
+    frames: list[pl.DataFrame]
+    numbers: list[pl.Series]
+    faults: list[Fault]
+    rows_in: int
+    blank: int
+
+
+def packed(parts: Iterable[Chunk]) -> Packed:
+    """Return the rows of a file; none is copied together, which would hold every one twice."""
+    frames, numbers, faults = list[pl.DataFrame](), list[pl.Series](), list[Fault]()
+    rows_in = blank = 0
+    for part in parts:
+        frames.append(part.frame)
+        numbers.append(pl.Series("row", part.numbers, dtype=pl.Int64))
+        faults += part.faults
+        rows_in, blank = part.rows_in, part.blank
+    return Packed(frames=frames, numbers=numbers, faults=faults, rows_in=rows_in, blank=blank)
+
+
+def chunks(stream: BinaryIO, data: Data, place: str, dialect: Dialect) -> Iterator[Header | Chunk]:
+    """Yield the header of a CSV file, then its rows, some at a time; at least one chunk, which may be empty.
+
+    Raises:
+        InvalidData: No readable header, a record that spans lines and breaks, a line or a file beyond the limits.
+    """
+    lines = _Lines(stream, place, dialect.encoding)
+    csv.field_size_limit(MAX_FIELD)  # what it is anyway, unless somebody in this process has raised it
+    records = csv.reader(lines, strict=True, delimiter=dialect.delimiter, quotechar=dialect.quote)
+    header = _read_header(records, lines, data, place)
+    yield header
+    yield from _read_rows(records, lines, header, place)
+
+
+def _read_header(records: Iterator[list[str]], lines: _Lines, data: Data, source: str) -> Header:
+    place = f"{source}:1"
     try:
         names = next(records)
     except csv.Error as error:
         raise InvalidData(
             f"the header cannot be read: {error}", place=place, expected="CSV with lines that end in LF or CRLF"
         ) from error
+    except StopIteration:
+        raise InvalidData("the file is empty", place=place, expected="a header and at least one row") from None
     if lines.undecodable:
         raise InvalidData("the header is not UTF-8", place=place, expected="UTF-8 text")
     return check_header(names, data, place)
 
 
-def _read_rows(records: Iterator[list[str]], lines: _Lines, header: Header, source: str) -> Raw:
+def _read_rows(records: Iterator[list[str]], lines: _Lines, header: Header, source: str) -> Iterator[Chunk]:
     width, picks = len(header.names), [header.names.index(name) for name in header.wanted]
-    frames, waiting, numbers, faults = list[pl.DataFrame](), list[list[str]](), list[int](), list[Fault]()
-    rows_in = blank = 0
+    waiting, numbers, faults = list[list[str]](), list[int](), list[Fault]()
+    rows_in = blank = packed_to = 0
     while True:
         start, lines.undecodable = lines.number + 1, False
         try:
@@ -106,18 +188,10 @@ def _read_rows(records: Iterator[list[str]], lines: _Lines, header: Header, sour
             continue
         numbers.append(rows_in)
         waiting.append([cells[pick] for pick in picks])
-        if len(waiting) == CHUNK:
-            frames.append(_pack(waiting, header))
-            waiting = []
-    return Raw(
-        frame=pl.concat([*frames, _pack(waiting, header)]).rechunk(),
-        rows=pl.Series("row", numbers, dtype=pl.Int64),
-        rows_in=rows_in,
-        faults=fault_table(faults),
-        undeclared=header.undeclared,
-        personal=header.personal,
-        blank_lines=blank,
-    )
+        if len(waiting) == CHUNK or lines.bytes - packed_to >= CHUNK_BYTES:
+            yield Chunk(frame=_pack(waiting, header), numbers=numbers, faults=faults, rows_in=rows_in, blank=blank)
+            waiting, numbers, faults, packed_to = [], [], [], lines.bytes
+    yield Chunk(frame=_pack(waiting, header), numbers=numbers, faults=faults, rows_in=rows_in, blank=blank)
 
 
 def _structural(

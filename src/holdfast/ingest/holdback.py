@@ -1,18 +1,24 @@
-"""Holding back: columns whose values turn out to be personal do not become part of a data set.
+"""Holding back: columns whose values turn out to be personal do not become part of a data set as they are.
 
-Decides what happens to a column that `engines.personal` caught. One that can be left out is; an id or a label cannot,
-so that the file is refused. What was declared personal is never read, so it does not come this far.
+Decides what happens to a column that `engines.personal` caught: what `[dlp]` declares, done by `engines.dlp`; where
+nothing is declared it is left out. An id or a label cannot be left out or masked, so that the file is refused. What was
+declared personal is never read, so it does not come this far.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from holdfast.core.errors import InvalidData
+from msgspec import structs
+
+from holdfast.core.dlp import KEYED, Action
 from holdfast.core.planning import Sensitivity
+from holdfast.core.ports import no_token_key
 from holdfast.core.project import Project
-from holdfast.core.schema import Use
+from holdfast.core.schema import Use, is_held
 from holdfast.core.sensitivity import of_column
 from holdfast.engines.dataset import Declared, Schema
+from holdfast.engines.dlp import Acted, check_indispensable, check_unblocked, treat
 from holdfast.engines.personal import Hit, scan
 from holdfast.ingest.contract import Batch
 from holdfast.ingest.raw import Raw
@@ -28,47 +34,68 @@ class Searched:
     hits: tuple[Hit, ...]
     columns_searched: int
     classed: tuple[str, ...] = ()  # classed personal, and of no use to anything here
+    acted: tuple[Acted, ...] = ()  # what was done to declared columns
 
     @property
     def caught(self) -> tuple[str, ...]:
         """The columns that hold personal data, declared or not, by name."""
-        return tuple(sorted({hit.column for hit in self.hits} | set(self.classed)))
+        kept = {each.column for each in self.acted if each.action is not Action.DROP}
+        return tuple(sorted({hit.column for hit in self.hits} - kept | set(self.classed)))
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The columns in which tokens or pseudonyms stand for values: they may look like such, and are none."""
+        return tuple(sorted({each.column for each in self.acted if each.action in KEYED}))
 
 
-def hold_back(batch: Batch, raw: Raw, project: Project) -> Searched:
-    """Return the batch without columns that hold personal data.
+def hold_back(batch: Batch, raw: Raw, project: Project, token_key: Callable[[], bytes] = no_token_key) -> Searched:
+    """Return the batch without personal data in it: columns treated as `[dlp]` declares, or left out.
 
     Searched are the cleaned values of rows that hold, because only those could go on, and undeclared columns as they
     are. A stray address in a column of numbers is a fault of its row, not of the column. A column that is classed
     personal and used by nothing is held back whatever stands in it.
 
     Raises:
-        InvalidData: An id or a label is personal data.
+        InvalidData: An id or a label is personal data, or `[dlp]` blocks what was found.
     """
     undeclared = raw.frame.select([name for name in raw.frame.columns if name in raw.undeclared])
-    hits = scan(batch.frame) + scan(undeclared)
-    for hit in hits:
-        column = project.data.columns.get(hit.column)
-        if column is not None and column.use in INDISPENSABLE:
-            raise InvalidData(
-                f"column {hit.column!r} is the {column.use}, and {hit.rows} rows of it hold an {hit.entity}",
-                place=project.data.source,
-                expected="pseudonyms: values that say nothing about a person by themselves",
-            )
+    declared = scan(batch.frame)
+    treated = treat(batch.frame, declared, project.dlp, token_key)
+    hits = tuple(
+        hit for hit in declared + scan(undeclared) if project.dlp.on(hit.column, hit.entity) is not Action.ALLOW
+    )
+    check_unblocked(treated.block, project.data.source)
+    uses = {name: str(column.use) for name, column in project.data.columns.items() if column.use in INDISPENSABLE}
+    check_indispensable(hits, uses, treated.drop, project.dlp, project.data.source)
     classed = tuple(
         name
         for name, column in project.data.columns.items()
         if column.use is Use.IGNORED and of_column(column) is Sensitivity.PERSONAL
     )
-    kept = batch.frame.drop({hit.column for hit in hits}.union(classed), strict=False)
+    kept = treated.frame.drop(set(treated.drop).union(classed), strict=False)
     searched = batch.frame.width + undeclared.width
-    return Searched(batch=replace(batch, frame=kept), hits=hits, columns_searched=searched, classed=classed)
+    return Searched(
+        batch=replace(batch, frame=kept),
+        hits=hits,
+        columns_searched=searched,
+        classed=classed,
+        acted=treated.acted,
+    )
 
 
-def schema_of(project: Project, caught: tuple[str, ...]) -> Schema:
-    """Return the schema of the data set: the declared columns in order, without personal and without caught ones."""
-    wanted = [(name, column) for name, column in project.data.columns.items() if column.use is not Use.PERSONAL]
+def schema_of(project: Project, searched: Searched) -> Schema:
+    """Return the schema of the data set: the declared columns in order, without personal and without caught ones.
+
+    Of a column whose values were replaced, the allowed values that were declared are no longer true, and may be
+    personal themselves.
+    """
+    wanted = [(name, column) for name, column in project.data.columns.items() if is_held(column)]
+    changed = {each.column for each in searched.acted if each.action in {Action.MASK, *KEYED}}
+    kept = [(name, column) for name, column in wanted if name not in searched.caught]
     return Schema(
-        columns=tuple(Declared(name=name, column=column) for name, column in wanted if name not in caught),
-        held_back=tuple(name for name, _ in wanted if name in caught),
+        columns=tuple(
+            Declared(name=name, column=structs.replace(column, allowed=()) if name in changed else column)
+            for name, column in kept
+        ),
+        held_back=tuple(name for name, _ in wanted if name in searched.caught),
     )

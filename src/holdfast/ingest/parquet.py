@@ -4,13 +4,14 @@ Decides which column types can be rows of a data set. One set of rules then serv
 means the same for each. Timestamps stay timestamps: a Parquet file says exactly which moment it means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from holdfast.core.errors import InvalidData
+from holdfast.core.errors import InvalidData, without_values
 from holdfast.core.project import Data
 from holdfast.ingest.raw import MAX_ROWS, Header, Raw, check_header, check_timestamps
 from holdfast.ingest.reasons import fault_table
@@ -19,26 +20,19 @@ _EXACT: Final = 2**53  # below it a 64-bit float holds every whole number
 UTC: Final = pl.Datetime("us", "UTC")
 
 
+MAX_CELLS: Final = 2_000_000_000  # rows times columns; a few bytes of Parquet can claim any number
+CHUNK: Final = 100_000  # rows held at one time
+
+
 def read(path: Path, data: Data) -> Raw:
     """Return the rows of a Parquet file.
 
     Raises:
         InvalidData: Not Parquet, damaged, a column of a nested or binary type, or beyond the limits.
     """
-    try:
-        types = pl.read_parquet_schema(path)
-        header = check_header(types, data, f"{data.source}, schema")
-        if header.names != tuple(types):
-            raise InvalidData("a column's name begins or ends with a space", place=f"{data.source}, schema")
-        check_timestamps({name: types[name] for name in header.declared}, data)
-        wanted = _readable(header, types, data.source)
-        count = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
-        if count > MAX_ROWS:
-            raise InvalidData(f"{count} rows", place=data.source, expected=f"at most {MAX_ROWS}")
+    with _readable_as_parquet(data.source):
+        header, wanted, _ = _opened(path, data, data.source)
         frame = pl.read_parquet(path, columns=wanted, glob=False).select(wanted)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        words = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InvalidData(f"this is not readable as Parquet: {words}", place=data.source) from error
     return Raw(
         frame=frame.select([_as_text(frame.get_column(name)) for name in frame.columns]),
         rows=pl.int_range(1, frame.height + 1, eager=True, dtype=pl.Int64).alias("row"),
@@ -47,6 +41,43 @@ def read(path: Path, data: Data) -> Raw:
         undeclared=header.undeclared,
         personal=header.personal,
     )
+
+
+def chunks(path: Path, data: Data, place: str) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a Parquet file, some at a time.
+
+    Raises:
+        InvalidData: Not Parquet, damaged, a column of a nested or binary type, or beyond the limits.
+    """
+    with _readable_as_parquet(place):
+        _, wanted, count = _opened(path, data, place)
+    for start in range(0, max(count, 1), CHUNK):
+        with _readable_as_parquet(place):
+            frame = pl.scan_parquet(path, glob=False).select(wanted).slice(start, CHUNK).collect()
+        yield frame.select([_as_text(frame.get_column(name)) for name in frame.columns])
+
+
+@contextmanager
+def _readable_as_parquet(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise InvalidData(f"this is not readable as Parquet: {without_values(error)}", place=place) from error
+
+
+def _opened(path: Path, data: Data, place: str) -> tuple[Header, list[str], int]:
+    """Return the header, the columns to read and the number of rows."""
+    types = pl.read_parquet_schema(path)
+    header = check_header(types, data, f"{place}, schema")
+    if header.names != tuple(types):
+        raise InvalidData("a column's name begins or ends with a space", place=f"{place}, schema")
+    check_timestamps({name: types[name] for name in header.declared}, data)
+    wanted = _readable(header, types, place)
+    count = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+    if count > MAX_ROWS or count * len(wanted) > MAX_CELLS:
+        words = f"{count} rows of {len(wanted)} columns"
+        raise InvalidData(words, place=place, expected=f"at most {MAX_ROWS} rows and {MAX_CELLS} values")
+    return header, wanted, count
 
 
 def _readable(header: Header, types: Mapping[str, pl.DataType], place: str) -> list[str]:

@@ -66,6 +66,15 @@ def check_header(names: Iterable[str], data: Data, place: str) -> Header:
     found = tuple(name.strip() for name in names)
     if len(found) > MAX_COLUMNS:
         raise InvalidData(f"{len(found)} columns", place=place, expected=f"at most {MAX_COLUMNS}")
+    declared = tuple(name for name, column in data.columns.items() if column.use is not Use.PERSONAL)
+    absent = [name for name in declared if name not in found]
+    if absent:  # asked first: in a file without a header the first row is no names, and nothing of it may be said
+        hint = "" if len(found) > 1 else "; the only column there is may be a line with another delimiter than a comma"
+        raise InvalidData(
+            f"the declared column {absent[0]!r} is missing ({len(absent)} of {len(declared)} are)",
+            place=place,
+            expected=f"every column of [data.columns]{hint}",
+        )
     seen: dict[str, int] = {}
     for number, name in enumerate(found, 1):
         _check_name(name, f"{place}, column {number}")
@@ -74,21 +83,22 @@ def check_header(names: Iterable[str], data: Data, place: str) -> Header:
                 f"the name {name!r} is that of column {seen[name]} too", place=f"{place}, column {number}"
             )
         seen[name] = number
-    declared = tuple(name for name, column in data.columns.items() if column.use is not Use.PERSONAL)
-    absent = [name for name in declared if name not in seen]
-    if absent:
-        hint = "" if len(found) > 1 else "; the only column there is may be a line with another delimiter than a comma"
-        raise InvalidData(
-            f"the declared column {absent[0]!r} is missing ({len(absent)} of {len(declared)} are)",
-            place=place,
-            expected=f"every column of [data.columns]{hint}",
-        )
     return Header(
         names=found,
         declared=declared,
         undeclared=tuple(name for name in found if name not in data.columns),
         personal=tuple(name for name in found if name in data.columns and name not in declared),
     )
+
+
+def check_names(names: Iterable[str], place: str) -> None:
+    """Check that every name can be shown.
+
+    Raises:
+        InvalidData: One cannot be a column's name.
+    """
+    for number, name in enumerate(names, 1):
+        _check_name(name, f"{place}, column {number}")
 
 
 def _check_name(name: str, place: str) -> None:

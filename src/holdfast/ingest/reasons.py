@@ -27,11 +27,20 @@ class Reason(StrEnum):
     TWO_MEANINGS = "timestamp-ambiguous"
     COPY = "duplicate-row"
     CONFLICT = "conflicting-duplicate"
+    MERGED = "merged-into-another"
+    RULE = "breaks-a-rule"
+    PATTERN = "not-of-the-pattern"
+    LENGTH = "length-out-of-bounds"
+    NOT_UNIQUE = "not-unique"
+    NO_REFERENCE = "refers-to-nothing"
+    LIKELY_ERROR = "likely-error"
+    DOUBTFUL = "doubtful-value"
+    DECIDED = "decided-by-a-person"
 
 
 WORDS: Final = {
     Reason.RAGGED: "the row has more or fewer fields than the header",
-    Reason.MALFORMED: "the row is not well-formed CSV",
+    Reason.MALFORMED: "the row is not well-formed",
     Reason.UNDECODABLE: "a field holds bytes that are not UTF-8",
     Reason.CONTROL: "a field holds control characters",
     Reason.TOO_LONG: "a field is longer than any value of a table",
@@ -46,6 +55,15 @@ WORDS: Final = {
     Reason.TWO_MEANINGS: "the timestamp means different moments in different declared formats",
     Reason.COPY: "an earlier row says exactly the same",
     Reason.CONFLICT: "another row has this id and says something else",
+    Reason.MERGED: "another row is about the same entity, and this one was merged into it",
+    Reason.RULE: "a rule of the contract does not hold for the row",
+    Reason.PATTERN: "the value does not have the pattern that the contract demands",
+    Reason.LENGTH: "the value is shorter or longer than the contract allows",
+    Reason.NOT_UNIQUE: "other rows hold the same, where the contract demands that each is the only one",
+    Reason.NO_REFERENCE: "the value is not among those that the contract refers to",
+    Reason.LIKELY_ERROR: "the value lies out and is likely an error: `holdfast data review list` says why",
+    Reason.DOUBTFUL: "the value lies out and is doubtful: it waits for a person's decision",
+    Reason.DECIDED: "a person has decided that the value may not be used",
 }
 
 STRUCTURAL: Final = frozenset({Reason.RAGGED, Reason.MALFORMED, Reason.UNDECODABLE})

@@ -4,11 +4,13 @@ Decides what can be read at all. A file that cannot be is refused with the place
 its reason; every value of the others stays the text that it was.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from holdfast.core.errors import InvalidData
 from holdfast.core.project import Project
-from holdfast.ingest import delimited, parquet
+from holdfast.core.sources import SOURCE_COLUMN, named_in
+from holdfast.ingest import delimited, json_lines, parquet
 from holdfast.ingest.raw import MAX_SOURCE, Raw
 
 
@@ -23,7 +25,11 @@ def read(path: Path, project: Project) -> Raw:
         raise InvalidData("the file is empty", place=place, expected="a header and at least one row")
     if size > MAX_SOURCE:
         raise InvalidData(f"the file has {size} bytes", place=place, expected=f"at most {MAX_SOURCE}")
-    raw = delimited.read(path, project.data) if project.data.format == "csv" else parquet.read(path, project.data)
+    readers = {"csv": delimited.read, "jsonl": json_lines.read}
+    raw = readers.get(project.data.format, parquet.read)(path, project.data)  # rows of sources lie as Parquet
+    if named_in(place) and SOURCE_COLUMN in raw.undeclared:  # our own column; declared, it may be used
+        kept = tuple(name for name in raw.undeclared if name != SOURCE_COLUMN)
+        raw = replace(raw, frame=raw.frame.drop(SOURCE_COLUMN), undeclared=kept)
     if raw.rows_in == 0:
         raise InvalidData("the file has a header and no rows", place=place, expected="at least one row")
     return raw

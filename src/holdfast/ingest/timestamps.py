@@ -1,7 +1,8 @@
 """Timestamps: declared formats to moments in UTC; what fits none, or means two different moments, is not guessed.
 
-Decides what a value means only where the declared formats leave one meaning. A format without a zone means UTC, because
-that is what its declaration says here; a two-digit year means nothing, so `%y` is no directive.
+Decides what a value means only where the declared formats leave one meaning. A format without a zone means the declared
+one, UTC where none is: an hour that its clock shows twice has two meanings, one that it skips has none. A two-digit
+year means nothing, so `%y` is no directive.
 """
 
 import re
@@ -55,22 +56,23 @@ class _Format:
     names: frozenset[str]
 
 
-def parse(texts: pl.Series, formats: Sequence[str], *, place: str) -> Moments:
+def parse(texts: pl.Series, formats: Sequence[str], *, place: str, zone: str = "") -> Moments:
     """Return what timestamps mean under all declared formats together.
 
     Args:
         texts: Trimmed text, missing where there is none.
         formats: Declared formats; see `DIRECTIVES`.
         place: The column, for the error about a format.
+        zone: The zone that formats without one mean, such as Europe/Berlin; UTC if left out.
 
     Raises:
-        InvalidProject: No formats are declared, or one cannot mean a moment.
+        InvalidProject: No formats are declared, one cannot mean a moment, or nobody knows the zone.
     """
     if not formats:
         raise InvalidProject("a timestamp column, but no formats", place=place, expected="[data].timestamp_formats")
-    readings = np.stack(
-        [_read(texts, _compile(text)) for text in formats]
-    )  # shape (formats, n); NaT where one does not fit
+    compiled = [_compile(text) for text in formats]
+    readings = np.stack([each for known in compiled for each in _meant(_read(texts, known), known, zone)])
+    # Shape (readings, n); NaT where a format does not fit, or where its clock never showed that time.
     fits = ~np.isnat(readings)
     numbers = readings.astype(np.int64)
     low = np.where(fits, numbers, np.iinfo(np.int64).max).min(axis=0)
@@ -133,6 +135,22 @@ def _read(texts: pl.Series, wanted: _Format) -> NDArray[np.datetime64]:
     result = microseconds.astype("datetime64[us]")
     result[~fits] = np.datetime64("NaT")
     return result
+
+
+def _meant(local: NDArray[np.datetime64], known: _Format, zone: str) -> list[NDArray[np.datetime64]]:
+    """Return what clock times mean in UTC: of an hour that the clock shows twice, both; of one that it skips, none."""
+    if not zone or known.names & {"s", "z"}:
+        return [local]
+    naive = pl.Series(local)
+    try:
+        both = [
+            naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null"),
+            naive.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null"),
+        ]
+    except pl.exceptions.PolarsError as error:
+        words = f"nobody knows the time zone {zone[:60]!r}"
+        raise InvalidProject(words, place="[data].timestamp_zone", expected="a name such as Europe/Berlin") from error
+    return [each.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy() for each in both]
 
 
 def _numbers(group: pl.Series, directive: str) -> NDArray[np.int64]:

@@ -16,9 +16,10 @@ import polars as pl
 
 from holdfast.core.artifact import Artifact, Digest, parse_manifest
 from holdfast.core.control import Control, Report
-from holdfast.core.errors import InvalidData
+from holdfast.core.errors import InvalidData, without_values
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
 from holdfast.core.ports import Workspace
+from holdfast.ingest.screening import findings, measures, screened, tabulate
 from holdfast.maths.distances import psi_from_counts
 
 MAX_BYTES: Final = 1 << 30  # of one table
@@ -54,7 +55,7 @@ def read_table(data: bytes, name: str) -> pl.DataFrame:
         else:
             table = pl.read_csv(io.BytesIO(data), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise InvalidData(f"the table cannot be read: {str(error)[:200]}", place=name) from error
+        raise InvalidData(f"the table cannot be read: {without_values(error)}", place=name) from error
     if not 1 <= len(table) <= MAX_ROWS:
         raise InvalidData(f"the table has {len(table)} rows", place=name, expected=f"1 to {MAX_ROWS}")
     return table
@@ -69,7 +70,26 @@ def _measure(context: Vetted) -> Report:
     if context.label not in table.columns:
         raise InvalidData(f"there is no column {context.label[:80]!r}", place=tables[0].path, expected="--label")
     trusted = None if context.reference is None else read_table(context.reference, "--reference")
-    return profile(table, context.label, trusted)
+    plain = profile(table, context.label, trusted)
+    searched = _screened(table, context.label)
+    return Report(
+        measures=(*plain.measures, *searched.measures),
+        findings=(*searched.findings, *plain.findings),
+        facts={**plain.facts, **searched.facts},
+    )
+
+
+def _screened(table: pl.DataFrame, label: str) -> Report:
+    """Return what the screens for poison find; columns that tell where a row comes from are not looked at.
+
+    Raises:
+        InvalidData: The rows cannot be screened: too few, or a label that is no class.
+    """
+    features = [name for name in table.columns if name != label and not _tells_origin(name)]
+    rows = tabulate(table, label, features)
+    found = screened(rows)
+    measured = tuple(each for each in measures(rows, found) if each.name != "stated_alarm_share")
+    return Report(measures=measured, findings=findings(rows, found), facts={"screened": ", ".join(rows.columns)[:2000]})
 
 
 def profile(table: pl.DataFrame, label: str, reference: pl.DataFrame | None) -> Report:

@@ -23,6 +23,7 @@ __all__ = [
     "Option",
     "Stage",
     "parents_of",
+    "stages_of",
 ]
 
 
@@ -55,7 +56,16 @@ STAGES: Final = (
         verb="holdfast.lifecycle.verbs:ingest",
         takes=(Kind.SOURCE, Kind.PROJECT),
         gives=(Kind.DATASET, Kind.QUARANTINE),
-        leaves=("ingest.contract/1", "ingest.personal/1", "ingest.provenance/1"),
+        leaves=(
+            "ingest.contract/1",
+            "ingest.checks/1",
+            "ingest.quality/1",
+            "ingest.personal/1",
+            "ingest.provenance/1",
+            "ingest.screening/1",
+            "ingest.outliers/1",
+            "ingest.history/1",
+        ),
         about=Kind.DATASET,
         does="clean the rows, hold them to the contract, keep personal data out",
         holds_rows=True,
@@ -74,7 +84,7 @@ STAGES: Final = (
         verb="holdfast.lifecycle.verbs:features",
         takes=(Kind.DATASET, Kind.PROJECT),
         gives=(Kind.FEATURES,),
-        leaves=("features.view/1",),
+        leaves=("features.view/1", "features.personal/1", "features.parity/1", "features.links/1"),
         about=Kind.FEATURES,
         does="compute the declared features, versioned by digest",
         holds_rows=True,
@@ -109,10 +119,11 @@ STAGES: Final = (
             "assess.baseline/1",
             "assess.robustness/1",
             "assess.fairness/1",
+            "assess.certificate/1",
             "assess.latency/1",
         ),
         about=Kind.MODEL,
-        does="measure quality, slices, robustness, fairness and latency on the sealed rows",
+        does="measure quality, slices, robustness, fairness, what poison is withstood, and latency on the sealed rows",
     ),
     Stage(
         name="budget",
@@ -173,6 +184,7 @@ DERIVES: Final[dict[Kind, tuple[Kind, ...]]] = {
     Kind.RECIPE: (),
     Kind.DATASET: (Kind.SOURCE, Kind.PROJECT),
     Kind.QUARANTINE: (Kind.SOURCE, Kind.PROJECT),
+    Kind.VIEWS: (),  # the sources it holds: the inputs record them, which know how many there are
     Kind.FEATURES: (Kind.DATASET, Kind.PROJECT),
     Kind.SPLIT: (Kind.FEATURES,),
     Kind.MODEL: (Kind.FEATURES, Kind.SPLIT, Kind.RECIPE, Kind.PROJECT),
@@ -185,9 +197,22 @@ DERIVES: Final[dict[Kind, tuple[Kind, ...]]] = {
 
 
 def parents_of(kind: Kind, known: Container[Kind]) -> tuple[Kind, ...]:
-    """Return the kinds that one derives from in a run that knows these: a model from outside has no recipe."""
+    """Return the kinds that one derives from in a run that knows these.
+
+    A model from outside has no recipe, and features derive from views where the project uses some.
+    """
     outside = Kind.FOREIGN in known
-    return tuple(Kind.FOREIGN if outside and each is Kind.RECIPE else each for each in DERIVES[kind])
+    more = (Kind.VIEWS,) if kind is Kind.FEATURES and Kind.VIEWS in known else ()
+    return (*(Kind.FOREIGN if outside and each is Kind.RECIPE else each for each in DERIVES[kind]), *more)
+
+
+def stages_of(*, outside: bool, views: bool) -> tuple[Stage, ...]:
+    """Return the way of a project: whether its model comes from outside, and whether it uses feature views."""
+    stages = OUTSIDE if outside else STAGES
+    if not views:
+        return stages
+    takers = {"features", "release"}
+    return tuple(replace(each, takes=(*each.takes, Kind.VIEWS)) if each.name in takers else each for each in stages)
 
 
 FOLDERS: Final = frozenset(DERIVES) - {Kind.PROJECT, Kind.SOURCE}

@@ -14,6 +14,7 @@ from holdfast.core.errors import NotVerified
 from holdfast.core.passport import FILED
 from holdfast.core.seal import EVIDENCE
 from holdfast.lifecycle import DERIVES, FOLDERS, Stage
+from holdfast.lifecycle.data_record import check_provenance
 from holdfast.lifecycle.mending import sound
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.signing import DATASET_SIGNED, RELEASE_SIGNED, check_signed
@@ -28,6 +29,8 @@ SIGNED: Final = {Kind.DATASET: DATASET_SIGNED, Kind.RELEASE: RELEASE_SIGNED}
 def check_inputs(plant: Plant, stage: Stage, held: dict[Kind, Artifact]) -> None:
     """Verify everything that a stage is about to use, and the data set beneath it: it learns from nothing unsigned.
 
+    Nor from a data set of which nobody can say where it comes from.
+
     Raises:
         NotVerified: Something was changed and no good copy is left, or is not signed by whoever may sign it.
         NotFound: Something is gone.
@@ -35,6 +38,8 @@ def check_inputs(plant: Plant, stage: Stage, held: dict[Kind, Artifact]) -> None
     for kind in dict.fromkeys((*stage.takes, *_beneath(stage.takes))):
         if kind in held:
             consume(plant, held[kind].digest, kind)
+    if Kind.SPLIT in stage.gives:  # it is about to learn
+        check_provenance(plant, held[Kind.DATASET].digest)
 
 
 def _beneath(kinds: tuple[Kind, ...]) -> Iterator[Kind]:
@@ -62,10 +67,10 @@ def consume(plant: Plant, digest: Digest, kind: Kind) -> None:
     if kind in SIGNED:  # 2.
         check_signed(plant, digest, folder, SIGNED[kind])
     elif kind in VOUCHES:
-        _check_vouched(plant, digest, VOUCHES[kind])
+        check_vouched(plant, digest, VOUCHES[kind])
 
 
-def _check_vouched(plant: Plant, digest: Digest, role: str) -> None:
+def check_vouched(plant: Plant, digest: Digest, role: str) -> None:
     """Check that the stage that makes this has sealed evidence about it, at the time at which the ledger took it in."""
     for entry in reversed(plant.ledger.stream(digest)):
         if entry.kind == FILED and entry.actor == role:

@@ -28,7 +28,7 @@ def data_list(plant: Plant) -> Reply:
     for source in _recorded(plant, Kind.SOURCE):
         derived = _derived(plant, source)
         state = "readable" if rows_key(source) in there else "erased"
-        rows.append((short(source), state, str(len(derived)), plant.ledger.stream(source)[0].time[:19]))
+        rows.append((short(source), state, str(len(derived)), _taken_in(plant, source).time[:19]))
     document = {"sources": [{"source": row[0], "state": row[1], "artifacts": int(row[2])} for row in rows]}
     document["scratch"] = [{"folder": str(plant.scratch), "in_memory": plant.scratch_in_memory}]
     place = "in memory" if plant.scratch_in_memory else f"in {plant.scratch}, on a disk: encrypt it, or name another"
@@ -46,7 +46,7 @@ def data_export(plant: Plant, *, data: str, out: Path, reason: str) -> Reply:
         NotFound: There is no such data set, or it was erased.
     """
     check_reason(reason)
-    artifact = _find(plant, data, (Kind.DATASET, Kind.SOURCE))
+    artifact = find_recorded(plant, data, (Kind.DATASET, Kind.SOURCE))
     if out.exists():
         raise InvalidInput("there is something already where the export would lie", place=str(out))
     files = {"source": artifact.digest}
@@ -77,7 +77,7 @@ def data_erase(plant: Plant, *, data: str, reason: str) -> Reply:
         NotFound: There is no such source, or it was erased before.
     """
     check_reason(reason)
-    source = _find(plant, data, (Kind.SOURCE,)).digest
+    source = find_recorded(plant, data, (Kind.SOURCE,)).digest
     derived = _derived(plant, source)
     digests = {artifact.digest for artifact in derived}
     for artifact in derived:
@@ -97,7 +97,31 @@ def data_erase(plant: Plant, *, data: str, reason: str) -> Reply:
         f"The data key of source {short(source)} is destroyed: its rows, and all made from them, cannot be read again."
     )
     says += f" {counted(len(releases), 'release')} learned from it." if releases else ""
-    return Reply(says=says, document={"source": source, "releases": releases})
+    tokens = _tokens_left(plant, derived)
+    says += _of_tokens(tokens)
+    return Reply(says=says, document={"source": source, "releases": releases, "tokens_remain": tokens})
+
+
+def _tokens_left(plant: Plant, derived: list[Artifact]) -> list[str]:
+    """Return the projects whose tokens were made of these rows and can still be turned back, wherever they lie."""
+    from holdfast.lifecycle.data_record import project_by  # which knows versions, as this module need not
+    from holdfast.lifecycle.dlp_tokens import tokens_remain
+
+    names = set[str]()
+    for artifact in derived:
+        recorded = plant.last(artifact.digest, RECORDED) if artifact.kind is Kind.DATASET else None
+        for parent in recorded.body["parents"] if recorded else ():
+            project = project_by(plant, str(parent["digest"])) if parent["kind"] == Kind.PROJECT else None
+            names |= {project.project.name} if project else set()
+    return sorted(name for name in names if tokens_remain(plant, name))
+
+
+def _of_tokens(projects: list[str]) -> str:
+    if not projects:
+        return ""
+    names = ", ".join(projects)
+    words = f" Tokens of {names} remain: one that was copied elsewhere can still be turned back, because one key is for"
+    return f"{words} all sources of a project. `holdfast dlp forget` destroys it."
 
 
 def erased(plant: Plant, digest: str) -> bool:
@@ -113,18 +137,23 @@ def _recorded(plant: Plant, kind: Kind) -> list[Digest]:
 
 def _derived(plant: Plant, source: str) -> list[Artifact]:
     """Return the source and everything on record that derives from it, oldest first."""
-    found = {source: _artifact(plant.ledger.stream(source)[0])}
+    found = {source: _artifact(_taken_in(plant, source))}
     for entry in plant.ledger.entries():  # an artifact is recorded after all it derives from
         if entry.kind == RECORDED and any(parent["digest"] in found for parent in entry.body["parents"]):
             found[entry.stream] = _artifact(entry)
     return list(found.values())
 
 
+def _taken_in(plant: Plant, source: str) -> Entry:
+    """Return the entry that recorded a source first; what it was put together from may be on record before it."""
+    return next(entry for entry in plant.ledger.stream(source) if entry.kind == RECORDED)
+
+
 def _artifact(entry: Entry) -> Artifact:
     return Artifact(kind=Kind(entry.body["kind"]), digest=Digest(entry.stream), size=int(entry.body["size"]))
 
 
-def _find(plant: Plant, named: str, kinds: tuple[Kind, ...]) -> Artifact:
+def find_recorded(plant: Plant, named: str, kinds: tuple[Kind, ...]) -> Artifact:
     """Return the one artifact of these kinds whose digest begins as given."""
     wanted = named.removeprefix("sha256:")
     found = {

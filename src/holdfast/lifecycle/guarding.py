@@ -1,12 +1,12 @@
 """From `[serving]` of the project file to the guards that a route table lists, in the order in which they stand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from holdfast.core.approval import seconds
-from holdfast.core.endpoint import Detectors, Quota, Serving, Spend
+from holdfast.core.endpoint import Detectors, Quota, Serving, Spend, Texts
 from holdfast.core.project import Project
 from holdfast.core.routes import GuardSpec
 from holdfast.core.sensitivity import WITHHELD, of_model
@@ -15,18 +15,46 @@ SENSITIVE_DECIMALS: Final = 2  # of an answer by a model whose data are confiden
 MAX_BODY: Final = 1 << 20  # bytes of one request; 256 rows of a few hundred features fit
 
 
-def guards_of(project: Project) -> tuple[GuardSpec, ...]:
-    """Return the guards of a project's endpoint, cheap ones first; their order is the gateway's."""
+def guards_of(project: Project, releases: Iterable[Project] = ()) -> tuple[GuardSpec, ...]:
+    """Return the guards of a project's endpoint, cheap ones first; their order is the gateway's.
+
+    Args:
+        project: What the endpoint's terms are.
+        releases: The projects that its releases were made from, whose views are looked up; its own if left out.
+    """
     fine = of_model(project) not in WITHHELD  # else finer probabilities would tell who was among the rows
-    found = (_spec(name, settings) for name, settings in named_guards(project.serving, fine=fine))
+    views = _views([project, *releases])
+    found = (_spec(name, settings) for name, settings in named_guards(project.serving, fine=fine, views=views))
     return tuple(spec for spec in found if spec is not None)
+
+
+def _views(projects: Iterable[Project]) -> dict[str, dict[str, Any]]:
+    """Return what it takes to look up the views that projects use, by version."""
+    from holdfast.engines.expressions import parse
+
+    found: dict[str, dict[str, Any]] = {}
+    for project in projects:
+        for name in dict.fromkeys(each.partition(".")[0] for each in project.features.use):
+            view = project.features.views[name]
+            sorts = {feature: parse(each.code, view.columns).sort for feature, each in view.features.items()}
+            found[view.digest] = {
+                "view": name,
+                "entity": list(view.entity),
+                "ttl_us": view.ttl_us,
+                "zone": view.zone,
+                "stored": sorted(feature for feature, sort in sorts.items() if sort == "row"),
+                "request": {feature: view.features[feature].code for feature in sorts if sorts[feature] == "request"},
+            }
+    return found
 
 
 def _spec(name: str, settings: dict[str, Any] | None) -> GuardSpec | None:
     return None if settings is None else GuardSpec(name=name, configuration=settings)
 
 
-def named_guards(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def named_guards(
+    serving: Serving, *, fine: bool, views: Mapping[str, dict[str, Any]] | None = None
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield every guard with its settings, or with None where the project asks for none."""
     window = serving.replay_window_s
     yield "within-size", {"max_bytes": MAX_BODY}
@@ -36,7 +64,10 @@ def named_guards(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[st
     yield "within-rate", _rate(serving)
     yield from _streams(serving.detectors)
     yield "within-concurrency", {"most": serving.concurrent} if serving.concurrent else None
+    online = {"missing": serving.online.missing, "budget_ms": serving.online.budget_ms, "views": views}
+    yield "looked-up-features", online if views else None
     yield "valid-input", {"max_rows": serving.max_rows}
+    yield from _wording(serving.texts)
     yield "within-quota", _quota(serving, serving.quota) if serving.quota else None
     yield "within-spend", _spend(serving, serving.spend) if serving.spend else None
     yield from _detectors(serving.detectors)
@@ -44,6 +75,16 @@ def named_guards(serving: Serving, *, fine: bool) -> Iterator[tuple[str, dict[st
     yield "noised-output", _noise(serving)
     yield "grouped-output", _group(serving)
     yield "within-bounds", msgspec.to_builtins(serving.commands) if serving.commands else None
+
+
+def _wording(asked: Texts | None) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    if asked is None:
+        return
+    if asked.injection != "off":
+        yield "prompt-injection", {"threshold": asked.threshold, "action": asked.injection}
+    if (asked.content, asked.answers) != ("off", "off"):
+        looked_for = {"kinds": list(asked.kinds), "words": list(asked.words)}
+        yield "text-content", looked_for | {"input": asked.content, "output": asked.answers}
 
 
 def _streams(asked: Detectors | None) -> Iterator[tuple[str, dict[str, Any] | None]]:

@@ -8,6 +8,9 @@ from holdfast.core.artifact import Artifact, Digest, File, Kind, digest_bytes, m
 from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, InvalidProject, InvalidRecipe, Refused
 from holdfast.core.placement import check_placed, rows_in
 from holdfast.core.project import MAX_PROJECT, Project, parse_project
+from holdfast.core.sources import named_in
+from holdfast.lifecycle.contract_files import written_out
+from holdfast.lifecycle.decided import with_decisions
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.quarantine import ARTIFACTS_KEY, check_free, named, state
 from holdfast.lifecycle.reply import short
@@ -21,14 +24,18 @@ MAX_RECIPE: Final = 1 << 20  # bytes; training code that people can review is a 
 def read_project_file(path: Path) -> bytes:
     """Return the bytes of a project file, one more than a project may have where it is too long.
 
+    What it takes from files beside it (a contract, digests of references) is written out at its end, so that the bytes
+    say everything, and their digest covers it.
+
     Raises:
-        InvalidProject: There is none, or it cannot be read.
+        InvalidProject: There is none, or it cannot be read; or its contract is none, or contradicts it.
     """
     try:
-        return read_given(path, limit=MAX_PROJECT + 1, what="the project file")
+        text = read_given(path, limit=MAX_PROJECT + 1, what="the project file")
     except InvalidInput as error:
         remedy = "Change to the project's folder, or write one with `holdfast init`."
         raise InvalidProject(error.message, place=path.name, expected=error.expected, remedy=remedy) from error
+    return written_out(text, path.parent)
 
 
 def read_given(path: Path, *, limit: int, what: str) -> bytes:
@@ -78,25 +85,44 @@ def take_in(plant: Plant) -> tuple[Project, dict[Kind, Artifact]]:
     project, digest = parse_project(text)
     check_placed(rows_in(project), plant.regions)
     plant.load_policy(project.gates.policy)  # whoever runs for minutes should not learn only then that there is no gate
-    source = _inside(plant.home.root, project.data.source, "data.source", InvalidProject)
+    text, project, digest, listed = with_decisions(plant, text, project, digest)
+    beside = (
+        None
+        if named_in(project.data.source)
+        else inside(plant.home.root, project.data.source, "data.source", InvalidProject)
+    )
     made_by = _outside(plant, project.train.outside) if project.train.outside else _recipe(plant, project)
     plant.blobs.put(text)
-    rows, size = _take_rows(plant, source)
+    rows, size = _rows(plant, project, beside)
     held = {
         Kind.PROJECT: Artifact(kind=Kind.PROJECT, digest=digest, size=len(text)),
         Kind.SOURCE: Artifact(kind=Kind.SOURCE, digest=rows, size=size),
         made_by.kind: made_by,
     }
-    drafts = [draft for artifact in held.values() if (draft := plant.recording(artifact, (), "owner"))]
+    drafts = [draft for artifact in held.values() if (draft := plant.recording(artifact, (), "owner"))] + listed
+    if project.features.use:
+        from holdfast.lifecycle.feature_sources import take_views  # which reads files as this module does
+
+        held[Kind.VIEWS], more = take_views(plant, project)
+        drafts += more
     if drafts:
         plant.ledger.append(drafts)
     return project, held
 
 
+def _rows(plant: Plant, project: Project, beside: Path | None) -> tuple[Digest, int]:
+    """Take the rows in: a file beside the project, or all that its sources have sent, as one file."""
+    if beside is not None:
+        return take_rows(plant, beside)
+    from holdfast.lifecycle.merging import merged  # which loads what reads tables
+
+    return merged(plant, project)
+
+
 def _recipe(plant: Plant, project: Project) -> Artifact:
     """Store the training code that a project names, and return it."""
     named = project.train.recipe.partition(":")[0]
-    recipe = _inside(plant.home.root, named, "train.recipe", InvalidRecipe)
+    recipe = inside(plant.home.root, named, "train.recipe", InvalidRecipe)
     code = read_given(recipe, limit=MAX_RECIPE + 1, what="the recipe")
     if len(code) > MAX_RECIPE:
         raise InvalidRecipe("the recipe is too long", place=named, expected=f"at most {MAX_RECIPE} bytes")
@@ -129,7 +155,7 @@ def rows_key(source: str) -> str:
     return f"rows {source}"
 
 
-def _take_rows(plant: Plant, source: Path) -> tuple[Digest, int]:
+def take_rows(plant: Plant, source: Path) -> tuple[Digest, int]:
     """Store a source under a data key of its own, and return its digest and size.
 
     Raises:
@@ -144,7 +170,7 @@ def _take_rows(plant: Plant, source: Path) -> tuple[Digest, int]:
     return digest, size
 
 
-def _inside(root: Path, name: str, key: str, error: type[HoldfastError]) -> Path:
+def inside(root: Path, name: str, key: str, error: type[HoldfastError]) -> Path:
     """Return a file of the project's own folder; a path that leads out of it is refused, also through a link."""
     place = f"holdfast.toml: {key}"
     try:

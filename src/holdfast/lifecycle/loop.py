@@ -30,6 +30,7 @@ from holdfast.lifecycle.certificates import warn
 from holdfast.lifecycle.drills import keep_drilled
 from holdfast.lifecycle.incidents import record_incident
 from holdfast.lifecycle.intake import take_in_spools
+from holdfast.lifecycle.online_features import stale
 from holdfast.lifecycle.planning_threats import keep_tickets
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import withdraw
@@ -101,7 +102,7 @@ def look(plant: Plant) -> Seen:
         raised += [*taken.raised, *_told(plant, project, taken.events)]
         done += advance(plant, project)  # 3.
         evidence, beyond = measure_traffic(plant, project)  # 4.
-        raised += beyond
+        raised += [*beyond, *stale(plant, project, now.baseline)]
         done += _respond(plant, project, raised)  # 5.
         kept, unfit = _keep_lease(plant, project)  # 6.
     done += [*kept, *keep_drilled(plant, project)]  # 7.

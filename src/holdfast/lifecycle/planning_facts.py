@@ -29,11 +29,15 @@ from holdfast.watch import CONTROLS as WATCH
 
 CLEAR: Final = (b"BEGIN PRIVATE KEY", b"BEGIN EC PRIVATE KEY", b"BEGIN RSA PRIVATE KEY")  # PEM without encryption
 FRESH: Final = timedelta(days=1)  # telemetry and measurements older than this say nothing about now
-STAGED: Final = tuple(control for stage in STAGES for control in stage.leaves)
+ASKED_FOR: Final = frozenset({"ingest.outliers/1", "ingest.history/1", "assess.certificate/1"})
+"""Controls that measure something only where a project declares it, or where versions came before: that one does not
+is no control switched off."""
+STAGED: Final = tuple(control for stage in STAGES for control in stage.leaves if control not in ASKED_FOR)
 WATCHED: Final = tuple(control.name for control in WATCH)
 BY_CHOICE: Final = frozenset(
     {
         "fresh-request",
+        "looked-up-features",
         "within-concurrency",
         "within-quota",
         "within-spend",
@@ -45,6 +49,8 @@ BY_CHOICE: Final = frozenset(
         "noised-output",
         "grouped-output",
         "within-bounds",
+        "prompt-injection",
+        "text-content",
     }
 )
 """Guards that a project asks for or not: the absence of one is no control switched off."""

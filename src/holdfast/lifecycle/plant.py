@@ -15,6 +15,7 @@ from holdfast.core.passport import RECORDED
 from holdfast.core.policy import Policy
 from holdfast.core.ports import (
     Answers,
+    Asking,
     Authority,
     Bills,
     Blobs,
@@ -24,6 +25,7 @@ from holdfast.core.ports import (
     Keys,
     KeyStore,
     Ledger,
+    Puller,
     Sandbox,
     Secrets,
     Sessions,
@@ -34,12 +36,14 @@ from holdfast.core.ports import (
 )
 from holdfast.core.restatement import RESTATED, unseal_restated
 from holdfast.core.seal import Predicate, Verified, seal, unseal
+from holdfast.core.sources import Source
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.lifecycle.access_memory import Memory
 from holdfast.lifecycle.home import Home
 from holdfast.lifecycle.reply import Progress
 
 if TYPE_CHECKING:  # a value of annotations: who opens a workspace need not hold what loads models
+    from holdfast.engines.online import Store as FeatureStore
     from holdfast.engines.repository import Offline
     from holdfast.serve.state import Runtime
 
@@ -140,6 +144,7 @@ class Plant:
     data_keys: Callable[[], tuple[str, ...]]
     open_record: Callable[[bytes], bytes]  # what a gateway has recorded, encrypted for this control plane
     ledger: Ledger
+    features: "Callable[[], FeatureStore]"  # opens the online store of features, to be written
     bills: Bills  # the index over the bills of materials, a projection of the ledger
     keys: Keys
     unlock: Callable[[], None]  # opens the keys now: who is going to sign asks before anything is written
@@ -181,6 +186,7 @@ class Plant:
     bring_back: Callable[[Digest], None]  # and back
     secrets: Secrets  # what jobs may be given, encrypted at rest
     sessions: Sessions  # of people who have signed on
+    open_source: Callable[[Source, Asking], Puller]  # a declared source, to be asked for rows
     web: Web  # other services, asked within limits
     jobs: Jobs  # what the API was asked for and a worker carries out
     answers: Answers  # to requests that may be repeated
@@ -190,6 +196,7 @@ class Plant:
     open_backup: Callable[[Path], AbstractContextManager[Callable[[Digest], None]]]  # brings a blob back from it
     discard_blob: Callable[[Digest], None]  # removes the bytes of a blob past its time; the ledger keeps its digest
     memory: Memory = field(default_factory=Memory)  # of the door, between two requests
+    lineage_url: str = ""  # the catalogue that is told of every run; empty: none
     principal: Principal | None = None  # who asks over the network; None: whoever holds the workspace's files
 
     @property

@@ -24,7 +24,7 @@ from holdfast.core.telemetry import Window
 from holdfast.lifecycle.access import decide, look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
-from holdfast.lifecycle.rehearsal import ELSEWHERE, Rehearsal, encode_rows, rehearse
+from holdfast.lifecycle.rehearsal import ELSEWHERE, Rehearsal, rehearse
 from holdfast.lifecycle.routing import case_of, current_project
 from holdfast.maths.intervals import wilson
 from holdfast.serve.state import State
@@ -69,7 +69,7 @@ def _load(stage: Stage) -> Report:
     rows, callers = rehearsal.rows(limit, seed=int(stage.subject[-8:], 16)), rehearsal.callers()
     took, failures = [], 0
     for row in rows:
-        body, key = encode_rows(row[np.newaxis]), next(callers)
+        body, key = rehearsal.body(row[np.newaxis]), next(callers)
         begun = time.perf_counter()
         failures += rehearsal.ask(body, key).status != 200  # noqa: PLR2004 - RFC 9110
         took.append((time.perf_counter() - begun) * 1000)
@@ -97,18 +97,18 @@ def _refused(rehearsal: Rehearsal, body: bytes, key: str = "", **changed: str) -
 
 
 def _burst_limited(rehearsal: Rehearsal) -> bool:
-    body, key = encode_rows(rehearsal.rows(1, seed=0)), rehearsal.keys[0]
+    body, key = rehearsal.body(rehearsal.rows(1, seed=0)), rehearsal.keys[0]
     calls = rehearsal.project.serving.burst + BURST
     return any(rehearsal.ask(body, key).status == 429 for _ in range(calls))  # noqa: PLR2004 - RFC 6585
 
 
 def _good(rehearsal: Rehearsal) -> bytes:
-    return encode_rows(rehearsal.rows(1, seed=0))
+    return rehearsal.body(rehearsal.rows(1, seed=0))
 
 
 def _wide(rehearsal: Rehearsal) -> bytes:
     rows = rehearsal.rows(1, seed=0)
-    return encode_rows(np.concatenate((rows, rows), axis=1))
+    return rehearsal.body(np.concatenate((rows, rows), axis=1))
 
 
 ATTACKS: Final[tuple[Attack, ...]] = (
@@ -120,7 +120,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     ("nesting without end", lambda it: _refused(it, b"[" * 100_000, it.keys[1])),
     ("a row that is too wide", lambda it: _refused(it, _wide(it), it.keys[1])),
     ("a value that is no number", lambda it: _refused(it, _good(it).replace(b'"data":[', b'"data":["x",'), it.keys[1])),
-    ("more rows than a call may hold", lambda it: _refused(it, encode_rows(it.rows(5000, seed=0)), it.keys[1])),
+    ("more rows than a call may hold", lambda it: _refused(it, it.body(it.rows(5000, seed=0)), it.keys[1])),
     ("a body without end", lambda it: _refused(it, b" " * (2 << 20), it.keys[1])),
     (
         "a path that leads out",
@@ -220,7 +220,7 @@ def _dashboards(stage: Stage) -> Report:
 
 def _some_calls(rehearsal: Rehearsal) -> None:
     for row in rehearsal.rows(20, seed=1):
-        if rehearsal.ask(encode_rows(row[np.newaxis]), rehearsal.keys[0]).status != 200:  # noqa: PLR2004 - RFC 9110
+        if rehearsal.ask(rehearsal.body(row[np.newaxis]), rehearsal.keys[0]).status != 200:  # noqa: PLR2004 - RFC 9110
             raise StageFailed("a good call is not answered")
 
 

@@ -30,6 +30,7 @@ _ORDER: Final = (
     Kind.SOURCE,
     Kind.PROJECT,
     Kind.DATASET,
+    Kind.VIEWS,
     Kind.FEATURES,
     Kind.SPLIT,
     Kind.RECIPE,

@@ -15,6 +15,7 @@ import msgspec
 from holdfast.core.artifact import Digest, digest_bytes, parse_manifest
 from holdfast.core.errors import Conflict, NotFound, NotVerified
 from holdfast.core.ledger import Draft, Entry
+from holdfast.core.ports import Blobs
 from holdfast.core.project import Project
 from holdfast.core.restatement import void
 from holdfast.core.routes import RouteTable
@@ -104,7 +105,8 @@ def settle(plant: Plant, project: Project) -> tuple[Digest, ...]:
         return ()
     table = table_of(plant, entry)
     plant.published.prepare()
-    restored = tuple(digest for digest in needed(plant, table) if _restore(plant, digest))
+    held = plant.published.blobs  # once: what it has made durable is not made durable again for each file
+    restored = tuple(digest for digest in needed(plant, table) if _restore(plant, held, digest))
     plant.published.put(documents_of(plant, entry))
     return restored
 
@@ -155,16 +157,16 @@ def is_newest(plant: Plant, project: Project) -> bool:
     return entry is None or said <= {each["digest"] for each in entry.body["files"]}
 
 
-def _restore(plant: Plant, digest: Digest) -> bool:
+def _restore(plant: Plant, held: Blobs, digest: Digest) -> bool:
     """Put a good copy where there is none, or a damaged one; what was damaged is kept aside as evidence."""
     try:
-        plant.published.blobs.check(digest)
+        held.check(digest)
     except NotFound:
-        plant.published.blobs.put(plant.blobs.get(digest))
+        held.put(plant.blobs.get(digest))
     except NotVerified as error:
         good = plant.blobs.get(digest)
         plant.published.set_aside(digest)
-        plant.published.blobs.put(good)
+        held.put(good)
         body = {"digest": digest, "found": error.message}
         plant.ledger.append([Draft(kind="blob.restored", actor="registry", stream="published", body=body)])
         return True

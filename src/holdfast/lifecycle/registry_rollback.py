@@ -12,6 +12,7 @@ from holdfast.core.errors import Conflict, Unavailable, UsageError
 from holdfast.core.ledger import Draft
 from holdfast.core.policy import Action
 from holdfast.core.project import Project
+from holdfast.core.sources import named_in
 from holdfast.lifecycle.inputs import check_reason
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import authorize
@@ -113,7 +114,8 @@ def _files(plant: Plant, release: Digest, project: Project, kind: str) -> dict[s
         listed = parse_manifest(plant.blobs.get(Digest(exact["recipe"]))).files
         return {str(named / file.path): Digest(file.digest) for file in listed}
     if kind == "data":
-        return {project.data.source: Digest(exact["source"])}
+        merged = "rows.parquet" if named_in(project.data.source) else project.data.source
+        return {merged: Digest(exact["source"])}
     if kind == "configuration":
         return {"holdfast.toml": Digest(exact["document"])}
     environment = Digest(exact["environment"])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import cycle
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from holdfast.core.passport import Dossier
 from holdfast.core.policy import Action, Denial, Permit, Request, decide
 from holdfast.core.project import Project
 from holdfast.core.routes import Credential
-from holdfast.core.schema import Signature
+from holdfast.core.schema import Signature, numbers_of, texts_of
 from holdfast.lifecycle.guarding import guards_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.routing import project_of
@@ -36,6 +36,7 @@ from holdfast.serve.state import Release, Route, State, TrainingProfile
 STAGING: Final = "staging"  # the environment, and the name of the policy that decides about it
 KEYS: Final = 8  # callers of a rehearsal: each has the burst of one key, and no more
 LASTS: Final = timedelta(minutes=15)  # a rehearsal that takes longer is over
+LONGEST_TEXT: Final = 100  # characters of a text that is made up
 ELSEWHERE: Final = "203.0.113.7"  # TEST-NET-3, RFC 5737: a caller from another machine
 
 
@@ -60,6 +61,26 @@ class Rehearsal:
         high = np.array([np.inf if field.maximum is None else field.maximum for field in fields])
         span = np.where(np.isfinite(high), high - low, 1.0)
         return np.asarray(low + span * draw.random((count, len(fields))), dtype=np.float64)
+
+    def body(self, rows: NDArray[np.float64]) -> bytes:
+        """Return the body of a call with these rows, shape (n, features); wider ones name an input that is not there.
+
+        In the place of the inputs that texts become stand texts, which the rows' own numbers choose.
+        """
+        signature = self.release.signature
+        if not texts_of(signature):
+            return encode_rows(rows)
+        tensors: list[dict[str, Any]] = []
+        named = [(signature.inputs[place].name, place) for place in numbers_of(signature)]
+        named += [("no such input", len(signature.inputs))] if rows.shape[1] > len(signature.inputs) else []
+        for name, place in named:
+            data = rows[:, place].tolist()
+            tensors.append({"name": name, "shape": [len(rows)], "datatype": "FP64", "data": data})
+        for text in texts_of(signature):
+            most = min(text.hashing.most_characters, LONGEST_TEXT)
+            data = [" ".join(f"{abs(value):.3f}" for value in row[text.at : text.end])[:most] for row in rows]
+            tensors.append({"name": text.name, "shape": [len(rows)], "datatype": "BYTES", "data": data})
+        return msgspec.json.encode({"inputs": tensors})
 
     def ask(self, body: bytes, key: str = "", **changed: str) -> HttpResponse:
         """Make one call to the model; `changed` names other parts of the request than a good caller's."""

@@ -131,9 +131,11 @@ def _summed(plant: Plant, release: str, since: int) -> Window:
 def flag_set(plant: Plant, *, release: str | None = None, share: float = 1.0, segment: str = "", reason: str) -> Reply:
     """Expose a release to a share of the units, or of those of a segment; the same again sets another share.
 
-    A share that grows keeps every unit that it had.
+    A share that grows keeps every unit that it had. Whoever exposes more units, by share or by segment, gives the word
+    and asks for the decision that a release needs to come in.
 
     Raises:
+        PolicyDenied: More units than before, and the policy does not permit it now.
         InvalidInput: No share, or a segment of attributes that the project does not declare.
         Conflict: Another rollout is going on, or nothing is in production.
     """
@@ -145,6 +147,10 @@ def flag_set(plant: Plant, *, release: str | None = None, share: float = 1.0, se
         if (now.plan, now.candidate) == (Plan.FLAG, subject):
             state, _ = trial(Plan.FLAG, share).step(now.rollout, Verdict.START)
             after = with_candidate(now, subject, share, state, segment=wanted)
+            if share > now.share or not _within(wanted, now.segment):
+                # Whom it did not meet before, it meets by a new word and a new decision, as when it came in.
+                _, table = enter(plant, project, now, after, subject, reason)
+                return _flagged(subject, table.epoch, share, segment, wanted)
             # One word for all that may answer: a newer one for the candidate alone would bar the way back.
             may_return(plant, project, [*now.previous, now.baseline, subject], reason, plant.clock.now())
             body = {"reason": reason, "share": share, "segment": wanted}
@@ -153,6 +159,20 @@ def flag_set(plant: Plant, *, release: str | None = None, share: float = 1.0, se
         else:
             terms = Terms(plan=Plan.FLAG, share=share, segment=wanted)
             _, epoch = begin(plant, project, subject, terms, reason)
+    return _flagged(subject, epoch, share, segment, wanted)
+
+
+def _within(narrow: dict[str, tuple[str, ...]], wide: dict[str, tuple[str, ...]]) -> bool:
+    """Say whether all units of a segment are of another; one without attributes holds all.
+
+    >>> _within({"country": ("de",), "plan": ("pro",)}, {"country": ("de", "at")})
+    True
+    """
+    return all(name in narrow and set(narrow[name]) <= set(values) for name, values in wide.items())
+
+
+def _flagged(subject: Digest, epoch: int, share: float, segment: str, wanted: dict[str, tuple[str, ...]]) -> Reply:
+    """Say whom a release answers."""
     whom = f"{share:.0%} of the units" + (f" of {segment}" if segment else "")
     document = {"release": subject, "epoch": epoch, "share": share, "segment": {k: list(v) for k, v in wanted.items()}}
     return Reply(says=f"Release {short(subject)} answers {whom}.", document=document)

@@ -334,7 +334,7 @@ def _table(
         expires=min([now + timedelta(seconds=seconds(terms.serving.lease)), *expires]),
         policy=rules.digest,
         models=(serving,) if after.baseline else (),  # none: the declared safe state, in which nothing answers
-        guards=guards_of(terms),
+        guards=guards_of(terms, [project_of(plant, Digest(release)) for release in after.releases]),
         credentials=credentials(plant, now, name),
         identities=identities(plant, (name,)),
         trust_domain=trust_domain(plant),

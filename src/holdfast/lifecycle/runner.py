@@ -6,8 +6,8 @@ finished.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -19,10 +19,10 @@ from holdfast.core.errors import HoldfastError, IntakeClosed, NotFound, StageFai
 from holdfast.core.evidence import MAX_REASON, Evidence, MadeWith, Outcome, failed
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import FILED, STARTED
-from holdfast.core.ports import Sandbox, Workspace
+from holdfast.core.ports import Sandbox, Workspace, no_token_key
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, claimed
-from holdfast.lifecycle import FOLDERS, OUTSIDE, STAGES, Stage, parents_of
+from holdfast.lifecycle import FOLDERS, STAGES, Stage, parents_of, stages_of
 from holdfast.lifecycle.attesting import attest
 from holdfast.lifecycle.authorship import record_authorship
 from holdfast.lifecycle.carrying import filed
@@ -31,9 +31,13 @@ from holdfast.lifecycle.inputs import ARTIFACTS_KEY, rows_key, take_in
 from holdfast.lifecycle.mending import sound
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Progress, Reply, Table, short
+from holdfast.lifecycle.row_index import index_split
 from holdfast.lifecycle.secrets import job_of, release
+from holdfast.lifecycle.versions import Note, commit_dataset
 
 INTAKE = "plan.intake/1"  # whose evidence opens the way to training
+TREATS = frozenset({Kind.DATASET, Kind.FEATURES})  # who makes these sees rows as they came, and treats what is personal
+FAIRNESS = "assess.fairness/1"
 SEED_BITS = 48  # of a seed derived from subject and checkpoint: exact in JSON numbers, and nobody can choose it
 
 
@@ -60,7 +64,17 @@ class Done:
 def run(plant: Plant, *, until: str | None = None) -> Reply:
     """Carry the project from its raw rows to a signed release.
 
-    Stages whose inputs, code and configuration are unchanged are reused, so a run that was killed goes on.
+    Stages whose inputs, code and configuration are unchanged are reused, so a run that was killed goes on. What was
+    ingested is committed as a version of the data set, where it is a new one.
+
+    Raises:
+        HoldfastError: What went wrong, with place and remedy; what was finished before is kept.
+    """
+    return carry(plant, until, lambda project, held: commit_dataset(plant, project, held, Note()))
+
+
+def carry(plant: Plant, until: str | None, ingested: Callable[[Project, dict[Kind, Artifact]], object]) -> Reply:
+    """Carry the project as far as a stage; `ingested` is called once the rows are in, before anything is made of them.
 
     Raises:
         HoldfastError: What went wrong, with place and remedy; what was finished before is kept.
@@ -69,16 +83,21 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
     if until is not None and until not in names:
         raise UsageError(f"there is no stage {until!r}", expected=", ".join(names))
     plant.unlock()
-    with plant.ledger.lease("run"):
+    with ExitStack() as ending, plant.ledger.lease("run"):
         shutil.rmtree(plant.scratch, ignore_errors=True)
         project, held = take_in(plant)
+        ending.callback(_tell_lineage, plant, project)
         recover(plant, project_stream(project))
         rows = []
-        stages = OUTSIDE if project.train.outside else STAGES
+        stages = stages_of(outside=bool(project.train.outside), views=Kind.VIEWS in held)
         for stage in stages[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
             check_gates(evidence)
+            if Kind.DATASET in stage.gives:
+                ingested(project, held)
+            if Kind.SPLIT in stage.gives:
+                index_split(plant, held, stage.name)
             written = record_authorship(plant, project, held) if Kind.MODEL in stage.gives else None
             known = _advisories(plant, held) if Kind.RELEASE in stage.gives else None
             rows += [(stage.name, known.control, known.outcome, known.reason[:80], "0")] if known else []
@@ -87,6 +106,13 @@ def run(plant: Plant, *, until: str | None = None) -> Reply:
             attest(plant, held[Kind.RELEASE].digest)
         shutil.rmtree(plant.scratch, ignore_errors=True)
     return _reply(project, held, rows)
+
+
+def _tell_lineage(plant: Plant, project: Project) -> None:
+    """Tell the catalogue that is named what was run, however it ended; nobody else waits for that."""
+    from holdfast.lifecycle.openlineage import tell_run  # which needs what this module makes
+
+    tell_run(plant, project)
 
 
 def _advisories(plant: Plant, held: dict[Kind, Artifact]) -> Evidence | None:
@@ -149,6 +175,7 @@ def execute(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artif
     subject = held.get(stage.about)
     begun: dict[str, Any] = {"stage": stage.name, "run": plant.entropy.token(8).hex(), "key": key, "inputs": inputs}
     begun |= {"controls": stage.leaves, "subject": subject.digest if subject else "", "kind": stage.about}
+    begun["by"] = plant.actor
     made_with = MadeWith(
         code=plant.code,
         configuration=held[Kind.PROJECT].digest,
@@ -206,9 +233,29 @@ def _workspace(
             clock=plant.clock,
             scratch=scratch,
             secret=lambda name: release(plant, job, name),
+            protected_key=lambda: _protected_key(plant, project, stage, held),
+            token_key=(lambda: _token_key(plant, project)) if TREATS & set(stage.gives) else no_token_key,
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _protected_key(plant: Plant, project: Project, stage: Stage, held: dict[Kind, Artifact]) -> bytes:
+    """Lend the key of protected attributes to the stage that seals them and the one that measures fairness."""
+    from holdfast.lifecycle import protected  # which needs what this module makes
+
+    if Kind.FEATURES in stage.gives:
+        return protected.sealing_key(plant, project)
+    if FAIRNESS in stage.leaves:
+        return protected.assessing_key(plant, project, held[Kind.SPLIT])
+    return protected.refuse(plant, project, stage.name)
+
+
+def _token_key(plant: Plant, project: Project) -> bytes:
+    """Lend the key of the project's tokens to the stages that see rows as they came: of the source, or of views."""
+    from holdfast.lifecycle.dlp_tokens import token_key  # which needs what this module makes
+
+    return token_key(plant, project.project.name)
 
 
 def _seed(plant: Plant, subject: Artifact) -> int:

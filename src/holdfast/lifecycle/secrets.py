@@ -27,6 +27,7 @@ class Job:
     run: str
     names: tuple[str, ...]
     declared: tuple[str, ...]
+    actor: str = "train"
 
 
 def job_of(project: Project, stage: Stage, held: dict[Kind, Artifact], run: str) -> Job:
@@ -47,8 +48,9 @@ def release(plant: Plant, job: Job, name: str) -> bytes:
     body = {"name": name[:80], "run": job.run, "job": list(job.names)}
     if reasons:
         refused = body | {"reasons": list(reasons)}
-        plant.ledger.append([Draft(kind=secrets.REFUSED, actor="train", stream=secrets.STREAM, body=refused)])
-        remedy = f"Declare it under [train] secrets, and grant it: holdfast secret grant {name[:80]} --to RECIPE."
+        plant.ledger.append([Draft(kind=secrets.REFUSED, actor=job.actor, stream=secrets.STREAM, body=refused)])
+        to, where = ("RECIPE", "[train] secrets") if job.actor == "train" else (job.names[0], "[sources]")
+        remedy = f"Declare it under {where}, store it, and grant it: holdfast secret grant {name[:80]} --to {to}."
         raise Refused(
             f"the job may not have the secret {name[:80]!r}: {'; '.join(reasons)}", place=job.run, remedy=remedy
         )
@@ -56,7 +58,7 @@ def release(plant: Plant, job: Job, name: str) -> bytes:
     if version != vault(plant).versions[name]:
         raise NotVerified("the store holds another version than the record says", place=f"secret {name}")
     released = body | {"version": version}
-    plant.ledger.append([Draft(kind=secrets.RELEASED, actor="train", stream=secrets.STREAM, body=released)])
+    plant.ledger.append([Draft(kind=secrets.RELEASED, actor=job.actor, stream=secrets.STREAM, body=released)])
     return value
 
 

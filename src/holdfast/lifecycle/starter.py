@@ -1,6 +1,7 @@
-"""What `holdfast init` writes where there is no project yet: a project file to fill in, and a recipe that trains."""
+"""What `holdfast init` writes beside a workspace: a project file to fill in, a recipe that trains, a `.gitignore`."""
 
 import secrets
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -64,6 +65,39 @@ def train(data, params, seed):
     return model.fit(data.train.features, data.train.labels)
 '''
 
+IGNORED: Final = """\
+# Keys, evidence and blobs of the workspace: never source, and never handed out with a clone.
+.holdfast/
+.holdfast-*/
+"""
+_NAMED: Final = frozenset({".holdfast", ".holdfast/", "/.holdfast", "/.holdfast/", ".holdfast*", ".holdfast*/", ".*"})
+
+
+def keep_from_source(home: Home) -> str:
+    """Have git leave the workspace alone: write a `.gitignore` where there is none; return what is to be said of it.
+
+    One that is there is somebody's own and is not touched.
+
+    Raises:
+        Unavailable: It cannot be read or written.
+    """
+    path = home.root / ".gitignore"
+    try:
+        if not path.exists():
+            _write_beside(path, IGNORED)
+            return "A .gitignore keeps .holdfast/ out of git."
+        named = {line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
+    except OSError as error:
+        raise Unavailable(f"the .gitignore cannot be written: {error.strerror}", place=str(path)) from error
+    return "" if named & _NAMED else "Add .holdfast/ to the .gitignore: it does not name the folder with the keys."
+
+
+def _write_beside(path: Path, content: str) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    beside.write_text(content, encoding="utf-8")
+    beside.rename(path)
+
 
 def write_starter(home: Home, owner: str) -> bool:
     """Write a project file and a recipe where there is no project yet, each of them whole."""
@@ -73,9 +107,7 @@ def write_starter(home: Home, owner: str) -> bool:
     try:
         for path, content in ((home.root / "train.py", RECIPE), (home.project_file, text)):
             if not path.exists():
-                beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-                beside.write_text(content, encoding="utf-8")
-                beside.rename(path)
+                _write_beside(path, content)
     except OSError as error:
         raise Unavailable(f"the project file cannot be written: {error.strerror}", place=str(home.root)) from error
     return True

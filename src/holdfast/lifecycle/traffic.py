@@ -24,7 +24,6 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.publishing import standing
 from holdfast.lifecycle.routing import project_of
 from holdfast.lifecycle.security import pruned_before
-from holdfast.watch import Traffic, signals, watch
 
 
 def windows_of(plant: Plant, release: str, since: int) -> list[Window]:
@@ -76,6 +75,8 @@ def measure_traffic(plant: Plant, project: Project) -> tuple[list[Evidence], lis
 
     What is stored and does not verify any more is an integrity failure of the release it belongs to.
     """
+    from holdfast.watch import signals  # with numpy, which a rollback does without
+
     evidence: list[Evidence] = []
     raised: list[Raised] = []
     for release in standing(plant, project).releases:
@@ -110,6 +111,8 @@ def _unmeasured(plant: Plant, release: str) -> Window | None:
 
 def _measured(plant: Plant, release: Digest, total: Window, slo: Slo) -> Sequence[Evidence]:
     """Measure one window, seal the evidence and put it on record."""
+    from holdfast.watch import Traffic, signals, watch
+
     inputs, scores = profiles_of(plant, release)
     traffic = Traffic(window=total, inputs=inputs, scores=scores, min_rows=slo.min_window)
     subject = Artifact(kind=Kind.RELEASE, digest=release, size=0)

@@ -16,6 +16,11 @@ from holdfast.ingest import ingest as ingest_source
 from holdfast.lifecycle.boms import document_of, listing
 from holdfast.lifecycle.burden import burden_of
 from holdfast.lifecycle.commit import commit_of
+from holdfast.lifecycle.contract_files import references_of
+from holdfast.lifecycle.creeping import history
+from holdfast.lifecycle.decided import rulings_of
+from holdfast.lifecycle.dlp_alerts import alerts
+from holdfast.lifecycle.merging import sent_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.runner import At, Done, project_stream
 from holdfast.lifecycle.signing import sign_dataset
@@ -54,15 +59,29 @@ def budget(at: At) -> Done:
 
 def ingest(at: At) -> Done:
     """Turn the source into a data set and a quarantine, and sign the data set's files."""
-    result = ingest_source(at.ws, at.project, at.held[Kind.SOURCE], at.made_with)
-    dataset = result.one(Kind.DATASET).digest
+    result = ingest_source(
+        at.ws,
+        at.project,
+        at.held[Kind.SOURCE],
+        at.made_with,
+        references=references_of(at.project, at.plant.home.root),
+        now=at.ws.clock.now(),
+        sent=sent_of(at.plant, at.held[Kind.SOURCE].digest),
+        rulings=rulings_of(at.plant, at.project),
+    )
+    made = result.one(Kind.DATASET)
+    crept = history(at.plant, at.project.project.name, at.project, made, at.made_with)
+    result = Result(artifacts=result.artifacts, evidence=(*result.evidence, crept))
+    dataset = made.digest
     signed = sign_dataset(at.plant, dataset, parse_manifest(at.plant.blobs.get(dataset)), at.project.project.name)
-    return Done(result=result, drafts=(signed,))
+    return Done(result=result, drafts=(signed, *alerts(result.evidence, "ingest", dataset)))
 
 
 def features(at: At) -> Done:
     """Compute the declared features."""
-    return Done(result=build(at.ws, at.project, at.held[Kind.DATASET], at.made_with))
+    views = at.held.get(Kind.VIEWS) if Kind.VIEWS in at.stage.takes else None
+    result = build(at.ws, at.project, at.held[Kind.DATASET], at.made_with, views)
+    return Done(result=result, drafts=alerts(result.evidence, "features", result.one(Kind.FEATURES).digest))
 
 
 def train(at: At) -> Done:

@@ -1,5 +1,6 @@
 """Verification: reads everything again, bytes, history, signatures and what is published, and believes nothing."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,9 +15,10 @@ from holdfast.core.passport import AUTHORIZED, FILED, RECORDED
 from holdfast.core.seal import AUTHORIZATION, EVIDENCE, RESTORATION, ROUTES, TELEMETRY, Predicate, open_envelope
 from holdfast.core.telemetry import DRAINED, MEASURED
 from holdfast.core.trust import raw_ed25519
+from holdfast.core.versions import COMMITTED
 from holdfast.core.witness import check_demanded
 from holdfast.engines.signing.model_signing import hint
-from holdfast.lifecycle import FOLDERS
+from holdfast.lifecycle import FOLDERS, dlp_tokens, protected
 from holdfast.lifecycle.compromise import reported, revocations
 from holdfast.lifecycle.erasure import erased
 from holdfast.lifecycle.inputs import read_given
@@ -24,11 +26,14 @@ from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.proof import proved
 from holdfast.lifecycle.publishing import ROUTED, documents_of, endpoint_stream, needed, standing, table_of
 from holdfast.lifecycle.registry_retention import absent
-from holdfast.lifecycle.reply import Reply, Table, short
+from holdfast.lifecycle.reply import Reply, Table, counted, short
 from holdfast.lifecycle.restoring import RESTORED, lost_in_restore
 from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.row_index import indexed
 from holdfast.lifecycle.security import pruned_before
-from holdfast.lifecycle.signing import DATASET_SIGNED, check_signed
+from holdfast.lifecycle.signing import DATASET_SIGNED, RELEASE_SIGNED, check_signed
+from holdfast.lifecycle.source_state import ACCEPTED, state_of
+from holdfast.lifecycle.versions import named_of, opened
 from holdfast.registry.record import STAGED
 
 SEALED: Final[dict[str, Predicate[Any]]] = {
@@ -41,6 +46,9 @@ SEALED: Final[dict[str, Predicate[Any]]] = {
     RESTORED: RESTORATION,
 }
 """Kinds of entries that name sealed statements, and what those say."""
+
+_UNDER: Final = {dlp_tokens.MADE: dlp_tokens.tokens_key, protected.MADE: protected.protected_key}
+"""Kinds of entries that say where a project's drawn key lies, and the data key under which it does."""
 
 
 def verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
@@ -56,6 +64,7 @@ def verify(plant: Plant, *, checkpoint: Path | None = None) -> Reply:
     checked: list[tuple[str, str, str]] = []
     _step(checked, "ledger", lambda: _ledger_words(plant, outside))
     _step(checked, "artifacts", lambda: _artifact_words(plant))
+    _step(checked, "data", lambda: _data_words(plant))
     _step(checked, "signatures", lambda: _signature_words(plant))
     _step(checked, "attestations", lambda: _attested_words(plant))
     _step(checked, "published", lambda: _published_words(plant))
@@ -179,6 +188,51 @@ def _artifact_words(plant: Plant) -> str:
     return f"{count} blobs have the bytes they were recorded with{told}"
 
 
+def _data_words(plant: Plant) -> str:
+    """Read what lies beside artifacts: of versions, indexes, sources and drawn keys; what was erased may be gone."""
+    purged, _ = absent(plant)
+    count = closed = lost = 0
+    for about, digests in _beside(plant):
+        for digest in digests:
+            count += 1
+            try:
+                closed += not plant.blobs.check(Digest(digest))
+            except NotFound:
+                if not any(each in purged or erased(plant, each) for each in about):
+                    raise
+                lost += 1
+    told = f"; {lost} of them were erased, which is on record" if lost else ""
+    told += f"; {closed} of them in encrypted form only, since the keys are locked" if closed else ""
+    what = f"{count} blobs of versions, indexes of rows, sources and drawn keys"
+    return f"{what} have the bytes they were recorded with{told}"
+
+
+def _beside(plant: Plant) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield blobs that are no artifacts, with the artifacts whose erasure takes them away."""
+    names = dict.fromkeys(entry.stream for entry in plant.ledger.entries() if entry.kind == COMMITTED)
+    for stream in names:
+        named = named_of(plant, stream.partition("/")[2])
+        for digest in named.commits:
+            commit = opened(plant, named, digest).commit
+            table = parse_manifest(plant.blobs.get(Digest(commit.table)))
+            log = (each.digest for each in table.files if each.path.startswith("_delta_log/"))
+            yield (commit.source, commit.dataset), (digest, commit.table, commit.layout, *log)
+    for each in indexed(plant).values():
+        yield (each.source, each.split), (each.roster, each.index)
+    streams = dict.fromkeys(entry.stream for entry in plant.ledger.entries() if entry.kind == ACCEPTED)
+    for stream in streams:
+        for arrival in state_of(plant, stream.partition("/")[2]).arrivals:
+            yield (), (arrival.digest, *([arrival.body["late"]] if "late" in arrival.body else []))
+    yield (), tuple(_drawn(plant))
+
+
+def _drawn(plant: Plant) -> Iterator[str]:
+    """Yield where the keys lie that were drawn for projects, but for those that were destroyed."""
+    newest = {(e.kind, e.body["project"]): e.body["key"] for e in plant.ledger.entries() if e.kind in _UNDER}
+    kept = plant.data_keys()
+    yield from (key for (kind, project), key in newest.items() if _UNDER[kind](project) in kept)
+
+
 def _blobs_of(plant: Plant, entry: Entry, *, archived: bool) -> Iterator[Digest]:
     """Yield each blob that an artifact on record consists of."""
     digest = Digest(entry.stream)
@@ -222,16 +276,17 @@ def _signature_words(plant: Plant) -> str:
 
 
 def _attested_words(plant: Plant) -> str:
-    """Verify every data set's signature over its files, and every attestation, at the time the ledger took them in.
+    """Verify the signatures over files of data sets and releases, and attestations, when the ledger took them in.
 
     What a revoked key signed is counted and proves nothing; whoever is handed it refuses it.
     """
-    data, told, void = 0, 0, 0
+    whole, told, void = Counter[str](), 0, 0
     purged, archived = absent(plant)
     for entry in plant.ledger.entries():
-        if entry.kind == DATASET_SIGNED:
+        if entry.kind in {DATASET_SIGNED, RELEASE_SIGNED}:
             signed = _signs(plant, entry, away=purged | archived)
-            data, void = data + (signed is True), void + (signed is False)
+            whole[entry.kind] += signed is True
+            void += signed is False
         elif entry.kind == ATTESTED:
             document = plant.blobs.get(Digest(entry.body["envelope"]))
             if any(signature.keyid in plant.trust.revoked for signature in open_envelope(document)[1]):
@@ -240,19 +295,20 @@ def _attested_words(plant: Plant) -> str:
                 check_attested(document, entry, plant.trust)
                 told += 1
     words = f"; {void} more are void, their keys were revoked" if void else ""
-    return f"{data} data sets are signed file by file, {told} attestations by whose they are{words}"
+    files = f"{counted(whole[DATASET_SIGNED], 'data set')} and {counted(whole[RELEASE_SIGNED], 'release')}"
+    return f"{files} are signed file by file, {told} attestations by whose they are{words}"
 
 
 def _signs(plant: Plant, entry: Entry, *, away: frozenset[str]) -> bool | None:
-    """Verify the newest signature over a data set; None where there is nothing to verify, False where it is void."""
-    dataset = Digest(entry.stream)
-    if plant.last(dataset, DATASET_SIGNED) != entry or dataset in away or not plant.blobs.has(dataset):
+    """Verify the newest signature over files; None where there is nothing to verify, False where it is void."""
+    subject = Digest(entry.stream)
+    if plant.last(subject, entry.kind) != entry or subject in away or not plant.blobs.has(subject):
         return None  # said anew since, or not here; whether that is on record is the step's before this
     bundle = plant.blobs.get(Digest(entry.body["bundle"]))
     revoked = (key for key in plant.trust.keys if key.keyid in plant.trust.revoked)
     if any(hint(key).encode() in bundle for key in revoked):
         return False
-    check_signed(plant, dataset, parse_manifest(plant.blobs.get(dataset)), entry.kind)
+    check_signed(plant, subject, parse_manifest(plant.blobs.get(subject)), entry.kind)
     return True
 
 

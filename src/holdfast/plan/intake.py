@@ -186,7 +186,8 @@ def leaks(held: Held) -> list[Plain]:
 
 
 def _missing(held: Held) -> tuple[int, int]:
-    there = [name for name in held.project.feature_columns if name in held.rows.columns]
+    wanted = (*held.project.feature_columns, *held.project.features.texts)
+    there = [name for name in wanted if name in held.rows.columns]
     count = sum(held.rows.get_column(name).null_count() for name in there)
     return count, max(1, held.rows.height * len(there))
 

@@ -95,6 +95,7 @@ LANDSCAPE: Final = (
 DEFENCES: Final = (
     _row("poisoning", "ingest.contract/1", "tests/unit/ingest/test_contract.py"),
     _row("poisoning", "ingest.provenance/1", _WAY + "test_revoked_data_denies_everything_that_learned_from_it"),
+    _row("poisoning", "ingest.screening/1", "tests/unit/ingest/test_screening.py"),
     _row("poisoning", "train.split/1", _WAY + "test_a_second_worse_measurement_counts_not_the_first"),
     _row("extraction", "guard:authenticated", _ACCESS + "test_a_request_without_a_valid_key_is_refused"),
     _row(

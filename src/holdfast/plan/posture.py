@@ -34,7 +34,7 @@ POSTURE: Final = (
     _signal(_SERVICE, "error spikes", "watch.sli/1"),
     _signal(_SERVICE, "model alerts", "watch.drift/1", "watch.predictions/1"),
     Line(group=_DATA, claim="access control", needs=("access:data",)),
-    Line(group=_DATA, claim="search for personal data", needs=("ingest.personal/1",)),
+    Line(group=_DATA, claim="search for personal data", needs=("ingest.personal/1", "features.personal/1")),
     Line(group=_DATA, claim="lineage", needs=("ingest.provenance/1", "features.view/1", "ledger:chain")),
     Line(group=_DATA, claim="masking", needs=("plan.sensitivity/1",)),
     Line(group=_DATA, claim="catalogue", needs=("inventory:complete",)),

@@ -14,6 +14,7 @@ from holdfast.core.schema import ColumnType
 
 MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     "ingest.contract/1": ("rows_in", "rows_out", "rows_quarantined", "quarantined_share"),
+    "ingest.checks/1": ("checks", "hard_breaches", "soft_breaches"),
     "ingest.personal/1": ("personal_values_left", "personal_columns_caught"),
     "assess.quality/1": ("accuracy", "balanced_accuracy", "auc", "brier", "recall", "precision"),
     "assess.slices/1": ("worst_slice_accuracy",),

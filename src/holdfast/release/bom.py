@@ -23,7 +23,7 @@ TRAINED_WITH: Final = "holdfast:trained-with:"
 ASSESSED: Final = ("assess.quality/1", "assess.slices/1", "assess.baseline/1", "assess.robustness/1",
                    "assess.fairness/1", "assess.latency/1")  # fmt: skip
 _BASES: Final = (Kind.MODEL, Kind.FOREIGN)  # what a model started from, or is
-_DATA: Final = (Kind.SOURCE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT)
+_DATA: Final = (Kind.SOURCE, Kind.DATASET, Kind.VIEWS, Kind.FEATURES, Kind.SPLIT)
 _FAMILIES: Final = (
     ("TreeEnsemble", "tree ensemble"),
     ("SVM", "support vector machine"),

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from holdfast.core import intoto
-from holdfast.core.artifact import Manifest, canonical, from_base64
+from holdfast.core.artifact import Manifest, from_base64, is_canonical
 from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from holdfast.core.entitlement import BOM
 from holdfast.core.errors import InvalidInput, NotVerified
@@ -62,7 +62,7 @@ def verify_statement(envelope: bytes, keys: Sequence[bytes]) -> Stated:
         raise NotVerified("none of these keys has signed this bill of materials", place="signature")
     try:  # 3.
         read = msgspec.json.decode(payload, type=intoto.Statement)
-        plain = canonical(json.loads(payload, parse_int=float)) == payload
+        plain = is_canonical(payload)
     except (ValueError, RecursionError, InvalidInput) as error:
         raise NotVerified(f"the statement cannot be read: {error}", place="payload") from error
     if not plain:  # a name given twice would mean two things

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from holdfast.core.artifact import Kind
 from holdfast.core.evidence import Measure
-from holdfast.core.schema import Use
+from holdfast.core.schema import Use, numbers_of, texts_of
 from holdfast.release.material import SCAN_CONTROL, TIER_CONTROL, Material
 
 NOT_MEASURED = "Not measured."
@@ -94,11 +94,15 @@ def _data(material: Material) -> str:
 
 
 def _inputs(material: Material) -> str:
+    signature = material.signature
     rows = [
         (_plain(f.name), "" if f.minimum is None else f"{f.minimum:g}", "" if f.maximum is None else f"{f.maximum:g}")
-        for f in material.signature.inputs
+        for f in (signature.inputs[place] for place in numbers_of(signature))
     ]
-    words = f"{len(rows)} inputs, 32-bit floats in this order; values outside a range are refused by the gateway."
+    words = f"{len(signature.inputs)} inputs, 32-bit floats; values outside a range are refused by the gateway."
+    for text in texts_of(signature):
+        made = f"{text.hashing.buckets} of them are a text's {text.hashing.grams}, hashed"
+        words += f" {made}: {_plain(text.name)}, up to {text.hashing.most_characters} characters."
     return _section("Inputs", words, _rows(("input", "minimum", "maximum"), rows))
 
 

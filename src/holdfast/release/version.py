@@ -18,7 +18,7 @@ from holdfast.core.ports import Blobs
 from holdfast.release.material import ENVIRONMENT_FILE, MAX_ENVIRONMENT, Environment
 
 FOLDERS: Final = frozenset(
-    {Kind.RECIPE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT, Kind.MODEL, Kind.METRICS, Kind.FOREIGN}
+    {Kind.RECIPE, Kind.DATASET, Kind.VIEWS, Kind.FEATURES, Kind.SPLIT, Kind.MODEL, Kind.METRICS, Kind.FOREIGN}
 )
 DATA: Final = (Kind.SOURCE, Kind.DATASET, Kind.FEATURES, Kind.SPLIT)
 
@@ -57,6 +57,11 @@ class Derived:
         """Whether the model came from outside: then our rows and libraries are not those that it was trained with."""
         return any(artifact.kind is Kind.FOREIGN for artifact in self.derivation)
 
+    @property
+    def views(self) -> tuple[Kind, ...]:
+        """The kind of feature views, where the model was made from some."""
+        return tuple({artifact.kind for artifact in self.derivation if artifact.kind is Kind.VIEWS})
+
     def environment(self) -> str:
         """Return the digest of what training says it ran in; empty where it does not say interpreter and packages."""
         digest = self.one(Kind.METRICS)
@@ -80,7 +85,7 @@ def _infrastructure(context: Derived) -> bool:
 
 _PINNED: Final[dict[str, Callable[[Derived], bool]]] = {
     "code": lambda context: context.holds(Kind.RECIPE),
-    "data": lambda context: not context.outside and all(context.holds(kind) for kind in DATA),
+    "data": lambda context: not context.outside and all(context.holds(kind) for kind in (*DATA, *context.views)),
     "model": lambda context: context.holds(Kind.MODEL) and (not context.outside or context.holds(Kind.FOREIGN)),
     "configuration": lambda context: context.holds(Kind.PROJECT),
     "infrastructure": _infrastructure,
@@ -89,7 +94,10 @@ _PINNED: Final[dict[str, Callable[[Derived], bool]]] = {
 
 def _measure(context: Derived) -> Report:
     lacking = [kind for kind, pinned in _PINNED.items() if not pinned(context)]
-    facts = {kind.value: str(context.one(kind) or "") for kind in (Kind.RECIPE, *DATA, Kind.MODEL, Kind.PROJECT)}
+    facts = {
+        kind.value: str(context.one(kind) or "")
+        for kind in (Kind.RECIPE, *DATA, *context.views, Kind.MODEL, Kind.PROJECT)
+    }
     facts |= {"environment": context.environment(), "holdfast": context.code, "tier": context.tier}
     facts |= {"commit": context.commit, "foreign": str(context.one(Kind.FOREIGN) or "")}
     return Report(

@@ -46,6 +46,11 @@ PLAYBOOK: Final = Machine(
         (Posture.CONTAINED, Signal.LATENCY): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.STEADY, Signal.EMERGENCY): (Posture.CONTAINED, (Command.OPEN_INCIDENT,)),  # it was acted upon
         (Posture.CONTAINED, Signal.EMERGENCY): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
+        (Posture.STEADY, Signal.STALE_FEATURES): (
+            Posture.CONTAINED,
+            (Command.OPEN_INCIDENT,),
+        ),  # no release is to blame
+        (Posture.CONTAINED, Signal.STALE_FEATURES): (Posture.CONTAINED, (Command.ADD_TO_INCIDENT,)),
         (Posture.CONTAINED, Signal.RESOLVED): (Posture.STEADY, (Command.CLOSE_INCIDENT,)),
     },
 )
@@ -57,5 +62,6 @@ SEVERITY: Final = {
     Signal.LATENCY: Severity.MEDIUM,
     Signal.UNAUTHORISED: Severity.HIGH,
     Signal.EMERGENCY: Severity.CRITICAL,
+    Signal.STALE_FEATURES: Severity.MEDIUM,
     Signal.RESOLVED: Severity.INFO,
 }

@@ -7,7 +7,6 @@ from typing import Final
 from holdfast.core.control import Control, NotApplicable, Report
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
 from holdfast.core.telemetry import LATENCY_EDGES_MS, SHADOW_EDGES, Window
-from holdfast.maths.intervals import wilson
 from holdfast.rollout.analysis import Canary
 from holdfast.rollout.experiment import Judged
 
@@ -15,6 +14,8 @@ LARGEST: Final = 700.0  # of a logarithm of evidence that is told
 
 
 def _canary(found: Canary) -> Report:
+    from holdfast.maths.intervals import wilson  # brings numpy, which a rollback does without
+
     measures = [exactly("p_value", found.p_value, n=found.candidate_requests)]
     for each in found.compared:
         if each.candidate_n:
@@ -33,6 +34,8 @@ def _canary(found: Canary) -> Report:
 
 
 def _shadow(seen: tuple[Window, Window]) -> Report | NotApplicable:
+    from holdfast.maths.intervals import wilson  # brings numpy, which a rollback does without
+
     shadow, live = seen
     copied = shadow.shadow
     if copied is None or not copied.rows + copied.dropped + shadow.failures:

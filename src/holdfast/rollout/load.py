@@ -76,15 +76,17 @@ def schedule(
 
 def rows_body(features: Sequence[Mapping[str, Any]], rng: random.Random, rows: int = 1, *, far: bool = False) -> bytes:
     """Return a call's body with rows inside the declared ranges, or far outside of them."""
-    data = []
-    for _ in range(rows):
-        for each in features:
-            low, high = each.get("minimum"), each.get("maximum")
-            low = (high - 1.0 if high is not None else 0.0) if low is None else low
-            high = low + 1.0 if high is None else high
-            data.append(high + 1e6 * (abs(high - low) + 1) if far else rng.uniform(low, high))
+    data = [drawn(each, rng, far=far) for _ in range(rows) for each in features]
     tensor = {"name": "input", "shape": [rows, len(features)], "datatype": "FP64", "data": data}
     return json.dumps({"inputs": [tensor]}).encode()
+
+
+def drawn(feature: Mapping[str, Any], rng: random.Random, *, far: bool = False) -> float:
+    """Return a value inside a feature's declared range, or far outside of it."""
+    low, high = feature.get("minimum"), feature.get("maximum")
+    low = (high - 1.0 if high is not None else 0.0) if low is None else low
+    high = low + 1.0 if high is None else high
+    return float(high + 1e6 * (abs(high - low) + 1) if far else rng.uniform(low, high))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from holdfast.core.lazy import first_used
 
 if TYPE_CHECKING:
     from holdfast.serve.exchange import HttpRequest, HttpResponse
-    from holdfast.serve.gateway import Gateway, Ground
+    from holdfast.serve.gateway import Gateway
+    from holdfast.serve.ground import Ground
     from holdfast.serve.guards import GUARDS
     from holdfast.serve.loader import Loader, Watcher
     from holdfast.serve.loading import Pins
@@ -35,7 +36,7 @@ __all__ = [
 _HOMES: Final = {
     "GUARDS": "guards",
     "Gateway": "gateway",
-    "Ground": "gateway",
+    "Ground": "ground",
     "HttpRequest": "exchange",
     "HttpResponse": "exchange",
     "Loader": "loader",

@@ -5,18 +5,20 @@ looks at it, in bytes and in time; everything else is the core's decision.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast.serve.exchange import HttpRequest, HttpResponse
 from holdfast.serve.refusals import OVERLOADED, TOO_LARGE, TOO_SLOW, Saying
-from holdfast.serve.turns import Turns
+from holdfast.serve.turns import SLICE_S, SMOOTHING, Turns
 
 MAX_BODY: Final = 8 << 20  # bytes that are read at all; the route table's own limit is far below
 MAX_HELD: Final = 64 << 20  # bytes of bodies that are still arriving, in one worker
 BODY_TIMEOUT_S: Final = 10.0  # for a whole body to arrive: a megabyte at 1 Mbit/s
 DRAINED: Final = 8 << 20  # bytes read and thrown away after a refusal, so that the sender gets to read it
+MOST_TOGETHER: Final = 64 << 10  # bytes of the bodies of calls that the core is given at once
 _CLOSE: Final = (b"connection", b"close")
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -34,6 +36,10 @@ class Core(Protocol):
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response to a request."""
+        ...
+
+    def handle_together(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+        """Return the responses to requests that have arrived together, in order."""
         ...
 
     def turn_away(self, request: HttpRequest, saying: Saying) -> HttpResponse:
@@ -74,15 +80,45 @@ def entrances(core: Core) -> tuple[App, "Direct"]:
 class Direct:
     """Answers POSTs that have arrived as a whole, in the same line as all others."""
 
-    __slots__ = ("_free", "_handle", "_turns")
+    __slots__ = ("_clock", "_each_s", "_free", "_handle", "_handle_together", "_turns")
 
-    def __init__(self, core: Core, turns: Turns) -> None:
+    def __init__(self, core: Core, turns: Turns, clock: Callable[[], float] = time.perf_counter) -> None:
         """Answer from a core."""
         self._turns, self._handle, self._free = turns, core.handle, turns.free
+        self._handle_together, self._clock = core.handle_together, clock
+        self._each_s = SLICE_S  # that a call takes of late; at first one at a time is asked
 
     def now(self, asked: Asked, body: bytes, peer: str, certificate: bytes) -> HttpResponse | None:
         """Return the response, or None where others are before it."""
         return self._handle(_posted(asked, body, peer, certificate)) if self._free(asked.path) else None
+
+    def together(self, calls: Sequence[tuple[Asked, bytes, str, bytes]]) -> list[HttpResponse | None]:
+        """Return the responses to calls that have arrived together, None for each that others are before.
+
+        As many are handed to the core at once as it answers within a slice of time: whether anybody has waited for too
+        long is looked at as often as if each call were handed over alone.
+        """
+        found: list[HttpResponse | None] = []
+        while len(found) < len(calls):
+            group = self._group(calls, len(found))
+            free = [self._free(call[0].path) for call in group]
+            begun = self._clock()
+            asked = [_posted(*call) for call, now in zip(group, free, strict=True) if now]
+            responses = iter(self._handle_together(asked))
+            found += [next(responses) if now else None for now in free]
+            if asked:
+                self._each_s += SMOOTHING * ((self._clock() - begun) / len(asked) - self._each_s)
+        return found
+
+    def _group(
+        self, calls: Sequence[tuple[Asked, bytes, str, bytes]], begin: int
+    ) -> Sequence[tuple[Asked, bytes, str, bytes]]:
+        """Return the calls that the core is given at once: as many as its time and their sizes allow, at least one."""
+        most, held, end = max(1, int(SLICE_S / self._each_s)), len(calls[begin][1]), begin + 1
+        while end < len(calls) and end - begin < most and held + len(calls[end][1]) <= MOST_TOGETHER:
+            held += len(calls[end][1])
+            end += 1
+        return calls[begin:end]
 
     def later(self, asked: Asked, body: bytes, peer: str, certificate: bytes) -> "asyncio.Future[HttpResponse]":
         """Return what will be the response, or the refusal."""

@@ -8,7 +8,7 @@ refuses to go on if release, input or shape of the output are not those of the p
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -93,7 +93,8 @@ class Batch:
         kept = {part.number: part for part in self._finished(plan)}
         parts: list[Part] = []
         rows = 0
-        chunks = self.source.chunks(plan.inputs, plan.keep, plan.part_rows, frozenset(kept))
+        wanted = (*plan.keep, *plan.texts)  # both are read as texts
+        chunks = self.source.chunks(plan.inputs, wanted, plan.part_rows, frozenset(kept))
         for number, chunk in enumerate(chunks):
             part = kept.get(number)
             if part is None:
@@ -124,8 +125,10 @@ class Batch:
                 yield part
             number += 1
 
-    def _scored(self, plan: Plan, number: int, chunk: Chunk) -> Part:
-        scored = self.scorer.score(chunk.values)
+    def _scored(self, plan: Plan, number: int, read: Chunk) -> Part:
+        copied = len(plan.keep)
+        chunk = replace(read, kept=read.kept[:copied], texts=read.kept[copied:])
+        scored = self.scorer.score(chunk.values, dict(zip(plan.texts, chunk.texts, strict=True)))
         if len(scored) != len(chunk.values):
             raise NotVerified(f"{len(scored)} rows out for {len(chunk.values)} rows in", place=f"part {number}")
         data = self.encode(plan, chunk, scored)

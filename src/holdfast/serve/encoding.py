@@ -1,14 +1,21 @@
 """Answers as bytes: inference responses of Open Inference Protocol v2, plain predictions, and the error object."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.core.guard import Answer
 from holdfast.core.schema import Signature
 from holdfast.serve.protocol import LABEL, PROBABILITIES
 from holdfast.serve.tensors import texts
+
+MANY: Final = 64  # rows from which on names are looked up as records at once
+MAX_RECORD: Final = 128  # bytes of a record: a name and its length
+FILLER: Final = b"\xff"
 
 
 class _Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -55,11 +62,10 @@ def encode_infer(
     found, tails = [], []
     if not outputs or LABEL in outputs:
         if LABEL in binary:
-            encoded = [texts((name,)) for name in signature.classes]  # each once, however many rows there are
-            tails.append(b"".join([encoded[label] for label in answer.labels.tolist()]))
+            tails.append(_named(answer.labels, signature.classes))
             found.append(_as_bytes(LABEL, "BYTES", (rows,), tails[-1]))
         else:
-            names = [signature.classes[label] for label in answer.labels.tolist()]
+            names = list(map(signature.classes.__getitem__, answer.labels.tolist()))
             found.append(_Output(name=LABEL, datatype="BYTES", shape=(rows,), data=names))
     if classes and (not outputs or PROBABILITIES in outputs):
         if PROBABILITIES in binary:
@@ -77,6 +83,33 @@ def encode_infer(
     )
     head = _ENCODER.encode(response)
     return (b"".join((head, *tails)), len(head)) if tails else (head, 0)
+
+
+def _named(labels: NDArray[np.int64], classes: tuple[str, ...]) -> bytes:
+    """Return the names of labels as a BYTES tensor: each class is encoded once, however many rows there are."""
+    table = _table(classes) if len(labels) >= MANY else None
+    if table is None:
+        encoded = [texts((name,)) for name in classes]
+        return b"".join(map(encoded.__getitem__, labels.tolist()))
+    records, filler = table
+    rows = records.take(labels).tobytes()
+    return rows.translate(None, filler) if filler else rows
+
+
+@lru_cache(maxsize=64)
+def _table(classes: tuple[str, ...]) -> tuple[NDArray[np.void], bytes] | None:
+    """Return encoded names as equally long records, and the byte that fills the shorter ones and is in none of them.
+
+    UTF-8 has no byte 0xFF (RFC 3629, section 3), and the lengths of short names neither. None for longer names, whose
+    records would be larger than what they stand for.
+    """
+    encoded = [texts((name,)) for name in classes]
+    longest = max(map(len, encoded))
+    if longest > MAX_RECORD:
+        return None
+    even = all(len(each) == longest for each in encoded)
+    filled = b"".join(each.ljust(longest, FILLER) for each in encoded)
+    return np.frombuffer(filled, dtype=f"V{longest}"), b"" if even else FILLER
 
 
 def _as_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> _Output:

@@ -12,13 +12,14 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from holdfast.core.artifact import canonical, from_base64
+from holdfast.core.conventions import NONCONFORMING, is_event
 from holdfast.core.errors import InvalidInput, NotVerified
 from holdfast.core.ledger import GENESIS
 
@@ -88,7 +89,9 @@ class SecurityLog:
         self.total = 0
 
     def note(self, event: Noted) -> None:
-        """Take note of one event."""
+        """Take note of one event; one of a kind that is none is kept under the name for such."""
+        if not is_event(event.kind):
+            event = replace(event, kind=NONCONFORMING, detail=f"{event.kind}: {event.detail}")
         second = int(event.time.timestamp())
         with self._lock:
             self.total += event.count

@@ -6,87 +6,70 @@ can be tested without a socket and put behind any server. Every refusal has its 
 beyond them is a 503 that tells nothing.
 """
 
-import hashlib
-import hmac
-import math
+import re
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.guard import Answer, Call, Refusal
-from holdfast.core.ports import Clock
 from holdfast.core.resilience import SafeState
 from holdfast.core.telemetry import Window
-from holdfast.serve import encoding, metadata, openapi, protocol
+from holdfast.serve import answering, encoding, metadata, protocol
+from holdfast.serve.breaker import Standing
+from holdfast.serve.columns import Key
 from holdfast.serve.events import Noted, SecurityLog
 from holdfast.serve.exchange import PROXIED, Head, Headers, Heads, HttpRequest, HttpResponse
 from holdfast.serve.exposure import pseudonym
+from holdfast.serve.ground import Ground
 from holdfast.serve.guards import Chains
-from holdfast.serve.guards.inputs import ValidInput
-from holdfast.serve.guards.reactions import Watched
-from holdfast.serve.metrics import CONTENT_TYPE, Counts, Standing, render
-from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Malformed, Operation
+from holdfast.serve.guards.lookup import LOOKED_UP
+from holdfast.serve.metrics import CONTENT_TYPE, Posture, process_totals, render
+from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Operation
+from holdfast.serve.questions import Questions
 from holdfast.serve.refusals import (
     BROKEN,
     ENCODED,
     LEASE_OVER,
     MALFORMED,
-    MODEL_FAILED,
     NO_SUCH_PATH,
     NOT_READY,
-    OVERLOADED,
     UNRECORDED,
     WITHDRAWN,
     WRONG_METHOD,
     Saying,
 )
+from holdfast.serve.replies import NO_SNIFFING, Replies
 from holdfast.serve.resilience import Resilient, is_odd
 from holdfast.serve.shadow import Copy, Shadow
-from holdfast.serve.state import UNIT, Release, Route, State, sane
+from holdfast.serve.spoiled import SPOILED
+from holdfast.serve.state import UNIT, Release, Route, State
 from holdfast.serve.telemetry import Meter
+from holdfast.serve.tracing import header_of
 
 LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of a Unix socket
-_JSON: Final = b"application/json"
 _ID: Final = "x-correlation-id"
-_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
-_STALE: Final = (b"x-holdfast-stale", b"true")
-_SAFE: Final = (b"x-holdfast-safe-state", b"true")
+_WORKER: Final = re.compile(rb"worker=([0-9]{1,3})")
 _OCTETS: Final = b"application/octet-stream"
 _HEAD: Final = "inference-header-content-length"
-_BUSY: Final = encoding.encode_error(OVERLOADED.public)
-_SHED: Final = HttpResponse(
-    status=OVERLOADED.status,
-    headers=(
-        (b"content-type", _JSON),
-        (b"content-length", str(len(_BUSY)).encode()),
-        (b"x-holdfast-code", OVERLOADED.code.encode()),
-        _NO_SNIFFING,
-        (b"retry-after", b"1"),
-    ),
-    body=_BUSY,
-)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What a gateway stands on, apart from its state: clocks, the key of its pseudonyms, its version."""
+@dataclass(slots=True)
+class Asking:
+    """A call that is about to be answered by a model: what it is to be answered from, and its place among others."""
 
-    clock: Clock
-    monotonic: Callable[[], float]
-    credential_key: bytes = field(repr=False)
-    version: str
-    log: SecurityLog = field(default_factory=SecurityLog)
-    terminator_key: bytes = field(
-        default=b"", repr=False
-    )  # shared with the TLS terminator in front; empty: no word about certificates is taken
-    watched: Watched = field(default_factory=Watched)
-    metrics_for_all: bool = False  # whether callers from other machines may read /metrics
+    request: HttpRequest
+    call: Call
+    state: State
+    route: Route | None
+    release: Release | None
+    place: int = 0
 
 
 class Gateway:
@@ -98,7 +81,8 @@ class Gateway:
         self._state: State | None = None
         self._absent = NOT_READY
         self._stale = ""
-        self._counts = Counts()
+        self._replies = Replies(ground)
+        self._questions = Questions(self._replies)
         self._heads = Heads()
         self._meters: dict[str, Meter] = {}
         self.shadow = Shadow()
@@ -123,7 +107,7 @@ class Gateway:
     @property
     def answered(self) -> int:
         """How many responses were given since this process began."""
-        return sum(self._counts.responses.values())
+        return self._replies.counts.answered
 
     # ── the safe state ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,6 +134,7 @@ class Gateway:
             self._resilient.safe = joined
             now = self._ground.clock.now()
             self._ground.log.note(Noted(time=now, kind="safe-state.entered", caller="gateway", detail=joined.reason))
+            self._stand()
 
     # ── what the loader does ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,16 +143,22 @@ class Gateway:
         for release in state.releases.values():
             if release.digest not in self._meters:
                 names = tuple(field.name for field in release.signature.inputs)
-                self._meters[release.digest] = Meter(profile=release.profile, names=names)
+                self._meters[release.digest] = Meter(
+                    profile=release.profile, names=names, release=release.short, column=self._ground.column
+                )
+        if self._state is not None:  # not at first: what a predecessor served may return, as it may at other workers
+            self._ground.column.keep_only({meter.release for meter in list(self._meters.values())})
         self._resilient.keep_only(frozenset(state.releases))
         self._state, self._stale = state, ""
         self._heads.forget()
-        self._counts.loads += 1
+        self._replies.counts.loaded()
+        self._stand()
 
     def hold(self, reason: str) -> None:
         """Go on with the present state, and say that it is not the newest."""
         self._stale = reason
-        self._counts.failed_loads += 1
+        self._replies.counts.failed_load()
+        self._stand()
 
     def narrow(self, revoked: frozenset[str], chains: Chains | None) -> None:
         """Obey what a newer, believed table takes away, although not all of what it gives could be loaded."""
@@ -175,6 +166,7 @@ class Gateway:
         if state is not None:
             self._state = state.without(revoked, chains or state.chains)
             self._heads.forget()
+            self._stand()
 
     def expire(self, now: datetime) -> bool:
         """Drop the state if its lease is over; a clock set back afterwards does not bring it back."""
@@ -182,7 +174,12 @@ class Gateway:
         if state is None or now < state.lease:
             return False
         self._state, self._absent = None, LEASE_OVER
+        self._stand()
         return True
+
+    def _stand(self) -> None:
+        """Say in every response from now on how this gateway stands."""
+        self._replies.stand(self._state, stale=bool(self._stale), safe=self.is_safe)
 
     def untold(self) -> list[tuple[str, Window, Callable[[], None]]]:
         """Return each release's window since the last that was told, and what to call once it is written."""
@@ -192,35 +189,85 @@ class Gateway:
             if window.requests or window.refused or window.shadow:
                 windows.append((digest, window, _teller(meter, reading)))
             elif self._state is not None and digest not in self._state.releases:
-                del self._meters[digest]  # told to the end, and no longer served
+                self._meters.pop(digest).close()  # told to the end, and no longer served
         return windows
+
+    def publish(self) -> None:
+        """Write into this worker's column how it stands, and what others in this process have counted."""
+        state, tracing = self._state, self._ground.tracing
+        lease = (state.lease - self._ground.clock.now()).total_seconds() if state is not None else 0.0
+        found = state.releases.values() if state is not None else ()
+        breakers = {each.short: at for each in found if (at := self._resilient.standing(each.digest)) is not None}
+        Posture(
+            ready=state is not None and lease > 0,
+            stale=bool(self._stale),
+            epoch=state.epoch if state is not None else None,
+            lease_s=max(lease, 0.0),
+            safe=self.is_safe,
+            breakers={(short, str(each)): each == at for short, at in breakers.items() for each in Standing},
+        ).put(self._ground.column)
+        totals: dict[Key, float] = process_totals()
+        totals |= {("holdfast_detections_total", *key): n for key, n in list(self._ground.watched.counts.items())}
+        totals |= {("holdfast_fallback_total", *key): n for key, n in list(self._resilient.instead.items())}
+        totals["holdfast_security_events_total",] = self._ground.log.total
+        if tracing is not None:
+            totals["holdfast_spans_total", "sent"] = tracing.sent
+            totals["holdfast_spans_total", "dropped"] = tracing.dropped
+        self._replies.counts.follow(totals)
 
     # ── what a request meets ────────────────────────────────────────────────────────────────────────────────────────
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response to a request; never raises, and answers 5xx only where `refusals` says so."""
         head = self._heads.read(request.headers)
-        headers, call = head.headers, self._begin(request, head)
+        call = self._begin(request, head)
         try:
-            if headers is None:
-                refusal = MALFORMED.refusal("protocol", "a header twice", public="a header is given twice")
-                return self._refuse(request, call, refusal)
-            if _ID in headers and headers[_ID] != call.correlation:
-                words = "x-correlation-id may hold up to 64 letters, digits, points, hyphens and underscores"
-                return self._refuse(request, call, MALFORMED.refusal("protocol", "correlation id", public=words))
-            return self._respond(request, call)
+            found = self._respond(request, call, head.headers)
+            if isinstance(found, HttpResponse):
+                return found
+            try:
+                return self._infer(found)
+            finally:
+                found.state.chains.call.done()
         except Exception as error:  # noqa: BLE001 - fail closed, whatever it is; the caller learns nothing of why
-            return self._refuse(request, call, BROKEN.refusal("gateway", f"{type(error).__name__}: {error}"))
+            return self._replies.broken(request, call, error)
+
+    def handle_together(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+        """Return the responses to requests that have arrived together, in order; each as `handle` would answer it.
+
+        Every step is made for all of them before the next, so that each finds its code in the processor's caches, and a
+        model is asked once for all rows that it would answer alone to the very same bits. Where a guard must have seen
+        an answer before the next call, or says nothing about that, they are answered one after the other.
+        """
+        state = self._state
+        if len(requests) == 1 or state is None or not state.chains.call.together:
+            return [self.handle(request) for request in requests]
+        said: dict[int, HttpResponse] = {}
+        asking: list[Asking] = []
+        for place, request in enumerate(requests):
+            head = self._heads.read(request.headers)
+            call = self._begin(request, head)
+            try:
+                found = self._respond(request, call, head.headers)
+            except Exception as error:  # noqa: BLE001 - the same
+                found = self._replies.broken(request, call, error)
+            if isinstance(found, HttpResponse):
+                said[place] = found
+            elif found.state is not state:  # another has been swapped in meanwhile
+                said[place] = self.handle(request)
+            else:
+                found.place = place
+                asking.append(found)
+        self._infer_together(asking, state, said)
+        return [said[place] for place in range(len(requests))]
 
     def shed(self) -> HttpResponse:
-        """Return the refusal of a request that nobody looks at: under overload, saying no must cost next to nothing."""
-        self._counts.refusal("overload", OVERLOADED.code)
-        self._counts.response("", OVERLOADED.status)
-        return _SHED
+        """Return the refusal of a request that nobody looks at."""
+        return self._replies.shed()
 
     def turn_away(self, request: HttpRequest, saying: Saying) -> HttpResponse:
         """Return the refusal of a request that was not read to its end."""
-        return self._refuse(
+        return self._replies.refuse(
             request, self._begin(request, self._heads.read(request.headers)), saying.refusal("protocol")
         )
 
@@ -248,27 +295,35 @@ class Gateway:
         )
         if request.certificate or request.signed:
             call.certificate, call.signed = request.certificate, request.signed
+        if self._ground.tracing is not None:
+            call.trace = self._ground.tracing.begin(header_of(head.raw), call.received_s)
         return call
 
-    def _respond(self, request: HttpRequest, call: Call) -> HttpResponse:
+    def _respond(self, request: HttpRequest, call: Call, headers: dict[str, str] | None) -> HttpResponse | Asking:
+        """Return the response to a request, or what is to be asked of a model."""
+        if headers is None or (_ID in headers and headers[_ID] != call.correlation):
+            return self._replies.refuse(request, call, _misread(headers))
         found = protocol.target(request.path)
         if found is None:
-            return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", request.path[:100]))
+            return self._replies.refuse(request, call, NO_SUCH_PATH.refusal("protocol", request.path[:100]))
         operation, model, version = found
         if request.method != ("POST" if operation in POSTED else "GET"):
-            return self._refuse(request, call, WRONG_METHOD.refusal("protocol", request.method[:20]), operation)
+            return self._replies.refuse(request, call, WRONG_METHOD.refusal("protocol", request.method[:20]), operation)
         if not model and operation is not Operation.INDEX:
             return self._about_server(request, call, operation)
         state = self._usable(call.now)
         if isinstance(state, Refusal):
-            return self._refuse(request, call, state)
+            return self._replies.refuse(request, call, state)
         call.model, call.operation, call.version = model, operation, version
         if operation not in RUNS_MODEL:
-            return self._look(request, call, state)
-        try:
-            return self._infer(request, call, state)
-        finally:
-            state.chains.call.done()
+            return self._questions.answer(request, call, state)
+        route = state.routes.get(model)
+        release = route.chosen(call, state.withdrawn) if route is not None else None
+        call.release = release.digest if release is not None else ""
+        refused = _framed(call)
+        if refused is not None:
+            return self._replies.refuse(request, call, refused)
+        return Asking(request, call, state, route, release)
 
     def _usable(self, now: datetime | None = None) -> State | Refusal:
         """Return the state if it may answer now."""
@@ -279,109 +334,111 @@ class Gateway:
             return UNRECORDED.refusal("state")
         return state
 
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be answered now."""
+        state = self._usable()
+        return not isinstance(state, Refusal) and bool(state.routes) and not self._silent(state)
+
     def _about_server(self, request: HttpRequest, call: Call, operation: Operation) -> HttpResponse:
         if operation is Operation.LIVE:
-            return self._reply(call, 200, metadata.LIVE_BODY)
+            return self._replies.reply(call, 200, metadata.LIVE_BODY)
         if operation is Operation.READY:
-            state = self._usable()
-            if isinstance(state, Refusal) or not state.routes or self._silent(state):
-                return self._reply(call, 503, metadata.NOT_READY_BODY)
-            return self._reply(call, 200, metadata.STALE_BODY if self._stale else metadata.READY_BODY)
+            if not self.ready:
+                return self._replies.reply(call, 503, metadata.NOT_READY_BODY)
+            return self._replies.reply(call, 200, metadata.STALE_BODY if self._stale else metadata.READY_BODY)
         if operation is Operation.SERVER:
-            return self._reply(call, 200, metadata.server_metadata(self._ground.version))
+            return self._replies.reply(call, 200, metadata.server_metadata(self._ground.version))
         near = request.peer in LOOPBACK and PROXIED not in call.headers
         if not near and not self._ground.metrics_for_all:
-            return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", "metrics from afar"))
-        return self._reply(call, 200, self._scrape(), kind=CONTENT_TYPE, more=(_NO_SNIFFING,))
-
-    def _look(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
-        """Answer a question about a model, to callers who may call it."""
-        admitted = state.chains.look.admit(call)
-        if isinstance(admitted, Refusal):
-            return self._refuse(request, call, admitted)
-        if call.operation == Operation.INDEX:
-            return self._index(request, call, state)
-        route = state.routes.get(call.model)
-        release = route.versioned(call.version) if route is not None else None
-        if release is None:
-            return self._refuse(request, call, NO_SUCH_PATH.refusal("protocol", f"{call.model} is not served"))
-        if release.digest in state.withdrawn:
-            return self._refuse(request, call, WITHDRAWN.refusal("state"))
-        if call.operation == Operation.MODEL_READY:
-            return self._reply(call, 200, metadata.model_ready(call.model))
-        if call.operation == Operation.OPENAPI:
-            return self._described(request, call, state, release)
-        return self._reply(call, 200, metadata.model_metadata(call.model, release.short, release.signature))
-
-    def _described(self, request: HttpRequest, call: Call, state: State, release: Release) -> HttpResponse:
-        """Describe a release as the guard on its input takes it."""
-        guard = next((each for each in state.chains.call.guards if isinstance(each, ValidInput)), None)
-        domain = guard.domains.get(release.digest) if guard is not None else None
-        if guard is None or domain is None:
-            return self._refuse(request, call, BROKEN.refusal("gateway", "no guard knows the inputs"))
-        about = openapi.Described(
-            model=call.model,
-            version=release.short,
-            signature=release.signature,
-            low=domain.lowest.tolist(),
-            high=domain.highest.tolist(),
-            max_rows=guard.max_rows,
-        )
-        return self._reply(call, 200, openapi.describe(about))
-
-    def _index(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
-        """Answer which of the models that the caller may call are served."""
+            return self._replies.refuse(request, call, NO_SUCH_PATH.refusal("protocol", "metrics from afar"))
+        worker = _WORKER.fullmatch(request.query)
         try:
-            asked = metadata.decode_index(call.body)
-        except Malformed as finding:
-            return self._refuse(request, call, MALFORMED.refusal("protocol", str(finding), public=str(finding)))
-        rows = []
-        for name in sorted(state.routes.keys() & set(call.models)):
-            release = state.routes[name].baseline
-            reason = WITHDRAWN.public if release.digest in state.withdrawn else ""
-            if not (asked.ready and reason):
-                rows.append((name, release.short, reason))
-        return self._reply(call, 200, metadata.index(rows))
+            text = self._scrape(int(worker[1]) if worker is not None else None)
+        except IndexError:
+            return self._replies.refuse(request, call, NO_SUCH_PATH.refusal("protocol", "metrics of no worker"))
+        return self._replies.reply(call, 200, text, kind=CONTENT_TYPE, more=(NO_SNIFFING,))
 
-    def _infer(self, request: HttpRequest, call: Call, state: State) -> HttpResponse:
-        route = state.routes.get(call.model)
-        release = route.chosen(call, state.withdrawn) if route is not None else None
-        call.release = release.digest if release is not None else ""
-        refused = _framed(call)
-        if refused is not None:
-            return self._refuse(request, call, refused)
-        admitted = state.chains.call.admit(call)
+    def _infer(self, asking: Asking) -> HttpResponse:
+        """Answer one call: what the guards let in, the model answers, and the guards let out."""
+        admitted = self._let_in(asking, asking.state.chains.call.admit(asking.call))
+        if isinstance(admitted, HttpResponse):
+            return admitted
+        route, release = admitted
+        return self._let_out(asking, route, release, self._answer(asking.call, route, release))
+
+    def _infer_together(self, asking: list[Asking], state: State, said: dict[int, HttpResponse]) -> None:
+        """Answer calls that have come together, each at its place."""
+        let: list[tuple[Asking, Route, Release]] = []
+        admitted = state.chains.call.admit_together([each.call for each in asking])
+        for each, passed in zip(asking, admitted, strict=True):
+            try:
+                found = self._let_in(each, passed)
+                if isinstance(found, HttpResponse):
+                    said[each.place] = found
+                else:
+                    let.append((each, *found))
+            except Exception as error:  # noqa: BLE001 - the same
+                said[each.place] = self._replies.broken(each.request, each.call, error)
+        answers = (
+            {}
+            if self.is_safe
+            else answering.answer_together([(each.call, route, release) for each, route, release in let])
+        )
+        for number, (each, route, release) in enumerate(let):
+            try:
+                answer = answers.get(number) or self._answer(each.call, route, release)
+                said[each.place] = self._let_out(each, route, release, answer)
+            except Exception as error:  # noqa: BLE001 - the same
+                said[each.place] = self._replies.broken(each.request, each.call, error)
+
+    def _let_in(self, asking: Asking, admitted: Call | Refusal) -> HttpResponse | tuple[Route, Release]:
+        """Return which release of which route answers a call, now that the guards have spoken; or why none does."""
+        request, call, route, release = asking.request, asking.call, asking.route, asking.release
+        if call.trace is not None:
+            call.trace.admitted_s = self._ground.monotonic()
         self._sense(route, call, admitted)
+        if LOOKED_UP in call.notes and call.release in self._meters:
+            self._meters[call.release].read(call.notes[LOOKED_UP].reads, call.client)
         if isinstance(admitted, Refusal):
             if release is not None and call.client:  # strangers cannot make a candidate look bad
                 self._meters[release.digest].observe_refusal()
-            return self._refuse(request, call, admitted)
+                if found := call.notes.get(SPOILED):
+                    self._meters[release.digest].observe_spoiled(found.inputs, found.rows)
+            return self._replies.refuse(request, call, admitted)
+        asking.call = admitted
         if route is None or release is None or admitted.rows is None:  # the guards let pass what nobody has validated
-            return self._refuse(request, call, BROKEN.refusal("gateway", "a call without release or rows"))
-        if release.digest in state.withdrawn:
-            return self._refuse(request, call, WITHDRAWN.refusal("state"))
-        self._expose(route, release, call)
-        answer = self._answer(route, release, admitted)
+            return self._replies.refuse(request, call, BROKEN.refusal("gateway", "a call without release or rows"))
+        if release.digest in asking.state.withdrawn:
+            return self._replies.refuse(request, call, WITHDRAWN.refusal("state"))
+        self._expose(route, release, call, asking.state.withdrawn)
+        return route, release
+
+    def _let_out(self, asking: Asking, route: Route, release: Release, answer: Answer | Refusal) -> HttpResponse:
+        """Say what was answered to a call, as far as the guards let it out."""
+        request, call, state = asking.request, asking.call, asking.state
+        if call.trace is not None:
+            call.trace.answered_s = self._ground.monotonic()
         meter = self._meters[release.digest]
         if isinstance(answer, Refusal) and release is route.candidate and route.alike:
             meter.observe_failure(self._ground.monotonic() - call.received_s)  # it counts, and the caller is answered
             release, meter = route.baseline, self._meters[route.baseline.digest]
             if release.digest in state.withdrawn:
-                return self._refuse(request, call, WITHDRAWN.refusal("state"))
-            call.release, answer = release.digest, self._answer(route, release, admitted)
+                return self._replies.refuse(request, call, WITHDRAWN.refusal("state"))
+            call.release, answer = release.digest, self._answer(call, route, release)
         if isinstance(answer, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
-            return self._refuse(request, call, answer)
-        labels = admitted.said = answer.labels
+            return self._replies.refuse(request, call, answer)
+        labels = call.said = answer.labels
         scores = answer.probabilities[:, release.score] if not call.instead else None
-        released = state.chains.call.release(admitted, answer)
+        released = state.chains.call.release(call, answer)
         if isinstance(released, Refusal):
             meter.observe_failure(self._ground.monotonic() - call.received_s)
-            return self._refuse(request, call, released)
+            return self._replies.refuse(request, call, released)
         shadow = route.candidate if route.copies(call.correlation) else None
-        if scores is not None and shadow is not None and shadow.digest not in state.withdrawn:
-            self._copy(shadow, admitted.rows, labels, scores)
-        return self._tell(release, admitted, released, scores)
+        if scores is not None and call.rows is not None and shadow is not None and shadow.digest not in state.withdrawn:
+            self._copy(shadow, call.rows, labels, scores)
+        return self._tell(release, call, released, scores)
 
     def _tell(self, release: Release, call: Call, released: Answer, scores: NDArray[np.float64] | None) -> HttpResponse:
         """Say what the guards have let out, and count it; scores are those of the model, None where rules answer."""
@@ -392,16 +449,25 @@ class Gateway:
         more: Headers = ((b"x-holdfast-release", release.short.encode()),)
         if scores is not None and call.rows is not None:
             self._meters[release.digest].observe(seconds, call.rows, scores, call.flagged)
+            if call.flagged and (found := call.notes.get(SPOILED)):
+                self._meters[release.digest].observe_spoiled(found.inputs, 0)
         else:  # rules have no score, and what they answer the model has not answered
             self._meters[release.digest].observe_failure(seconds)
             more = (*more, (b"x-holdfast-fallback", call.instead.encode()))
+        if LOOKED_UP in call.notes and call.notes[LOOKED_UP].lacking:
+            more = (*more, (b"x-holdfast-degraded", call.notes[LOOKED_UP].header))
         if head:
-            return self._reply(call, 200, body, kind=_OCTETS, more=((_HEAD.encode(), str(head).encode()), *more))
-        return self._reply(call, 200, body, more=more)
+            more = ((_HEAD.encode(), str(head).encode()), *more)
+            return self._replies.reply(call, 200, body, kind=_OCTETS, more=more)
+        return self._replies.reply(call, 200, body, more=more)
 
-    def _expose(self, route: Route, release: Release, call: Call) -> None:
-        """Take note of whom an experiment met, and on which side: before the answer, which must not decide about it."""
-        unit = call.headers.get(UNIT, "") if route.experiment and not call.version else ""
+    def _expose(self, route: Route, release: Release, call: Call, withdrawn: frozenset[str]) -> None:
+        """Take note of whom an experiment met, and on which side: before the answer, which must not decide about it.
+
+        Once the candidate is withdrawn there is one side left, which would get the other's units: nobody is met then.
+        """
+        over = route.candidate is not None and route.candidate.digest in withdrawn
+        unit = call.headers.get(UNIT, "") if route.experiment and not call.version and not over else ""
         if unit:  # who asks for a version is in no experiment
             named = pseudonym(self._ground.credential_key, route.experiment, unit)
             self._meters[release.digest].expose(route.experiment, named)
@@ -413,14 +479,8 @@ class Gateway:
         meter = self._meters[shadow.digest]
         self.shadow.offer(Copy(release=shadow, meter=meter, rows=rows, labels=labels, scores=scores))
 
-    def _answer(self, route: Route, release: Release, call: Call) -> Answer | Refusal:
-        """Return what is said to validated rows: by the model, or in its place."""
-        if self.is_safe:
-            return self._resilient.safely(route.resilience, release, call)
-        if route.resilience is not None:  # where a candidate fails, the baseline answers before any rule does
-            rules = not (release is route.candidate and route.alike)
-            return self._resilient.answer(route.resilience, release, call, self._ask, rules=rules)
-        return self._ask(release, call.rows) if call.rows is not None else BROKEN.refusal("gateway", "no rows")
+    def _answer(self, call: Call, route: Route, release: Release) -> Answer | Refusal:
+        return answering.answer((call, route, release), self._resilient, safe=self.is_safe)
 
     def _sense(self, route: Route | None, call: Call, admitted: Call | Refusal) -> None:
         """Go into the safe state where too many of a known caller's inputs cannot be: a sensor is broken, or lies."""
@@ -438,92 +498,20 @@ class Gateway:
         )
         return self.is_safe and not any(answers)
 
-    def _ask(self, release: Release, rows: NDArray[np.float32]) -> Answer | Refusal:
-        """Run the model, and believe its answer only if it is one."""
-        try:
-            labels, probabilities = release.model.run(rows)
-        except Exception as error:  # noqa: BLE001 - a model that raises has no answer
-            return MODEL_FAILED.refusal("model", f"{type(error).__name__}: {error}")
-        if not sane(labels, probabilities, rows=len(rows), classes=len(release.signature.classes)):
-            return MODEL_FAILED.refusal("model", "an answer of another shape, of no class, or of no number")
-        return Answer(labels=labels, probabilities=probabilities)
+    def _scrape(self, worker: int | None) -> bytes:
+        self.publish()
+        routes = self._state.routes.values() if self._state is not None else ()
+        found = ((route.name, each) for route in routes for each in (route.baseline, route.candidate))
+        served = [(name, release.short) for name, release in found if release is not None]
+        return render(self._ground.column.columns.read(worker), served)
 
-    # ── how it is said ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _reply(self, call: Call, status: int, body: bytes, *, kind: bytes = _JSON, more: Headers = ()) -> HttpResponse:
-        self._counts.response(self._label(call.model), status)
-        headers = (
-            (b"content-type", kind),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-correlation-id", call.correlation.encode()),
-            *more,
-        )
-        if self._stale and self._state is not None:
-            headers = (*headers, _STALE)
-        if self.is_safe:
-            headers = (*headers, _SAFE)
-        return HttpResponse(status=status, headers=headers, body=body)
-
-    def _refuse(
-        self, request: HttpRequest, call: Call, refusal: Refusal, operation: Operation | None = None
-    ) -> HttpResponse:
-        self._counts.refusal(refusal.guard, refusal.code)
-        if refusal.security:
-            self._note(request, call, refusal)
-        more: list[tuple[bytes, bytes]] = [(b"x-holdfast-code", refusal.code.encode()), _NO_SNIFFING]
-        if refusal.retry_after_s is not None:
-            more.append((b"retry-after", str(max(1, math.ceil(refusal.retry_after_s))).encode()))
-        if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 15.5.2 demands the challenge
-            more.append((b"www-authenticate", b"Bearer"))
-        if operation is not None:
-            more.append((b"allow", b"POST" if operation in POSTED else b"GET"))
-        return self._reply(call, refusal.status, encoding.encode_error(refusal.public), more=tuple(more))
-
-    def _note(self, request: HttpRequest, call: Call, refusal: Refusal) -> None:
-        """Take note of a refusal; an address becomes a keyed pseudonym, which tells callers apart and no more."""
-        caller = f"client:{call.client}"
-        if not call.client:
-            mac = hmac.new(self._ground.credential_key, request.peer.encode(), hashlib.sha256)
-            caller = f"peer:{mac.hexdigest()[:16]}"
-        event = Noted(
-            time=self._ground.clock.now(),
-            kind=f"refused.{refusal.guard}.{refusal.code}",
-            caller=caller,
-            model=self._label(call.model),
-            correlation=call.correlation,
-            detail=refusal.detail,
-        )
-        self._ground.log.note(event)
-
-    def _label(self, model: str) -> str:
-        """Return a model's name if a table names it: what a caller made up becomes no label."""
-        return model if self._state is not None and model in self._state.routes else ""
-
-    def _scrape(self) -> bytes:
-        state = self._state
-        meters = {}
-        for route in state.routes.values() if state is not None else ():
-            for release in (route.baseline, route.candidate):
-                if release is not None:
-                    meters[route.name, release.short] = self._meters[release.digest]
-        lease = (state.lease - self._ground.clock.now()).total_seconds() if state is not None else 0.0
-        standing = Standing(
-            ready=state is not None and lease > 0,
-            stale=bool(self._stale),
-            epoch=state.epoch if state is not None else 0,
-            lease_s=max(lease, 0.0),
-            security_events=self._ground.log.total,
-            detections=self._ground.watched.counts,
-            safe=self.is_safe,
-            instead=dict(self._resilient.instead),
-            breakers={
-                (route.name, release.short): str(standing)
-                for route in (state.routes.values() if state is not None else ())
-                for release in (route.baseline, route.candidate)
-                if release is not None and (standing := self._resilient.standing(release.digest)) is not None
-            },
-        )
-        return render(self._counts, meters, standing)
+def _misread(headers: dict[str, str] | None) -> Refusal:
+    """Return the refusal of headers that tell two stories, or hold an id that is none."""
+    if headers is None:
+        return MALFORMED.refusal("protocol", "a header twice", public="a header is given twice")
+    words = "x-correlation-id may hold up to 64 letters, digits, points, hyphens and underscores"
+    return MALFORMED.refusal("protocol", "correlation id", public=words)
 
 
 def _framed(call: Call) -> Refusal | None:
@@ -540,11 +528,14 @@ def _framed(call: Call) -> Refusal | None:
 
 def _encode(answer: Answer, release: Release, call: Call) -> tuple[bytes, int]:
     """Return the body of an answer, and how many bytes of it are a head before tensors as bytes."""
+    signature = release.signature
+    if answer.classes is not None:
+        signature = msgspec.structs.replace(signature, classes=answer.classes)
     if call.operation == Operation.PREDICT:
-        return encoding.encode_predict(answer, release.signature, model=call.model, version=release.short), 0
+        return encoding.encode_predict(answer, signature, model=call.model, version=release.short), 0
     return encoding.encode_infer(
         answer,
-        release.signature,
+        signature,
         model=call.model,
         version=release.short,
         request_id=call.request_id,

@@ -5,6 +5,7 @@ bytes, in the form of the binary tensor extension. What a caller has signed is t
 `POST`, the full name of the method with its slashes, and the message's bytes.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -125,12 +126,11 @@ def answer(core: Core, asked: Asked) -> Reply:
     return begun if isinstance(begun, Reply) else _ended(begun[0], core.handle(begun[1]))
 
 
-def _begun(core: Core, asked: Asked) -> tuple[_Method, HttpRequest] | Reply:
-    """Return the request that says over HTTP what a call asks, or the refusal of a call that asks nothing there is."""
+def _begun(core: Core, asked: Asked) -> tuple[_Method | None, HttpRequest] | Reply:
+    """Return the request that says over HTTP what a call asks, or the refusal of a message that says nothing."""
     method = METHODS.get(asked.method)
-    if method is None:  # a path that nothing answers: the refusal is on record like every other
-        reply = _reply(core.handle(_request(asked, _Said(path=asked.method))))
-        return Reply(code="UNIMPLEMENTED", words="there is no such method", trailers=reply.trailers)
+    if method is None:  # a path that nothing answers: it waits for its turn, and its refusal is on record, as others
+        return None, _request(asked, _Said(path=asked.method))
     try:
         said = method.request(_parsed(method.takes, asked.message))
     except _Crooked as error:
@@ -138,7 +138,11 @@ def _begun(core: Core, asked: Asked) -> tuple[_Method, HttpRequest] | Reply:
     return method, _request(asked, said)
 
 
-def _ended(method: _Method, response: HttpResponse) -> Reply:
+def _ended(method: _Method | None, response: HttpResponse) -> Reply:
+    if method is None and response.status == 404:  # noqa: PLR2004 - what else is said, as under overload, is said so
+        return Reply(code="UNIMPLEMENTED", words="there is no such method", trailers=_trailers(response))
+    if method is None:
+        return _reply(response)
     if response.status != 200 and not (method.unready and response.status == 503):  # noqa: PLR2004 - RFC 9110
         return _reply(response)
     made = message(method.gives)()
@@ -292,7 +296,9 @@ def _elements(tensor: Any) -> bytes:
     if any(field.name != wanted for field, _ in tensor.contents.ListFields()):
         raise _Crooked(f"a tensor of {tensor.datatype} has its elements in {wanted}")
     if tensor.datatype == "BYTES":
-        raise _Crooked("no input takes BYTES")
+        return b"".join(
+            part for each in tensor.contents.bytes_contents for part in (struct.pack("<I", len(each)), each)
+        )
     found = list(getattr(tensor.contents, wanted))
     bounds = BOUNDS.get(tensor.datatype)
     if bounds is not None and found and not (bounds[0] <= min(found) and max(found) <= bounds[1]):

@@ -11,14 +11,15 @@ from typing import Final
 
 import msgspec
 
-from holdfast.core.errors import HoldfastError, Unavailable
+from holdfast.core.errors import HoldfastError, NotVerified, Unavailable
 from holdfast.core.needs import Offered, unmet
 from holdfast.core.resilience import check_resilience
 from holdfast.core.routes import CERTIFICATE, TOKEN, ModelRoute
 from holdfast.engines.repository import TIMESTAMP_NAME
 from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import Noted
-from holdfast.serve.gateway import Gateway, Ground
+from holdfast.serve.gateway import Gateway
+from holdfast.serve.ground import Ground
 from holdfast.serve.guards import Chains, build_chains, readmitted
 from holdfast.serve.guards.surroundings import Cells, LocalCells, Nonces, Surroundings
 from holdfast.serve.identities import Identities, by_proof
@@ -30,10 +31,11 @@ from holdfast.serve.loading import (
     Pins,
     Published,
     believe,
+    steady,
     unpack,
     warm,
 )
-from holdfast.serve.state import Model, Release, Route, Runtime, State
+from holdfast.serve.state import Release, Route, Runtime, State
 
 RETRY_S: Final = 5.0  # before a published state that was refused is tried again unchanged
 
@@ -75,7 +77,9 @@ class Loader:
             self.gateway.narrow(believed.revoked, self._narrowed(believed))
             self._refused(error, now)
             raise
+        before = self.gateway.state
         self.gateway.swap(state)
+        self._loaded(before, state, now)
         table = believed.table
         self.clients = frozenset([each.id for each in table.credentials] + [each.id for each in table.identities])
         self.ground.watched.keep_only(frozenset(state.releases))
@@ -84,12 +88,39 @@ class Loader:
             Noted(time=now, kind="state.loaded", caller="gateway", detail=f"epoch {state.epoch} serves {served}")
         )
 
+    def _loaded(self, before: State | None, state: State, now: datetime) -> None:
+        """Put on record what was verified, and which releases began and ended to answer."""
+        words = f"epoch {state.epoch}: the table, {len(state.releases)} releases and their passports"
+        self.ground.log.note(Noted(time=now, kind="signature.verified", caller="gateway", detail=words))
+        self.unloaded(before, kept=frozenset(state.releases))
+        self._models("model.loaded", state, frozenset(before.releases) if before is not None else frozenset())
+
+    def unloaded(self, before: State | None, kept: frozenset[str] = frozenset()) -> None:
+        """Put on record which releases of a state answer no more."""
+        if before is not None:
+            self._models("model.unloaded", before, kept)
+
+    def _models(self, kind: str, state: State, aside: frozenset[str]) -> None:
+        for route in state.routes.values():
+            for release in (route.baseline, route.candidate):
+                if release is not None and release.digest not in aside:
+                    noted = Noted(
+                        time=self.ground.clock.now(),
+                        kind=kind,
+                        caller=f"release:{release.short}",
+                        model=route.name,
+                        detail=f"release {release.digest}, model {release.model_digest}",
+                    )
+                    self.ground.log.note(noted)
+
     def _refused(self, error: Exception, now: datetime) -> None:
         """Tell the gateway and the record why; an exception of no known kind is as good a reason as any."""
         code = error.code if isinstance(error, HoldfastError) else "HF000"
         detail = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
         self.gateway.hold(code)
         self.ground.log.note(Noted(time=now, kind=f"state.refused.{code}", caller="gateway", detail=detail))
+        if isinstance(error, NotVerified):
+            self.ground.log.note(Noted(time=now, kind="signature.refused", caller="gateway", detail=detail))
 
     def _state(self, believed: Believed, now: datetime) -> tuple[State, dict[str, datetime]]:
         """Return the new state, and the newest consent to a release of each model."""
@@ -114,13 +145,16 @@ class Loader:
         return state, consents
 
     def _release(self, package: Package) -> Release:
+        standing = self._standing(package)
+        model = standing.model if standing is not None else warm(self.runtime, package)
         return Release(
             digest=package.digest,
             signature=package.signature,
             profile=package.profile,
-            model=self._standing_model(package) or warm(self.runtime, package),
+            model=model,
             model_digest=package.model_digest,
             permit=package.permit,
+            steady=standing.steady if standing is not None else steady(model, package.signature, self.ground.monotonic),
         )
 
     def _check_needs(self, route: ModelRoute) -> None:
@@ -141,14 +175,14 @@ class Loader:
                 remedy="Serve it where it is there, or change [needs] and release again.",
             )
 
-    def _standing_model(self, package: Package) -> Model | None:
-        """Return the model that answers already, if it was made of the same bytes and under the same signature."""
+    def _standing(self, package: Package) -> Release | None:
+        """Return what answers already, if its model is of the same bytes and under the same signature."""
         state = self.gateway.state
         if self.gateway.is_safe:  # what led there may have been that very model in memory
             return None
         for release in state.releases.values() if state is not None else ():
             if (release.model_digest, release.signature) == (package.model_digest, package.signature):
-                return release.model
+                return release
         return None
 
     def _narrowed(self, believed: Believed) -> Chains | None:
@@ -193,12 +227,16 @@ class Loader:
             clock=self.ground.clock,
             monotonic=self.ground.monotonic,
             tell=self._tell,
+            features=self.ground.features,
+            draw=self.ground.draw,
         )
 
-    def _tell(self, kind: str, client: str, detail: str) -> None:
-        """Put on record what a guard has to say about a client."""
-        now = self.ground.clock.now()
-        self.ground.log.note(Noted(time=now, kind=kind, caller=f"client:{client}", detail=detail))
+    def _tell(self, kind: str, client: str, detail: str, correlation: str = "") -> None:
+        """Put on record what a guard has to say about a client, and about which call."""
+        noted = Noted(
+            time=self.ground.clock.now(), kind=kind, caller=f"client:{client}", correlation=correlation, detail=detail
+        )
+        self.ground.log.note(noted)
 
 
 def _named(route: ModelRoute) -> list[Named]:
@@ -242,7 +280,9 @@ class Watcher:
         """Look once; never raises."""
         ground, gateway = self.loader.ground, self.loader.gateway
         ground.watched.work(ground.monotonic)
+        before = gateway.state
         if gateway.expire(ground.clock.now()):
+            self.loader.unloaded(before)
             ground.log.note(Noted(time=ground.clock.now(), kind="state.lease-over", caller="gateway"))
         # The stamp is taken before reading: a document replaced meanwhile has another one at the next look.
         stamp, now_s = self.loader.published.stamp(TIMESTAMP_NAME), ground.monotonic()

@@ -18,12 +18,14 @@ Only then does `loader` swap the new state in, whole.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.core.artifact import (
     Digest,
@@ -41,7 +43,7 @@ from holdfast.core.passport import MAX_PASSPORT, Dossier, open_passport, parse_p
 from holdfast.core.placement import check_placed
 from holdfast.core.policy import Action, Denial, Permit, Policy, Request, decide, parse_policy
 from holdfast.core.routes import PLANS, SILENT, ModelRoute, RouteTable
-from holdfast.core.schema import Signature
+from holdfast.core.schema import Signature, texts_fit, texts_of
 from holdfast.core.seal import ROUTES, TRUST, unseal
 from holdfast.core.trust import Trust, TrustedKey
 from holdfast.engines.repository import (
@@ -52,6 +54,7 @@ from holdfast.engines.repository import (
     Versions,
     read_repository,
 )
+from holdfast.engines.texts import UNICODE
 from holdfast.serve.protocol import MODEL_NAME
 from holdfast.serve.state import Model, Runtime, TrainingProfile, sane
 
@@ -241,6 +244,8 @@ def _check_route(route: ModelRoute) -> None:
         raise NotVerified("the route table holds a route that cannot be followed", place=ROUTES_NAME)
 
 
+ALIKE: Final = (2, 3, 5, 8, 16)  # rows of the groups in which a model is compared with itself
+ALIKE_S: Final = 0.02  # for the rows of the largest alone: of a model that takes longer, grouping saves nobody anything
 _NEVER: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -360,6 +365,15 @@ def _check_package(package: Package) -> None:
         raise NotVerified("the signature has no inputs, one of them twice, or one class", place=package.digest)
     if package.signature.positive not in {"", *package.signature.classes}:
         raise NotVerified("the signature's positive class is none of its classes", place=package.digest)
+    if not texts_fit(package.signature):
+        raise NotVerified("the signature's texts are not where its inputs are", place=package.digest)
+    if any(text.unicode != UNICODE for text in texts_of(package.signature)):
+        raise NotVerified(
+            "letters are folded otherwise here than in training",
+            place=package.digest,
+            expected=f"Unicode {UNICODE}",
+            remedy="Serve it with the Python that it was trained with, or train it again.",
+        )
     if not set(names) <= package.profile.inputs.keys():
         raise NotVerified("the profile lacks an input of the signature", place=package.digest)
 
@@ -378,6 +392,41 @@ def warm(runtime: Runtime, package: Package) -> Model:
     if not sane(labels, probabilities, rows=len(rows), classes=classes):
         raise NotVerified("the model does not answer as its signature promises", place=package.digest)
     return model
+
+
+def steady(model: Model, signature: Signature, monotonic: Callable[[], float]) -> bool:
+    """Say whether a model answers rows the same, to the bit, alone and together with others.
+
+    Trees do: each adds up its own leaves. Of a product of matrices the library may add up the terms in another order
+    where there are more rows; then nobody's answer shall depend on who else asks at the same moment. Looked at on rows
+    from all over the declared ranges, alone and in groups of several sizes.
+    """
+    generator = np.random.default_rng(0)
+    bounds = [_bounds(field.minimum, field.maximum) for field in signature.inputs]
+    low, high = (np.array(each) for each in zip(*bounds, strict=True))
+    rows = generator.uniform(low, high, size=(ALIKE[-1], len(bounds))).astype(np.float32)
+    begun = monotonic()
+    try:
+        alone = _answers(model, rows, 1)
+        return monotonic() - begun < ALIKE_S and all(_answers(model, rows, size) == alone for size in ALIKE)
+    except Exception:  # noqa: BLE001 - a model may fail on rows that nobody has sent; then it is asked one by one
+        return False
+
+
+def _answers(model: Model, rows: NDArray[np.float32], size: int) -> tuple[bytes, bytes]:
+    """Return the bytes of what a model says of rows, asked about so many at a time."""
+    found = [model.run(rows[begin : begin + size]) for begin in range(0, len(rows), size)]
+    labels, probabilities = zip(*found, strict=True)
+    return np.concatenate(labels).tobytes(), np.concatenate(probabilities).tobytes()
+
+
+def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    """Return a range to take values from: the declared one, at most some thousands wide."""
+    middle = _middle(low, high)
+    width = 1000.0
+    bottom = max(middle - width, low) if low is not None else middle - width
+    top = min(middle + width, high) if high is not None else middle + width
+    return bottom, top
 
 
 def _middle(low: float | None, high: float | None) -> float:

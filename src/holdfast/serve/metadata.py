@@ -1,12 +1,14 @@
 """What the gateway says of itself and of the models that it serves, in the protocol's words."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.schema import Signature
+from holdfast.core.schema import Signature, numbers_of, texts_of
+from holdfast.core.text import TextInput
 from holdfast.serve.protocol import INPUT, LABEL, PROBABILITIES, Malformed
+from holdfast.serve.tensors import BYTES
 
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "parameters")
 LIVE_BODY: Final = b'{"live":true}'
@@ -22,19 +24,32 @@ def server_metadata(version: str) -> bytes:
 
 
 def model_metadata(model: str, version: str, signature: Signature) -> bytes:
-    """Return the body of `GET /v2/models/{model}`; the names and ranges of the features stand under `parameters`."""
+    """Return the body of `GET /v2/models/{model}`; the names and ranges of the features stand under `parameters`.
+
+    A model that takes texts has one input for each of them and for each number, and the texts stand under `parameters`.
+    """
+    texts, numbers = texts_of(signature), [signature.inputs[place] for place in numbers_of(signature)]
+    matrix = {"name": INPUT, "datatype": "FP32", "shape": (-1, len(signature.inputs))}
+    columns = [{"name": each.name, "datatype": "FP32", "shape": (-1,)} for each in numbers]
+    columns += [{"name": each.name, "datatype": BYTES, "shape": (-1,)} for each in texts]
+    parameters: dict[str, Any] = {"features": numbers, "classes": signature.classes}
+    parameters |= {"texts": [_text(each) for each in texts]} if texts else {}
     document = {
         "name": model,
         "versions": (version,),
         "platform": "onnx",
-        "inputs": ({"name": INPUT, "datatype": "FP32", "shape": (-1, len(signature.inputs))},),
+        "inputs": columns if texts else [matrix],
         "outputs": (
             {"name": LABEL, "datatype": "BYTES", "shape": (-1,)},
             {"name": PROBABILITIES, "datatype": "FP64", "shape": (-1, len(signature.classes))},
         ),
-        "parameters": {"features": signature.inputs, "classes": signature.classes},
+        "parameters": parameters,
     }
     return _ENCODER.encode(document)
+
+
+def _text(text: TextInput) -> dict[str, Any]:
+    return {"name": text.name, "most_characters": text.hashing.most_characters}
 
 
 def model_ready(model: str) -> bytes:

@@ -1,141 +1,189 @@
-"""`/metrics`: the gateway's counts in the Prometheus text format, version 0.0.4.
+"""`/metrics`: the gateway's counts over all of its workers, in the Prometheus text format, version 0.0.4.
 
 Label values are names from the signed route table, codes of ours, and short digests of releases: never anything that a
 caller sent, so no caller can grow the number of series or read what another sent.
 """
 
 import resource
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast.core.conventions import METRICS, Metric, metric
 from holdfast.core.telemetry import LATENCY_EDGES_MS
-from holdfast.serve.telemetry import Meter
+from holdfast.serve.columns import NOTHING, Column, Key, lone
+from holdfast.serve.telemetry import LATENCY, SECONDS
 
-MAX_SERIES: Final = 1000  # label combinations of one counter; more would be a defect here, and are counted as "other"
+MAX_SERIES: Final = 1000  # label combinations of refusals; more would be a defect here, and are counted as "other"
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_BOUNDS: Final = (*(f"{edge / 1000:g}" for edge in LATENCY_EDGES_MS), "+Inf")
+_REQUESTS: Final = "holdfast_requests_total"
 
 
 @dataclass(slots=True)
 class Counts:
-    """Counters of the gateway as a whole."""
+    """Counters of the gateway as a whole, in its worker's column."""
 
-    responses: dict[tuple[str, int], int] = field(default_factory=dict)  # by model and status
-    refusals: dict[tuple[str, str], int] = field(default_factory=dict)  # by guard and code
-    loads: int = 0
-    failed_loads: int = 0
+    column: Column = field(default_factory=lone)
+    _responses: dict[tuple[str, int], int] = field(default_factory=dict)  # places by model and status
+    _refusals: dict[tuple[str, str], int] = field(default_factory=dict)  # places by guard and code
+    _memory: "memoryview[float]" = field(init=False)
+    _before: float = 0.0  # responses that predecessors gave
+    _told: dict[Key, float] = field(default_factory=dict)  # as `follow` was last given them
+    _following: threading.Lock = field(
+        default_factory=threading.Lock
+    )  # whoever scrapes may meet who looks now and then
+
+    def __post_init__(self) -> None:
+        """Count nothing yet."""
+        self._memory = self.column.cells
+
+    @property
+    def answered(self) -> int:
+        """How many responses were given since this process began."""
+        return int(sum(self._memory[at] for at in list(self._responses.values())) - self._before)
 
     def response(self, model: str, status: int) -> None:
         """Count one response."""
-        key = (model, status)
-        self.responses[key] = self.responses.get(key, 0) + 1
+        at = self._responses.get((model, status))
+        if at is None:
+            at = self._responses[model, status] = self.column.place(("holdfast_responses_total", model, str(status)))
+            self._before += self._memory[at]
+        self._memory[at] += 1.0
 
     def refusal(self, guard: str, code: str) -> None:
         """Count one refusal."""
-        key = (guard, code)
-        if key not in self.refusals and len(self.refusals) >= MAX_SERIES:
-            key = ("other", "other")
-        self.refusals[key] = self.refusals.get(key, 0) + 1
+        at = self._refusals.get((guard, code))
+        if at is None:
+            key = (guard, code) if len(self._refusals) < MAX_SERIES else ("other", "other")
+            at = self._refusals[key] = self.column.place(("holdfast_refusals_total", *key))
+        self._memory[at] += 1.0
+
+    def loaded(self) -> None:
+        """Count one route table that was loaded."""
+        self.column.add(("holdfast_loads_total",))
+
+    def failed_load(self) -> None:
+        """Count one route table that was refused."""
+        self.column.add(("holdfast_failed_loads_total",))
+
+    def follow(self, totals: Mapping[Key, float]) -> None:
+        """Bring into the column what others in this process have counted since it began: what is rare."""
+        with self._following:
+            for key, total in totals.items():
+                self.column.add(key, total - self._told.get(key, 0.0))
+                self._told[key] = total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How the gateway stands at the moment of the scrape."""
+class Posture:
+    """How one worker stands at a moment."""
 
     ready: bool
     stale: bool
-    epoch: int
+    epoch: int | None  # None: it obeys no table yet, or no more
     lease_s: float
-    security_events: int
-    detections: Mapping[tuple[str, str], int]  # by guard and action
-    safe: bool = False
-    instead: Mapping[tuple[str, str], int] = field(default_factory=dict)  # calls that rules answered, by model and why
-    breakers: Mapping[tuple[str, str], str] = field(default_factory=dict)  # where each stands, by model and release
+    safe: bool
+    breakers: Mapping[tuple[str, str], bool]  # whether a release's breaker is in a state, by short digest and state
+
+    def put(self, column: Column) -> None:
+        """Write it into the worker's column, with what the process holds."""
+        gauges = {
+            ("holdfast_ready",): float(self.ready),
+            ("holdfast_ready_workers",): float(self.ready),
+            ("holdfast_stale",): float(self.stale),
+            ("holdfast_route_epoch",): NOTHING if self.epoch is None else float(self.epoch),
+            ("holdfast_lease_seconds",): NOTHING if self.epoch is None else self.lease_s,
+            ("holdfast_safe_state",): float(self.safe),
+            ("process_max_resident_memory_bytes",): resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
+        }
+        for key, value in gauges.items():
+            column.put(key, value)
+        for (release, state), holds in self.breakers.items():
+            column.put(("holdfast_breaker", release, state), float(holds))
 
 
-def render(counts: Counts, meters: Mapping[tuple[str, str], Meter], standing: Standing) -> bytes:
+def process_totals() -> dict[Key, float]:
+    """Return what the kernel counts of this process since it began."""
+    return {("process_cpu_seconds_total",): time.process_time()}
+
+
+def render(found: Mapping[Key, float], served: Sequence[tuple[str, str]]) -> bytes:
     """Return the text of a scrape.
 
     Args:
-        counts: The gateway's counters.
-        meters: The releases' meters by model name and short digest.
-        standing: How the gateway stands.
+        found: The series, as columns hold them: without a model's name where there is a release.
+        served: Model names and the short digests of the releases that answer for them; others are not shown.
     """
-    lines = [*_gateway(counts, standing), *_releases(meters), *_process()]
+    families: dict[str, list[tuple[Key, float]]] = defaultdict(list)
+    for key, value in sorted(found.items()):
+        families[key[0]].append((key[1:], value))
+    families[_REQUESTS] = [((release,), count) for release, count in _counted(families).items()]
+    lines = [line for each in METRICS for line in _lines(each, families[each.name], served)]
     return ("\n".join(lines) + "\n").encode()
 
 
-def _gateway(counts: Counts, standing: Standing) -> Iterator[str]:
-    yield from _family("holdfast_ready", "gauge", "1 while the gateway answers.", [("", int(standing.ready))])
-    says = "1 while the newest state could not be loaded and an older one answers."
-    yield from _family("holdfast_stale", "gauge", says, [("", int(standing.stale))])
-    yield from _family("holdfast_route_epoch", "gauge", "Epoch of the route table.", [("", standing.epoch)])
-    yield from _family("holdfast_lease_seconds", "gauge", "Seconds until the lease ends.", [("", standing.lease_s)])
-    yield from _family("holdfast_loads_total", "counter", "Route tables loaded.", [("", counts.loads)])
-    yield from _family(
-        "holdfast_failed_loads_total", "counter", "Route tables that were refused.", [("", counts.failed_loads)]
+def _counted(families: Mapping[str, list[tuple[Key, float]]]) -> dict[str, float]:
+    """Return how many calls each release has met: those whose latency was counted, so that the two never differ."""
+    counted: dict[str, float] = defaultdict(float)
+    for (release, part), value in families.get(LATENCY, ()):
+        counted[release] += value if part != SECONDS else 0.0
+    return counted
+
+
+def _lines(about: Metric, series: list[tuple[Key, float]], served: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if "release" not in about.labels:
+        values = series or ([((), 0.0)] if not about.labels else [])
+        return _family(about.name, [(_labels(about.labels, key), value) for key, value in values])
+    by_release: dict[str, list[tuple[Key, float]]] = defaultdict(list)
+    for (release, *rest), value in series:
+        by_release[release].append((tuple(rest), value))
+    if about.name == LATENCY:
+        return _histogram(by_release, served)
+    shown = (
+        (_labels(about.labels, (model, release, *rest)), value)
+        for model, release in served
+        for rest, value in by_release[release]
     )
-    responses = [
-        (_labels(model=model, code=str(status)), count) for (model, status), count in list(counts.responses.items())
-    ]
-    yield from _family("holdfast_responses_total", "counter", "Responses by model and status.", responses)
-    refusals = [(_labels(guard=guard, code=code), count) for (guard, code), count in list(counts.refusals.items())]
-    yield from _family("holdfast_refusals_total", "counter", "Refusals by guard and code.", refusals)
-    detections = [(_labels(guard=guard, action=action), n) for (guard, action), n in list(standing.detections.items())]
-    yield from _family("holdfast_detections_total", "counter", "Findings of detectors.", detections)
-    yield from _family(
-        "holdfast_security_events_total", "counter", "Security events noted.", [("", standing.security_events)]
-    )
-    yield from _family("holdfast_safe_state", "gauge", "1 in the declared safe state.", [("", int(standing.safe))])
-    ruled = [(_labels(model=model, reason=why), count) for (model, why), count in standing.instead.items()]
-    yield from _family("holdfast_fallback_total", "counter", "Calls that rules answered, by why.", ruled)
-    breakers = [
-        (_labels(model=model, release=release, state=each), int(each == at))
-        for (model, release), at in standing.breakers.items()
-        for each in ("closed", "half-open", "open")
-    ]
-    yield from _family("holdfast_breaker", "gauge", "1 for the state that the breaker is in.", breakers)
+    return _family(about.name, shown)
 
 
-def _releases(meters: Mapping[tuple[str, str], Meter]) -> Iterator[str]:
-    named = [(_labels(model=model, release=release), meter) for (model, release), meter in meters.items()]
-    counted = [(labels, meter.requests) for labels, meter in named]
-    yield from _family("holdfast_requests_total", "counter", "Calls that reached a release.", counted)
-    failed = [(labels, meter.failures) for labels, meter in named]
-    yield from _family("holdfast_failures_total", "counter", "Calls that a release could not answer.", failed)
-    rows = [(labels, meter.rows) for labels, meter in named]
-    yield from _family("holdfast_rows_total", "counter", "Rows predicted.", rows)
-    flagged = [(labels, meter.flagged) for labels, meter in named]
-    yield from _family("holdfast_flagged_rows_total", "counter", "Rows outside a declared range.", flagged)
-    yield "# HELP holdfast_request_seconds Time to answer inside the gateway."
-    yield "# TYPE holdfast_request_seconds histogram"
-    for labels, meter in named:
-        total = 0
-        bounds = [*(f"{edge / 1000:g}" for edge in LATENCY_EDGES_MS), "+Inf"]
-        for bound, count in zip(bounds, list(meter.latency), strict=True):
-            total += count
-            yield f'holdfast_request_seconds_bucket{{{labels},le="{bound}"}} {total}'
-        yield f"holdfast_request_seconds_sum{{{labels}}} {meter.seconds:.9g}"
-        yield f"holdfast_request_seconds_count{{{labels}}} {total}"
+def _histogram(by_release: Mapping[str, list[tuple[Key, float]]], served: Sequence[tuple[str, str]]) -> Iterator[str]:
+    yield from _head(LATENCY)
+    for model, release in served:
+        labels, total = _labels(("model", "release"), (model, release)), 0.0
+        counts = {part: value for (part,), value in by_release[release]}
+        for number, bound in enumerate(_BOUNDS):
+            total += counts.get(str(number), 0.0)
+            yield f'{LATENCY}_bucket{{{labels},le="{bound}"}} {_number(total)}'
+        yield f"{LATENCY}_sum{{{labels}}} {_number(counts.get(SECONDS, 0.0))}"
+        yield f"{LATENCY}_count{{{labels}}} {_number(total)}"
 
 
-def _process() -> Iterator[str]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    yield from _family("process_cpu_seconds_total", "counter", "CPU time used.", [("", time.process_time())])
-    yield from _family(
-        "process_max_resident_memory_bytes", "gauge", "Most memory held so far.", [("", usage.ru_maxrss * 1024)]
-    )
-
-
-def _family(name: str, kind: str, says: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
-    yield f"# HELP {name} {says}"
-    yield f"# TYPE {name} {kind}"
+def _family(name: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
+    yield from _head(name)
     for labels, value in values:
-        shown = str(value) if isinstance(value, int) else f"{value:.9g}"
-        yield f"{name}{{{labels}}} {shown}" if labels else f"{name} {shown}"
+        yield f"{name}{{{labels}}} {_number(value)}" if labels else f"{name} {_number(value)}"
 
 
-def _labels(**labels: str) -> str:
-    """Return labels in the text format; values are names and codes of ours, which need no escaping."""
-    return ",".join(f'{name}="{value}"' for name, value in labels.items())
+def _head(name: str) -> Iterator[str]:
+    """Yield what a family begins with; only what the table of conventions knows can be rendered."""
+    about = metric(name)
+    yield f"# HELP {name} {about.says}"
+    yield f"# TYPE {name} {about.kind}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:.9g}"
+
+
+def _labels(names: Sequence[str], values: Sequence[str]) -> str:
+    """Return labels in the text format; an input's declared name may need to be escaped."""
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.schema import Signature
+from holdfast.core.schema import Signature, numbers_of, texts_of
 from holdfast.serve.protocol import INPUT, LABEL, OUTPUTS, PROBABILITIES
-from holdfast.serve.tensors import AS_JSON
+from holdfast.serve.tensors import AS_JSON, BYTES
 
 OPENAPI: Final = "3.1.0"
 _SECURITY: Final = ({"bearer": ()}, {"key": ()})
@@ -107,8 +107,21 @@ def _rows(about: Described) -> dict[str, Any]:
 
 
 def _infer_request(about: Described) -> dict[str, Any]:
-    width = len(about.signature.inputs)
     parameters = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+    output = _object({"name": {"enum": list(OUTPUTS)}, "parameters": parameters}, optional=("parameters",))
+    tensors = _columns(about, parameters) if texts_of(about.signature) else _matrix(about, parameters)
+    parts = {
+        "inputs": tensors,
+        "id": {"type": "string", "maxLength": 128},
+        "parameters": parameters,
+        "outputs": {"type": "array", "items": output, "maxItems": len(OUTPUTS)},
+    }
+    return _object(parts, optional=("id", "parameters", "outputs"))
+
+
+def _matrix(about: Described, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the one tensor that holds all inputs."""
+    width = len(about.signature.inputs)
     numbers = {"type": "array", "items": {"type": "number"}, "maxItems": about.max_rows * width}
     shape = {"type": "array", "prefixItems": [_rows(about), {"const": width}], "minItems": 2, "maxItems": 2}
     tensor = {
@@ -118,22 +131,40 @@ def _infer_request(about: Described) -> dict[str, Any]:
         "data": {"anyOf": [numbers, {"type": "array", "items": numbers, "maxItems": about.max_rows}]},
         "parameters": parameters,
     }
-    output = _object({"name": {"enum": list(OUTPUTS)}, "parameters": parameters}, optional=("parameters",))
-    inputs = {"type": "array", "items": _object(tensor, optional=("parameters",)), "minItems": 1, "maxItems": 1}
-    parts = {
-        "inputs": inputs,
-        "id": {"type": "string", "maxLength": 128},
-        "parameters": parameters,
-        "outputs": {"type": "array", "items": output, "maxItems": len(OUTPUTS)},
-    }
-    return _object(parts, optional=("id", "parameters", "outputs"))
+    return {"type": "array", "items": _object(tensor, optional=("parameters",)), "minItems": 1, "maxItems": 1}
+
+
+def _columns(about: Described, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe one tensor for each number and each text of a model that takes texts."""
+    shape = {"type": "array", "prefixItems": [_rows(about)], "minItems": 1, "maxItems": 1}
+    names = [about.signature.inputs[place].name for place in numbers_of(about.signature)]
+    kinds = []
+    for found, datatypes, item in (
+        (names, sorted(AS_JSON - {"BOOL"}), {"type": "number"}),
+        ([text.name for text in texts_of(about.signature)], [BYTES], {"type": "string"}),
+    ):
+        if not found:
+            continue
+        tensor = {
+            "name": {"enum": found},
+            "shape": shape,
+            "datatype": {"enum": datatypes},
+            "data": {"type": "array", "items": item, "maxItems": about.max_rows},
+            "parameters": parameters,
+        }
+        kinds.append(_object(tensor, optional=("parameters",)))
+    count = len(names) + len(texts_of(about.signature))
+    return {"type": "array", "items": {"anyOf": kinds}, "minItems": count, "maxItems": count}
 
 
 def _predict_request(about: Described) -> dict[str, Any]:
-    columns = {
+    fields = list(zip(about.signature.inputs, about.low, about.high, strict=True))
+    columns: dict[str, Any] = {
         field.name: {"type": "number", "minimum": low, "maximum": high} | _declared(field.minimum, field.maximum)
-        for field, low, high in zip(about.signature.inputs, about.low, about.high, strict=True)
+        for field, low, high in (fields[place] for place in numbers_of(about.signature))
     }
+    for text in texts_of(about.signature):
+        columns[text.name] = {"type": "string", "maxLength": text.hashing.most_characters}
     rows = {"type": "array", "items": _object(columns), "minItems": 1, "maxItems": about.max_rows}
     return _object({"rows": rows})
 

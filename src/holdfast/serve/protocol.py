@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.serve.tensors import BadTensor, from_bytes
+from holdfast.serve.tensors import BYTES, BadTensor, from_bytes, from_texts
 
 LABEL: Final = "label"
 PROBABILITIES: Final = "probabilities"
@@ -141,6 +141,28 @@ class _LooseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     model_name: str | None = None
 
 
+_Value = float | bool | str
+
+
+class _TextTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """One input tensor of a model that takes texts: the same, of texts too."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    data: list[_Value | list[_Value]] | msgspec.UnsetType = msgspec.UNSET
+    parameters: Parameters | None = None
+
+
+class _TextRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    inputs: tuple[_TextTensor, ...]
+    id: str | None = None
+    parameters: Parameters | None = None
+    outputs: tuple[RequestedOutput, ...] | None = None
+    model_name: str | None = None
+
+
+_TEXTS: Final = msgspec.json.Decoder(_TextRequest)
 _FLAT: Final = msgspec.json.Decoder(InferRequest)
 _LOOSE: Final = msgspec.json.Decoder(_LooseRequest)
 
@@ -178,8 +200,24 @@ def decode_binary(body: bytes, head: int) -> InferRequest:
         loose = _LOOSE.decode(memoryview(body)[:head])  # 1.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(_words(error)) from None
-    _check_distinct(body[:head])
+    if body.count(b":", 0, head) != _members(loose):
+        _check_distinct(body[:head])
     return _request(loose, memoryview(body)[head:])
+
+
+def decode_texts(body: bytes, head: int | None) -> InferRequest:
+    """Return the request in a body to a model that takes texts; the data of a BYTES tensor are a list of texts.
+
+    Raises:
+        Malformed: As `decode_binary`, or texts stand in a tensor of numbers, or numbers in one of BYTES.
+    """
+    whole = len(body) if head is None else head
+    try:
+        loose = _TEXTS.decode(memoryview(body)[:whole])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(_words(error)) from None
+    _check_distinct(body[:whole])
+    return _request(loose, memoryview(body)[whole:])
 
 
 def _members(request: InferRequest | _LooseRequest) -> int:
@@ -192,6 +230,7 @@ def _members(request: InferRequest | _LooseRequest) -> int:
         found += 1 + len(request.parameters)
     for tensor in request.inputs:
         found += 4 if tensor.parameters is None else 5 + len(tensor.parameters)
+        found -= tensor.data is msgspec.UNSET
     if request.outputs is not None:
         found += 1
         for output in request.outputs:
@@ -199,7 +238,8 @@ def _members(request: InferRequest | _LooseRequest) -> int:
     return found
 
 
-def _request(loose: _LooseRequest, rest: memoryview) -> InferRequest:
+def _request(loose: _LooseRequest | _TextRequest, rest: memoryview) -> InferRequest:
+    texts = isinstance(loose, _TextRequest)
     inputs, begin = [], 0
     for tensor in loose.inputs:
         size = (tensor.parameters or {}).get("binary_data_size")
@@ -211,7 +251,11 @@ def _request(loose: _LooseRequest, rest: memoryview) -> InferRequest:
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest) - begin:
             raise Malformed("a binary_data_size is not the length of bytes that are there")
         try:
-            data: Any = from_bytes(rest[begin : begin + size], tensor.datatype, tensor.shape)  # 3.
+            part = rest[begin : begin + size]  # 3.
+            if texts and tensor.datatype == BYTES:
+                data: Any = from_texts(part, tensor.shape)
+            else:
+                data = from_bytes(part, tensor.datatype, tensor.shape)
         except BadTensor as error:
             raise Malformed(str(error)) from None
         begin += size
@@ -227,7 +271,7 @@ def _request(loose: _LooseRequest, rest: memoryview) -> InferRequest:
     )
 
 
-def _flattened(tensor: _LooseTensor) -> Tensor:
+def _flattened(tensor: _LooseTensor | _TextTensor) -> Tensor:
     data: Any = tensor.data
     if any(isinstance(each, list) for each in data):
         widths = {len(row) if isinstance(row, list) else -1 for row in data}
@@ -237,6 +281,10 @@ def _flattened(tensor: _LooseTensor) -> Tensor:
     # JSON's true is no number, and a number no truth value, whatever Python says about bool and int.
     if any(isinstance(value, bool) is not (tensor.datatype == "BOOL") for value in data):
         raise Malformed("a tensor of BOOL holds true and false, and no other tensor does")
+    if isinstance(tensor, _TextTensor) and any(
+        isinstance(each, str) is not (tensor.datatype == BYTES) for each in data
+    ):
+        raise Malformed("a tensor of BYTES holds texts, and no other tensor does")
     return Tensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, data=data)
 
 
@@ -287,7 +335,12 @@ class _Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     rows: list[dict[str, float]]
 
 
+class _TextRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    rows: list[dict[str, float | str]]
+
+
 _ROWS: Final = msgspec.json.Decoder(_Rows)
+_TEXT_ROWS: Final = msgspec.json.Decoder(_TextRows)
 
 
 def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
@@ -296,8 +349,29 @@ def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
     Raises:
         Malformed: It is no list of rows whose keys are exactly these names, each once.
     """
+    rows = _named_rows(_ROWS, body, names)
+    return [row[name] for row in rows for name in names]
+
+
+def decode_text_rows(body: bytes, numbers: Sequence[str], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a plain request to a model that takes texts: by name, numbers as floats and texts as texts.
+
+    Raises:
+        Malformed: It is no list of rows whose keys are exactly these names, each once, with a value of its kind.
+    """
+    rows = _named_rows(_TEXT_ROWS, body, [*numbers, *texts])
+    for number, row in enumerate(rows):
+        for names, kind, words in ((numbers, float, "a number"), (texts, str, "a text")):
+            wrong = [name for name in names if not isinstance(row[name], kind)]
+            if wrong:
+                raise Malformed(f"in row {number}, {wrong[0]!r} is not {words}")
+    return rows
+
+
+def _named_rows(decoder: Any, body: bytes, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows in a body, each with exactly these names."""
     try:
-        rows = _ROWS.decode(body).rows
+        rows: list[dict[str, Any]] = decoder.decode(body).rows
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(_words(error)) from None
     _check_distinct(body)
@@ -307,7 +381,7 @@ def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
             missing, unknown = [name for name in names if name not in row], len(row.keys() - wanted)
             such = f", the first missing is {missing[0]!r}" if missing else ""
             raise Malformed(f"in row {number}, {len(missing)} inputs are missing and {unknown} are unknown{such}")
-    return [row[name] for row in rows for name in names]
+    return rows
 
 
 def _check_distinct(body: bytes) -> None:

@@ -54,6 +54,9 @@ SLOWED: Final = Saying(code="HF270", status=429, public="calls of this kind are 
 UNPROVEN: Final = Saying(code="HF271", status=403, public="a proof of work is required")
 BLOCKED: Final = Saying(code="HF272", status=403, public="calls of this kind are not answered now")
 STRANGE: Final = Saying(code="HF273", status=400, public="the input is unlike what the model was made for")
+INJECTED: Final = Saying(code="HF274", status=400, public="the text is not acceptable")
+UNSAFE: Final = Saying(code="HF275", status=400, public="the text is not acceptable")
+WITHHELD: Final = Saying(code="HF276", status=403, public="the answer may not be told")
 
 NOT_READY: Final = Saying(code="HF760", status=503, public="the service is not ready", security=False)
 LEASE_OVER: Final = Saying(code="HF761", status=503, public="the service may no longer answer", security=False)
@@ -63,6 +66,7 @@ UNRECORDED: Final = Saying(code="HF764", status=503, public="the service cannot 
 APART: Final = Saying(code="HF771", status=503, public="the service cannot count with its other machines")
 OVERLOADED: Final = Saying(code="HF770", status=503, public="the service is overloaded", security=False)
 RESTING: Final = Saying(code="HF765", status=503, public="the model rests after repeated failures", security=False)
+LACKING: Final = Saying(code="HF767", status=503, public="features of this entity are not available", security=False)
 SAFE: Final = Saying(code="HF766", status=503, public="the service is in its safe state", security=False)
 BROKEN: Final = Saying(code="HF799", status=503, public="the service cannot answer now")
 
@@ -89,6 +93,9 @@ SAYINGS: Final = (
     UNPROVEN,
     BLOCKED,
     STRANGE,
+    INJECTED,
+    UNSAFE,
+    WITHHELD,
     NOT_READY,
     LEASE_OVER,
     WITHDRAWN,

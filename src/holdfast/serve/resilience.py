@@ -6,7 +6,7 @@ sensor looks from here. Does no I/O: keeping the safe state over restarts is who
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.resilience import Fallback, Resilience, SafeState
 from holdfast.core.schema import Signature
 from holdfast.serve.breaker import Breaker, Standing
-from holdfast.serve.refusals import INVALID_INPUT, RESTING, SAFE
+from holdfast.serve.refusals import INVALID_INPUT, LACKING, RESTING, SAFE
 from holdfast.serve.state import Release
 
 FALLBACK: Final = "fallback"  # the flag in the body
@@ -85,6 +85,20 @@ class Resilient:
             fixed = Fallback(otherwise=declared.safe_answer)
             return self._in_place(fixed, release, call, SAFE_STATE, refusal)
         return self._in_place(declared.fallback, release, call, SAFE_STATE, refusal)
+
+    def without(
+        self, declared: Resilience | None, release: Release, call: Call, lacking: Container[str], why: str
+    ) -> Answer | Refusal:
+        """Answer by rules to rows whose named inputs nobody knows: they are within no bound."""
+        refusal = LACKING.refusal("resilience", why)
+        if declared is None or call.rows is None:
+            return refusal
+        rows = call.rows.copy()
+        rows[:, [number for number, each in enumerate(release.signature.inputs) if each.name in lacking]] = np.nan
+        answer = self._in_place(declared.fallback, release, call, why, refusal)
+        if isinstance(answer, Refusal) or declared.fallback is None:
+            return answer
+        return ruled(declared.fallback, release.signature, rows)
 
     def sensed(self, declared: Resilience, model: str, *, odd: bool) -> str:
         """Take in whether a known caller's call held impossible inputs; return why to go into the safe state, or ""."""

@@ -6,9 +6,9 @@ narrowed down to the rows it is about, by halves; one that is about the caller, 
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 from holdfast.core.batch import Outcome, Scored
 from holdfast.core.errors import HoldfastError, Refused, Unavailable
 from holdfast.core.ports import Clock
-from holdfast.core.schema import Signature
+from holdfast.core.schema import Signature, numbers_of
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve.exchange import HttpRequest, HttpResponse
 from holdfast.serve.guards.inputs import OUT_OF_RANGE
 from holdfast.serve.protocol import INPUT, LABEL, PROBABILITIES
 from holdfast.serve.resilience import FALLBACK
+from holdfast.serve.tensors import BYTES
+from holdfast.serve.texts import MOST_CHARACTERS
 
+Texts: TypeAlias = Mapping[str, Sequence[str]]
+NO_TEXTS: Final[Texts] = {}
 PEER: Final = ""  # the other end of no socket
 FLAGS: Final = "flags"
 MAX_WAITS: Final = 120  # for one call, of at least a second each: a limit that never lets it pass is no limit of rate
@@ -53,11 +57,12 @@ class Scorer:
     run: str = field(default_factory=lambda: secrets.token_hex(8))
     _calls: int = 0
 
-    def score(self, rows: NDArray[np.float64]) -> list[Scored]:
+    def score(self, rows: NDArray[np.float64], texts: Texts = NO_TEXTS) -> list[Scored]:
         """Return what became of each row, in order.
 
         Args:
-            rows: Values of shape (n, features); NaN where the input holds no number.
+            rows: Values of shape (n, numbers); NaN where the input holds no number.
+            texts: By name, n of each, where the model takes texts.
 
         Raises:
             Refused: The key is not valid, or may not call this model.
@@ -67,16 +72,19 @@ class Scorer:
         found: list[Scored] = []
         start = 0
         while start < len(rows):
-            end = start + 1
+            end, room = start + 1, MOST_CHARACTERS - _characters(texts, start)
             # What cannot be written as a number goes alone: it would take the rows beside it down with it.
             while known[start] and end < len(rows) and known[end] and end - start < self.rows_per_call:
+                room -= _characters(texts, end)
+                if room < 0:
+                    break
                 end += 1
-            found += self._asked(rows[start:end])
+            found += self._asked(rows[start:end], _part(texts, start, end))
             start = end
         return found
 
-    def _asked(self, rows: NDArray[np.float64]) -> list[Scored]:
-        response = self._answer(_body(rows))
+    def _asked(self, rows: NDArray[np.float64], texts: Texts) -> list[Scored]:
+        response = self._answer(self._body(rows, texts))
         if response.status == 200:  # noqa: PLR2004
             return self._read(response, rows)
         code, words = code_of(response), words_of(response)
@@ -93,7 +101,8 @@ class Scorer:
         if response.status == _TOO_LARGE:
             self.rows_per_call = max(1, min(self.rows_per_call, len(rows)) // 2)
         middle = len(rows) // 2
-        return [*self._asked(rows[:middle]), *self._asked(rows[middle:])]
+        first, second = _part(texts, 0, middle), _part(texts, middle, len(rows))
+        return [*self._asked(rows[:middle], first), *self._asked(rows[middle:], second)]
 
     def _answer(self, body: bytes) -> HttpResponse:
         """Make one call, waiting as long as the rate limit says."""
@@ -106,6 +115,18 @@ class Scorer:
                 break
             self.wait(float(later))
         raise Interrupted("the gateway never lets this call pass", expected="a rate or budget that lets it")
+
+    def _body(self, rows: NDArray[np.float64], texts: Texts) -> bytes:
+        if not texts:
+            data: Any = rows.ravel().tolist()
+            tensor = {"name": INPUT, "shape": rows.shape, "datatype": "FP64", "data": data}
+            return _ENCODER.encode({"inputs": [tensor]})
+        names = [self.signature.inputs[place].name for place in numbers_of(self.signature)]
+        columns = [(name, "FP64", rows[:, at].tolist()) for at, name in enumerate(names)]
+        columns += [(name, BYTES, each) for name, each in texts.items()]
+        shape = (len(rows),)
+        tensors = [{"name": name, "shape": shape, "datatype": kind, "data": data} for name, kind, data in columns]
+        return _ENCODER.encode({"inputs": tensors})
 
     def request(self, body: bytes) -> HttpRequest:
         """Return a signed call with this body."""
@@ -140,8 +161,9 @@ class Scorer:
 
     def _outside(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which rows hold a value outside its declared range, as the guard compares them: in float32."""
-        low = np.array([-np.inf if each.minimum is None else each.minimum for each in self.signature.inputs])
-        high = np.array([np.inf if each.maximum is None else each.maximum for each in self.signature.inputs])
+        fields = [self.signature.inputs[place] for place in numbers_of(self.signature)]
+        low = np.array([-np.inf if each.minimum is None else each.minimum for each in fields])
+        high = np.array([np.inf if each.maximum is None else each.maximum for each in fields])
         values = rows.astype(np.float32)
         inside = (values >= low.astype(np.float32)) & (values <= high.astype(np.float32))
         return np.asarray(~inside.all(axis=1))
@@ -162,9 +184,12 @@ def signed(key: str, path: str, body: bytes, *, correlation: str, clock: Clock, 
     return HttpRequest(method="POST", path=path, headers=pairs, body=body, peer=PEER)
 
 
-def _body(rows: NDArray[np.float64]) -> bytes:
-    tensor: dict[str, Any] = {"name": INPUT, "shape": rows.shape, "datatype": "FP64", "data": rows.ravel().tolist()}
-    return _ENCODER.encode({"inputs": [tensor]})
+def _characters(texts: Texts, row: int) -> int:
+    return sum(len(each[row]) for each in texts.values())
+
+
+def _part(texts: Texts, start: int, end: int) -> Texts:
+    return {name: each[start:end] for name, each in texts.items()}
 
 
 def code_of(response: HttpResponse) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+_LENGTH: Final = struct.Struct("<I")
 MAX_DIMENSIONS: Final = 8  # of a tensor's shape; a matrix has two
 BF16: Final = "BF16"
 ELEMENTS: Final[Mapping[str, np.dtype[Any]]] = {
@@ -31,7 +32,8 @@ ELEMENTS: Final[Mapping[str, np.dtype[Any]]] = {
     "FP64": np.dtype("<f8"),
     BF16: np.dtype("<u2"),  # the upper half of a float32, which numpy has no type for
 }
-"""How one element of each datatype lies in bytes; BYTES is no number, so no input takes it."""
+"""How one element of each datatype lies in bytes; of numbers, that is: BYTES holds texts."""
+BYTES: Final = "BYTES"
 AS_JSON: Final = frozenset(ELEMENTS) - {"FP16", BF16}
 """The datatypes that JSON can carry; the protocol sends 16-bit floats as bytes only."""
 BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
@@ -71,6 +73,36 @@ def from_bytes(data: memoryview, datatype: str, shape: Sequence[int]) -> NDArray
         return (found.astype("<u4") << 16).view("<f4")
     if datatype == "BOOL" and found.size and found.max() > 1:
         raise BadTensor("a tensor of BOOL holds bytes other than 0 and 1")
+    return found
+
+
+def from_texts(data: memoryview, shape: Sequence[int]) -> list[str]:
+    r"""Return the texts in the bytes of a BYTES tensor, flat: each its length in four bytes and its UTF-8.
+
+    Raises:
+        BadTensor: They are more or fewer than the shape says, one is cut off, or one is no UTF-8.
+
+    >>> from_texts(memoryview(b"\x02\x00\x00\x00ab\x00\x00\x00\x00"), (2,))
+    ['ab', '']
+    """
+    if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0:
+        raise BadTensor("a tensor has a shape that means nothing")
+    count, found, at = math.prod(shape), list[str](), 0
+    if count * _LENGTH.size > len(data):  # before anything is made for so many
+        raise BadTensor("a tensor does not hold as many texts as its shape says")
+    for _ in range(count):
+        begin = at + _LENGTH.size
+        if begin > len(data):
+            raise BadTensor("a tensor does not hold as many texts as its shape says")
+        at = begin + _LENGTH.unpack_from(data, at)[0]
+        if at > len(data):
+            raise BadTensor("a text of a tensor is cut off")
+        try:
+            found.append(str(data[begin:at], "utf-8"))
+        except UnicodeDecodeError:
+            raise BadTensor("a text of a tensor is no UTF-8") from None
+    if at != len(data):
+        raise BadTensor("there are bytes behind the last text of a tensor")
     return found
 
 

@@ -7,9 +7,11 @@ is the same in every run. Tests then spoil one thing at a time and see who notic
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from holdfast.core.artifact import Artifact, Digest, File, Kind, canonical, digest_bytes, manifest
 from holdfast.core.evidence import Evidence, Finding, MadeWith, Outcome, exactly
@@ -29,8 +31,10 @@ from holdfast.registry.admission import build_passport
 from holdfast.serve import Gateway, Ground, HttpRequest, HttpResponse, Loader, Pins, Watcher
 from holdfast.serve.credentials import hash_api_key
 from holdfast.serve.events import Noted
+from holdfast.serve.guards.lookup import Source
 from holdfast.serve.guards.surroundings import Cells, LocalCells, LocalNonces, Nonces
 from holdfast.serve.state import Runtime
+from holdfast.serve.tracing import Tracing
 from holdfast.testing.carried import Carrier, MemoryMemory, MemoryPublished, Ticks
 from holdfast.testing.clock import SettableClock
 from holdfast.testing.memory import MemoryBlobs, MemoryLedger, MemorySigner
@@ -270,15 +274,21 @@ class World:
         nonces: Nonces | None = None,
         cells: Cells | None = None,
         terminator_key: bytes = b"",
+        features: Source | None = None,
+        traced: float = 0.0,
+        seed: int = 0,
     ) -> "Serving":
-        """Return a gateway over what is published, nothing loaded yet."""
-        ticks = Ticks()
+        """Return a gateway over what is published, nothing loaded yet; it traces a share of calls, keyed by a seed."""
+        ticks, since_s = Ticks(), self.clock.now().timestamp()
         ground = Ground(
             clock=self.clock,
             monotonic=ticks,
             credential_key=CREDENTIAL_KEY,
             version="0",
             terminator_key=terminator_key,
+            features=features,
+            tracing=Tracing(share=traced, monotonic=ticks, offset_s=since_s) if traced else None,
+            draw=partial(np.random.default_rng, seed),
         )
         gateway, memory = Gateway(ground), MemoryMemory()
         pins = Pins(root=self.root, origin=WORKSPACE, environment=ENVIRONMENT)

@@ -44,7 +44,8 @@ def train(ws: Workspace, project: Project, features: Artifact, recipe: Artifact,
     """Split the features, train candidate and baseline in the sandbox, and return them with the evidence.
 
     The split, the recipe and the baseline are seeded by the project; `made_with.seed` only chooses which values are
-    left out of the rows on which the export is checked. The same features, recipe and project give the same artifacts,
+    left out of the rows on which the export is checked. With `[train].subsets` one candidate is trained on each
+    disjoint subset and they vote (`train.subsets`). The same features, recipe and project give the same artifacts,
     byte for byte, on one image and CPU class.
 
     Args:
@@ -63,11 +64,15 @@ def train(ws: Workspace, project: Project, features: Artifact, recipe: Artifact,
     """
     # Imported here: the jobs inside the sandbox load this package too, and need no tables.
     from holdfast.train import packaging, sides
+    from holdfast.train.subsets import vote
     from holdfast.train.training import run_jobs
 
     rows = sides.split(ws, project, features)
-    parity = sides.parity_rows(rows.validation.features, np.random.default_rng(made_with.seed))
-    training = run_jobs(ws, project, rows, recipe, parity)
+    if project.train.subsets:
+        training = vote(ws, project, rows, recipe, np.random.default_rng(made_with.seed))
+    else:
+        parity = sides.parity_rows(rows.validation.features, np.random.default_rng(made_with.seed))
+        training = run_jobs(ws, project, rows, recipe, parity)
     model = packaging.store_model(ws, training)
     artifacts = (rows.artifact, model, packaging.store_baseline(ws, training), packaging.store_metrics(ws, training))
     used = msgspec.structs.replace(made_with, data=(features.digest, recipe.digest, rows.artifact.digest))

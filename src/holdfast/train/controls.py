@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.artifact import digest_bytes
+from holdfast.core.artifact import canonical, digest_bytes
 from holdfast.core.control import NotApplicable, Report
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
 from holdfast.core.ports import TIERS
@@ -94,7 +94,10 @@ def foreign(training: "Training") -> Report:
 
 
 def split(training: "Training") -> Report:
-    """Return the sizes of the sides, and what passes between them: shared ids, and sealed rows that were also seen."""
+    """Return the sizes of the sides, and what passes between them: shared ids, and sealed rows that were also seen.
+
+    Of models that vote also how many subsets there are, and the rows of the smallest.
+    """
     sides = training.sides
     findings: tuple[Finding, ...] = ()
     if sides.repeated:
@@ -102,7 +105,7 @@ def split(training: "Training") -> Report:
             f"{sides.repeated} of {sides.test_rows} sealed rows have the features of a row that was seen in training"
         )
         findings = (Finding(place="test.parquet", severity=Severity.MEDIUM, rule="repeated-rows", message=words),)
-    measures = (
+    measures: tuple[Measure, ...] = (
         exactly("train_rows", len(sides.train.labels)),
         exactly("validation_rows", len(sides.validation.labels)),
         exactly("test_rows", sides.test_rows),
@@ -110,6 +113,13 @@ def split(training: "Training") -> Report:
         exactly("duplicate_rows_across", sides.repeated, n=sides.test_rows),
     )
     facts = {"split": sides.artifact.digest, "sealed": sides.sealed, "seed": str(training.project.train.seed)}
+    voters = training.voters
+    if voters is not None:
+        measures += (exactly("subsets", len(voters.rows)), exactly("smallest_subset_rows", min(voters.rows)))
+        facts |= {
+            "subsets": "sha256 of a row's features, modulo their number",
+            "voters": digest_bytes(canonical(voters.documents)),
+        }
     return Report(measures=measures, findings=findings, facts=facts)
 
 
@@ -130,7 +140,8 @@ def export(training: "Training") -> Report | NotApplicable:
     """Return how far the exported model's answers are from the estimator's, over the parity rows.
 
     Rows with values missing on purpose count to `parity_max_abs` where the project's rows have missing values too, and
-    are reported apart as `parity_missing_max_abs` wherever the estimator answers them.
+    are reported apart as `parity_missing_max_abs` wherever the estimator answers them. Of models that vote, each is
+    asked about its own subset; `votes_max_abs` is how far the one model's answers are from their votes, counted again.
 
     Raises:
         ValueError: The estimator refused validation rows, so that there is nothing to compare.
@@ -138,7 +149,7 @@ def export(training: "Training") -> Report | NotApplicable:
     estimated = training.candidate.estimated
     if estimated is None:
         return NotApplicable(reason="the recipe returned ONNX itself: there is no other model to compare it with")
-    answered, whole = training.answered, len(training.sides.validation.labels)
+    answered, whole = training.answered, training.whole
     if not answered[:whole].all():
         raise ValueError(f"the estimator refused {int((~answered[:whole]).sum())} of {whole} validation rows")
     gaps = np.abs(estimated[answered] - training.exported).max(axis=1)
@@ -146,9 +157,11 @@ def export(training: "Training") -> Report | NotApplicable:
     counted = gaps if _has_missing(training) else natural
     measures = [exactly("parity_max_abs", float(counted.max()), n=counted.size)]
     measures += [exactly("parity_missing_max_abs", float(holed.max()), n=holed.size)] if holed.size else []
-    return Report(
-        measures=tuple(measures), facts={"rows": "validation", "onnx": digest_bytes(training.candidate.document)}
-    )
+    voters, rows = training.voters, "validation"
+    if voters is not None:
+        measures.append(exactly("votes_max_abs", voters.gap, n=len(training.sides.validation.labels)))
+        rows = "train and validation of each subset, by the model that learned from it"
+    return Report(measures=tuple(measures), facts={"rows": rows, "onnx": digest_bytes(training.candidate.document)})
 
 
 def _has_missing(training: "Training") -> bool:

@@ -6,15 +6,18 @@ its bytes are taken, unopened.
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.artifact import Artifact, Kind, canonical, manifest
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
-from holdfast.core.schema import Field, Signature
+from holdfast.core.schema import Field, Online, Signature
+from holdfast.core.text import TextInput, bucket_name
 from holdfast.engines.dataset import store_file
-from holdfast.engines.transform import Feature
+from holdfast.engines.texts import UNICODE
+from holdfast.engines.transform import HASHED, Feature, View
 from holdfast.maths.cusum import alarm_at
 from holdfast.maths.nearness import CHAIN, FALSE_ALARMS, HONEST, Space, fit_space
 from holdfast.maths.scores import accuracy, auc, balanced_accuracy, brier, log_loss
@@ -73,14 +76,41 @@ def signature(project: Project, sides: Sides) -> Signature:
         inputs=tuple(_field(project, feature) for feature in sides.view.features),
         classes=sides.view.classes,
         positive=project.train.positive,
+        texts=_texts(sides.view) or msgspec.UNSET,
+    )
+
+
+def _texts(view: View) -> tuple[TextInput, ...]:
+    """Return the texts of a view, each with the place of its first bucket."""
+    names = view.names
+    return tuple(
+        TextInput(name=name, at=names.index(bucket_name(name, 0)), hashing=hashing, unicode=UNICODE)
+        for name, hashing in view.hashings.items()
     )
 
 
 def _field(project: Project, feature: Feature) -> Field:
+    if feature.transform == HASHED:  # a row of buckets has length 1
+        return Field(name=feature.name, minimum=-1.0, maximum=1.0)
     if feature.transform != "column":
         return Field(name=feature.name)
+    if feature.name in project.features.use:
+        return Field(name=feature.name, online=_online(project, feature.name))
     column = project.data.columns[feature.of[0]]
     return Field(name=feature.name, minimum=column.minimum, maximum=column.maximum)
+
+
+def _online(project: Project, name: str) -> Online:
+    """Return what a gateway must know to look a feature up, and what may stand in for it."""
+    view, _, feature = name.partition(".")
+    declared = project.features.views[view]
+    return Online(
+        view=view,
+        feature=feature,
+        version=declared.digest,
+        default=declared.features[feature].default,
+        fresh_s=declared.fresh_s,
+    )
 
 
 def profiles(sides: Sides, scores: NDArray[np.float64]) -> dict[str, Any]:

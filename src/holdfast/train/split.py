@@ -95,10 +95,10 @@ def _cut(sizes: NDArray[np.int64], shares: Shares) -> NDArray[np.int8]:
 
 def repeated_rows(sealed: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return which sealed rows, shape (n, d), equal a row seen, shape (m, d); a missing value equals another."""
-    known = {row.tobytes() for row in _comparable(seen)}
-    return np.flatnonzero([row.tobytes() in known for row in _comparable(sealed)])
+    known = {row.tobytes() for row in comparable(seen)}
+    return np.flatnonzero([row.tobytes() in known for row in comparable(sealed)])
 
 
-def _comparable(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def comparable(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return rows whose bytes are equal where their values are: one zero, one NaN."""
     return np.where(np.isnan(rows), np.float32(np.nan), rows + np.float32(0))

@@ -42,6 +42,25 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What one recipe's job learns from, the rows on which its export is held against it, and its folder's name."""
+
+    train: Rows
+    validation: Rows
+    parity: NDArray[np.float32]
+    room: str = "recipe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voters:
+    """What is known of models that learned from disjoint subsets and vote."""
+
+    rows: tuple[int, ...]  # that each learned from or chose by
+    documents: tuple[str, ...]  # digests of their ONNX
+    gap: float  # largest distance between what the one model answers and the same counted outside of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What is known of a model from outside that stands in a candidate's place."""
 
@@ -74,11 +93,17 @@ class Training:
     validation_scores: NDArray[np.float64]
     exported: NDArray[np.float64]  # what the export answers to the parity rows that the estimator answered
     taken: Taken | None = None  # of a model from outside
+    voters: Voters | None = None  # of a model that votes
+
+    @property
+    def whole(self) -> int:
+        """How many of the parity rows, the first ones, are as they came: each of them stands again with holes."""
+        return len(self.parity) // 2
 
     @property
     def answered(self) -> NDArray[np.bool_]:
         """Which parity rows the estimator answered: none where the recipe returned ONNX itself."""
-        return _answered(self.candidate, len(self.parity))
+        return answered(self.candidate, len(self.parity))
 
 
 def run_jobs(ws: Workspace, project: Project, sides: Sides, recipe: Artifact, parity: NDArray[np.float32]) -> Training:
@@ -92,9 +117,10 @@ def run_jobs(ws: Workspace, project: Project, sides: Sides, recipe: Artifact, pa
     task = task_of(project, sides)
     beside = reference(ws, task, sides)
     secrets = {name: ws.secret(name) for name in project.train.secrets}
-    candidate = _candidate(ws, task, sides, recipe, parity, secrets)
+    lesson = Lesson(train=sides.train, validation=sides.validation, parity=parity)
+    candidate = learn(ws, task, lesson, recipe, secrets)
     n, m = len(sides.train.features), len(sides.validation.features)
-    asked = parity[_answered(candidate, len(parity))]  # a row the estimator refuses need not have an answer
+    asked = parity[answered(candidate, len(parity))]  # a row the estimator refuses need not have an answer
     rows = np.concatenate((sides.train.features, sides.validation.features, asked))
     answers = score(ws, candidate.document, Questions(rows=rows, classes=len(task.classes)))
     train, validation, exported = np.split(answers.probabilities, [n, n + m])
@@ -110,7 +136,8 @@ def run_jobs(ws: Workspace, project: Project, sides: Sides, recipe: Artifact, pa
     )
 
 
-def _answered(candidate: Candidate, rows: int) -> NDArray[np.bool_]:
+def answered(candidate: Candidate, rows: int) -> NDArray[np.bool_]:
+    """Return which of the parity rows the estimator answered, shape (rows,)."""
     if candidate.estimated is None:
         return np.zeros(rows, dtype=np.bool_)
     return np.asarray(np.isfinite(candidate.estimated).all(axis=1))
@@ -136,7 +163,7 @@ def task_of(project: Project, sides: Sides) -> Task:
     )
 
 
-def _give(room: Room, task: Task, sides: Sides) -> None:
+def _give(room: Room, task: Task, sides: Sides | Lesson) -> None:
     """Write what both jobs are given: the task, and features and labels of the rows to learn from and to tune on."""
     (room.given / exchange.TASK).write_bytes(msgspec.json.encode(task))
     given: dict[str, Rows] = {"train": sides.train, "validation": sides.validation}
@@ -173,17 +200,17 @@ def reference(ws: Workspace, task: Task, sides: Sides) -> Reference:
     )
 
 
-def _candidate(
-    ws: Workspace,
-    task: Task,
-    sides: Sides,
-    recipe: Artifact,
-    parity: NDArray[np.float32],
-    secrets: Mapping[str, bytes],
-) -> Candidate:
-    room = make_room(ws.scratch, "recipe")
-    _give(room, task, sides)
-    np.save(room.given / exchange.PARITY, parity)
+def learn(ws: Workspace, task: Task, lesson: Lesson, recipe: Artifact, secrets: Mapping[str, bytes]) -> Candidate:
+    """Let the recipe learn in a job of its own, which sees no other rows than the lesson's.
+
+    Raises:
+        InvalidRecipe: The recipe cannot be used.
+        MissingExtra: A package that it needs is not installed.
+        StageFailed: It was ended by the sandbox, or did not leave what it must.
+    """
+    room = make_room(ws.scratch, lesson.room)
+    _give(room, task, lesson)
+    np.save(room.given / exchange.PARITY, lesson.parity)
     _give_recipe(ws, room.given / exchange.RECIPE_FOLDER, recipe, task.file)
     args = [str(room.given), str(room.left)]
     with given_secrets(room, secrets):
@@ -202,7 +229,7 @@ def _candidate(
         )
     return Candidate(
         document=left.files[exchange.CANDIDATE],
-        estimated=_estimated(left.files, len(parity), len(task.classes)),
+        estimated=_estimated(left.files, len(lesson.parity), len(task.classes)),
         ignored=left.ignored,
         ignored_count=left.ignored_count,
         job=result,

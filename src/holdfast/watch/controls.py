@@ -1,6 +1,6 @@
 """Controls on traffic: input drift, prediction drift and service levels, each on one window of one release."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +53,17 @@ def _input_drift(traffic: Traffic) -> Report | NotApplicable:
     flagged = wilson(traffic.window.flagged, traffic.window.rows)
     share = Measure(name="out_of_range_share", value=flagged.value, low=flagged.low, high=flagged.high, n=flagged.n)
     facts = {"worst": worst.name.removeprefix("psi:")}
-    return Report(measures=(*measures, share), facts=facts)
+    return Report(measures=(*measures, share, *_quality(traffic.window)), facts=facts)
+
+
+def _quality(window: Window) -> Iterator[Measure]:
+    """Yield three shares of each input, of the rows answered or turned away: as ingest has them of training."""
+    rows = window.rows + window.turned_away
+    for name in window.inputs:
+        counts = window.spoiled.get(name, (0, 0, 0))
+        for kind, count in zip(("missing_share", "type_mismatch_rate", "out_of_range_rate"), counts, strict=True):
+            share = wilson(min(count, rows), rows)
+            yield Measure(name=f"{kind}:{name}", value=share.value, low=share.low, high=share.high, n=rows)
 
 
 def _prediction_drift(traffic: Traffic) -> Report | NotApplicable:

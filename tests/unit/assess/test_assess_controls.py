@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from tests.unit.assess.cases import MADE_WITH, MODEL, WEIGHTS, case, constant, linear, measured
 
-from holdfast.assess import CONTROLS, baseline, fairness, latency, quality, robustness, slices
+from holdfast.assess import CONTROLS, baseline, certificate, fairness, latency, quality, robustness, slices
 from holdfast.assess.case import Case
 from holdfast.core.control import Control, run
 from holdfast.core.evidence import Evidence, Outcome, Severity
 from holdfast.core.schema import Field, Signature
 from holdfast.maths.intervals import bonferroni, wilson
+from holdfast.maths.votes import certified_parts, shares
 
 
 def evidence(module: ModuleType, given: Case) -> Evidence:
@@ -265,7 +266,43 @@ def test_a_model_that_does_not_answer_fails_every_control(control: Control) -> N
         raise RuntimeError("the model fell over")
 
     protected = {"sex": np.array(["f", "m"] * 100)}
-    told = run(control, case(predict=broken, seconds=broken, protected=protected), MODEL, MADE_WITH)
+    told = run(control, case(predict=broken, seconds=broken, protected=protected, subsets=5), MODEL, MADE_WITH)
     assert told.outcome is Outcome.FAILED
     assert "the model fell over" in told.reason
     assert not told.measures + told.timings
+
+
+@pytest.mark.requirement("VAL-24", by="holdfast.maths.votes:certified_parts")
+def test_the_certificate_is_what_trying_every_change_of_votes_says() -> None:
+    """Three classes, seven votes, moved one by one: the class stays for so many moves, and not for more."""
+    counts = np.array([(a, b, 7 - a - b) for a in range(8) for b in range(8 - a)])
+    told = certified_parts(counts)
+    for votes, radius in zip(counts, told, strict=True):
+        reached, turned = {tuple(votes.tolist())}, None
+        for moves in range(8):
+            if any(int(np.argmax(each)) != votes.argmax() for each in reached):
+                turned = moves
+                break
+            reached |= {
+                tuple(each[c] - (c == taken) + (c == given) for c in range(3))
+                for each in reached
+                for taken in range(3)
+                for given in range(3)
+                if each[taken]
+            }
+        assert turned == radius + 1
+
+
+@pytest.mark.requirement("VAL-24", by="holdfast.assess.certificate:measure")
+def test_the_certificate_counts_rows_that_hold_and_are_right() -> None:
+    """Of 200 answers half are by 9 votes to 0 and half by 5 to 4: the first withstand four rows, the others none."""
+    votes = np.where(np.arange(200)[:, None] < 100, [9, 0], [4, 5])
+    told_of = shares(votes, np.full((200, 2), 0.5)).astype(np.float32)
+    labels = np.where(np.arange(200) < 50, 0, 1)
+    told = evidence(certificate, case(labels=labels, predict=lambda _rows: told_of, subsets=9))
+    found = measured(told)
+    assert found["certified_share:1"][1] == 0.5
+    assert found["certified_share:2"] == pytest.approx((wilson(100, 200).low, 0.5, wilson(100, 200).high))
+    assert found["certified_accuracy:2"][1] == 0.25
+    assert found["certified_share:5"][1] == 0
+    assert found["subsets"][1] == 9

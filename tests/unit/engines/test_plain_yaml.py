@@ -60,3 +60,41 @@ def test_what_is_not_plain_is_refused(text: str) -> None:
     """Anything that readers disagree about, and anything that builds an object."""
     with pytest.raises(InvalidInput):
         read_yaml(text)
+
+
+LONG = 900_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: x" + " " * LONG + "y #c",
+        "a: [x" + " " * LONG + "y]",
+        "a: [" + "x, " * (LONG // 3) + "] # c",
+        "a: '" + "''" * (LONG // 2),
+        "a: [" + "'" * LONG + " #",
+        "a: |\n" + "  x\n" * 19_000,
+        "a: >\n" + "  x\n\n" * 9_000,
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]",
+        "\n".join("  " * depth + "a:" for depth in range(400)),
+    ],
+    ids=lambda text: text[:10],
+)
+def test_no_text_within_the_limits_takes_long(text: str) -> None:
+    """Each is read or refused at once; the first two took hours while a pattern tried every division of the blanks."""
+    with contextlib.suppress(InvalidInput):
+        read_yaml(text, people=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: [x y , 'b, c' ,\"d\" ] # e", ["x y", "b, c", "d"]),
+        ("a: 'it''s' # e", "it's"),
+        ("a: b#c # d", "b#c"),
+        ("a: b   # c # d", "b"),
+    ],
+)
+def test_comments_and_lists_in_brackets_are_read_as_people_write_them(text: str, value: object) -> None:
+    """As the library does."""
+    assert read_yaml(text, people=True) == yaml.safe_load(text) == {"a": value}

@@ -50,12 +50,12 @@ def test_without_a_workspace_the_error_says_what_to_do(tmp_path: Path, capsys: p
 
 def test_the_command_line_is_made_from_the_table() -> None:
     """No command is there that the table does not list, and none is missing."""
-    root = build()
-    found: set[tuple[str, ...]] = set()
-    for name, command in root.commands.items():
-        below = getattr(command, "commands", None)
-        found |= {(name, word) for word in below} if below else {(name,)}
-    assert found == {command.words for command in COMMANDS}
+
+    def words(command: object, *above: str) -> set[tuple[str, ...]]:
+        below = getattr(command, "commands", {})
+        return set().union(*(words(each, *above, name) for name, each in below.items())) if below else {above}
+
+    assert words(build()) == {command.words for command in COMMANDS}
 
 
 def test_the_first_page_of_the_help_shows_every_command_once_by_what_it_is_for() -> None:

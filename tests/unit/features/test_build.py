@@ -78,7 +78,7 @@ def test_listed_columns_and_transforms_stand_in_their_order(tmp_path: Path) -> N
 def test_evidence_counts_what_a_reader_should_know(tmp_path: Path) -> None:
     """How many features and rows, what share is missing with its interval, which feature is constant, which view."""
     done, result = built(tmp_path, lines=(*LINES[:3], "p3,2.5,2,true,south,u,,y,yes"))
-    (evidence,) = result.evidence
+    evidence = result.evidence[0]
     measures = {measure.name: measure for measure in evidence.measures}
     assert evidence.control == "features.view/1"
     assert evidence.subject == result.one(Kind.FEATURES).digest

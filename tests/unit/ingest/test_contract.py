@@ -15,6 +15,7 @@ from holdfast.engines.dataset import open_dataset
 from holdfast.ingest import CONTROLS, evidence, ingest
 from holdfast.ingest.contract import hold
 from holdfast.ingest.holdback import hold_back
+from holdfast.ingest.review import Applied, Triage
 from holdfast.ingest.sources import read
 
 HEAD = "id,x,label"
@@ -206,6 +207,8 @@ def test_lost_rows_fail_the_control(tmp_path: Path) -> None:
         searched=searched,
         dataset=open_dataset(ws.blobs, result.one(Kind.DATASET)),
         quarantine=(),
+        applied=Applied(raw=raw),
+        triage=Triage(batch=searched.batch),
     )
     found = run_control(CONTROLS[0], seen, result.one(Kind.DATASET), MADE_WITH)
     assert found.outcome is Outcome.FAILED

@@ -10,7 +10,8 @@ import pytest
 from tests.unit.ingest.world import COLUMNS, csv, parquet, project, run
 
 from holdfast.core.errors import InvalidData
-from holdfast.ingest import delimited, raw, sources
+from holdfast.ingest import delimited, json_lines, raw, sources
+from holdfast.ingest.dialect import PLAIN
 
 GOOD = ("a,1,yes", "b,2,no")
 HEAD = "id,x,label"
@@ -46,6 +47,17 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(
         run(tmp_path, source)
     assert words in refusal.value.message
     assert place in refusal.value.place
+
+
+@pytest.mark.parametrize(
+    "first", ["+491701234567,2,yes", "ada@example.org,ada@example.org,yes", "ada@example.org,,yes"]
+)
+def test_nothing_is_said_of_a_first_row_that_is_no_header(tmp_path: Path, first: str) -> None:
+    """A refusal goes on record for good, and such a row is somebody's."""
+    with pytest.raises(InvalidData) as refusal:
+        run(tmp_path, csv(first, "b,2,no"))
+    assert "'id' is missing" in refusal.value.message
+    assert first.partition(",")[0] not in f"{refusal.value}{refusal.value.expected}"
 
 
 def test_a_missing_column_with_another_delimiter_is_explained(tmp_path: Path) -> None:
@@ -214,3 +226,27 @@ def test_an_undeclared_nested_column_in_parquet_is_held_out(tmp_path: Path) -> N
     done = run(tmp_path, parquet(rows), project(form="parquet"))
     assert done.rows.columns == ["id", "x", "label"]
     assert ("undeclared-column", "tags") in done.findings("ingest.contract/1")
+
+
+def test_json_lines_are_packed_by_bytes_as_well_as_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long rows do not pile up until there are fifty thousand of them; no row is lost at a division."""
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", 1000)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"a": "{str(n) * 200}"}}\n' for n in range(10)), encoding="utf-8")
+    with path.open("rb") as stream:
+        parts = list(json_lines.chunks(stream, "rows.jsonl"))
+    assert max(part.frame.height for part in parts) == 5
+    assert [number for part in parts for number in part.numbers] == list(range(1, 11))
+
+
+def test_csv_rows_are_packed_by_bytes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of delimited texts, whose rows may have two thousand long fields."""
+    monkeypatch.setattr(delimited, "CHUNK_BYTES", 1000)
+    text = csv(HEAD, *(f"{str(n) * 200},{n},yes" for n in range(10)))
+    done = run(tmp_path, text)
+    assert done.rows.height == 10
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    with path.open("rb") as stream:
+        parts = list(delimited.chunks(stream, project().data, "rows.csv", PLAIN))[1:]
+    assert max(part.frame.height for part in parts if isinstance(part, delimited.Chunk)) == 5

@@ -129,3 +129,15 @@ def test_every_directive_is_read_by_some_test() -> None:
     """The list of directives is a promise; each stands in a format above."""
     text = Path(__file__).read_text(encoding="utf-8")
     assert all(f"%{name}" in text for name in DIRECTIVES)
+
+
+@pytest.mark.requirement("DATA-06")
+def test_a_clock_that_is_put_back_or_forward_has_hours_that_mean_two_moments_or_none() -> None:
+    """In its own zone; a format that says its zone is not concerned."""
+    texts = pl.Series("t", ["2024-03-31 02:30", "2024-10-27 02:30", "2024-07-01 12:00", "2024-10-27 02:30+0100"])
+    found = parse(texts, ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M%z"], place="t", zone="Europe/Berlin")
+    assert found.unreadable.to_list() == [True, False, False, False]
+    assert found.ambiguous.to_list() == [False, True, False, False]
+    assert [str(each) for each in found.values[2:]] == ["2024-07-01 10:00:00+00:00", "2024-10-27 01:30:00+00:00"]
+    with pytest.raises(InvalidProject, match="nobody knows the time zone"):
+        parse(texts, ["%Y-%m-%d %H:%M"], place="t", zone="Mars/Base")

@@ -18,6 +18,8 @@ from holdfast.ingest.quarantine import ROWS, SetAside, parse
 
 MADE_WITH: Final = MadeWith(code=digest_bytes(b"code"), configuration=digest_bytes(b"configuration"))
 
+TOKEN_KEY: Final = bytes(range(32))
+
 COLUMNS: Final = """
 id = { type = "string", use = "id" }
 x = { type = "float", minimum = 0, maximum = 100 }
@@ -91,7 +93,14 @@ class MemoryBlobs:
 def workspace(folder: Path) -> Workspace:
     """A workspace without sandbox and clock: the data stages need neither."""
     blobs = MemoryBlobs(folder / "blobs")
-    return Workspace(blobs=blobs, sandbox=cast("Sandbox", None), clock=cast("Clock", None), scratch=folder)
+    return Workspace(
+        blobs=blobs,
+        sandbox=cast("Sandbox", None),
+        clock=cast("Clock", None),
+        scratch=folder,
+        token_key=lambda: TOKEN_KEY,
+        protected_key=lambda: TOKEN_KEY,
+    )
 
 
 def project(columns: str = COLUMNS, *, data: str = "", features: str = "", form: str = "csv") -> Project:

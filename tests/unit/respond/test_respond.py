@@ -30,7 +30,7 @@ def test_a_refused_fetch_opens_an_incident_and_changes_nothing_that_answers() ->
     assert PLAYBOOK.step(Posture.STEADY, Signal.UNAUTHORISED) == (Posture.STEADY, (Command.OPEN_INCIDENT,))
 
 
-NO_BREACH = {Signal.RESOLVED, Signal.UNAUTHORISED, Signal.EMERGENCY}
+NO_BREACH = {Signal.RESOLVED, Signal.UNAUTHORISED, Signal.EMERGENCY, Signal.STALE_FEATURES}  # no release is to blame
 
 
 @pytest.mark.parametrize("signal", [each for each in Signal if each not in NO_BREACH])

@@ -52,6 +52,13 @@ def test_this_repository_has_no_secret_and_gives_no_false_alarm() -> None:
     assert [where for where, _ in found.unread if "/vectors/" not in where] == []  # archives there are made to be odd
 
 
+def test_the_name_of_a_file_is_no_secret() -> None:
+    """Where a secret lies is no secret itself: in a folder of a gateway, in a configuration."""
+    assert rules('{"format":"holdfast-opener-1","secret":"gateway-9f31c07de2b84a65.unlock"}') == []
+    assert rules('secret_key: "f3a91b7c20de4865.pem"') == []
+    assert rules(f'{{"secret":"gateway-{CHANCE}"}}') == ["assigned"]
+
+
 @pytest.mark.parametrize("sort", sorted(TOKENS))
 def test_each_known_format_is_named_for_what_it_is(sort: str) -> None:
     """Of forty tokens of each format nearly all are found, by its own rule and not as something drawn by chance."""

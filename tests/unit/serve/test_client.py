@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import math
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from holdfast.client import FIRST_WAIT_S, Client, Prediction
+from holdfast.client.messages import of_columns
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidRequest, NotFound, Refused, Unavailable
 
 GOOD = {
@@ -58,7 +60,7 @@ def client(*answers: Any, **options: Any) -> tuple[Client, Connection, list[floa
     slept: list[float] = []
     made = Client("https://gateway:80/base/", "hf_key", sleep=slept.append, **options)
     connection = Connection(*answers)
-    made._connection = cast("Any", connection)
+    made._lines[0].connection = cast("Any", connection)
     return made, connection, slept
 
 
@@ -154,11 +156,12 @@ def test_a_connection_that_idled_too_long_is_opened_again() -> None:
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), TimeoutError(), http.client.BadStatusLine("x")])
 def test_a_gateway_that_cannot_be_reached_is_unavailable(error: Exception) -> None:
-    """One clear error, with the address and what to look at."""
-    made, _, _ = client(error)
+    """One clear error, with the address and what to look at; one that was waited for is not waited for again."""
+    made, _, slept = client(*[error] * (1 if isinstance(error, TimeoutError) else 4))
     with pytest.raises(Unavailable, match="cannot be reached") as caught:
         made.infer("m", [[1]])
     assert caught.value.place == "gateway:80"
+    assert slept == ([] if isinstance(error, TimeoutError) else [FIRST_WAIT_S, 2 * FIRST_WAIT_S, 4 * FIRST_WAIT_S])
     made, _, _ = client(error)
     assert not made.ready()
 
@@ -203,4 +206,18 @@ def test_flags_and_labels_without_probabilities_are_read() -> None:
     assert made.metadata("m") == {"name": "m"}
     with made:
         assert made.ready()
-    assert made._connection.sock is None
+    assert made._lines[0].connection.sock is None
+
+
+def test_columns_of_numbers_and_texts_are_sent_by_name() -> None:
+    """Each column is a tensor of its own kind; ragged, empty or no numbers is refused before anything is sent."""
+    asked = of_columns("tiny", {"age": [40, 41.5], "message": ["see you", "won"]}, correlation="")
+    assert asked.path == "/v2/models/tiny/infer"
+    assert json.loads(asked.body or b"")["inputs"] == [
+        {"name": "age", "shape": [2], "datatype": "FP64", "data": [40.0, 41.5]},
+        {"name": "message", "shape": [2], "datatype": "BYTES", "data": ["see you", "won"]},
+    ]
+    wrong: tuple[dict[str, Any], ...] = ({}, {"age": []}, {"age": [1.0], "message": ["a", "b"]}, {"age": [math.nan]})
+    for columns in wrong:
+        with pytest.raises(InvalidInput):
+            of_columns("tiny", columns, correlation="")

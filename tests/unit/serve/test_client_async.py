@@ -75,13 +75,13 @@ def using(
     async def run() -> Any:
         client = AsyncClient("https://gateway:80/base/", "hf_key", sleep=sleep, **options)
 
-        async def connected() -> Connection:
+        async def connected(_line: object) -> Connection:
             if not made:
                 raise ConnectionRefusedError
             opened.append(connection(*made.pop(0)))
             return opened[-1]
 
-        client._connected = connected  # type: ignore[method-assign]
+        client._connected = connected  # type: ignore[method-assign, assignment]
         async with client:
             return await act(client)
 
@@ -122,7 +122,7 @@ def test_a_connection_that_idled_too_long_is_opened_again_and_one_that_fails_is_
     responses = [[said(200, GOOD)], [said(200, GOOD)]]
 
     async def closed(client: AsyncClient) -> Any:
-        client._idle.append(connection())
+        client._lines[0].idle.append(connection())
         return await client.infer("m", [[1]])
 
     found, opened, _ = using(responses, closed)
@@ -142,7 +142,7 @@ def test_calls_overlap_up_to_the_number_of_connections() -> None:
     async def run() -> None:
         client = AsyncClient("https://gateway", "hf_key", connections=3)
 
-        async def connected() -> Connection:
+        async def connected(_line: object) -> Connection:
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
@@ -150,10 +150,10 @@ def test_calls_overlap_up_to_the_number_of_connections() -> None:
             at_once -= 1
             return connection(said(200, GOOD, connection="close"))
 
-        client._connected = connected  # type: ignore[method-assign]
+        client._connected = connected  # type: ignore[method-assign, assignment]
         found = await asyncio.gather(*(client.infer("m", [[1]]) for _ in range(20)))
         assert len(found) == 20
-        assert client._idle == []
+        assert client._lines[0].idle == []
 
     asyncio.run(run())
     assert most == 3

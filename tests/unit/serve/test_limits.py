@@ -15,7 +15,7 @@ from holdfast.core.allowances import EMPTY, Quota, Rate
 from holdfast.core.errors import HoldfastError, InvalidInput, Unavailable
 from holdfast.core.guard import Call, Refusal
 from holdfast.serve.credentials import CredentialTable
-from holdfast.serve.gateway import Ground
+from holdfast.serve.ground import Ground
 from holdfast.serve.guards.limits import (
     RateOf,
     WithinConcurrencySettings,
@@ -48,7 +48,7 @@ class Place:
             nonces=LocalNonces(since=0.0),
             clock=self.clock,
             monotonic=lambda: self.clock.now().timestamp() % 1e6,
-            tell=lambda kind, client, detail: self.told.append((kind, client, detail)),
+            tell=lambda kind, client, detail, _: self.told.append((kind, client, detail)),
         )
 
 
@@ -190,7 +190,7 @@ def test_a_total_of_other_machines_that_is_no_number_counts_as_no_answer(said: s
     """A store that errs or lies cannot lift a limit: it is out of reach, and the even share holds."""
     totals, (ours, theirs) = RedisTotals(url="redis://127.0.0.1/0", prefix="w", key=b"k"), socket.socketpair()
     with ours, theirs:
-        totals._socket = ours
+        totals._line._socket = ours
         theirs.sendall(f"${len(said)}\r\n{said}\r\n:1\r\n".encode())
         with pytest.raises(HoldfastError) as error:
             totals.add({"quota": 1.0})

@@ -48,7 +48,7 @@ class Place:
             nonces=LocalNonces(since=0.0),
             clock=self.clock,
             monotonic=lambda: self.clock.now().timestamp(),
-            tell=lambda kind, client, detail: self.told.append((kind, client, detail)),
+            tell=lambda kind, client, detail, _: self.told.append((kind, client, detail)),
         )
 
 

@@ -258,6 +258,9 @@ class Core:
         self.handled.append(request)
         return HttpResponse(status=200, headers=(), body=b"fine")
 
+    def handle_together(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+        return [self.handle(request) for request in requests]
+
     def shed(self) -> HttpResponse:
         raise AssertionError
 

@@ -201,6 +201,16 @@ def test_an_experiment_tells_pseudonyms_once_and_only_of_named_units() -> None:
     assert sum(len(units) for units in again) == 1
 
 
+def test_after_a_candidate_is_withdrawn_an_experiment_meets_nobody() -> None:
+    """Its units are answered by the baseline, and are no units that the split gave to the baseline."""
+    serving, route = beside("ab", 0.5, salt="00" * 16, experiment="checkout")
+    assert route.candidate is not None
+    serving.gateway.narrow(frozenset({route.candidate.digest}), None)
+    for number in range(20):
+        assert serving.call((*WITH_KEY, (b"x-holdfast-unit", f"user-{number}".encode()))).status == 200
+    assert [window.exposed for window in windows(serving).values() if window.exposed] == []
+
+
 @pytest.mark.requirement("ROLL-06", by="holdfast.serve.state:Route._point")
 def test_a_unit_keeps_its_side_when_the_share_grows_and_another_rollout_splits_anew() -> None:
     """Sticky for one key of the split; who knows one split knows nothing of the next."""

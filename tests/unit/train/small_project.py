@@ -8,12 +8,14 @@ import numpy as np
 import polars as pl
 
 from holdfast.adapters.blobs import DiskBlobs
+from holdfast.assess import assess
 from holdfast.core.artifact import Artifact, Digest, Kind, canonical, manifest, parse_manifest
 from holdfast.core.control import Result
 from holdfast.core.evidence import Evidence, MadeWith
 from holdfast.core.ports import Sandbox, Workspace
 from holdfast.core.project import Project, parse_project
 from holdfast.engines.dataset import store_file, to_parquet
+from holdfast.engines.protected import Protected
 from holdfast.engines.transform import Feature, View
 from holdfast.testing.clock import SettableClock
 from holdfast.testing.sandbox import UnsafeInProcessSandbox, UnsafeSandboxWarning
@@ -21,6 +23,7 @@ from holdfast.train import train
 
 FEATURES = ("age", "dose", "mass", "span")
 CLASSES = ("ill", "well")
+PROTECTED_KEY = bytes(range(32))
 LOGISTIC = """
 from sklearn.linear_model import LogisticRegression
 
@@ -84,6 +87,13 @@ def rows(count: int = 240, *, seed: int = 5, missing: float = 0.0) -> pl.DataFra
     )
 
 
+def sealed(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with its protected attribute sealed, as the stage before training leaves it."""
+    name = "protected:sex"
+    cells = Protected(PROTECTED_KEY).seal(name, table.get_column(name).to_list())
+    return table.with_columns(pl.Series(name, cells, dtype=pl.Binary))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmallProject:
     """A workspace with a project in it whose features are built."""
@@ -102,6 +112,18 @@ class SmallProject:
     def train(self, code: str = LOGISTIC, **others: str) -> Result:
         """What training with this recipe leaves."""
         return train(self.ws, self.project, self.features, self.recipe(code, **others), self.made_with)
+
+    def assess(self, trained: Result) -> Result:
+        """What assessing leaves of what training left."""
+        return assess(
+            self.ws,
+            self.project,
+            model=trained.one(Kind.MODEL),
+            baseline=trained.one(Kind.BASELINE),
+            split=trained.one(Kind.SPLIT),
+            features=self.features,
+            made_with=self.made_with,
+        )
 
     def file(self, artifact: Artifact, name: str) -> bytes:
         """The bytes of one file of a folder."""
@@ -124,8 +146,14 @@ def make_project(
     blobs = DiskBlobs(folder / "blobs")
     scratch = folder / "scratch"
     scratch.mkdir()
-    ws = Workspace(blobs=blobs, sandbox=sandbox or in_process(), clock=SettableClock(), scratch=scratch)
-    table = rows() if table is None else table
+    ws = Workspace(
+        blobs=blobs,
+        sandbox=sandbox or in_process(),
+        clock=SettableClock(),
+        scratch=scratch,
+        protected_key=lambda: PROTECTED_KEY,
+    )
+    table = sealed(rows() if table is None else table)
     view = View(features=tuple(Feature(name=name, of=(name,)) for name in FEATURES), classes=CLASSES)
     files = [store_file(blobs, "features.parquet", to_parquet(table)), store_file(blobs, "view.json", canonical(view))]
     return SmallProject(

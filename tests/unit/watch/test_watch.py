@@ -116,3 +116,14 @@ def test_the_quantile_lies_in_the_cell_that_holds_it() -> None:
     counts = (0, 0, 0, 95, 0, 5) + (0,) * 8
     assert quantile_bounds(counts, 0.95) == (0.5, 1.0)
     assert quantile_bounds(counts, 0.96) == (2.5, 5.0)
+
+
+@pytest.mark.requirement("DATA-13")
+def test_three_shares_of_each_input_are_evidence_in_production_as_in_training() -> None:
+    """Of the rows that were answered or turned away; an input of which nothing was wrong has three zeroes."""
+    told = replace(window(rows=360), spoiled={"x": (4, 8, 20)}, turned_away=40)
+    evidence = next(each for each in seen(told) if each.control == "watch.drift/1")
+    shares = {measure.name: (measure.value, measure.n) for measure in evidence.measures}
+    assert shares["missing_share:x"] == (0.01, 400)
+    assert shares["type_mismatch_rate:x"] == (0.02, 400)
+    assert shares["out_of_range_rate:x"] == (0.05, 400)

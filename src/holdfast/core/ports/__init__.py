@@ -18,9 +18,12 @@ from holdfast.core.ports.sandbox import (
     Tier,
     TierReport,
     Workspace,
+    no_protected_key,
     no_secret,
+    no_token_key,
 )
 from holdfast.core.ports.service import Answered, Answers, Jobs, JobState, Secrets, Sessions, Task, Web
+from holdfast.core.ports.sources import Asking, Page, Puller
 from holdfast.core.ports.storing import Blobs, Ledger, Storage
 from holdfast.core.ports.time import Clock, Entropy
 
@@ -30,6 +33,7 @@ __all__ = [
     "TIERS",
     "Answered",
     "Answers",
+    "Asking",
     "Authority",
     "Bills",
     "Blobs",
@@ -45,7 +49,9 @@ __all__ = [
     "Keys",
     "Ledger",
     "Limits",
+    "Page",
     "Predict",
+    "Puller",
     "Sandbox",
     "Secrets",
     "Sessions",
@@ -58,5 +64,7 @@ __all__ = [
     "TierReport",
     "Web",
     "Workspace",
+    "no_protected_key",
     "no_secret",
+    "no_token_key",
 ]

@@ -124,6 +124,24 @@ def no_secret(name: str) -> bytes:
     raise Refused("this stage may have no secret", place=f"secret {name[:80]}")
 
 
+def no_token_key() -> bytes:
+    """Refuse: a stage makes no tokens unless the lifecycle lends it the data set's key.
+
+    Raises:
+        Refused: Always.
+    """
+    raise Refused("this stage may make no tokens", place="token key")
+
+
+def no_protected_key() -> bytes:
+    """Refuse: a stage sees no protected attribute unless the lifecycle lends it the project's key.
+
+    Raises:
+        Refused: Always.
+    """
+    raise Refused("this stage may see no protected attribute", place="protected key")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """Everything a stage may use: nothing else is reachable from it."""
@@ -133,6 +151,8 @@ class Workspace:
     clock: Clock
     scratch: Path  # an empty folder of this run's own, removed afterwards
     secret: Callable[[str], bytes] = no_secret  # what this stage declared and was granted; every read is on record
+    token_key: Callable[[], bytes] = no_token_key  # of this data set, from the platform's vault
+    protected_key: Callable[[], bytes] = no_protected_key  # of protected attributes; every read is on record
 
     def store(self, kind: Kind, data: bytes) -> Artifact:
         """Store bytes as an artifact of a kind."""

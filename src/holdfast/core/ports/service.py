@@ -87,6 +87,15 @@ class Web(Protocol):
         """
         ...
 
+    def tell(self, url: str, document: bytes) -> tuple[int, bytes]:
+        """Return status and body of a POST of a JSON document.
+
+        Raises:
+            InvalidInput: The address is not one that may be asked: neither HTTPS nor this machine.
+            Unavailable: Nobody answers, too late, or too much.
+        """
+        ...
+
 
 class JobState(StrEnum):
     """Where a job of the control plane stands."""

@@ -32,6 +32,7 @@ _PLACEHOLDER: Final = re.compile(
 )
 _UUID: Final = re.compile(rb"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _MOMENT: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*")
+_FILE: Final = re.compile(rb"[\w-]+\.(?:unlock|json|ya?ml|toml|txt|pem|key|crt|env|ini|cfg|conf)")
 _SPLIT: Final = re.compile(rb"[_-]")
 _COMMON: Final = frozenset(
     b"th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi"
@@ -175,6 +176,7 @@ def _tells(value: bytes, *, name: bytes, quoted: bool) -> bool:
         or is_placeholder(value)
         or _DOTTED.fullmatch(value)
         or _MOMENT.fullmatch(value)
+        or _FILE.fullmatch(value)
     ):
         return False
     if not value.isascii() or b" " in value or value.startswith(b"eyJ"):  # whether that is a token, a format says

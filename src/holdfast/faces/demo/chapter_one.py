@@ -20,18 +20,23 @@ from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import PolicyDenied
 from holdfast.core.evidence import Evidence, Severity
 from holdfast.core.signals import Signal
+from holdfast.core.versions import MAIN
 from holdfast.edge import Running, start
 from holdfast.faces.demo import attacks
 from holdfast.faces.demo.data import write_data
 from holdfast.faces.demo.stage import Stage, copy_project, example
+from holdfast.lifecycle.data_record import data_show
+from holdfast.lifecycle.learned import data_learned
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key, promote
 from holdfast.lifecycle.proof import why
 from holdfast.lifecycle.reply import Reply, short
 from holdfast.lifecycle.routing import current_project, standing
+from holdfast.lifecycle.row_index import ids_of, indexed
 from holdfast.lifecycle.runner import run
 from holdfast.lifecycle.verbs import evidence_on
+from holdfast.lifecycle.versions import version_of
 
 BATCH: Final = 2  # rows of one call of the demo's traffic
 PACE_S: Final = 0.004  # between two calls: below what one key may make
@@ -55,11 +60,13 @@ def whole_way(stage: Stage) -> None:
     with app.open_plant(stage.root, tell=stage.tell) as plant:
         first = candidate(stage, plant, WAY, kind="weak")
         _show_data(stage, plant, first)
+        _show_version(stage, plant)
         _denied(stage, plant)
         second = candidate(stage, plant, WAY, kind="strong")
         _show_evidence(stage, plant, second)
         promote(plant, reason="Better than the linear model on every slice.")
         stage.show(GATE, f"second candidate {short(release_of(second))}", "promoted", "every rule of the policy holds")
+        _show_row(stage, plant)
         key = str(issue_key(plant, client="clinic-north").document["key"])
         with start(stage.root) as gateway:
             _answers(stage, plant, gateway, key, second)
@@ -107,6 +114,23 @@ def _on(plant: Plant, reply: Reply, kind: Kind, control: str) -> Evidence:
     """Return the newest evidence of a control on one of a run's artifacts."""
     found = [item for item in evidence_on(plant, reply.document["artifacts"][kind]) if item.control == control]
     return found[-1]
+
+
+def _show_version(stage: Stage, plant: Plant) -> None:
+    """Show the version of the data that the run has committed, and its provenance record."""
+    at = version_of(plant, MAIN)
+    record = data_show(plant).document
+    stage.expect(not record["lacks"], "the provenance record lacks nothing")
+    words = f"{at.commit.rows} rows by {at.commit.author}; signed, every row group under one root; {record['licence']}"
+    stage.show(WAY, f"data {at.commit.name}@{at.short}", "committed", words)
+
+
+def _show_row(stage: Stage, plant: Plant) -> None:
+    """Show which models learned from one row, by an index that holds no id."""
+    row = ids_of(plant, next(iter(indexed(plant))))["train"][0]
+    learned = data_learned(plant, key=row)
+    stage.expect(learned.document["learned"] > 0, "a row of the train side was learned from")
+    stage.show(GATE, f"row {row}: which models learned from it?", "answered", learned.says)
 
 
 def _show_data(stage: Stage, plant: Plant, reply: Reply) -> None:

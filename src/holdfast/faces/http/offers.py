@@ -66,6 +66,7 @@ PATHS: Final = (
         "policy accept --file",
         "access accept --file",
         "access provider --file",
+        "source push --file",
         "ab outcome --file",
     ),
     *_rules(
@@ -74,6 +75,7 @@ PATHS: Final = (
         "access request --credential",
         "access approve --credential",
         "access reject --credential",
+        "feature get --credential",
     ),
     *_rules(
         "left out",
@@ -82,6 +84,7 @@ PATHS: Final = (
         "dependencies scan --lock",
         "dependencies scan --sarif-file",
     ),
+    *_rules("left out", "over the network it is the text `signed`", "source push --submission"),
     *_rules("left out", "the rules in force are asked; others are tried where they are written", "access check --file"),
     *_rules(
         "left out",
@@ -92,6 +95,7 @@ PATHS: Final = (
     *_rules(
         "left out",
         "files are written where their reader is; the answer says the same",
+        "data diff --out",
         "rollback --into",
         "compliance --out",
         "routine weekly --out",
@@ -146,10 +150,17 @@ WITHHELD: Final = (
         "a person signs with a key of her own, which no server holds", "intake record", "intake waive", "intake admit"
     ),
     *_withheld("it writes files, which belong where their reader is", "intake fetch"),
+    *_withheld("a copy of the gateway is started and broken on its own machine", "drill gameday"),
+    *_withheld("rows are screened where they lie, and parted where their reader is", "data screen", "data rehearse"),
+    *_withheld("rows of all versions are read where they lie", "data creep"),
+    *_withheld("labels are read where they lie, and written where their reader is", "labels agree", "labels consensus"),
     *_withheld("a secret is given where it is known, never in a request that others may log", "secret put"),
     *_withheld(
         "it writes files, which belong where their reader is",
         "data export",
+        "data checkout",
+        "data synthesise",
+        "data unmerge",
         "backup",
         "registry download",
         "registry sign",
@@ -163,14 +174,16 @@ WITHHELD: Final = (
     ),
     *_withheld("who runs the machine says how much of it a workspace may take", "quota set"),
     *_withheld("it judges a file of whoever asks, which needs no server", "cert verify"),
-    *_withheld("it judges a folder of whoever asks, where that folder lies", "batch verify"),
+    *_withheld("whose rows are to be erased is told where the rows lie", "data affected", "data erase-rows"),
+    *_withheld("a server tells nobody where a caller says", "data events"),
+    *_withheld("it judges a folder of whoever asks, where that folder lies", "batch verify", "data verify"),
     *_withheld(
         "it reads a file of whoever asks, which may be larger than a request", "image scan", "dependencies prove"
     ),
     *_withheld("advisories are carried in where the files of the workspace lie", "advisories make", "advisories take"),
 )
 
-JOBS: Final = (("run",), ("watch",))
+JOBS: Final = (("run",), ("watch",), ("data", "commit"))
 """Commands that may take longer than a request: they are answered 202, and a worker carries them out."""
 
 ENDLESS: Final = (("watch", "every"),)

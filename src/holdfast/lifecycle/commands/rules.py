@@ -75,6 +75,28 @@ COMMANDS: Final = (
         options=(RELEASE,),
     ),
     Command(
+        words=("drill", "gameday"),
+        does="rehearse failures and attacks on a copy of the gateway under load, score each, and put it on record",
+        verb="holdfast.app.gameday:gameday",
+        authority="the stage keys",
+        action="pipeline.run",
+        example="holdfast drill gameday --key-file tester.key",
+        options=(
+            Option(name="key-file", says="a file with an API key that may call the model", kind="path", required=True),
+            Option(name="only", says="one rehearsal by name; by default those that the project declares"),
+            Option(name="rate", says="calls a second meanwhile", kind="float", default=10.0),
+            Option(name="signed", says="sign each call", kind="flag", default=False),
+        ),
+    ),
+    Command(
+        words=("drill", "status"),
+        does="say when the last game day was, how it went, and when the next is due",
+        verb="holdfast.lifecycle.gamedays:status",
+        authority="anyone who can read the workspace",
+        action="registry.read",
+        changes=False,
+    ),
+    Command(
         words=("policy", "explain"),
         does="say of each rule whether it holds for a release, with which evidence, in words",
         verb="holdfast.lifecycle.policy_desk:explain_release",

@@ -71,6 +71,8 @@ COMMANDS: Final = (
             Option(name="goodput", says="share of good calls that are answered", kind="float", default=0.99),
             Option(name="seed", says="of the schedule", kind="int", default=0),
             Option(name="signed", says="sign each call, and replay some", kind="flag", default=False),
+            Option(name="texts", says="good texts for a model that reads some, one a line", kind="path"),
+            Option(name="injections", says="the table refuses orders in texts: send some", kind="flag", default=False),
             Option(name="ca", says="authority of the gateway's certificate, PEM", kind="path"),
         ),
     ),

@@ -35,6 +35,20 @@ COMMANDS: Final = (
         options=(Option(name="data", says="digest of the source", argument=True, required=True), REASON),
     ),
     Command(
+        words=("data", "synthesise"),
+        does="write artificial rows like those of a data set, with how real they are and a check that none is a copy",
+        verb="holdfast.lifecycle.synthesis:data_synthesise",
+        authority="the stage keys",
+        action="data.read",
+        options=(
+            Option(name="data", says="digest of the data set", argument=True, required=True),
+            Option(name="out", says="folder to make", kind="path", required=True),
+            REASON,
+            Option(name="rows", says="how many; as many as there are real ones for 0", kind="int", default=0),
+            Option(name="seed", says="of every draw", kind="int", default=0),
+        ),
+    ),
+    Command(
         words=("backup",),
         does="write the whole workspace into one encrypted file, while everything goes on",
         verb="holdfast.lifecycle.restoring:backup",

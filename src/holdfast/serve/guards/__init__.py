@@ -29,6 +29,7 @@ from holdfast.serve.guards.limits import (
     within_rate,
     within_spend,
 )
+from holdfast.serve.guards.lookup import LookedUpSettings, looked_up_features
 from holdfast.serve.guards.outputs import CoarseOutputSettings, coarse_output
 from holdfast.serve.guards.privacy import (
     GroupedOutputSettings,
@@ -46,6 +47,12 @@ from holdfast.serve.guards.strangeness import (
 )
 from holdfast.serve.guards.stream import StreamAnomalySettings, stream_anomaly
 from holdfast.serve.guards.surroundings import Surroundings
+from holdfast.serve.guards.wording import (
+    PromptInjectionSettings,
+    TextContentSettings,
+    prompt_injection,
+    text_content,
+)
 
 Settings = TypeVar("Settings")
 
@@ -66,6 +73,8 @@ _KNOWN: Final = "authenticated"  # before it nobody knows who calls
 _VALID: Final = "valid-input"  # before it nobody knows what is asked
 _COARSE: Final = "coarse-output"  # on the way out it comes later, and sees what is left
 _NOISED: Final = "noised-output"  # the same
+_BOUNDED: Final = "within-bounds"  # of the model's own answer; what is said in its place for privacy moves no machine
+_PRIVATE: Final = frozenset({_NOISED, "grouped-output"})
 
 GUARDS: Final[tuple[GuardKind[Any], ...]] = (
     GuardKind(name="within-size", settings=WithinSizeSettings, build=within_size),
@@ -77,7 +86,10 @@ GUARDS: Final[tuple[GuardKind[Any], ...]] = (
     GuardKind(name="within-rate", settings=WithinRateSettings, build=within_rate, everywhere=True, after=_KNOWN),
     GuardKind(name="stream-anomaly", settings=StreamAnomalySettings, build=stream_anomaly, after=_KNOWN),
     GuardKind(name="within-concurrency", settings=WithinConcurrencySettings, build=within_concurrency, after=_KNOWN),
+    GuardKind(name="looked-up-features", settings=LookedUpSettings, build=looked_up_features, after=_KNOWN),
     GuardKind(name="valid-input", settings=ValidInputSettings, build=valid_input, required=True, after=_KNOWN),
+    GuardKind(name="prompt-injection", settings=PromptInjectionSettings, build=prompt_injection, after=_VALID),
+    GuardKind(name="text-content", settings=TextContentSettings, build=text_content, after=_VALID),
     GuardKind(name="within-quota", settings=WithinQuotaSettings, build=within_quota, after=_VALID),
     GuardKind(name="within-spend", settings=WithinSpendSettings, build=within_spend, after=_VALID),
     GuardKind(name="query-sequence", settings=QuerySequenceSettings, build=query_sequence, after=_VALID),
@@ -140,6 +152,12 @@ def _check_order(names: Sequence[str]) -> None:
     for kind in GUARDS:
         if kind.required and kind.name not in names:  # without these two nothing is known of caller or input
             raise InvalidInput(f"the guard {kind.name} is missing", place="routes", expected="it in every table")
+        if kind.name == _BOUNDED and not _PRIVATE.isdisjoint(names) and kind.name in names:
+            raise InvalidInput(
+                f"{_BOUNDED} stands beside {' and '.join(sorted(_PRIVATE & set(names)))}",
+                place="routes",
+                expected="a command is compared with the model's own answer: noise or a group would be another",
+            )
         if kind.name in names and kind.after in names and names.index(kind.name) < names.index(kind.after):
             raise InvalidInput(
                 f"{kind.name} stands before {kind.after}", place="routes", expected=f"{kind.after} before it"

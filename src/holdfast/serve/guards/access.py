@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ class Authenticated:
     """
 
     name: str = "authenticated"
+    together: ClassVar[bool] = True
     credentials: CredentialTable
     identities: Identities
     clock: Clock

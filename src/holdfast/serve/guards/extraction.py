@@ -2,8 +2,9 @@
 
 The first is looked at off the request path: a call leaves its rows in a bounded queue, and whoever runs the queue holds
 the distances of each client's rows against those of training rows (`maths.spread`, after PRADA). What it finds counts
-from then on. The second is exact and inline: each group of clients has a budget of different rows in a period. Who
-harvests with real rows, slowly, cannot be told from honest clients; the budget is what bounds them.
+from then on. The second is inline: each group of clients has a budget of different rows in a period, which all workers
+of a gateway count together (`budget`). Who harvests with real rows, slowly, cannot be told from honest clients; the
+budget is what bounds them.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.maths.nearness import Projection
 from holdfast.maths.spread import Distances, Spread
+from holdfast.serve.guards.budget import Budget, Groups, shared_key
 from holdfast.serve.guards.reactions import Reaction, Reactor, Watched
 from holdfast.serve.guards.surroundings import Surroundings
 
@@ -37,18 +39,11 @@ class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 @dataclass(slots=True)
-class _Group:
-    begun_s: float
-    seen: set[int] = field(default_factory=set)
-    told: bool = False
-
-
-@dataclass(slots=True)
 class Memory:
     """What was asked of one release."""
 
     projection: Projection
-    groups: dict[str, _Group] = field(default_factory=dict)
+    groups: Groups = field(default_factory=Groups)
     clients: dict[str, Distances] = field(default_factory=dict)
     until_s: dict[str, float] = field(default_factory=dict)
     turn: int = 0
@@ -59,12 +54,11 @@ class Extraction:
     """A group asks about no more different rows than its budget, and about none that a method has made."""
 
     name: str = NAME
-    rows: int
-    period_s: float
     groups: Mapping[str, str]
     every: int  # row of a client that is looked at
     spreads: Mapping[str, Spread]
     memories: Mapping[str, Memory]
+    budgets: Mapping[str, Budget]  # none where any number of rows may be asked about
     reactors: Mapping[str, Reactor]
     watched: Watched
 
@@ -73,7 +67,7 @@ class Extraction:
         memory, reactor = self.memories.get(call.release), self.reactors.get(call.release)
         if memory is None or reactor is None or call.rows is None:
             raise InvalidInput("extraction has no memory of this release")  # the chain refuses: it fails closed
-        spent = self.rows > 0 and self._spend(call, call.rows, memory, reactor)
+        spent = self._spend(call, call.rows, reactor)
         memory.turn += len(call.rows)
         if self.every == 1 or memory.turn % self.every < len(call.rows):
             rows, bare = call.rows, _bare(call)
@@ -84,20 +78,16 @@ class Extraction:
         """Let out what a suspect gets."""
         return self.reactors[call.release].released(call, answer)
 
-    def _spend(self, call: Call, rows: NDArray[np.float32], memory: Memory, reactor: Reactor) -> bool:
+    def _spend(self, call: Call, rows: NDArray[np.float32], reactor: Reactor) -> bool:
         """Count different rows, and say whether the group has used up its budget."""
-        name, now_s = self.groups.get(call.client, call.client), reactor.monotonic()
-        group = memory.groups.get(name)
-        if group is None or now_s - group.begun_s >= self.period_s:
-            group = memory.groups[name] = _Group(begun_s=now_s)
-        new = {hash(row.tobytes()) for row in rows} - group.seen
-        if len(group.seen) + len(new) <= self.rows:
-            group.seen |= new
+        budget = self.budgets.get(call.release)
+        if budget is None:
             return False
-        if not group.told:
-            group.told = True
-            reactor.note(call, f"the group {name} has asked about {self.rows} different rows")
-        return bool(new)  # rows that were paid for are answered as before
+        group = self.groups.get(call.client, call.client)
+        spent = budget.spend(group, rows)
+        if spent == "over at last":
+            reactor.note(call, f"the group {group} has asked about {budget.rows} different rows")
+        return spent != "fits"
 
     def _look(self, call: Call, rows: NDArray[np.float32], memory: Memory, reactor: Reactor) -> None:
         """Hold a client's distances against those of training rows; runs off the request path."""
@@ -137,7 +127,7 @@ def extraction(settings: ExtractionSettings, surroundings: Surroundings) -> Extr
     settings.reaction.check(NAME)
     if not 0 <= settings.rows <= MAX_BUDGET or not settings.period_s > 0 or not 0 < settings.sample <= 1:
         raise InvalidInput(f"{NAME} has a limit that means nothing", place="routes")
-    spreads, memories, reactors = {}, {}, {}
+    spreads, memories, budgets, reactors = {}, {}, {}, {}
     for digest in surroundings.signatures:
         space = surroundings.spaces.get(digest)
         if space is None or space.spread is None:
@@ -145,14 +135,28 @@ def extraction(settings: ExtractionSettings, surroundings: Surroundings) -> Extr
         projection = Projection.shown(space)
         memory: Memory = surroundings.watched.keep(f"{NAME}\0{digest}", lambda made=projection: Memory(made))  # type: ignore[misc]
         spreads[digest], memories[digest] = space.spread, memory
-        reactors[digest] = surroundings.reactor(NAME, settings.reaction, memory.until_s)
+        reactors[digest] = surroundings.reactor(NAME, settings.reaction, memory.until_s, digest)
+        if settings.rows:
+            budgets[digest] = _budget(settings, surroundings, memory.groups, digest)
     return Extraction(
-        rows=settings.rows,
-        period_s=settings.period_s,
         groups=settings.groups,
         every=round(1 / settings.sample),
         spreads=spreads,
         memories=memories,
+        budgets=budgets,
         reactors=reactors,
         watched=surroundings.watched,
+    )
+
+
+def _budget(settings: ExtractionSettings, surroundings: Surroundings, groups: Groups, digest: str) -> Budget:
+    return Budget(
+        name=f"{NAME}\0{digest}",
+        rows=settings.rows,
+        period_s=settings.period_s,
+        key=shared_key(surroundings.cells, f"{NAME}\0key", surroundings.draw()),
+        cells=surroundings.cells,
+        clock=surroundings.clock,
+        monotonic=surroundings.monotonic,
+        groups=groups,
     )

@@ -33,6 +33,7 @@ class FreshRequest:
 
     name: str = "fresh-request"
     one_way: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     window_s: float
     nonces: Nonces
     clock: Clock

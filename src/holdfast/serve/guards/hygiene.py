@@ -132,6 +132,7 @@ class CleanRequest:
 
     name: str = "clean-request"
     one_way: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     hosts: frozenset[bytes]
 
     def admit(self, call: Call) -> Call | Refusal:

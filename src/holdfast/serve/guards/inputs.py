@@ -6,17 +6,18 @@ flagged like the rest (`outside = "flag"`). An input without declared bounds may
 """
 
 import math
+import struct
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InvalidInput
-from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.core.guard import Answer, Call, Refusal, broken
 from holdfast.core.schema import Signature
 from holdfast.serve.guards.surroundings import Surroundings
 from holdfast.serve.protocol import (
@@ -28,12 +29,19 @@ from holdfast.serve.protocol import (
     decode_binary,
     decode_infer,
     decode_rows,
+    decode_text_rows,
+    decode_texts,
     wanted,
 )
 from holdfast.serve.refusals import INVALID_INPUT, MALFORMED, NO_SUCH_PATH
-from holdfast.serve.tensors import AS_JSON, BOUNDS, ELEMENTS
+from holdfast.serve.spoiled import SPOILED, Found, of_body, of_rows
+from holdfast.serve.tensors import AS_JSON, BOUNDS, BYTES, ELEMENTS
+from holdfast.serve.texts import Texts
 
 MOST_ROWS: Final = 100_000  # of one call, whatever the table says: more belongs into a batch
+AT_A_TIME: Final = 16  # rows that are compared as one
+MANY_ROWS: Final = 64  # from which on that pays
+MANY: Final = 256  # values from which on numpy's cast is worth its overhead
 MAX_REQUEST_ID: Final = 128  # characters; it is echoed
 OUT_OF_RANGE: Final = "out-of-range"
 _FLOAT32: Final = float(np.finfo(np.float32).max)
@@ -57,15 +65,38 @@ class Domain:
     high: NDArray[np.float32]
     lowest: NDArray[np.float32]
     highest: NDArray[np.float32]
+    texts: Texts | None = None  # what callers give instead, where the release takes texts
+    lows: NDArray[np.float32] = field(init=False)  # shape (features * AT_A_TIME,)
+    highs: NDArray[np.float32] = field(init=False)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the numbers that callers give."""
+        return self.names if self.texts is None else self.texts.numbers
+
+    def __post_init__(self) -> None:
+        """Lay the bounds out for several rows."""
+        object.__setattr__(self, "lows", np.tile(self.low, AT_A_TIME))
+        object.__setattr__(self, "highs", np.tile(self.high, AT_A_TIME))
+
+    def holds(self, rows: NDArray[np.float32]) -> bool:
+        """Say whether every value of rows of shape (n, features), laid out row by row, is inside its declared range.
+
+        Some rows at a time are compared as one: numpy takes longer to begin a short row than to compare it.
+        """
+        groups = len(rows) // AT_A_TIME
+        whole, rest = rows[: groups * AT_A_TIME].reshape(groups, -1), rows[groups * AT_A_TIME :]
+        inside = (whole >= self.lows) & (whole <= self.highs), (rest >= self.low) & (rest <= self.high)
+        return all(b"\0" not in each.tobytes() for each in inside)
 
     @classmethod
     def of(cls, signature: Signature, settings: ValidInputSettings) -> "Domain":
         """Return the domain of a signature under a margin policy."""
         low, high, lowest, highest = [], [], [], []
-        for field in signature.inputs:
-            bottom = -_FLOAT32 if field.minimum is None else max(field.minimum, -_FLOAT32)
-            top = _FLOAT32 if field.maximum is None else min(field.maximum, _FLOAT32)
-            bounded = field.minimum is not None and field.maximum is not None
+        for each in signature.inputs:
+            bottom = -_FLOAT32 if each.minimum is None else max(each.minimum, -_FLOAT32)
+            top = _FLOAT32 if each.maximum is None else min(each.maximum, _FLOAT32)
+            bounded = each.minimum is not None and each.maximum is not None
             # Of a range open to one side nobody knows the width: there, the bound itself is the limit.
             slack = settings.margin * (top - bottom) if bounded else 0.0
             reach = math.inf if settings.outside == "flag" else slack
@@ -74,8 +105,9 @@ class Domain:
             lowest.append(max(bottom - reach, -_FLOAT32))
             highest.append(min(top + reach, _FLOAT32))
         arrays = [np.array(bounds, dtype=np.float32) for bounds in (low, high, lowest, highest)]
-        names = tuple(field.name for field in signature.inputs)
-        return cls(names=names, low=arrays[0], high=arrays[1], lowest=arrays[2], highest=arrays[3])
+        names = tuple(each.name for each in signature.inputs)
+        bounds = {"low": arrays[0], "high": arrays[1], "lowest": arrays[2], "highest": arrays[3]}
+        return cls(names=names, texts=Texts.of(signature), **bounds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,22 +115,69 @@ class ValidInput:
     """A call holds rows that the model was made for; NaN and infinity are inside no range."""
 
     name: str = "valid-input"
+    together: ClassVar[bool] = True
     max_rows: int
     domains: Mapping[str, Domain]
 
     def admit(self, call: Call) -> Call | Refusal:
         """Decode the body, compare it with the release's signature, and write down the rows."""
+        rows = self._decoded(call)
+        if isinstance(rows, Refusal):
+            return rows
+        return self._compared(call, rows, self.domains[call.release])
+
+    def admit_all(self, found: list[Call | Refusal]) -> None:
+        """Put in the place of each call what `admit` says of it; where all rows are inside, they are compared at once.
+
+        A call whose decoding or comparing raises is refused, as the chain would refuse it, and it alone.
+        """
+        decoded: dict[str, list[tuple[int, Call, NDArray[np.float32]]]] = {}
+        for number, call in enumerate(found):
+            if isinstance(call, Refusal):
+                continue
+            try:
+                rows = self._decoded(call)
+            except Exception as error:  # noqa: BLE001 - fail closed, whatever it is
+                rows = broken(self, error)
+            if isinstance(rows, Refusal):
+                found[number] = rows
+            else:
+                decoded.setdefault(call.release, []).append((number, call, rows))
+        for release, group in decoded.items():
+            domain = self.domains[release]
+            every = np.concatenate([rows for _, _, rows in group])
+            if b"\0" not in ((every >= domain.low) & (every <= domain.high)).tobytes():
+                for _, call, rows in group:
+                    call.rows = rows
+            else:
+                for number, call, rows in group:
+                    try:
+                        found[number] = self._compared(call, rows, domain)
+                    except Exception as error:  # noqa: BLE001 - the same, and nobody else's call is meant
+                        found[number] = broken(self, error)
+
+    def _decoded(self, call: Call) -> NDArray[np.float32] | Refusal:
+        """Return the rows in a body."""
         domain = self.domains.get(call.release)
         if domain is None:  # the key names a model that this table does not serve
             return NO_SUCH_PATH.refusal(self.name, f"{call.model} is not served")
         try:
-            rows = self._rows(call, domain)
+            return self._rows(call, domain)
         except Malformed as finding:
+            if call.operation == Operation.PREDICT:
+                call.notes[SPOILED] = of_body(call.body, domain.given)
             return MALFORMED.refusal(self.name, str(finding), public=str(finding))
         except InvalidInput as finding:
+            if finding.place in domain.names:
+                call.notes[SPOILED] = Found(inputs={finding.place: (0, 1, 0)}, rows=1)
             words = f"{INVALID_INPUT.public}: {finding.message}"
             return INVALID_INPUT.refusal(self.name, finding.message, public=words)
+
+    def _compared(self, call: Call, rows: NDArray[np.float32], domain: Domain) -> Call | Refusal:
+        """Write down the rows if they are inside, or may be outside."""
         call.rows = rows
+        if len(rows) >= MANY_ROWS and domain.holds(rows):
+            return call
         inside = (rows >= domain.low) & (rows <= domain.high)
         # The same as inside.all(), in a quarter of its time on a single row.
         return call if b"\0" not in inside.tobytes() else self._outside(call, rows, inside, domain)
@@ -110,19 +189,52 @@ class ValidInput:
         return answer
 
     def _rows(self, call: Call, domain: Domain) -> NDArray[np.float32]:
+        if domain.texts is not None:
+            return self._texts(call, domain.texts)
         if call.operation == Operation.PREDICT:
             flat = decode_rows(call.body, domain.names)
             return _array(flat, len(flat) // len(domain.names), len(domain.names), self.max_rows)
         request = decode_infer(call.body) if call.head is None else decode_binary(call.body, call.head)
-        _check_request(request)
-        if request.model_name is not None and request.model_name != call.model:
-            raise Malformed("model_name is another model's than the path's")
-        call.request_id = request.id or ""
-        if request.outputs is not None or request.parameters is not None:
-            call.outputs, call.binary = wanted(request)
+        _take(request, call)
         if len(request.inputs) == 1 and request.inputs[0].name == INPUT:
             return self._matrix(request.inputs[0], domain)
-        return self._columns(request.inputs, domain)
+        return self._columns(request.inputs, domain.names)
+
+    def _texts(self, call: Call, takes: Texts) -> NDArray[np.float32]:
+        """Return the rows of a call to a release that takes texts, and write the texts down for other guards."""
+        if call.operation == Operation.PREDICT:
+            rows = decode_text_rows(call.body, takes.numbers, takes.names)
+            texts = {name: [row[name] for row in rows] for name in takes.names}
+            flat = [row[name] for row in rows for name in takes.numbers]
+            numbers = _array(flat, len(rows), len(takes.numbers), self.max_rows)
+        else:
+            request = decode_texts(call.body, call.head)
+            _take(request, call)
+            numbers, texts = self._mixed(request.inputs, takes)
+        found = takes.rows(numbers, texts)
+        call.texts = texts
+        return found
+
+    def _mixed(self, tensors: Sequence[Tensor], takes: Texts) -> tuple[NDArray[np.float32], dict[str, list[str]]]:
+        """Return numbers and texts of one tensor for each, all of shape [n] or [n, 1]."""
+        given: dict[str, list[str]] = {}
+        for tensor in tensors:
+            if tensor.datatype == BYTES and tensor.name in takes.names and tensor.name not in given:
+                data: Any = tensor.data
+                given[tensor.name] = data
+        if given.keys() != set(takes.names):
+            raise InvalidInput(f"{len(takes.names) - len(given)} texts are missing: one tensor of BYTES for each")
+        rest = [tensor for tensor in tensors if tensor.datatype != BYTES]
+        count = len(next(iter(given.values())))
+        shapes = {tensor.shape for tensor in tensors}
+        if len(tensors) != len(given) + len(takes.numbers) or not shapes <= {(count,), (count, 1)}:
+            raise InvalidInput(
+                "each input is one tensor of shape [n] or [n, 1], the same n for all, and there are no others"
+            )
+        if any(len(texts) != count for texts in given.values()):
+            raise InvalidInput("an input does not hold as many texts as its shape says")
+        numbers = self._columns(rest, takes.numbers) if rest else _array([], count, 0, self.max_rows)
+        return numbers, given
 
     def _matrix(self, tensor: Tensor, domain: Domain) -> NDArray[np.float32]:
         """Return the rows of the one tensor `input`, of shape [n, features]."""
@@ -132,19 +244,17 @@ class ValidInput:
         _check_tensor(tensor, INPUT)
         return _array(tensor.data, tensor.shape[0], width, self.max_rows)
 
-    def _columns(self, tensors: Sequence[Tensor], domain: Domain) -> NDArray[np.float32]:
+    def _columns(self, tensors: Sequence[Tensor], names: Sequence[str]) -> NDArray[np.float32]:
         """Return the rows of one tensor for each input, each of shape [n] or [n, 1]."""
         by_name = {tensor.name: tensor for tensor in tensors}
         if len(by_name) != len(tensors):
             raise InvalidInput("an input is given twice")
-        if by_name.keys() != set(domain.names):
-            missing = [name for name in domain.names if name not in by_name]
-            raise InvalidInput(
-                f"{len(missing)} inputs are missing, {len(by_name.keys() - set(domain.names))} are unknown"
-            )
+        if by_name.keys() != set(names):
+            missing = [name for name in names if name not in by_name]
+            raise InvalidInput(f"{len(missing)} inputs are missing, {len(by_name.keys() - set(names))} are unknown")
         count = tensors[0].shape[0] if tensors[0].shape else 0
         columns = []
-        for name in domain.names:
+        for name in names:
             tensor = by_name[name]
             if tensor.shape not in {(count,), (count, 1)}:
                 raise InvalidInput(f"input {name!r} must have shape [n] or [n, 1], the same n as the others")
@@ -156,6 +266,7 @@ class ValidInput:
         self, call: Call, rows: NDArray[np.float32], inside: NDArray[np.bool_], domain: Domain
     ) -> Call | Refusal:
         """Refuse or flag a call with values outside their declared range."""
+        call.notes[SPOILED] = of_rows(rows, inside, domain.names)
         bearable = (rows >= domain.lowest) & (rows <= domain.highest)  # comparing with NaN is false: never bearable
         if not bearable.all():
             row, column = np.argwhere(~bearable)[0].tolist()
@@ -166,18 +277,24 @@ class ValidInput:
         return call
 
 
-def _check_request(request: InferRequest) -> None:
+def _take(request: InferRequest, call: Call) -> None:
+    """Check what a request says beside its inputs, and write down what it wants."""
     if request.id is not None and len(request.id) > MAX_REQUEST_ID:
         raise Malformed(f"the id is longer than {MAX_REQUEST_ID} characters")
     if not request.inputs:  # empty means no
         raise Malformed("there are no inputs")
+    if request.model_name is not None and request.model_name != call.model:
+        raise Malformed("model_name is another model's than the path's")
+    call.request_id = request.id or ""
+    if request.outputs is not None or request.parameters is not None:
+        call.outputs, call.binary = wanted(request)
 
 
 def _check_tensor(tensor: Tensor, name: str) -> None:
     """Check datatype and size; the shape has been found to have one or two dimensions."""
     whole = isinstance(tensor.data, list)  # else it came as bytes, whose values are what their datatype says
     if tensor.datatype not in (AS_JSON if whole else ELEMENTS):
-        raise InvalidInput(f"input {name!r} must have one of the datatypes {', '.join(sorted(AS_JSON))}")
+        raise InvalidInput(f"input {name!r} must have one of the datatypes {', '.join(sorted(AS_JSON))}", place=name)
     # Python's integers do not wrap around, so no product of a shape can overflow into a small one.
     if min(tensor.shape) < 1 or math.prod(tensor.shape) != len(tensor.data):
         raise InvalidInput(f"input {name!r} does not hold as many values as its shape says")
@@ -199,6 +316,10 @@ def _array(flat: list[float] | NDArray[Any], rows: int, width: int, max_rows: in
     if not isinstance(flat, list):
         with np.errstate(over="ignore", invalid="ignore"):
             return flat.astype(np.float32).reshape(rows, width)
+    if len(flat) >= MANY:  # in a third of the time, once there are many
+        with np.errstate(over="ignore"):
+            doubles = np.frombuffer(struct.pack(f"{len(flat)}d", *flat))
+            return doubles.astype(np.float32).reshape(rows, width)
     # Through C's own cast, which overflows to infinity in silence where numpy would warn.
     return np.frombuffer(array("f", flat), dtype=np.float32).reshape(rows, width)
 

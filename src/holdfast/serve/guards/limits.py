@@ -7,6 +7,7 @@ may be given limits of their own.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -58,6 +59,7 @@ class WithinRate:
 
     name: str = "within-rate"
     one_way: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     rate: Rate
     known: Mapping[str, Rate] = field(default_factory=dict)  # clients with limits of their own
     cells: Cells
@@ -82,6 +84,10 @@ class WithinRate:
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
         """Let every answer out: a call was counted when it came in."""
         return answer
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other workers out while several calls are counted: one lock for all of them."""
+        return self.cells.exclusive()
 
     def shared(self, client: str) -> Shared:
         """Return a client's limit, for other machines."""
@@ -180,6 +186,7 @@ class WithinQuota:
 
     name: str = "within-quota"
     one_way: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     quota: Quota
     known: Mapping[str, Quota] = field(default_factory=dict)
     cells: Cells
@@ -211,6 +218,10 @@ class WithinQuota:
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
         """Let every answer out: its rows were counted when they came in."""
         return answer
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other workers out while several calls are counted: one lock for all of them."""
+        return self.cells.exclusive()
 
 
 def within_quota(settings: WithinQuotaSettings, surroundings: Surroundings) -> WithinQuota:
@@ -254,6 +265,7 @@ class WithinSpend:
 
     name: str = "within-spend"
     one_way: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     per_call: float
     per_row: float
     alert_at: float
@@ -261,7 +273,7 @@ class WithinSpend:
     known: Mapping[str, Quota] = field(default_factory=dict)
     cells: Cells
     clock: Clock
-    tell: Callable[[str, str, str], None]
+    tell: Callable[[str, str, str, str], None]
     machines: Machines | None = None
 
     def shared(self, client: str) -> Shared:
@@ -285,12 +297,16 @@ class WithinSpend:
         period, used, _, told, _ = self.cells.read(cell)
         near = used >= self.alert_at * quota.per_period and told != period + 1
         if near and self.cells.apply(cell, quota.alert, now, 0.0, kept) == 0:  # of several workers one tells
-            self.tell("spend.near", client, f"{used:g} of {quota.per_period:g} spent in this period")
+            self.tell("spend.near", client, f"{used:g} of {quota.per_period:g} spent in this period", call.correlation)
         return call
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:  # noqa: ARG002 - the protocol's signature
         """Let every answer out: it was paid for when its call came in."""
         return answer
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other workers out while several calls are counted: one lock for all of them."""
+        return self.cells.exclusive()
 
 
 def within_spend(settings: WithinSpendSettings, surroundings: Surroundings) -> WithinSpend:

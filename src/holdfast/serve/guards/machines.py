@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from holdfast.core.allowances import Charge, Quota, Rate
+from holdfast.core.allowances import Charge, Quota, Rate, Values
 from holdfast.core.errors import InvalidInput
 from holdfast.core.ports import Clock
 from holdfast.serve.guards.surroundings import Cells, Surroundings
@@ -25,6 +25,13 @@ class Shared:
     learn: Charge
     now: Callable[[], float]
     keep_until: float
+    period_s: float = 0.0  # of a limit that begins anew with each; 0: none does
+    join: Callable[[Values, float, float, float], Values] | None = None  # takes in what others used before it knew them
+
+    @property
+    def in_period(self) -> str:
+        """The name under which the use of this period alone is told; "" where there are no periods."""
+        return f"{self.name}\0{self.now() // self.period_s:.0f}" if self.period_s else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +77,14 @@ def shared_quota(kind: str, client: str, quota: Quota, clock: Clock) -> Shared:
     def now() -> float:
         return clock.now().timestamp()
 
-    return Shared(name=f"{kind}\0{client}", learn=quota.learn, now=now, keep_until=kept_until(quota, now()))
+    return Shared(
+        name=f"{kind}\0{client}",
+        learn=quota.learn,
+        now=now,
+        keep_until=kept_until(quota, now()),
+        period_s=quota.period_s,
+        join=quota.join,
+    )
 
 
 def kept_until(quota: Quota, now: float) -> float:

@@ -1,7 +1,7 @@
 """How exactly the gateway answers: an attacker who sees fewer digits needs more queries."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ class CoarseOutput:
     """An answer tells the label, and each probability rounded, or not at all."""
 
     name: str = "coarse-output"
+    together: ClassVar[bool] = True
     scale: float  # ten to the power of the decimals
     label_only: bool
     top: int = 0

@@ -67,7 +67,7 @@ class NoisedOutput:
     quota_all: Quota | None
     cells: Cells
     clock: Clock
-    tell: Callable[[str, str, str], None]
+    tell: Callable[[str, str, str, str], None]
     below: Below = secrets.randbelow
 
     def admit(self, call: Call) -> Call | Refusal:
@@ -113,7 +113,7 @@ class NoisedOutput:
         budget = min(self.quota.total, self.quota.per_period)
         used = values[2] if self.quota.total < math.inf else values[1]
         if int(_TENTHS * used / budget) != int(_TENTHS * (used - amount) / budget):
-            self.tell("privacy.spent", client, f"ε = {used:g} of {budget:g}")
+            self.tell("privacy.spent", client, f"ε = {used:g} of {budget:g}", "")
 
 
 def noised_output(settings: NoisedOutputSettings, surroundings: Surroundings) -> NoisedOutput:

@@ -12,7 +12,8 @@ queries lie close together on both sides of the boundary; honest rows seldom do.
 
 How near is near comes with the release: `maths.nearness.fit_space`, fitted where the training rows are. A row that
 anybody has asked about before tells nothing new about the boundary, and counts for no place and no change of the
-answer. Memory is a fixed number of rows, of each worker.
+answer. Memory is a fixed number of rows, of each worker; a client's sums stand in the cells that all workers share, so
+that a walk spread over them gains nothing.
 """
 
 from collections import OrderedDict
@@ -23,6 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.allowances import EMPTY, Values
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.maths.cusum import alarm_at
@@ -46,6 +48,9 @@ from holdfast.serve.guards.surroundings import Surroundings
 NAME: Final = "query-sequence"
 MAX_MEMORY: Final = 1 << 20  # rows; some 350 MB
 UNKNOWN: Final = -1  # the answer to a row that was refused
+KEPT_S: Final = 86400.0  # for which a client's sums stay after its last call
+WHY: Final = ("answers change between near rows", "rows bisect a line", "rows crowd in one place")  # by sum
+SUMS: Final = (TURNING, LINE, CROWDING)
 
 
 class QuerySequenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,9 +65,6 @@ class QuerySequenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
 
 @dataclass(slots=True)
 class _Client:
-    turning: float = 0.0
-    line: float = 0.0
-    crowding: float = 0.0
     recent: NDArray[np.float32] | None = None  # the last rows' places, infinity where there is none yet
     count: int = 0
     last: NDArray[np.float32] | None = None
@@ -94,12 +96,12 @@ class Memory:
     turns: OrderedDict[int, _Turns] = field(default_factory=OrderedDict)  # by chain, the one changed last at the end
     clients: dict[str, _Client] = field(default_factory=dict)
     until_s: dict[str, float] = field(default_factory=dict)
+    alone: dict[str, Values] = field(default_factory=dict)  # sums of clients for which the cells have no room
     begun: int = 0
 
     @classmethod
-    def of(cls, space: Space, radius: float, capacity: int) -> "Memory":
-        """Return an empty memory; its keys are drawn anew, and known to nobody."""
-        draw = np.random.default_rng()
+    def of(cls, space: Space, radius: float, capacity: int, draw: np.random.Generator) -> "Memory":
+        """Return an empty memory; `draw` is the key of its projection and of its cells."""
         projection = Projection.of(space, draw)
         near = Neighbours(dimensions=projection.matrix.shape[1], radius=radius, capacity=capacity, draw=draw)
         none = np.full(capacity, UNKNOWN, dtype=np.int64)
@@ -185,21 +187,34 @@ class QuerySequence:
     def _learn(self, call: Call, said: NDArray[np.int64], visit: _Visit, memory: Memory, reactor: Reactor) -> None:
         memory.answers[visit.own] = said[visit.rows]
         client = memory.clients.setdefault(call.client, _Client())
+        seen = _Seen()
         for place in visit.places:
-            if _crowd(client, place, memory.space.crowd) and memory.space.lines:
-                _align(client, place)
+            if _crowd(client, place, memory.space.crowd, seen) and memory.space.lines:
+                _align(client, place, seen)
         for slot, neighbour in zip(visit.own, visit.nearest, strict=True):
             turned = neighbour >= 0 and memory.answers[neighbour] not in {UNKNOWN, memory.answers[slot]}
-            client.turning = TURNING.step(client.turning, happened=turned)
+            seen.of[0].append(turned)
             if turned:
                 self._turn(call, int(memory.chains[slot]), memory, reactor)
-        if not reactor.suspects(call.client):
-            why = "answers change between near rows" if client.turning >= self.alarm else ""
-            why = "rows bisect a line" if not why and client.line >= self.alarm else why
-            why = "rows crowd in one place" if not why and client.crowding >= self.alarm else why
-            if why:
-                client.turning = client.line = client.crowding = 0.0
-                reactor.suspect(call, why)
+        for why in self._summed(call, memory, reactor, seen):
+            reactor.suspect(call, why)
+
+    def _summed(self, call: Call, memory: Memory, reactor: Reactor, seen: "_Seen") -> list[str]:
+        """Add what was seen to a client's sums, which all workers share; return what there is to suspect it of."""
+        suspected, alarm, whys = reactor.suspects(call.client), self.alarm, list[str]()
+
+        def step(values: Values, now: float, amount: float) -> tuple[float, Values]:  # noqa: ARG001 - a rule's signature
+            sums = [values[0], values[1], values[2]]
+            for number, (coin, happened) in enumerate(zip(SUMS, seen.of, strict=True)):
+                for each in happened:
+                    sums[number] = coin.step(sums[number], happened=each)
+            whys[:] = [] if suspected else [why for why, total in zip(WHY, sums, strict=True) if total >= alarm][:1]
+            return 0.0, (0.0, 0.0, 0.0, 0.0, 0.0) if whys else (sums[0], sums[1], sums[2], 0.0, 0.0)
+
+        name = f"{self.name}\0{call.release}\0{call.client}"
+        if reactor.board.apply(name, step, 0.0, 0.0, reactor.clock.now().timestamp() + KEPT_S):
+            memory.alone[call.client] = step(memory.alone.get(call.client, EMPTY), 0.0, 0.0)[1]
+        return whys
 
     def _turn(self, call: Call, chain: int, memory: Memory, reactor: Reactor) -> None:
         """Count one change of the answer along a chain."""
@@ -215,7 +230,14 @@ class QuerySequence:
         turns.closed = closed
 
 
-def _crowd(client: _Client, place: NDArray[np.float32], crowd: float) -> bool:
+@dataclass(slots=True)
+class _Seen:
+    """What happened, or did not, in one call: by sum, one by one."""
+
+    of: tuple[list[bool], list[bool], list[bool]] = field(default_factory=lambda: ([], [], []))
+
+
+def _crowd(client: _Client, place: NDArray[np.float32], crowd: float, seen: _Seen) -> bool:
     """Take one row of a client: do many of its last ones lie around it? Say whether it is none of those."""
     if client.recent is None:
         client.recent = np.full((RECENT, len(place)), np.inf, dtype=np.float32)
@@ -223,21 +245,20 @@ def _crowd(client: _Client, place: NDArray[np.float32], crowd: float) -> bool:
     squares = np.einsum("ij,ij->i", apart, apart)
     if squares.min() == 0:
         return False
-    client.crowding = CROWDING.step(client.crowding, happened=int((squares < crowd * crowd).sum()) >= CROWD)
+    seen.of[2].append(int((squares < crowd * crowd).sum()) >= CROWD)
     client.recent[client.count % RECENT] = place
     client.count += 1
     return True
 
 
-def _align(client: _Client, place: NDArray[np.float32]) -> None:
+def _align(client: _Client, place: NDArray[np.float32], seen: _Seen) -> None:
     """Take one step of a client: does it go on along the line of the one before?"""
     if client.last is not None:
         step = place - client.last
         length = float(step @ step)
         if client.step is not None and length > 0:
             along = float(step @ client.step)
-            aligned = along * along > ALIGNED * ALIGNED * length * float(client.step @ client.step) > 0
-            client.line = LINE.step(client.line, happened=aligned)
+            seen.of[1].append(along * along > ALIGNED * ALIGNED * length * float(client.step @ client.step) > 0)
         if length > 0:
             client.step = step
     client.last = place
@@ -259,7 +280,7 @@ def query_sequence(settings: QuerySequenceSettings, surroundings: Surroundings) 
         if space is None or not radius > 0:
             raise InvalidInput(f"{NAME} needs a release that says what is near", place=digest, expected="a space")
         memories[digest] = _kept(settings, surroundings, space, radius, digest)
-        reactors[digest] = surroundings.reactor(NAME, settings.reaction, memories[digest].until_s)
+        reactors[digest] = surroundings.reactor(NAME, settings.reaction, memories[digest].until_s, digest)
     alarm = alarm_at(settings.false_alarms, HONEST)
     return QuerySequence(alarm=alarm, chain=settings.chain, memories=memories, reactors=reactors)
 
@@ -268,5 +289,9 @@ def _kept(
     settings: QuerySequenceSettings, surroundings: Surroundings, space: Space, radius: float, digest: str
 ) -> Memory:
     name = f"{NAME}\0{settings.memory}\0{radius}\0{digest}"
-    memory: Memory = surroundings.watched.keep(name, lambda: Memory.of(space, radius, settings.memory))
+
+    def made() -> Memory:
+        return Memory.of(space, radius, settings.memory, surroundings.draw())
+
+    memory: Memory = surroundings.watched.keep(name, made)
     return memory

@@ -30,6 +30,7 @@ class WithinSize:
 
     name: str = "within-size"
     one_way: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     max_bytes: int
     max_depth: int
 

@@ -1,8 +1,11 @@
 """What guards may know beside their own settings; handed to each when a route table's chain is built."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from holdfast.core.allowances import EMPTY, Charge, Values
 from holdfast.core.ports import Clock
@@ -12,6 +15,9 @@ from holdfast.serve.credentials import CredentialTable
 from holdfast.serve.events import SecurityLog
 from holdfast.serve.guards.reactions import Reaction, Reactor, Watched
 from holdfast.serve.identities import Identities
+
+if TYPE_CHECKING:  # which stands on this module
+    from holdfast.serve.guards.lookup import Source
 
 
 class Cells(Protocol):
@@ -31,6 +37,10 @@ class Cells(Protocol):
             The rule's wait in seconds: 0 where the call passes. Infinity too where there is no room for one more cell:
             what cannot be counted is refused.
         """
+        ...
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Return within what no other worker changes a cell: several changes then cost one lock."""
         ...
 
     def read(self, name: str) -> Values:
@@ -66,6 +76,10 @@ class LocalCells:
         if after is not None:
             self.held[name] = after
         return wait
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep nobody out: there is nobody else."""
+        return nullcontext()
 
     def read(self, name: str) -> Values:
         """Return what a cell holds; all zero where there is none."""
@@ -122,7 +136,7 @@ class LocalNonces:
         return True
 
 
-def _nobody(kind: str, client: str, detail: str) -> None:
+def _nobody(kind: str, client: str, detail: str, correlation: str) -> None:
     """Tell nobody."""
 
 
@@ -137,13 +151,17 @@ class Surroundings:
     monotonic: Callable[[], float]
     nonces: Nonces
     identities: Identities = field(default_factory=Identities)  # none: API keys alone are known
-    tell: Callable[[str, str, str], None] = _nobody  # takes what must be on record: kind, client, detail
+    tell: Callable[[str, str, str, str], None] = (
+        _nobody  # takes what must be on record: kind, client, detail, correlation
+    )
     spaces: Mapping[str, Space] = field(default_factory=dict)  # by digest of the release, where training left one
     watched: Watched = field(default_factory=Watched)
     log: SecurityLog = field(default_factory=SecurityLog)
+    features: "Source | None" = None  # where features are looked up; none: nothing is there
+    draw: Callable[[], np.random.Generator] = np.random.default_rng  # keys of detectors: drawn anew, known to nobody
 
-    def reactor(self, guard: str, reaction: Reaction, until_s: dict[str, float]) -> Reactor:
-        """Return what a detector reacts with; `until_s` are its suspects, and until when."""
+    def reactor(self, guard: str, reaction: Reaction, until_s: dict[str, float], release: str = "") -> Reactor:
+        """Return what a detector reacts with, on one release or all; `until_s` are its suspects, and until when."""
         return Reactor(
             guard=guard,
             reaction=reaction,
@@ -151,5 +169,7 @@ class Surroundings:
             log=self.log,
             clock=self.clock,
             monotonic=self.monotonic,
+            board=self.cells,
+            release=release,
             until_s=until_s,
         )

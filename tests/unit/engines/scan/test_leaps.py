@@ -7,15 +7,11 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from tests.unit.engines.scan import long_streams
+from tests.unit.engines.scan.read_twice import SIZES, leap_as, leapt, read, read_alike
 
-from holdfast.engines.scan.examination import Content, Examination, Limits
+from holdfast.engines.scan.examination import Content
 from holdfast.engines.scan.formats import examine
-from holdfast.engines.scan.pickles import boundaries, leaps, reading
-from holdfast.engines.scan.pickles.machine import Break, Machine
-from holdfast.engines.scan.pickles.memo import MISSING
-from holdfast.engines.scan.pickles.reading import judge_of
-from holdfast.engines.scan.pickles.table import new_machine
-from holdfast.engines.scan.pickles.values import Mapping, Tuple
+from holdfast.engines.scan.pickles import boundaries, reading
 from holdfast.engines.scan.report import Findings
 from holdfast.engines.scan.verdict import Verdict, parse_scan_policy
 from holdfast.lifecycle.policies import scan_policy_file
@@ -24,39 +20,10 @@ SEED: Final = 20261127
 POLICY: Final = parse_scan_policy(scan_policy_file().read_bytes())
 
 
-@pytest.fixture(params=[(64, 512, 16), (700, 8192, 64), (16 << 10, 512 << 10, 512)], ids=["tiny", "small", "real"])
+@pytest.fixture(params=SIZES)
 def leaping(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaps of several sizes, from the first byte on."""
-    small, large, worth = request.param
-    monkeypatch.setattr(leaps, "SMALL", small)
-    monkeypatch.setattr(leaps, "LARGE", large)
-    monkeypatch.setattr(leaps, "WORTH", worth)
-    monkeypatch.setattr(reading, "LEAPS", 0)
-
-
-def read(stream: bytes, *, leaping: bool) -> tuple[Machine, Any, list[tuple[str, str, str]], set[tuple[str, str]]]:
-    """Read a pickle, opcode by opcode or with leaps; the machine, how it ended, what was found and what imported."""
-    content = Content(memoryview(stream), "stream.pkl")
-    findings = Findings()
-    examination = Examination(findings, lambda _content, _examination: (), Limits())
-    judge = judge_of(content, examination)
-    machine = new_machine(content, examination, judge)
-    machine.one_by_one = not leaping
-    if leaping:
-        machine.leap = leaps.Leaps(machine).over
-    ended: Any
-    try:
-        ended = machine.run(0)
-    except Break as error:
-        ended = error.at, error.words
-    return machine, ended, [(each.rule, each.place, each.message) for each in findings.kept], set(judge.imported)
-
-
-def plain(value: Any) -> Any:
-    """A value as it can be compared: of dictionaries only that they are."""
-    if isinstance(value, Tuple):
-        return "tuple", tuple(plain(item) for item in value.items), value.length, value.weight
-    return "dict" if isinstance(value, Mapping) else value
+    leap_as(request.param, monkeypatch)
 
 
 @pytest.mark.guarantee("G72")
@@ -66,25 +33,10 @@ def plain(value: Any) -> Any:
 def test_leaps_change_nothing(batch: int) -> None:
     """Streams with hidden imports, gets into stretches and damage: the same findings, stack and memo as one by one."""
     rng = random.Random(f"{SEED} {batch}")  # noqa: S311 - a seed for tests
-    leapt = 0
+    found = 0
     for _ in range(15):
-        stream = long_streams.long_stream(rng)
-        slow, fast = read(stream, leaping=False), read(stream, leaping=True)
-        assert fast[1:] == slow[1:], stream
-        leapt += _leapt(fast[0])
-        a, b = slow[0], fast[0]
-        assert a.memo.count == b.memo.count
-        assert [plain(each) for each in a.opened(a.stack)] == [plain(each) for each in b.opened(b.stack)]
-        assert len(a.marks) == len(b.marks)
-        numbers = range(a.memo.count) if a.memo.dense else range(0)
-        for number in rng.sample(numbers, min(len(numbers), 60)):
-            assert plain(a.memo.get(number)) == plain(b.memo.get(number)), (number, stream)
-        assert b.memo.get(a.memo.count + 5) is MISSING or not a.memo.dense
-    assert leapt > 3
-
-
-def _leapt(machine: Machine) -> bool:
-    return any(hasattr(run, "starts") for run in machine.memo._runs)
+        found += leapt(read_alike(long_streams.long_stream(rng), rng))
+    assert found > 3
 
 
 @pytest.mark.guarantee("G72")

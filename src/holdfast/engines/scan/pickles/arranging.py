@@ -20,6 +20,7 @@ _LEVELS: Final = 16  # containers inside one another
 
 _PUSHES: Final = b"N\x88\x89KMJG\x8a\x8cXBChj]})"
 _PUTS: Final = b"\x94qr"
+_TEXTS: Final = b"\x8cXCB"
 _MARK: Final = ord("(")
 _TUPLE_DONE, _LIST_DONE, _DICT_DONE, BATCH = 1, 2, 3, 4  # instead of what was in marks; no opcode has these bytes
 _DONE: Final = {ord("t"): _TUPLE_DONE, ord("e"): _LIST_DONE, ord("u"): _DICT_DONE}
@@ -39,6 +40,7 @@ _GROWS: Final = _table({_PUSHES: 1, b"\x01": 1, b"\x86a": -1, b"\x87s": -2})
 """By how much the stack grows."""
 _NEEDS: Final = _table({_PUTS + b"\x85\x02\x03": 1, b"\x86a": 2, b"\x87s": 3})
 """How many values have to be there."""
+_DOES_NEED: Final = bytes(map(bool, _NEEDS))
 
 
 def opcodes_in(opcodes_: bytes) -> bytes:
@@ -141,13 +143,13 @@ def _innermost(level: Level) -> Level:
     opens = found[brackets] == _MARK
     inner = np.flatnonzero(opens[:-1] & ~opens[1:])
     left, right = brackets[inner], brackets[inner + 1]
-    before = _heights(found)
     change = np.zeros(len(found) + 1, np.int8)
     change[left + 1] += 1
     change[right] -= 1
     inside = np.cumsum(change[:-1], dtype=np.int8).view(np.bool_)
-    held = np.flatnonzero(inside)
-    _enough(level, held, before[held] - np.repeat(before[left], right - left - 1))
+    if np.any(inside & through(_DOES_NEED, found).view(np.bool_)):
+        held, before = np.flatnonzero(inside), _heights(found)
+        _enough(level, held, before[held] - np.repeat(before[left], right - left - 1))
     replaced, begins = found.copy(), at.copy()
     begins[right] = at[left]
     target = _before(found, left)
@@ -207,12 +209,17 @@ def safe_starts(level: Level, before: Counts) -> Flags:
     return before <= lowest
 
 
-def kept_of(level: Level) -> int:
-    """Return how many opcodes of a level are kept, so that no value at the end is still growing."""
+def kept_of(level: Level, *, put_may_follow: bool = False) -> int:
+    """Return how many opcodes of a level are kept, so that no value at the end is still growing.
+
+    What remembers the last value may come next: to read it by itself, all of the stretch had to be read again.
+    """
     tail = level.found[-_PARTIAL:]
     complete = np.flatnonzero(through(_IS_COMPLETE, tail))
     if not len(complete):
-        return len(level.found)
+        return len(level.found) - int(put_may_follow and len(tail) > 1 and tail[-1] in _TEXTS)
+    if put_may_follow and len(complete) > 1 and complete[-1] == len(tail) - 1:
+        complete = complete[:-1]
     last = int(complete[-1]) + 1
     if last < len(tail) and tail[last] in _PUTS:
         last += 1

@@ -5,7 +5,7 @@ lanes together in steps of numpy. A guess is only a guess: what is returned are 
 where the one before it ended, the first at a known opcode, so the result is what reading byte by byte gives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -64,20 +64,44 @@ _STEPS: Final = 128  # rows of the table of steps that are reserved at once
 class Widths:
     """How many bytes the opcodes at given places take, with their arguments; 0 for any other byte."""
 
-    def __init__(self, data: Bytes) -> None:
-        """Take bytes with their padding."""
-        self.data = data
-        self._pairs = data[:-1].astype(np.uint16)
-        self._pairs |= data[1:].astype(np.uint16) << 8
-        short = (data[3:-1] == 0) & (data[4:] == 0)  # of lengths in four bytes, those that fit into a stretch
-        self._long = any(bool(np.any((data[:-4] == opcode) & short)) for opcode in COUNTED_LONG)
+    def __init__(self, data: Bytes, table: Places = _TABLE, *, lengths_of_four: bool = True) -> None:
+        """Take bytes with their padding, and a table by two bytes that says what an opcode is."""
+        self.data, self._table = data, table
+        self.pairs = np.left_shift(data[1:], 8, dtype=np.uint16)
+        self.pairs |= data[:-1]
+        self._long = False
+        if lengths_of_four:
+            short = (data[3:-1] == 0) & (data[4:] == 0)  # of such lengths, those that fit into a stretch
+            self._long = any(bool(np.any((data[:-4] == opcode) & short)) for opcode in COUNTED_LONG)
 
     def at(self, places: Places, pairs: NDArray[np.uint16], out: Places) -> None:
         """Write the widths at places to `out`; `pairs` is room of the same length."""
-        self._pairs.take(places, out=pairs, mode="clip")
-        _TABLE.take(pairs, out=out, mode="clip")
+        self.pairs.take(places, out=pairs, mode="clip")
+        self._table.take(pairs, out=out, mode="clip")
         if self._long:
             self._add_long(places, out)
+
+    def cross(self, starts: Places, ends: Places) -> Places:
+        """Return the first place at or behind its end that each lane comes to, or where it meets no opcode."""
+        found, lanes, here = starts.copy(), np.flatnonzero(starts < ends), starts[starts < ends]
+        bounds, late = ends[lanes], list[Places]()
+        while len(lanes):
+            found[lanes] = here
+            wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
+            for _ in range(_LOOK):
+                self.at(here, pairs, wide)
+                here += wide
+            through = (here >= bounds) | (wide == 0)
+            late.append(lanes[through])
+            lanes, here, bounds = lanes[~through], here[~through], bounds[~through]
+        lanes = np.concatenate(late) if late else lanes
+        here, bounds = found[lanes], ends[lanes]  # the last few steps once more, each only if it is before the end
+        wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
+        for _ in range(_LOOK):
+            self.at(here, pairs, wide)
+            here += wide * (here < bounds)
+        found[lanes] = here
+        return found
 
     def _add_long(self, places: Places, out: Places) -> None:
         unknown = np.flatnonzero(out == 0)
@@ -105,23 +129,41 @@ def opcodes(data: Bytes, size: int) -> tuple[Places, int]:
     if few:
         return few
     widths = Widths(data)
-    starts = _guesses(widths, size)
+    starts = guesses(widths, size)
     ends = np.append(starts[1:], size)
-    walked = _walk(widths, starts, ends)
-    exits = _exits(walked, ends)
+    walked = np.empty((0, len(starts)), np.int32)
+
+    def walk(lanes: Places) -> Places:
+        nonlocal walked
+        found = _walk(widths, starts[lanes], ends[lanes])
+        if len(lanes) == len(starts):
+            walked = found
+        else:
+            steps = max(len(walked), len(found))
+            walked = _padded(walked, steps)
+            walked[:, lanes] = _padded(found, steps)
+        return _exits(found, ends[lanes])
+
+    count, stop = chained(starts, ends, walk)
+    return _joined(walked[:, :count], ends[:count], stop, size)
+
+
+def chained(starts: Places, ends: Places, walk: Callable[[Places], Places]) -> tuple[int, int]:
+    """Return how many lanes begin where the one before ended, and where the last of them ends.
+
+    `walk` takes lanes and returns where they end; what it does is done again for those that began wrongly, with their
+    `starts` set right.
+    """
+    exits = walk(np.arange(len(starts)))
     for _ in range(_ROUNDS):
         wrong = np.flatnonzero(exits[:-1] != starts[1:]) + 1
         if not len(wrong) or exits[wrong[0] - 1] < ends[wrong[0] - 1]:
             break  # all fit, or the last lane that does stands before something else
         starts[wrong] = exits[wrong - 1]
-        again = _walk(widths, starts[wrong], ends[wrong])
-        exits[wrong] = _exits(again, ends[wrong])
-        steps = max(len(walked), len(again))
-        walked = _padded(walked, steps)
-        walked[:, wrong] = _padded(again, steps)
+        exits[wrong] = walk(wrong)
     fits = np.flatnonzero(exits[:-1] != starts[1:])
     count = int(fits[0]) + 1 if len(fits) else len(ends)
-    return _joined(walked[:, :count], ends[:count], int(exits[count - 1]), size)
+    return count, int(exits[count - 1])
 
 
 def _few(data: bytes) -> tuple[Places, int] | None:
@@ -141,7 +183,7 @@ def _few(data: bytes) -> tuple[Places, int] | None:
     return np.array(found, np.int64), at
 
 
-def _guesses(widths: Widths, size: int) -> Places:
+def guesses(widths: Widths, size: int) -> Places:
     """Return places at which opcodes probably begin, in order, about one to a lane; the first is 0 and certain."""
     origins = np.arange(LANE, size, LANE, dtype=np.int64)
     if np.count_nonzero(widths.data & 0x80) < size // _TEXTUAL:

@@ -5,9 +5,8 @@ from typing import Final, cast
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import LimitReached
 from holdfast.engines.scan.pickles.constants import integer
-from holdfast.engines.scan.pickles.machine import Break, Handler, Machine
+from holdfast.engines.scan.pickles.machine import Break, Handler, Item, Machine
 from holdfast.engines.scan.pickles.memo import MAX_MEMO, MISSING
-from holdfast.engines.scan.pickles.values import Value
 
 SPARSE_MEMO: Final = 1 << 20  # indices beyond all that were used, and this many more, make CPython reserve memory
 
@@ -69,7 +68,7 @@ def binget(width: int) -> Handler:
 
 
 def _recall(machine: Machine, index: int, at: int) -> None:
-    found = machine.memo.get(index)
+    found = machine.memo.got(index)
     if found is MISSING:
         raise Break(at, f"entry {index} of the memo was never made")
-    machine.stack.append(cast("Value", found))
+    machine.stack.append(cast("Item", found))

@@ -14,6 +14,7 @@ from holdfast.engines.scan.pickles.arranging import Flags
 from holdfast.engines.scan.pickles.boundaries import PADDING, Bytes, Places
 from holdfast.engines.scan.pickles.machine import NO_FENCE, Break, Machine
 from holdfast.engines.scan.pickles.memo import MAX_MEMO, Memo, Part, Passage
+from holdfast.engines.scan.pickles.rows import Rows
 from holdfast.engines.scan.pickles.stretches import Memory, Stretch, prove
 from holdfast.engines.scan.pickles.values import LIST, Mapping
 
@@ -68,6 +69,43 @@ class Pieces:
         return np.asarray(places + ahead[piece], np.int64)
 
 
+class _Tuples:
+    """Which entries of a memo may be tuples, a bit for each; one that ever was one stays one."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._bits = np.zeros(1 << 10, np.uint8)
+        self.first = MAX_MEMO  # all below are none
+        self._one_by_one = 0  # of those that the memo says were put one by one, how many are known
+
+    def add(self, first: int, flags: Flags) -> None:
+        """Take what was made in a stretch, from a number on."""
+        self._reach(first + len(flags))
+        if flags.any():
+            self.first = min(self.first, first + int(flags.argmax()))
+        start = first >> 3
+        bits = np.packbits(np.concatenate((np.zeros(first & 7, np.bool_), flags)), bitorder="little")
+        self._bits[start : start + len(bits)] |= bits
+
+    def look(self, memo: Memo) -> None:
+        """Take what was put one by one."""
+        self._reach(memo.count)
+        for number in memo.tuples[self._one_by_one :]:
+            self._bits[number >> 3] |= 1 << (number & 7)
+            self.first = min(self.first, number)
+        self._one_by_one = len(memo.tuples)
+
+    def of(self, memo: Memo, numbers: Places) -> Flags:
+        """Return which entries may be tuples; all numbers are below the memo's count."""
+        self.look(memo)
+        return np.asarray(self._bits[numbers >> 3] >> (numbers & 7).astype(np.uint8) & 1, np.bool_)
+
+    def _reach(self, count: int) -> None:
+        if count > 8 * len(self._bits):
+            more = max(count // 8 + 1, 2 * len(self._bits)) - len(self._bits)
+            self._bits = np.concatenate((self._bits, np.zeros(more, np.uint8)))
+
+
 class Leaps:
     """The leaps of one machine."""
 
@@ -78,6 +116,7 @@ class Leaps:
         self._room = np.empty(LARGE + PADDING, np.uint8)
         np.empty(ROOM, np.uint8)  # freed at once: from then on malloc keeps this much instead of asking the system anew
         self._size, self._rest, self._penalty = SMALL, 0, WORTH
+        self._rows, self._tuples = Rows(), _Tuples()
         self._crawling = False
         self._depth, self._last = -1, b""  # of the last stretch: marks around it, and its last opcodes
 
@@ -104,9 +143,10 @@ class Leaps:
         machine = self.machine
         if not machine.memo.dense or not machine.marks or machine.frames_from > position:
             return position
+        in_rows = True
         while machine.end - position > WORTH:
             pieces = Pieces(machine, self._whole, self._room[: self._size + PADDING], position)
-            stretch = prove(pieces.data, pieces.size, np.asarray(pieces.begins[1:]), self._memory(), self._closing())
+            stretch, in_rows = self._prove(pieces, in_rows=in_rows)
             if stretch is None or stretch.end < WORTH:
                 self._size = SMALL
                 break
@@ -114,9 +154,16 @@ class Leaps:
             self._depth, self._last = len(machine.marks), stretch.last
             ended = stretch.end < pieces.size - WORTH
             self._size = min(LARGE, max(SMALL, 2 * stretch.end if ended else 4 * self._size))
-            if ended:
+            if ended and not in_rows:
                 break
+            in_rows = not ended  # what ended rows may be no end of a stretch
         return position
+
+    def _prove(self, pieces: Pieces, *, in_rows: bool) -> tuple[Stretch | None, bool]:
+        """Return what can be proved of pieces, and whether as rows of one shape, or else opcode by opcode."""
+        given = pieces.data, pieces.size, np.asarray(pieces.begins[1:], np.int64), self._memory(), self._closing()
+        rows = self._rows.prove(*given) if in_rows else None
+        return rows or prove(*given), rows is not None
 
     def _crawl(self, position: int) -> tuple[int, bool]:
         """Return where the opcodes that ended the last stretch came once more, if they do soon."""
@@ -146,7 +193,13 @@ class Leaps:
 
     def _memory(self) -> Memory:
         memo = self.machine.memo
-        return Memory(count=memo.count, most=MAX_MEMO, tuples=lambda numbers: _tuples(memo, numbers))
+        self._tuples.look(memo)
+        return Memory(
+            count=memo.count,
+            most=MAX_MEMO,
+            tuples=lambda numbers: self._tuples.of(memo, numbers),
+            plain=min(memo.count, self._tuples.first),
+        )
 
     def _take(self, pieces: Pieces, stretch: Stretch) -> int:
         """Bring the machine behind a stretch."""
@@ -162,35 +215,19 @@ class Leaps:
                 around.whole = False
         starts = array("Q", pieces.positions(stretch.starts).astype(np.uint64).tobytes())
         counts = array("Q", stretch.counts.astype(np.uint64).tobytes())
+        self._tuples.add(memo.count, stretch.tuples)
         memo.add_run(
             Passage(
-                remembered=stretch.puts, tuples=stretch.tuples, starts=starts, counts=counts, end=end, closing=closing
+                remembered=stretch.puts,
+                starts=starts,
+                counts=counts,
+                end=end,
+                closing=closing,
+                changes=memo.changes,
             )
         )
         if start < end:
-            machine.stack.append(Part(start=start, end=end, first=first, closing=closing))
+            machine.stack.append(Part(start=start, end=end, first=first, closing=closing, changes=memo.changes))
         machine.examination.step(stretch.end // 4)
         machine.release(end)
         return end
-
-
-def _tuples(memo: Memo, numbers: Places) -> Flags:
-    """Return which entries may be tuples."""
-    found = (
-        np.isin(numbers, np.frombuffer(memo.tuples, np.uint64)) if len(memo.tuples) else np.zeros(len(numbers), bool)
-    )
-    made = memo.passages()
-    if not len(numbers) or not made or numbers.max() < made[0][0]:
-        return found
-    firsts = np.array([first for first, _ in made])
-    place = np.searchsorted(firsts, numbers, "right") - 1
-    for which in np.unique(place[place >= 0]):
-        first, run = made[which]
-        if not isinstance(run, Passage):
-            continue
-        there = np.flatnonzero(place == which)
-        inside = numbers[there] - first
-        there, inside = there[inside < run.remembered], inside[inside < run.remembered]
-        bits = np.frombuffer(run.tuples, np.uint8)[inside >> 3] >> (7 - (inside & 7)).astype(np.uint8)
-        found[there] |= (bits & 1).astype(bool)
-    return found

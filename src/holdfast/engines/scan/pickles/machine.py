@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from types import MethodType
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 from holdfast.core.evidence import Severity
 from holdfast.engines.scan.examination import Content, Examination
 from holdfast.engines.scan.pickles import runs
-from holdfast.engines.scan.pickles.memo import Memo, Part
+from holdfast.engines.scan.pickles.memo import Memo, Part, Recall
 from holdfast.engines.scan.pickles.runs import Run
 from holdfast.engines.scan.pickles.values import MAX_TEXT, Global, Tuple, Value
 
@@ -30,7 +30,7 @@ BATCH: Final = 65536  # opcodes between two looks at the limits
 NO_FENCE: Final = 1 << 63  # behind every byte
 
 _LINE: Final = re.compile(rb"[^\n]*+\n?")
-Item: TypeAlias = Value | Run | Part
+Item: TypeAlias = Value | Run | Part | Recall
 Again: TypeAlias = "Callable[[Machine, Memo, Part], list[Item]]"
 Handler: TypeAlias = "Callable[[Machine, int], int]"
 """What an opcode does: takes the machine and the position after the opcode, returns the position of the next."""
@@ -207,7 +207,7 @@ class Machine:
         if not self.stack:
             raise Break(at, "the stack is empty")
         found = self.stack.pop()
-        if isinstance(found, Run | Part):
+        if isinstance(found, Run | Part | Recall):
             self.stack += self._unfolded(found)
             return self.pop(at)  # a run has at least one item, or nothing but a frame
         return found
@@ -229,17 +229,19 @@ class Machine:
         """Return items with those of runs in their place."""
         found = list[Value]()
         for item in items:
-            if isinstance(item, Run | Part):
-                found += self._unfolded(item)
+            if isinstance(item, Run | Part | Recall):
+                found += self.opened(self._unfolded(item))
             else:
                 found.append(item)
         return found
 
-    def _unfolded(self, item: Run | Part) -> list[Value]:
-        """Return the values that were stepped over."""
+    def _unfolded(self, item: Run | Part | Recall) -> list[Item]:
+        """Return the values that were stepped over, or the one that was got."""
         if isinstance(item, Run):
-            return runs.items(self.view, item)
-        return self.opened(self._again(self, self.memo, item))
+            return [*runs.items(self.view, item)]
+        if isinstance(item, Recall):
+            return [cast("Value", self.memo.resolved(item))]
+        return self._again(self, self.memo, item)
 
 
 def _stay(position: int) -> int:

@@ -2,7 +2,7 @@
 
 from holdfast.engines.scan.examination import Content
 from holdfast.engines.scan.pickles.machine import How, Item, Machine
-from holdfast.engines.scan.pickles.memo import MISSING, Memo, Part
+from holdfast.engines.scan.pickles.memo import MISSING, Memo, Part, Recall
 from holdfast.engines.scan.pickles.values import LIST, UNKNOWN, Global, Mapping, Tuple, Value
 
 
@@ -39,21 +39,41 @@ class _Silent:
 
 
 class _Again(Memo):
-    """The memo while a part is read again: its entries are kept in the memo of the whole stream."""
+    """The memo while a part is read again: its entries are kept in the memo of the whole stream when all is read.
 
-    def __init__(self, whole: Memo, first: int) -> None:
-        self.whole, self.count, self.dense = whole, first, True
+    A dictionary that was kept before is taken as it is now: it may have been filled since.
+    """
+
+    def __init__(self, whole: Memo, part: Part) -> None:
+        self.whole, self.count, self.dense, self.changes = whole, part.first, True, part.changes
+        self.made: dict[int, Value] = {}
+        self.before: Mapping | None = None  # the dictionary under the number that was put last, if it was kept before
 
     def put(self, index: int, value: Value) -> None:
-        self.whole.keep(index, value)
+        kept = self.whole.kept(index)
+        if kept is MISSING:
+            self.made[index] = value
+        self.before = kept if isinstance(kept, Mapping) else None
         self.count = index + 1
 
-    def get(self, index: int) -> Value | object:
+    def got(self, index: int) -> Value | object:
         if index >= self.count:
             return MISSING
-        if (part := self.whole.part(index)) is not None:
+        if index in self.made:
+            return self.made[index]
+        if self.whole.part(index, self.changes) is not None:
+            return Recall(index=index, changes=self.changes)
+        return self.whole.was(index, self.changes)
+
+    def resolved(self, recall: Recall) -> Value | object:
+        if (part := self.whole.part(recall.index, recall.changes)) is not None:
             raise _Absent(part)
-        return self.whole.get(index)
+        return self.whole.was(recall.index, recall.changes)
+
+    def keep_made(self) -> None:
+        """Keep the entries."""
+        for index, value in self.made.items():
+            self.whole.keep(index, value)
 
 
 def read_again(machine: Machine, memo: Memo, part: Part) -> list[Item]:
@@ -77,13 +97,20 @@ def read_again(machine: Machine, memo: Memo, part: Part) -> list[Item]:
 
 
 def _read(machine: Machine, memo: Memo, part: Part) -> list[Item]:
-    other = machine.apart(_Silent(), _Again(memo, part.first))
+    again = _Again(memo, part)
+    other = machine.apart(_Silent(), again)
     other.marks = [[Mapping(whole=False) if part.closing == ord("u") else LIST]]
-    position, steps = part.start, 0
+    position, steps, filled = part.start, 0, list[tuple[Mapping, dict[str, Value], bool]]()
     try:
         while position < part.end:
             position = other.step(position)
             steps += 1
+            if again.before is not None:
+                filled.append((again.before, dict(again.before.entries), again.before.whole))
+                other.stack[-1], again.before = again.before, None
+        again.keep_made()
     finally:
         machine.examination.step(steps)
+        for mapping, entries, whole in filled:  # what this part puts into it, it had before
+            mapping.entries, mapping.whole = entries, whole
     return other.stack

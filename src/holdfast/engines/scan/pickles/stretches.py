@@ -41,6 +41,8 @@ class Memory:
     count: int
     most: int
     tuples: Callable[[Places], Flags]
+    plain: int = 0
+    """All entries below this number are there and no tuples."""
 
 
 class Stretch(NamedTuple):
@@ -52,8 +54,8 @@ class Stretch(NamedTuple):
     """Its last two opcodes."""
     puts: int
     """How many entries it adds to the memo."""
-    tuples: bytes
-    """Which of them may be tuples, eight to a byte."""
+    tuples: Flags
+    """Which of them may be tuples."""
     starts: Places
     """Places from which on values can be read again without what lies before, the first of them 0."""
     counts: Counts
@@ -95,7 +97,7 @@ def prove(data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) ->
             count = shorter.count
     else:
         return None
-    kept = kept_of(level)
+    kept = kept_of(level, put_may_follow=True)
     if not kept:
         return None
     total = _at(level, kept, count)
@@ -111,7 +113,7 @@ def prove(data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) ->
         end=end,
         last=found[max(total - 2, 0) : total].tobytes(),
         puts=len(put),
-        tuples=np.packbits(through(IS_TUPLE, found[put - 1]).view(np.bool_)).tobytes(),
+        tuples=through(IS_TUPLE, found[put - 1]).view(np.bool_),
         starts=places[start],
         counts=before[start],
         batch=-1 if batch < 0 else int(places[batch]) if batch < len(places) else stop,
@@ -177,48 +179,57 @@ class _Limits:
             at = np.flatnonzero(self.found == opcode)
             if not len(at):
                 continue
-            count = self._hiding(at, self.places[at] + head, self.ends[at], count)
+            count = _at_most(at, first_concealing(self.data, self.places[at] + head, self.ends[at]), count)
             if text:
                 texts.append(at)
         if texts:
             at = np.sort(np.concatenate(texts)) if len(texts) > 1 else texts[0]
             starts = self.places[at] + np.where(self.found[at] == ord("X"), 5, 2)
-            count = self._encoded(at, starts, self.ends[at], count)
+            count = _at_most(at, first_broken(self.data, starts, self.ends[at]), count)
         return count
 
-    def _hiding(self, at: Places, starts: Places, ends: Places, count: int) -> int:
-        """Stop before what `nested.conceals` says could be a pickle; most are told by their first bytes."""
-        long = np.flatnonzero(ends - starts >= HIDING)
-        starts, ends, at = starts[long], ends[long], at[long]
-        first, second = self.data[starts], self.data[starts + 1]
-        maybe = (first == ord("g")) & (second == ord("A"))
-        maybe |= (first == ord("8")) & (second == ord("0"))
-        maybe |= (first == ord("P")) & (second == ord("K"))
-        maybe |= (first == 0x80) & (second <= 5)
-        in_lines = np.flatnonzero(through(opcodes_in(b"(]})ci"), first))
-        if len(in_lines):
-            lines = np.flatnonzero(self.data == ord("\n"))
-            there = np.searchsorted(lines, ends[in_lines]) - np.searchsorted(lines, starts[in_lines])
-            maybe[in_lines[there > 1]] = True
-        for index in np.flatnonzero(maybe):
-            if at[index] >= count:
-                break
-            if conceals(self.data[starts[index] : min(ends[index], starts[index] + HEAD)].tobytes()):
-                return int(at[index])
-        return count
 
-    def _encoded(self, at: Places, starts: Places, ends: Places, count: int) -> int:
-        if not np.any(_beyond_ascii(self.data, starts, ends)):
-            return count
-        change = np.zeros(len(self.data) + 1, np.int8)
-        change[starts] += 1
-        change[ends] -= 1
-        texts = self.data * np.cumsum(change[:-1], dtype=np.int8).view(np.uint8)
-        try:
-            texts.tobytes().decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            return min(count, int(at[np.searchsorted(ends, error.start, "right")]))
-        return count
+def first_concealing(data: Bytes, starts: Places, ends: Places) -> int:
+    """Return which constant is the first that `nested.conceals` says could be a pickle, or how many there are.
+
+    Most are told by their first bytes.
+    """
+    long = np.flatnonzero(ends - starts >= HIDING)
+    begin, end = starts[long], ends[long]
+    first, second = data[begin], data[begin + 1]
+    maybe = (first == ord("g")) & (second == ord("A"))
+    maybe |= (first == ord("8")) & (second == ord("0"))
+    maybe |= (first == ord("P")) & (second == ord("K"))
+    maybe |= (first == 0x80) & (second <= 5)
+    in_lines = np.flatnonzero(through(opcodes_in(b"(]})ci"), first))
+    if len(in_lines):
+        lines = np.flatnonzero(data == ord("\n"))
+        there = np.searchsorted(lines, end[in_lines]) - np.searchsorted(lines, begin[in_lines])
+        maybe[in_lines[there > 1]] = True
+    for index in np.flatnonzero(maybe):
+        if conceals(data[begin[index] : min(end[index], begin[index] + HEAD)].tobytes()):
+            return int(long[index])
+    return len(starts)
+
+
+def first_broken(data: Bytes, starts: Places, ends: Places) -> int:
+    """Return which text is the first that is not UTF-8, or how many there are; they are in the order of the bytes."""
+    if not np.any(_beyond_ascii(data, starts, ends)):
+        return len(starts)
+    change = np.zeros(len(data) + 1, np.int8)
+    change[starts] += 1
+    change[ends] -= 1
+    texts = data * np.cumsum(change[:-1], dtype=np.int8).view(np.uint8)
+    try:
+        texts.tobytes().decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        return int(np.searchsorted(ends, error.start, "right"))
+    return len(starts)
+
+
+def _at_most(at: Places, which: int, count: int) -> int:
+    """Return where the first of some opcodes stands that may not be there, if it comes before a count."""
+    return min(count, int(at[which])) if which < len(at) else count
 
 
 def _first(at: Places, bad: Flags, count: int) -> int:

@@ -1,0 +1,52 @@
+"""What a project declares about personal data: `[dlp]`, and what is to happen to each kind and column.
+
+Decides which action a find gets; leaves finding to `engines.personal` and acting to `engines.dlp`. Nothing declared is
+the strictest that lets a run go on: a column that holds personal data is dropped.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class Action(StrEnum):
+    """What happens to personal data that was found, strictest first."""
+
+    BLOCK = "block"  # the run stops
+    DROP = "drop"  # the column is left out
+    MASK = "mask"  # each value gives way to the name of its kind
+    PSEUDONYM = "pseudonym"  # to a keyed hash, which nobody can turn back
+    TOKENISE = "tokenise"  # to a token of the same form, which `dlp reveal` can turn back
+    ALLOW = "allow"  # it stays, and that is on record
+
+
+STRICTEST: Final = tuple(Action)
+KEYED: Final = frozenset({Action.PSEUDONYM, Action.TOKENISE})
+_HARMLESS: Final = {"url": Action.ALLOW}
+"""Kinds that are personal only sometimes: addresses of the web stay unless the project says otherwise."""
+
+
+class Dlp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[dlp]` of a project: what happens by default, to kinds, and to columns, which count most."""
+
+    default: Action = Action.DROP
+    entities: dict[str, Action] = {}  # kind → action; `national-id` covers every country's
+    columns: dict[str, Action] = {}  # column → action, whatever kind is found in it
+
+    def on(self, column: str, entity: str) -> Action:
+        """Return what happens to a kind that was found in a column."""
+        if column in self.columns:
+            return self.columns[column]
+        general = "national-id" if entity.startswith("national-id-") else entity
+        return self.entities.get(entity) or self.entities.get(general) or _HARMLESS.get(entity) or self.default
+
+    @property
+    def keyed(self) -> bool:
+        """Whether anything declared here needs the data set's key."""
+        return not KEYED.isdisjoint({self.default, *self.entities.values(), *self.columns.values()})
+
+
+def strictest(actions: list[Action]) -> Action:
+    """Return the strictest of some actions; of none, the strictest there is."""
+    return min(actions, key=STRICTEST.index, default=Action.BLOCK)

@@ -1,0 +1,119 @@
+"""Values one after another, in lanes of known beginnings: numbers, entries of the memo, strings that are remembered.
+
+Where each value begins is not written down. A byte that could end a run (a get of what is not there, a string that
+could be a pickle) is looked up in its lane: only if an opcode stands there does it count.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from holdfast.engines.scan.pickles.arranging import Flags
+from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Places, Widths, little
+from holdfast.engines.scan.pickles.numbers import table_of as numbers_of
+from holdfast.engines.scan.pickles.shapes import MEMOIZE, TEXT, concealing
+from holdfast.engines.scan.pickles.stretches import Memory, first_broken
+
+REST: Final = 9 + 8  # bytes at the end of a piece that are less than one number, and some
+
+
+def tables_of(closing: int) -> tuple[Places, Places]:
+    """Return the bytes of each value by its first two bytes, without strings and with them.
+
+    That of a string takes in the opcode that remembers it. `closing` with the mark behind it is a value too.
+    """
+    table = numbers_of(closing).reshape(256, 256)  # second byte, first byte
+    for opcode in b"hj":
+        table[:, opcode] = WIDTHS[opcode]
+    texts = table.copy()
+    texts[:, TEXT] = 3 + np.arange(256)
+    return table.reshape(-1), texts.reshape(-1)
+
+
+class Slots:
+    """Values between the beginnings and ends of lanes, each of which begins and ends where a value does."""
+
+    def __init__(self, data: Bytes, table: Places, widths: Widths, starts: Places, ends: Places) -> None:
+        """Take lanes in order, and the table by which they were walked."""
+        self.data, self.table, self.widths, self.starts, self.ends = data, table, widths, starts, ends
+
+    def real(self, places: Places) -> Places:
+        """Return those of some places at which a value begins."""
+        if not len(places):
+            return places
+        lanes = np.searchsorted(self.starts, places, "right") - 1
+        inside = (lanes >= 0) & (places < self.ends[lanes])
+        lanes, places = lanes[inside], places[inside]
+        there: Flags = self.widths.cross(self.starts[lanes], places) == places
+        return places[there]
+
+    def framed(self, cuts: Places, end: int) -> int:
+        """Return where the value begins that goes on behind its frame, or the end; frames begin at the cuts."""
+        inside = cuts[cuts < end]
+        wrong = np.setdiff1d(inside, self.real(inside))
+        for cut in map(int, wrong):
+            lane = int(np.searchsorted(self.starts, cut, "right")) - 1
+            if cut < self.ends[lane]:
+                return self.walked(lane, cut)[0]
+        return end
+
+    def texts(self, end: int) -> tuple[Places, int]:
+        """Return where strings begin, and where the first one does that may not be in a stretch, or the end."""
+        at = np.zeros(0, np.int64)
+        if self.table[TEXT]:
+            at = self.real(np.flatnonzero(self.data[:end] == TEXT))
+        if not len(at):
+            return at, end
+        starts = at + 2
+        ends = starts + self.data[at + 1]
+        forgotten = np.flatnonzero(self.data[ends] != MEMOIZE)
+        count = int(forgotten[0]) if len(forgotten) else len(at)
+        starts, ends = starts[:count], ends[:count]
+        count = min(concealing(self.data, starts, ends), first_broken(self.data, starts, ends)) if count else 0
+        return at[:count], int(at[count]) if count < len(at) else end
+
+    def recalled(self, memory: Memory, puts: Places, end: int) -> int:
+        """Return where an entry is got that is not there, or that may be a tuple; or the end.
+
+        `puts` are places in order at each of which an entry is made that is no tuple.
+        """
+        for opcode, width in ((ord("h"), 1), (ord("j"), 4)):
+            at = self._doubtful(opcode, memory.plain, end)
+            wrong = self._wrong(memory, puts, at, little(self.data, at + 1, width))
+            real = self.real(at[wrong]) if np.any(wrong) else at[:0]
+            end = int(real[0]) if len(real) else end
+        return end
+
+    def _doubtful(self, opcode: int, plain: int, end: int) -> Places:
+        """Return where bytes that look like an opcode may ask for an entry that is not below a number."""
+        data = self.data
+        if opcode == ord("j"):
+            high: Flags = self.widths.pairs[3 : end + 3] >= plain >> 16
+        elif plain < 256:
+            high = data[1 : end + 1] >= plain
+        else:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero((data[:end] == opcode) & high)
+
+    def _wrong(self, memory: Memory, puts: Places, at: Places, numbers: Places) -> Flags:
+        """Return which of these numbers may not be got at these places."""
+        wrong: Flags = numbers >= memory.plain
+        if not np.any(wrong):
+            return wrong
+        own, old = numbers >= memory.count, wrong & (numbers < memory.count)
+        wrong[own] = numbers[own] - memory.count >= np.searchsorted(puts, at[own])
+        wrong[old] = memory.tuples(numbers[old])
+        return wrong
+
+    def walked(self, lane: int, end: int) -> tuple[int, bytes]:
+        """Return where the last value begins that is not whole before an end, or the end; and the opcodes before."""
+        at, opcodes = int(self.starts[lane]), b""
+        while at < end:
+            width = int(self.table[int(self.data[at]) | int(self.data[at + 1]) << 8])
+            if not width or at + width > end:
+                break
+            opcode = self.data[at]
+            opcodes += bytes((TEXT, MEMOIZE)) if opcode == TEXT else self.data[at : at + 1].tobytes()
+            opcodes += b"(" * int(opcode in b"eu")
+            at += width
+        return at, opcodes

@@ -1,0 +1,114 @@
+"""A shop's project: orders to learn from, and a view over clicks, some of which came to be known late."""
+
+import csv
+import math
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+BEGIN = datetime(2026, 7, 1, tzinfo=UTC)
+PROJECT = """
+[project]
+name = "shop"
+owner = "Dana Data <dana@example.org>"
+
+[risk]
+sensitivity = "synthetic"
+exposure = "internal"
+stakes = "experimental"
+
+[data]
+source = "orders.csv"
+format = "csv"
+origin = "made for tests"
+licence = "CC0-1.0"
+timestamp_formats = ["%Y-%m-%dT%H:%M:%S%z"]
+
+[data.columns]
+order = { type = "string", use = "id" }
+user = { type = "string", use = "ignored" }
+at = { type = "timestamp", use = "time" }
+price = { type = "float", minimum = 0, maximum = 200 }
+label = { type = "category", use = "label", allowed = ["buy", "leave"] }
+
+[features]
+use = ["clicks.views_before", "clicks.amount_log", "clicks.lunch"]
+
+[features.views.clicks]
+owner = "Dana Data"
+description = "What a visitor did before"
+source = "clicks.csv"
+entity = ["user"]
+event_time = "at"
+created = "seen"
+zone = "Europe/Berlin"
+fresh = "40000d"
+
+[features.views.clicks.columns]
+user = "string"
+at = "timestamp"
+seen = "timestamp"
+amount = "float"
+
+[features.views.clicks.features]
+views_before = { code = "earlier_events()", type = "int", default = 0 }
+amount_log = { code = "log1p(amount)", type = "float", default = 2.0 }
+lunch = { code = "lunch_break(event_time)", type = "bool", default = 0 }
+weekday = { code = "weekday(event_time)", type = "int" }
+
+[train]
+recipe = "train.py:train"
+positive = "buy"
+
+[serving.online]
+missing = "degrade"
+budget_ms = 500
+
+[gates]
+policy = "research"
+"""
+RECIPE = """
+from sklearn.linear_model import LogisticRegression
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+def train(data, params, seed):
+    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(random_state=seed))
+    return model.fit(data.train.features, data.train.labels)
+"""
+
+
+def write_shop(folder: Path, *, orders: int = 400) -> None:
+    """Write the project, its recipe and its rows."""
+    rng = random.Random(7)  # noqa: S311 - rows of a test
+    (folder / "holdfast.toml").write_text(PROJECT, encoding="utf-8")
+    (folder / "train.py").write_text(RECIPE, encoding="utf-8")
+    clicks = [(f"u{rng.randrange(40)}", _minute(rng), rng.randrange(90), rng.lognormvariate(2, 1)) for _ in range(900)]
+    _write(
+        folder / "clicks.csv",
+        ("user", "at", "seen", "amount"),
+        [(who, _text(at), _text(at + late), f"{amount:.2f}") for who, at, late, amount in clicks],
+    )
+    rows = []
+    for number in range(orders):
+        user, at = f"u{rng.randrange(40)}", _minute(rng)
+        seen = sum(1 for who, when, late, _ in clicks if who == user and when < at and when + late <= at)
+        label = "buy" if seen + rng.gauss(0, 0.4) > 11 else "leave"
+        rows.append((f"o{number}", user, _text(at), f"{rng.uniform(1, 100):.2f}", label))
+    _write(folder / "orders.csv", ("order", "user", "at", "price", "label"), rows)
+
+
+def _minute(rng: random.Random) -> int:
+    return math.floor(rng.uniform(0, 30 * 24 * 60))
+
+
+def _text(minutes: int) -> str:
+    return (BEGIN + timedelta(minutes=minutes)).isoformat()
+
+
+def _write(path: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])

@@ -1,0 +1,196 @@
+"""A gateway in its small world that looks features up: what it does by each rule, and within which time."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from holdfast.adapters.runtime import OnnxRuntime
+from holdfast.core.errors import Unavailable
+from holdfast.core.feature import FeatureCode, FeatureView
+from holdfast.core.resilience import Fallback, Resilience, Rule
+from holdfast.core.routes import GuardSpec
+from holdfast.core.schema import Field, Online, Signature
+from holdfast.engines.online import Meta, Record, Vault, encode_meta, encode_record, meta_place
+from holdfast.serve import HttpResponse
+from holdfast.serve.guards.lookup import Source
+from holdfast.testing.tiny import tiny_model
+from holdfast.testing.world import CREDENTIAL_KEY, GUARDS, MODEL, Serving, World, with_key
+
+DAY = 86_400 * 1_000_000
+VIEW = FeatureView(
+    owner="Dana",
+    description="measurements",
+    source="m.csv",
+    entity=("patient",),
+    event_time="at",
+    columns={"patient": "string", "at": "timestamp", "radius": "float"},
+    features={
+        "radius": FeatureCode(code="radius", type="float", default=15.0),
+        "earlier": FeatureCode(code="earlier_events()", type="int"),
+    },
+    fresh="1d",
+)
+VAULT = Vault.of(CREDENTIAL_KEY)
+
+
+@dataclass
+class MemoryStore:
+    """A store that can be slow, or gone."""
+
+    world: World
+    items: dict[str, bytes] = field(default_factory=dict)
+    gone: bool = False
+    slow_s: float = 0.0
+    asked: int = 0
+    ticks: Any = None
+
+    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        self.asked += 1
+        self.ticks.seconds += self.slow_s
+        if self.gone:
+            raise Unavailable("gone")
+        return [self.items.get(key) for key in keys]
+
+    def replace(self, prefix: str, items: Mapping[str, bytes]) -> None:
+        self.items = {key: value for key, value in self.items.items() if not key.startswith(prefix)} | dict(items)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class Looking:
+    """A gateway whose model takes one feature from the store, one from the entity's history, and one by itself."""
+
+    def __init__(self, missing: str, *, default: float | None = 15.0, rules: bool = True, traced: float = 0.0) -> None:
+        self.world = World()
+        online = Online(view="visits", feature="radius", version=VIEW.digest, default=default, fresh_s=86_400)
+        earlier = Online(view="visits", feature="earlier", version=VIEW.digest, default=0.0)
+        signature = Signature(
+            inputs=(
+                Field(name="age", minimum=0.0, maximum=100.0),
+                Field(name="mean radius", minimum=0.0, maximum=30.0, online=online),
+                Field(name="trend", online=earlier),
+            ),
+            classes=("benign", "malignant"),
+        )
+        configuration = {
+            "missing": missing,
+            "views": {
+                VIEW.digest: {
+                    "view": "visits",
+                    "entity": ["patient"],
+                    "stored": ["radius"],
+                    "request": {"earlier": "earlier_events()"},
+                }
+            },
+        }
+        guards = (*GUARDS[:3], GuardSpec(name="looked-up-features", configuration=configuration), *GUARDS[3:])
+        table = self.world.table(self.world.release(tiny_model(), signature=signature), guards=guards)
+        if rules:
+            fallback = Fallback(otherwise="benign", rules=(Rule(label="malignant", at_least={"mean radius": 0.0}),))
+            (route,) = table.models
+            route = msgspec.structs.replace(route, resilience=Resilience(fallback=fallback))
+            table = msgspec.structs.replace(table, models=(route,))
+        self.world.publish(table)
+        self.store = MemoryStore(self.world)
+        source = Source(store=self.store, vault=VAULT)
+        self.serving: Serving = self.world.serving(OnnxRuntime(), features=source, traced=traced)
+        self.store.ticks = self.serving.ticks
+        self.serving.look()
+        assert self.serving.gateway.state is not None, self.serving.complaints
+        self.now = int(self.world.clock.now().timestamp() * 1_000_000)
+        self.fill(self.now - 60_000_000)
+
+    def fill(self, event: int, radius: float | None = 12.0) -> None:
+        """Put one patient's record into the store."""
+        place = VAULT.place("visits", VIEW.digest, "p1")
+        last = ((event, event + 1), (event, event + 1), (event, event + 1))
+        record = Record(written=event, event=event, created=event, values=(radius,), last=last)
+        meta = Meta(view="visits", version=VIEW.digest, source="", written=event, newest=event, entities=1, events=3)
+        about = meta_place(VAULT, "visits", VIEW.digest)
+        self.store.items = {
+            place: VAULT.seal(place, encode_record(record), bytes(12)),
+            about: VAULT.seal(about, encode_meta(meta), b"1" * 12),
+        }
+
+    def ask(self, patient: str = "p1", *more: tuple[bytes, bytes]) -> HttpResponse:
+        """A call by patient, with more headers."""
+        age = {"name": "age", "shape": [1], "datatype": "FP64", "data": [50]}
+        body = json.dumps({"inputs": [age], "parameters": {"entity.patient": patient}}).encode()
+        return self.serving.call((*with_key(), *more), path=f"/v2/models/{MODEL}/infer", body=body)
+
+
+def said(response: HttpResponse) -> tuple[str, str]:
+    """The label and the flags of an answer."""
+    document = json.loads(response.body)
+    return document["outputs"][0]["data"][0], document.get("parameters", {}).get("flags", "")
+
+
+@pytest.mark.requirement("FEAT-09")
+def test_each_rule_is_obeyed_and_what_is_whole_is_not_marked() -> None:
+    """Whole: unmarked. Missing: refused with a code of its own, ruled, or answered with the default, as declared."""
+    for missing in ("refuse", "fallback", "degrade"):
+        it = Looking(missing)
+        whole = it.ask()
+        assert whole.status == 200
+        assert whole.header(b"x-holdfast-degraded") is None
+        assert "degraded" not in said(whole)[1]
+        lacking = it.ask("nobody")
+        if missing == "refuse":
+            assert (lacking.status, lacking.header(b"x-holdfast-code")) == (503, b"HF767")
+            continue
+        assert lacking.status == 200
+        assert lacking.header(b"x-holdfast-degraded") == b"mean radius=missing"
+        assert "degraded-features" in said(lacking)[1]
+        if missing == "fallback":  # the rule is about the very input that nobody knows: it fits nobody
+            assert lacking.header(b"x-holdfast-fallback") == b"features-missing"
+            assert said(lacking)[0] == "benign"
+            assert "fallback" in said(lacking)[1]
+
+
+@pytest.mark.requirement("FEAT-09")
+def test_nothing_stands_in_where_nothing_was_declared() -> None:
+    """An input without a default is refused by every rule; so are rules that the route does not have."""
+    assert Looking("degrade", default=None).ask("nobody").status == 503
+    assert Looking("fallback", rules=False).ask("nobody").status == 503
+
+
+@pytest.mark.requirement("FEAT-09")
+@pytest.mark.requirement("FEAT-06", by="holdfast.serve.guards.lookup:LookedUpFeatures.admit")
+def test_a_stale_value_is_used_and_marked() -> None:
+    """Older than the view promises: the value itself answers, and the answer says so."""
+    it = Looking("degrade")
+    it.fill(it.now - 3 * DAY)
+    response = it.ask()
+    assert response.header(b"x-holdfast-degraded") == b"mean radius=stale"
+    assert "degraded-features" in said(response)[1]
+
+
+@pytest.mark.requirement("FEAT-09")
+def test_a_store_that_is_late_or_gone_costs_bounded_time_and_is_left_alone() -> None:
+    """After three failures in a row nobody asks it for a second; then it is asked again, and answers are whole."""
+    it = Looking("degrade")
+    it.store.slow_s = 0.006
+    for _ in range(3):
+        assert b"=late" in (it.ask().header(b"x-holdfast-degraded") or b"")
+    asked = it.store.asked
+    it.store.slow_s = 0.0
+    assert b"=late" in (it.ask().header(b"x-holdfast-degraded") or b"")
+    assert it.store.asked == asked
+    it.serving.ticks.seconds += 1.1
+    assert it.ask().header(b"x-holdfast-degraded") is None
+    it.store.gone = True
+    assert it.ask().status == 200
+    assert b"=late" in (it.ask().header(b"x-holdfast-degraded") or b"")
+
+
+def test_a_value_that_is_no_number_is_missing() -> None:
+    """Infinity, NaN and nothing reach no model."""
+    for value in (float("nan"), float("inf"), None):
+        it = Looking("degrade")
+        it.fill(it.now - 60_000_000, value)
+        assert b"mean radius=" in (it.ask().header(b"x-holdfast-degraded") or b"")
