@@ -3,9 +3,19 @@
 import csv
 import math
 import random
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import polars as pl
+
+from holdfast import app
+from holdfast.core.artifact import Digest, Kind, parse_manifest
+from holdfast.engines.dataset import from_parquet
+from holdfast.lifecycle.features import register
+from holdfast.lifecycle.plant import Plant
 
 BEGIN = datetime(2026, 7, 1, tzinfo=UTC)
 PROJECT = """
@@ -99,6 +109,41 @@ def write_shop(folder: Path, *, orders: int = 400) -> None:
         label = "buy" if seen + rng.gauss(0, 0.4) > 11 else "leave"
         rows.append((f"o{number}", user, _text(at), f"{rng.uniform(1, 100):.2f}", label))
     _write(folder / "orders.csv", ("order", "user", "at", "price", "label"), rows)
+
+
+@contextmanager
+def new_shop(folder: Path) -> Iterator[Plant]:
+    """The control plane of a new shop whose view is registered, before any run."""
+    write_shop(folder)
+    app.init(folder)
+    with app.open_plant(folder) as plant:
+        register(plant, view="clicks", reason="for the shop")
+        yield plant
+
+
+@contextmanager
+def copied(made: Path, tmp_path: Path) -> Iterator[Plant]:
+    """The control plane of a copy of a shop that was made before."""
+    folder = tmp_path / "shop"
+    shutil.copytree(made, folder)
+    with app.open_plant(folder) as plant:
+        yield plant
+
+
+def edit(plant: Plant, old: str, new: str) -> None:
+    """Change the project file."""
+    path = plant.home.project_file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def features_of(plant: Plant) -> tuple[Digest, pl.DataFrame]:
+    """The newest table of features."""
+    entry = next(each for each in reversed(list(plant.ledger.entries())) if each.kind == "stage.finished")
+    digest = Digest(next(each["digest"] for each in entry.body["artifacts"] if each["kind"] == Kind.FEATURES))
+    folder = parse_manifest(plant.blobs.get(digest))
+    return digest, from_parquet(plant.blobs.get(Digest(folder.file("features.parquet").digest)))
 
 
 def _minute(rng: random.Random) -> int:

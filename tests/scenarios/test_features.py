@@ -1,6 +1,5 @@
 """Scenarios of the feature store: registered or not trained on, the same on both sides, read by whom it may be."""
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +10,7 @@ import msgspec
 import polars as pl
 import pytest
 from tests.scenarios.office import Office
-from tests.scenarios.shop import write_shop
+from tests.scenarios.shop import copied, edit, features_of, new_shop, write_shop
 
 from holdfast import app
 from holdfast.core.artifact import Artifact, Digest, Kind, canonical, digest_bytes, parse_manifest
@@ -19,7 +18,6 @@ from holdfast.core.control import Report
 from holdfast.core.errors import InvalidData, InvalidInput, NotFound, NotVerified, Refused
 from holdfast.core.schema import Signature
 from holdfast.core.signals import Signal
-from holdfast.engines.dataset import from_parquet
 from holdfast.lifecycle import access_rules
 from holdfast.lifecycle.feature_access import access
 from holdfast.lifecycle.features import feature_list, register, show
@@ -37,10 +35,7 @@ from holdfast.train.packaging import _online
 def shop_made(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop whose view is registered and online, and whose features were computed."""
     folder = tmp_path_factory.mktemp("shop")
-    write_shop(folder)
-    app.init(folder)
-    with app.open_plant(folder) as plant:
-        register(plant, view="clicks", reason="for the shop")
+    with new_shop(folder) as plant:
         materialise(plant)
         run(plant, until="features")
     return folder
@@ -49,26 +44,8 @@ def shop_made(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Iterator[Plant]:
     """The control plane of a copy of it."""
-    folder = tmp_path / "shop"
-    shutil.copytree(shop_made, folder)
-    with app.open_plant(folder) as plant:
+    with copied(shop_made, tmp_path) as plant:
         yield plant
-
-
-def edit(plant: Plant, old: str, new: str) -> None:
-    """Change the project file."""
-    path = plant.home.project_file
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
-
-
-def features_of(plant: Plant) -> tuple[Digest, pl.DataFrame]:
-    """The newest table of features."""
-    entry = next(each for each in reversed(list(plant.ledger.entries())) if each.kind == "stage.finished")
-    digest = Digest(next(each["digest"] for each in entry.body["artifacts"] if each["kind"] == Kind.FEATURES))
-    folder = parse_manifest(plant.blobs.get(digest))
-    return digest, from_parquet(plant.blobs.get(Digest(folder.file("features.parquet").digest)))
 
 
 @pytest.mark.requirement("FEAT-01")

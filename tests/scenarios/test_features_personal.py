@@ -1,16 +1,13 @@
 """Scenarios of personal data in the rows of feature views: treated as the training source's, or nothing is used."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.scenarios.shop import write_shop
-from tests.scenarios.test_features import edit, features_of
+from tests.scenarios.shop import copied, edit, features_of, new_shop
 
-from holdfast import app
 from holdfast.core.artifact import Digest
 from holdfast.core.errors import InvalidData
 from holdfast.core.evidence import Evidence, Severity
@@ -29,19 +26,14 @@ PHONES = [f"+49 30 12345{n:02}" for n in range(20)]
 def bare_shop(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop whose view is registered, before any run."""
     folder = tmp_path_factory.mktemp("bare-shop")
-    write_shop(folder)
-    app.init(folder)
-    with app.open_plant(folder) as plant:
-        register(plant, view="clicks", reason="for the shop")
-    return folder
+    with new_shop(folder):
+        return folder
 
 
 @pytest.fixture
 def shop(bare_shop: Path, tmp_path: Path) -> Iterator[Plant]:
     """The control plane of a copy of it."""
-    folder = tmp_path / "shop"
-    shutil.copytree(bare_shop, folder)
-    with app.open_plant(folder) as plant:
+    with copied(bare_shop, tmp_path) as plant:
         yield plant
 
 

@@ -1,7 +1,6 @@
 """Scenarios of calls that name an entity: its features are looked up, and what is lacking is said or refused."""
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.scenarios.shop import write_shop
+from tests.scenarios.shop import copied, new_shop
 from tests.scenarios.stand import Gateway
 
-from holdfast import app
 from holdfast.lifecycle.feature_access import access
-from holdfast.lifecycle.features import register
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.online_features import get, materialise
 from holdfast.lifecycle.plant import Plant
@@ -30,10 +27,7 @@ AT = "2026-08-05T14:47:00+02:00"
 def shop_open(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop in production, with its view online."""
     folder = tmp_path_factory.mktemp("open")
-    write_shop(folder)
-    app.init(folder)
-    with app.open_plant(folder) as plant:
-        register(plant, view="clicks", reason="for the shop")
+    with new_shop(folder) as plant:
         materialise(plant)
         run(plant)
         promote(plant, reason="The first.")
@@ -43,9 +37,7 @@ def shop_open(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def shop(shop_open: Path, tmp_path: Path) -> Iterator[Plant]:
     """The control plane of a copy of it."""
-    folder = tmp_path / "shop"
-    shutil.copytree(shop_open, folder)
-    with app.open_plant(folder) as plant:
+    with copied(shop_open, tmp_path) as plant:
         yield plant
 
 

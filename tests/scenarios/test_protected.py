@@ -1,6 +1,5 @@
 """Scenarios of protected attributes: sealed for the assessment of fairness, read on record, and by nobody else."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +7,7 @@ import polars as pl
 import pytest
 from tests.scenarios.api import opened
 from tests.scenarios.callers import ROLES
-from tests.scenarios.shop import write_shop
-from tests.scenarios.test_features import edit
+from tests.scenarios.shop import copied, edit, write_shop
 
 from holdfast import app
 from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
@@ -48,9 +46,7 @@ def shop_made(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Iterator[Plant]:
     """The control plane of a copy of it."""
-    folder = tmp_path / "shop"
-    shutil.copytree(shop_made, folder)
-    with app.open_plant(folder) as plant:
+    with copied(shop_made, tmp_path) as plant:
         yield plant
 
 
