@@ -4,10 +4,11 @@ An installer keeps no hash of the archive it installed (unless it came from a UR
 So a library is named by version, and pinned by one digest over its files' recorded hashes.
 """
 
+import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageMetadata, distributions
 from typing import Final
 
 from holdfast.core.artifact import Digest, digest_bytes
@@ -43,21 +44,21 @@ def installed(found: Iterable[Distribution] | None = None) -> tuple[Library, ...
     """
     libraries: dict[str, Library] = {}
     for distribution in distributions() if found is None else found:
-        name = normal(distribution.metadata["Name"] or "")
+        metadata = distribution.metadata  # is parsed anew at each look
+        name = normal(metadata["Name"] or "")
         if name and name not in libraries:  # the first on the path is the one that imports find
             libraries[name] = Library(
                 name=name,
-                version=distribution.version,
+                version=metadata["Version"],
                 files=_files(distribution),
-                licence=" ".join(distribution.metadata.get_all("License-Expression") or ()),
-                licence_named=_named_licence(distribution),
+                licence=" ".join(metadata.get_all("License-Expression") or ()),
+                licence_named=_named_licence(metadata),
             )
     return tuple(sorted(libraries.values(), key=lambda library: library.name))
 
 
-def _named_licence(distribution: Distribution) -> str:
+def _named_licence(metadata: PackageMetadata) -> str:
     """Return what a package without a licence expression says of its licence: its classifiers, else a short field."""
-    metadata = distribution.metadata
     if metadata.get_all("License-Expression"):
         return ""
     classified = [
@@ -73,12 +74,13 @@ def _files(distribution: Distribution) -> Digest | None:
 
     Left out: scripts outside the package folder (they name the interpreter's path) and what installers add.
     """
-    lines = [
-        f"{file.as_posix()},{file.hash.mode}={file.hash.value}"
-        for file in distribution.files or ()
-        if file.hash is not None
-        and ".." not in file.parts
-        and file.name not in {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
-        and file.suffix not in {".pyc", ".pth"}
-    ]
+    record = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+    lines = [f"{row[0]},{row[1]}" for row in record if len(row) > 1 and row[1] and _archived(row[0])]
     return digest_bytes("\n".join(sorted(lines)).encode()) if lines else None
+
+
+def _archived(path: str) -> bool:
+    """Return whether a file of RECORD came out of the archive, as all whose place no installer chooses."""
+    *folders, name = path.split("/")
+    added = name in {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"} or name.endswith((".pyc", ".pth"))
+    return not added and ".." not in folders
