@@ -73,9 +73,9 @@ def binary(values: npt.ArrayLike, name: str) -> Flags:
     array([False,  True])
     """
     array = finite(values, name)
-    if not np.isin(array, (0.0, 1.0)).all():
-        raise ValueError(f"{name} must hold nothing but 0 and 1")
     positive: Flags = array == 1
+    if not (positive | (array == 0)).all():
+        raise ValueError(f"{name} must hold nothing but 0 and 1")
     return positive
 
 
