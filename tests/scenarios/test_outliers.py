@@ -1,5 +1,6 @@
 """Outliers of a project: set aside, reviewed by a person over the command line or the API, and decided for good."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -108,9 +109,10 @@ def test_no_value_is_on_record_and_each_look_is(spoiled: tuple[Plant, str, str])
     review_decide(plant, case=case, decision="correct", value="98.76", reason=WHY)
     text = msgspec.json.encode([(each.kind, each.body) for each in plant.ledger.entries()])
     listed = msgspec.json.encode(review_list(plant, decided=True).document)
-    for secret in (value, "98.76"):
-        assert secret.encode() not in text
-        assert secret.encode() not in listed
+    for secret in (value, "98.76"):  # digits within a digest or a signature are none
+        shown = re.compile(rb"(?<![0-9A-Za-z+/])" + re.escape(secret).encode() + rb"(?![0-9A-Za-z+/])")
+        assert not shown.search(text)
+        assert not shown.search(listed)
     looked = [each for each in plant.ledger.stream(stream_of("breast-cancer")) if each.kind == READ]
     assert looked[-1].body["purpose"] == f"review {case}"
     (word,) = decisions(plant, "breast-cancer")

@@ -95,7 +95,7 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(
     """Kill `run` at random moments; after each, history only grew and verifies; at the end a release is there."""
     seed = random.SystemRandom().randrange(2**32)
     chance = random.Random(seed)  # noqa: S311 - moments, not secrets
-    kills, releases, wanted = 0, set[str](), effort(ci=25, record=1000)
+    kills, releases, wanted = 0, set[str](), effort(ci=12, record=1000)
     unlock = tmp_path / "unlock"
     unlock.mkdir()
     folder = tmp_path / "project-0"

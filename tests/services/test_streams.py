@@ -346,8 +346,9 @@ def test_a_key_that_may_not_call_is_no_poison(stage: Stage) -> None:
     assert stage.told(stage.place.dead) == []
 
 
-def test_streams_that_are_missing_or_meant_otherwise_are_said(stage: Stage) -> None:
+def test_streams_that_are_missing_or_meant_otherwise_are_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before an event is taken."""
+    monkeypatch.setattr("holdfast.adapters.jetstream.ATTEMPTS", 1)
     with pytest.raises(NotFound, match="no stream"):
         stage.answer(place=replace(stage.place, stream="nowhere"))
     with pytest.raises(NotFound, match="dead letters"):

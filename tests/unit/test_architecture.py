@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -192,19 +193,31 @@ RULES: Final = (
 )
 
 
-def offences(rule: Rule, source: str) -> list[tuple[int, str]]:
-    """The lines of a module that do what the rule is about, with the name of what they do."""
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What a module uses: dotted names, and the keywords of its calls, each with its line."""
+
+    names: frozenset[tuple[int, str]]
+    keywords: frozenset[tuple[int, str]]
+
+
+@cache
+def uses(source: str) -> Uses:
+    """What a module uses; each is read once for all rules."""
     tree = ast.parse(source)
     known = _imports(tree)
-    bound = _bound(tree) | known.keys()
-    found = {(line, name) for line, name in _mentions(tree, known, bound) if _any(rule.names, name)}
-    found |= {
-        (node.lineno, f"{keyword.arg}=")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg in rule.keywords
-    }
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return Uses(
+        names=frozenset(_mentions(tree, known, _bound(tree) | known.keys())),
+        keywords=frozenset((node.lineno, keyword.arg) for node in calls for keyword in node.keywords if keyword.arg),
+    )
+
+
+def offences(rule: Rule, source: str) -> list[tuple[int, str]]:
+    """The lines of a module that do what the rule is about, with the name of what they do."""
+    used = uses(source)
+    found = {(line, name) for line, name in used.names if _any(rule.names, name)}
+    found |= {(line, f"{keyword}=") for line, keyword in used.keywords if keyword in rule.keywords}
     return sorted(found)
 
 

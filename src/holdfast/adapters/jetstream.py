@@ -26,6 +26,7 @@ from holdfast.core.streaming import Event, Last, Outrun, Where
 ACK_WAIT_S: Final = 30.0  # for which the broker waits before it delivers an event again
 FETCH_S: Final = 0.5  # for which new events are waited for before records are kept again
 CONNECT_S: Final = 5.0
+ATTEMPTS: Final = 20  # two seconds apart: a broker may start after us, and be away for as long as a restart takes
 ANSWER_S: Final = 5.0  # in which the broker stores, or says no
 ABOUT: Final = "Holdfast-Source"  # the sequence of the event that a message is about
 KEY: Final = "Holdfast-Key"  # by which events are kept in order; the last token of their subject where it is missing
@@ -86,7 +87,11 @@ async def connected(place: StreamPlace) -> AsyncIterator["JetStreamBus"]:
         from nats import errors
     except ImportError as error:
         raise MissingExtra("streams need nats-py", remedy="pip install 'holdfast[streams]'") from error
-    options: dict[str, Any] = {"connect_timeout": CONNECT_S, "allow_reconnect": True, "max_reconnect_attempts": 20}
+    options: dict[str, Any] = {
+        "connect_timeout": CONNECT_S,
+        "allow_reconnect": True,
+        "max_reconnect_attempts": ATTEMPTS,
+    }
     if place.credentials is not None:
         user = read_credentials(place.credentials)
         options |= {"user_jwt_cb": user.token.encode, "signature_cb": user.sign}

@@ -25,6 +25,7 @@ from holdfast.core.ports import Asking, Page
 from holdfast.core.sources import StreamPlace
 
 CONNECT_S: Final = 5.0
+AGAIN_S: Final = 0.5  # until a broker that does not answer is asked once more, and then no more: other sources wait
 FETCH_S: Final = 2.0  # for which events are waited for that the stream says it has
 IDLE_S: Final = 60.0  # after which the broker forgets a consumer whose process has died
 AHEAD: Final = timedelta(minutes=10)  # by which an event's own time may lie behind its arrival: clocks differ
@@ -170,6 +171,7 @@ class StreamSource:
         except ImportError as error:
             raise MissingExtra("streams need nats-py", remedy="pip install 'holdfast[streams]'") from error
         options: dict[str, Any] = {"connect_timeout": CONNECT_S, "allow_reconnect": False}
+        options |= {"max_reconnect_attempts": 1, "reconnect_time_wait": AGAIN_S}  # bound the first connection too
         if self.asking.credential:
             user = parse_credentials(self.asking.credential, f"the credential of {self.asking.name}")
             options |= {"user_jwt_cb": user.token.encode, "signature_cb": user.sign}
