@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.core.access import KINDS, Allowed, Principal, Resource, Sort, may, read_rules
@@ -35,6 +35,7 @@ forbids = st.sampled_from((*SORTS, *{action.area for action in ACTIONS}, *NAMES)
 )
 
 
+@settings(max_examples=40)  # each reads the rules anew
 @given(principal=principals, action=actions, resource=resources, boxed=st.booleans(), added=forbids)
 def test_a_further_forbid_never_permits(
     principal: Principal, action: str, resource: Resource, boxed: bool, added: bytes
