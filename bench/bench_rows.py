@@ -3,8 +3,9 @@
     python bench/bench_rows.py [calls [trees]]
 
 One process without a socket; the model and the guards of `bench_gateway.py`. The core's whole way (headers, guards,
-decoding, model, encoding) and the bare model in turn, call by call; CPU time of the thread. Rows that telemetry keeps
-are put into their cells every twenty calls, as the worker's watcher does, and that time is told apart.
+decoding, model, encoding) and the bare model in turn, call by call; CPU time of the thread. Rows come in each form in
+which JSON can bring them, and as bytes. Rows that telemetry keeps are put into their cells every twenty calls, as the
+worker's watcher does, and that time is told apart.
 
 Aim (issue 5): ONNX Runtime is at least 90 % of a call.
 """
@@ -34,18 +35,40 @@ WANTED: Final = [{"name": name, "parameters": {"binary_data": True}} for name in
 
 
 def request(rows: Any, datatype: str, *, outputs: bool) -> Any:
-    """Return a call about rows: as JSON, or as bytes of a datatype, with outputs as bytes where wanted."""
+    """Return a call about rows as bytes of a datatype, with outputs as bytes where wanted."""
+    raw = rows.astype({"FP32": "<f4", "FP64": "<f8"}[datatype]).tobytes()
+    tensor = {"name": "input", "shape": rows.shape, "datatype": datatype, "parameters": {"binary_data_size": len(raw)}}
+    head = json.dumps({"inputs": [tensor]} | ({"outputs": WANTED} if outputs else {})).encode()
+    return post(head + raw, more=((b"inference-header-content-length", str(len(head)).encode()),))
+
+
+def requests(rows: Any) -> dict[str, Any]:
+    """Return calls about rows as JSON, in each form in which it can bring them."""
+    from holdfast.testing.world import MODEL
+
+    def tensor(name: str, shape: Any, data: Any, datatype: str = "FP64") -> dict[str, Any]:
+        return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+    names = [f"feature_{number}" for number in range(rows.shape[1])]
+    whole = rows.round().astype(int).ravel().tolist()
+    columns = [tensor(name, [len(rows)], column) for name, column in zip(names, rows.T.tolist(), strict=True)]
+    found = {
+        "JSON": [tensor("input", rows.shape, rows.ravel().tolist())],
+        "JSON, nested rows": [tensor("input", rows.shape, rows.tolist())],
+        "JSON, whole numbers": [tensor("input", rows.shape, whole, "INT64")],
+        "JSON, by column": columns,
+    }
+    plain = {"rows": [dict(zip(names, row, strict=True)) for row in rows.tolist()]}
+    calls = {label: post(json.dumps({"inputs": tensors}).encode()) for label, tensors in found.items()}
+    return calls | {"/predict": post(json.dumps(plain).encode(), path=f"/predict/{MODEL}")}
+
+
+def post(body: bytes, *, path: str = "", more: Any = ()) -> Any:
+    """Return a call with a key."""
     from holdfast.serve import HttpRequest
     from holdfast.testing.world import INFER, WITH_KEY
 
-    tensor: dict[str, Any] = {"name": "input", "shape": rows.shape, "datatype": datatype}
-    kind = {"FP32": "<f4", "FP64": "<f8"}.get(datatype)
-    raw = rows.astype(kind).tobytes() if kind else b""
-    tensor |= {"parameters": {"binary_data_size": len(raw)}} if kind else {"datatype": "FP64"}
-    tensor |= {} if kind else {"data": rows.ravel().tolist()}
-    head = json.dumps({"inputs": [tensor]} | ({"outputs": WANTED} if outputs else {})).encode()
-    length = ((b"inference-header-content-length", str(len(head)).encode()),) if kind else ()
-    return HttpRequest(method="POST", path=INFER, headers=(*WITH_KEY, *length), body=head + raw, peer="127.0.0.1")
+    return HttpRequest(method="POST", path=path or INFER, headers=(*WITH_KEY, *more), body=body, peer="127.0.0.1")
 
 
 def serving(document: bytes, rows: list[list[float]], folder: Path) -> Any:
@@ -88,14 +111,13 @@ def main(calls: int, trees: int) -> None:
         gateway = serving(document, some, Path(name))
         model, small = OnnxRuntime().load(document, features=len(some[0]), classes=2), rows.astype(np.float32)
         ways: dict[str, Callable[[], Any]] = {"ONNX Runtime": lambda: model.run(small)}
-        for label, kind, outputs in (
-            ("JSON", "JSON", False),
-            ("FP32 in, JSON out", "FP32", False),
-            ("FP32 in, bytes out", "FP32", True),
-            ("FP64 in, bytes out", "FP64", True),
-        ):
-            ways[label] = partial(gateway.handle, request(rows, kind, outputs=outputs))
-            assert ways[label]().status == 200
+        asked = requests(rows) | {
+            "FP32 in, JSON out": request(rows, "FP32", outputs=False),
+            "FP32 in, bytes out": request(rows, "FP32", outputs=True),
+            "FP64 in, bytes out": request(rows, "FP64", outputs=True),
+        }
+        ways |= {label: partial(gateway.handle, each) for label, each in asked.items()}
+        assert all(gateway.handle(each).status == 200 for each in asked.values())
         times: dict[str, list[float]] = {label: [] for label in ways}
         settled: list[float] = []
         for number in range(calls):

@@ -19,15 +19,8 @@ from holdfast.engines.repository import ROUTES_NAME
 from holdfast.serve import grpc_face
 from holdfast.serve.grpc_messages import message
 from holdfast.serve.identities import Identities, terminated, terminator_signature
-from holdfast.serve.protocol import (
-    Malformed,
-    decode_binary,
-    decode_infer,
-    decode_rows,
-    decode_text_rows,
-    decode_texts,
-    head_length,
-)
+from holdfast.serve.plain import decode_rows, decode_text_rows
+from holdfast.serve.protocol import Malformed, decode_binary, decode_infer, decode_texts, head_length
 from holdfast.serve.replies import Replies
 from holdfast.serve.tensors import ELEMENTS, BadTensor, from_bytes, from_texts
 from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, MODEL, ROW, WORKSPACE, Serving, World

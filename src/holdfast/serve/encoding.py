@@ -1,6 +1,6 @@
 """Answers as bytes: inference responses of Open Inference Protocol v2, plain predictions, and the error object."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -118,15 +118,38 @@ def _as_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> 
 
 def encode_predict(answer: Answer, signature: Signature, *, model: str, version: str) -> bytes:
     """Return the body of a plain prediction: for each row its label, and probabilities where the guards left them."""
-    names = [signature.classes[label] for label in answer.labels.tolist()]
-    predictions: list[dict[str, Any]] = [{"label": name} for name in names]
-    if answer.probabilities.shape[1]:
-        for prediction, row in zip(predictions, answer.probabilities.tolist(), strict=True):
-            prediction["probabilities"] = dict(zip(signature.classes, row, strict=True))
+    names = map(signature.classes.__getitem__, answer.labels.tolist())
+    predictions: list[Any]
+    if not answer.probabilities.shape[1]:
+        predictions = [{"label": name} for name in names]
+    else:
+        prediction, scores = _prediction(signature.classes)
+        each = map(scores, *answer.probabilities.T.tolist())
+        predictions = [prediction(name, of_row) for name, of_row in zip(names, each, strict=True)]
     document: dict[str, Any] = {"model": model, "version": version, "predictions": predictions}
     if answer.flags:
         document["flags"] = answer.flags
     return _ENCODER.encode(document)
+
+
+@lru_cache(maxsize=64)
+def _prediction(classes: tuple[str, ...]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what makes the prediction of a row of a label and probabilities, and what makes these of numbers.
+
+    Types made for these classes take a third of the time of dictionaries, which are for classes whose names msgspec
+    gives no field.
+    """
+    fields = [f"c{number}" for number in range(len(classes))]
+    try:
+        scores = msgspec.defstruct(
+            "Scores", [(each, float) for each in fields], rename=dict(zip(fields, classes, strict=True)), gc=False
+        )
+    except ValueError:  # a quote, a backslash or a control character
+        return (
+            lambda label, probabilities: {"label": label, "probabilities": probabilities},
+            lambda *row: dict(zip(classes, row, strict=True)),
+        )
+    return msgspec.defstruct("Prediction", [("label", str), ("probabilities", scores)], gc=False), scores
 
 
 def encode_error(words: str) -> bytes:

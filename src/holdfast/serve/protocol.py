@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 (REST) and the plain `/predict`: what a request says, from its path and its bytes.
+"""Open Inference Protocol v2 (REST): what a request says, from its path and its bytes; `plain` reads `/predict`.
 
 The protocol: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, with
 the binary tensor data extension (`tensors`) and the model repository extension's index. A body is decoded once, into
@@ -7,12 +7,13 @@ types that name every field, so that nothing unknown, repeated in depth or of an
 
 import json
 import re
-from collections.abc import Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
+from holdfast.serve.counting import LONG, count_up_to
 from holdfast.serve.tensors import BYTES, BadTensor, from_bytes, from_texts
 
 LABEL: Final = "label"
@@ -120,6 +121,24 @@ class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     model_name: str | None = None  # which some clients say again; it must be the one in the path
 
 
+class _RowsTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """One input tensor of numbers as nested rows."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    data: list[list[float]]
+    parameters: Parameters | None = None
+
+
+class _RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    inputs: tuple[_RowsTensor, ...]
+    id: str | None = None
+    parameters: Parameters | None = None
+    outputs: tuple[RequestedOutput, ...] | None = None
+    model_name: str | None = None
+
+
 _Number = float | bool
 
 
@@ -162,8 +181,11 @@ class _TextRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     model_name: str | None = None
 
 
+_AnyTensor = _RowsTensor | _LooseTensor | _TextTensor
+_AnyRequest = _RowsRequest | _LooseRequest | _TextRequest
 _TEXTS: Final = msgspec.json.Decoder(_TextRequest)
 _FLAT: Final = msgspec.json.Decoder(InferRequest)
+_ROWS: Final = msgspec.json.Decoder(_RowsRequest)
 _LOOSE: Final = msgspec.json.Decoder(_LooseRequest)
 
 
@@ -173,18 +195,28 @@ def decode_infer(body: bytes) -> InferRequest:
     Raises:
         Malformed: It is none.
     """
+    request: InferRequest | _RowsRequest | _LooseRequest
     try:
-        request: InferRequest | _LooseRequest = _FLAT.decode(body)
+        request = _FLAT.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        first = error
-        try:  # data as nested rows, or of booleans, is rarer, and so tried second
-            request = _LOOSE.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise Malformed(_words(first)) from None
-    colons = body.count(b":")
-    if colons != 1 + 4 * len(request.inputs) and colons != _members(request):
-        _check_distinct(body)
+        request = _nested(body, error)
+    if not _each_once(body, request):
+        check_distinct(body)
     return request if isinstance(request, InferRequest) else _request(request, memoryview(b""))
+
+
+def _nested(body: bytes, first: Exception) -> _RowsRequest | _LooseRequest:
+    """Return a request whose data are nested rows, or of booleans, which is rarer, or some of each.
+
+    Raises:
+        Malformed: It is none either; the words are about the form that was tried first.
+    """
+    for decoder in (_ROWS, _LOOSE):
+        try:
+            return decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+    raise Malformed(words_of(first))
 
 
 def decode_binary(body: bytes, head: int) -> InferRequest:
@@ -199,9 +231,9 @@ def decode_binary(body: bytes, head: int) -> InferRequest:
     try:
         loose = _LOOSE.decode(memoryview(body)[:head])  # 1.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(_words(error)) from None
+        raise Malformed(words_of(error)) from None
     if body.count(b":", 0, head) != _members(loose):
-        _check_distinct(body[:head])
+        check_distinct(body[:head])
     return _request(loose, memoryview(body)[head:])
 
 
@@ -215,12 +247,23 @@ def decode_texts(body: bytes, head: int | None) -> InferRequest:
     try:
         loose = _TEXTS.decode(memoryview(body)[:whole])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(_words(error)) from None
-    _check_distinct(body[:whole])
+        raise Malformed(words_of(error)) from None
+    if body.count(b":", 0, whole) != _members(loose):
+        check_distinct(body[:whole])
     return _request(loose, memoryview(body)[whole:])
 
 
-def _members(request: InferRequest | _LooseRequest) -> int:
+def _each_once(body: bytes, request: InferRequest | _AnyRequest) -> bool:
+    """Say whether a body has no more colons than a request with each member once; else it takes longer to find out."""
+    plain = 1 + 4 * len(request.inputs)
+    if len(body) < LONG:
+        colons = body.count(b":")
+        return colons == plain or colons == _members(request)
+    expected = plain, _members(request)
+    return count_up_to(body, b":", max(expected)) in expected
+
+
+def _members(request: InferRequest | _AnyRequest) -> int:
     """Return how many members a request has if each is given once: no body holds fewer colons than that.
 
     One that holds more has them in texts, has a null, or gives a member twice; which it is, takes longer to find out.
@@ -238,7 +281,7 @@ def _members(request: InferRequest | _LooseRequest) -> int:
     return found
 
 
-def _request(loose: _LooseRequest | _TextRequest, rest: memoryview) -> InferRequest:
+def _request(loose: _AnyRequest, rest: memoryview) -> InferRequest:
     texts = isinstance(loose, _TextRequest)
     inputs, begin = [], 0
     for tensor in loose.inputs:
@@ -271,21 +314,27 @@ def _request(loose: _LooseRequest | _TextRequest, rest: memoryview) -> InferRequ
     )
 
 
-def _flattened(tensor: _LooseTensor | _TextTensor) -> Tensor:
+def _flattened(tensor: _AnyTensor) -> Tensor:
     data: Any = tensor.data
-    if any(isinstance(each, list) for each in data):
-        widths = {len(row) if isinstance(row, list) else -1 for row in data}
+    kinds = set(map(type, data))
+    if list in kinds:
+        nested = isinstance(tensor, _RowsTensor)
+        widths = set(map(len, data)) if nested else {len(row) if isinstance(row, list) else -1 for row in data}
         if len(widths) != 1 or tensor.shape != (len(data), *widths):
             raise Malformed("the rows of a tensor do not have its shape")
-        data = [value for row in data for value in row]
+        data = list(chain.from_iterable(data))
+        kinds = set(map(type, data[:1] if nested else data))  # all are of one type there
     # JSON's true is no number, and a number no truth value, whatever Python says about bool and int.
-    if any(isinstance(value, bool) is not (tensor.datatype == "BOOL") for value in data):
+    if not _kept_apart(kinds, bool, wanted=tensor.datatype == "BOOL"):
         raise Malformed("a tensor of BOOL holds true and false, and no other tensor does")
-    if isinstance(tensor, _TextTensor) and any(
-        isinstance(each, str) is not (tensor.datatype == BYTES) for each in data
-    ):
+    if isinstance(tensor, _TextTensor) and not _kept_apart(kinds, str, wanted=tensor.datatype == BYTES):
         raise Malformed("a tensor of BYTES holds texts, and no other tensor does")
     return Tensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, data=data)
+
+
+def _kept_apart(kinds: set[type], kind: type, *, wanted: bool) -> bool:
+    """Say whether all values are of a kind where that is wanted, and none where it is not."""
+    return kinds <= {kind} if wanted else kind not in kinds
 
 
 def head_length(said: str, body: bytes) -> int | None:
@@ -323,7 +372,7 @@ def _flag(parameters: Parameters | None, name: str, *, default: bool) -> bool:
     return value
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """Return what a decoder's complaint tells about the body, without the decoder's own words."""
     found = _WHERE.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
     if isinstance(error, msgspec.ValidationError):
@@ -331,64 +380,11 @@ def _words(error: Exception) -> str:
     return "the body is not valid JSON"
 
 
-class _Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    rows: list[dict[str, float]]
-
-
-class _TextRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    rows: list[dict[str, float | str]]
-
-
-_ROWS: Final = msgspec.json.Decoder(_Rows)
-_TEXT_ROWS: Final = msgspec.json.Decoder(_TextRows)
-
-
-def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
-    """Return the values of a plain request flat, in row-major order and the order of `names`.
-
-    Raises:
-        Malformed: It is no list of rows whose keys are exactly these names, each once.
-    """
-    rows = _named_rows(_ROWS, body, names)
-    return [row[name] for row in rows for name in names]
-
-
-def decode_text_rows(body: bytes, numbers: Sequence[str], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of a plain request to a model that takes texts: by name, numbers as floats and texts as texts.
-
-    Raises:
-        Malformed: It is no list of rows whose keys are exactly these names, each once, with a value of its kind.
-    """
-    rows = _named_rows(_TEXT_ROWS, body, [*numbers, *texts])
-    for number, row in enumerate(rows):
-        for names, kind, words in ((numbers, float, "a number"), (texts, str, "a text")):
-            wrong = [name for name in names if not isinstance(row[name], kind)]
-            if wrong:
-                raise Malformed(f"in row {number}, {wrong[0]!r} is not {words}")
-    return rows
-
-
-def _named_rows(decoder: Any, body: bytes, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows in a body, each with exactly these names."""
-    try:
-        rows: list[dict[str, Any]] = decoder.decode(body).rows
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(_words(error)) from None
-    _check_distinct(body)
-    wanted = set(names)
-    for number, row in enumerate(rows):
-        if row.keys() != wanted:
-            missing, unknown = [name for name in names if name not in row], len(row.keys() - wanted)
-            such = f", the first missing is {missing[0]!r}" if missing else ""
-            raise Malformed(f"in row {number}, {len(missing)} inputs are missing and {unknown} are unknown{such}")
-    return rows
-
-
-def _check_distinct(body: bytes) -> None:
+def check_distinct(body: bytes) -> None:
     """Refuse a body that gives a member twice: a decoder keeps one of them, and nobody knows which one was meant."""
     try:
         json.loads(body, object_pairs_hook=_distinct)
-    except (ValueError, RecursionError):  # such as a number of 5,000 digits, which the other decoder takes for a float
+    except (ValueError, RecursionError):  # what this decoder does not read is refused, whatever the other one says
         raise Malformed("the body is not valid JSON") from None
 
 

@@ -22,7 +22,8 @@ from holdfast.serve.guards.limits import WithinRate
 from holdfast.serve.guards.outputs import CoarseOutput
 from holdfast.serve.guards.size import WithinSize, depth
 from holdfast.serve.guards.surroundings import LocalCells
-from holdfast.serve.protocol import Malformed, Operation, decode_rows, target
+from holdfast.serve.plain import decode_rows
+from holdfast.serve.protocol import Malformed, Operation, target
 from holdfast.serve.refusals import OVERLOADED, SAYINGS, TOO_LARGE, TOO_SLOW, Saying
 from holdfast.serve.state import Release, Route
 from holdfast.testing.carried import Ticks

@@ -9,11 +9,13 @@ import msgspec
 
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.serve.counting import count_up_to
 from holdfast.serve.guards.surroundings import Surroundings
 from holdfast.serve.refusals import MALFORMED, TOO_LARGE
 
 DEEPEST: Final = 64  # levels of nesting that any setting may allow; the protocol needs 5
 _NOT_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[^\[\]{}"]++', re.DOTALL)
+_OTHER: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -40,7 +42,8 @@ class WithinSize:
             return TOO_LARGE.refusal(self.name, f"{len(call.body)} bytes, {self.max_bytes} allowed")
         body = call.text  # in the bytes of a tensor, a bracket is a number
         # Fewer opening brackets than levels cannot be too deep: the common case is decided by counting.
-        if body.count(b"[") + body.count(b"{") > self.max_depth and depth(body) > self.max_depth:
+        opened = count_up_to(body, b"[", self.max_depth) + count_up_to(body, b"{", self.max_depth)
+        if opened > self.max_depth and depth(body) > self.max_depth:
             return MALFORMED.refusal(self.name, f"deeper than {self.max_depth}", public="the body is nested too deeply")
         return call
 
@@ -55,8 +58,21 @@ def depth(body: bytes) -> int:
     >>> depth(b'{"a": [1, "[[[", {}]}')
     3
     """
-    brackets = _NOT_BRACKETS.sub(b"", body)
-    return max(accumulate((_STEP[bracket] for bracket in brackets), initial=0))
+    brackets = _brackets(body)
+    return max(accumulate(map(_STEP.__getitem__, brackets), initial=0))
+
+
+def _brackets(body: bytes) -> bytes:
+    """Return the brackets outside strings.
+
+    Without a backslash each quote begins or ends a string. If, of quotes and brackets, all quotes stand in pairs, then
+    no bracket stands behind an odd number of them, and so none in a string: most bodies, in a tenth of the time.
+    """
+    if b"\\" not in body:
+        brackets = body.translate(None, _OTHER).replace(b'""', b"")
+        if b'"' not in brackets:
+            return brackets
+    return _NOT_BRACKETS.sub(b"", body)
 
 
 def within_size(settings: WithinSizeSettings, surroundings: Surroundings) -> WithinSize:  # noqa: ARG001 - one signature for all
