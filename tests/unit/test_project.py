@@ -33,6 +33,7 @@ LOCKS: Final = {
     "peers-kserve": ((), ("peers-kserve",)),
     "peers-mlflow": ((), ("peers-mlflow",)),
     "peers-serving": ((), ("peers-serving",)),
+    "presidio": (("presidio",), ()),
 }
 """For each lock: the extras and the dependency groups it is made from."""
 
@@ -117,6 +118,16 @@ def test_lock_holds_what_pyproject_asks_for(lock: str) -> None:
 def test_wide_lock_holds_the_narrow_one(narrow: str, wide: str) -> None:
     """`make demo` and `make test` share an environment, so the versions that both hold must be the same."""
     assert pins(narrow).items() <= pins(wide).items()
+
+
+def test_what_tests_put_behind_our_packages_agrees_with_them() -> None:
+    """Presidio lies in an environment of its own, and runs on our versions of what both hold."""
+    beside, ours = pins("presidio"), pins("dev")
+    assert {name: beside[name] for name in beside.keys() & ours.keys()} == {
+        name: ours[name] for name in beside.keys() & ours.keys()
+    }
+    assert not {"spacy", "torch", "nvidia-cublas"} & ours.keys()
+    assert not {name for name in beside if name in {"torch", "cupy"} or name.startswith("nvidia-")}
 
 
 @pytest.mark.parametrize(("lock", "most"), [("gateway", 25), ("demo", 75)])

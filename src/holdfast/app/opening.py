@@ -45,6 +45,7 @@ from holdfast.app.card import CREDENTIAL_FILE, MAX_CARD, SEALED, STORAGE, TRUST_
 from holdfast.app.gateways import equip
 from holdfast.app.ledgers import open_ledger
 from holdfast.app.people import person_secret
+from holdfast.app.recognising import open_recogniser
 from holdfast.app.trusting import OfflineHere, Trusting, links_since, store_trust
 from holdfast.app.unlocking import Rings, known_unlock, open_chosen, signer_unlock, unlock_keys, use_notes
 from holdfast.config import Settings, read_settings
@@ -169,6 +170,7 @@ def open_plant(root: Path, *, tell: Callable[[Progress], None] = silent, clock: 
             bring_back=lambda digest: archive.copy(digest, storage),
             secrets=DiskSecrets(home.workspace / "secrets", partial(vault.derived, b"job secrets")),
             open_source=_open_source,
+            open_recogniser=partial(open_recogniser, home.root),
             web=BoundedWeb(),
             lineage_url=settings.lineage_url,
             sessions=SqlSessions(ledger.engine),

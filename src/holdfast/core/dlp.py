@@ -5,9 +5,10 @@ the strictest that lets a run go on: a column that holds personal data is droppe
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 
 class Action(StrEnum):
@@ -27,12 +28,28 @@ _HARMLESS: Final = {"url": Action.ALLOW}
 """Kinds that are personal only sometimes: addresses of the web stay unless the project says otherwise."""
 
 
+Label: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z][A-Za-z0-9_]{0,39}\Z")
+]  # as Presidio or a pipeline names a kind
+
+
+class Presidio(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[dlp.presidio]` of a project: Presidio looks through texts as well, by a spaCy pipeline that is here already."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=4096)]  # an installed pipeline's name, or a folder
+    language: Annotated[str, Meta(pattern=r"\A[a-z]{2,3}\Z")] = "en"  # of the texts, and of the pipeline
+    entities: Annotated[tuple[Label, ...], Meta(min_length=1, max_length=100)] = ("PERSON", "LOCATION")
+    score: Annotated[float, Meta(gt=0, le=1)] = 0.4  # from which on Presidio's documentation advises to act
+    skip: tuple[str, ...] = ()  # columns that it does not read; what has a pattern is still found in them
+
+
 class Dlp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[dlp]` of a project: what happens by default, to kinds, and to columns, which count most."""
 
     default: Action = Action.DROP
     entities: dict[str, Action] = {}  # kind → action; `national-id` covers every country's
     columns: dict[str, Action] = {}  # column → action, whatever kind is found in it
+    presidio: Presidio | None = None  # names, places and what else has no pattern
 
     def on(self, column: str, entity: str) -> Action:
         """Return what happens to a kind that was found in a column."""
@@ -45,6 +62,27 @@ class Dlp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     def keyed(self) -> bool:
         """Whether anything declared here needs the data set's key."""
         return not KEYED.isdisjoint({self.default, *self.entities.values(), *self.columns.values()})
+
+
+_OURS: Final = {
+    "CREDIT_CARD": "card",
+    "EMAIL": "email",
+    "EMAIL_ADDRESS": "email",
+    "IBAN_CODE": "iban",
+    "IP_ADDRESS": "ip",
+    "PHONE_NUMBER": "phone",
+    "US_SSN": "us-ssn",
+}
+"""What Presidio calls kinds that are found here by pattern and check digits, too: one kind has one name."""
+
+
+def kind_of(label: str) -> str:
+    """Return what a kind of Presidio is called here.
+
+    >>> kind_of("US_BANK_NUMBER"), kind_of("EMAIL_ADDRESS")
+    ('us-bank-number', 'email')
+    """
+    return _OURS.get(label) or label.lower().replace("_", "-")
 
 
 def strictest(actions: list[Action]) -> Action:

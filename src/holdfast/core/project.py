@@ -437,6 +437,9 @@ def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:
     for name in project.dlp.columns:
         if name not in ruled:
             yield "dlp.columns", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
+    for name in project.dlp.presidio.skip if project.dlp.presidio is not None else ():
+        if name not in ruled:
+            yield "dlp.presidio", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
     unknown = [name for name in project.features.columns if name not in project.columns_of(Use.FEATURE)]
     if unknown:
         yield "features.columns", f"{unknown[0]!r} is not a feature column", 'columns whose use is "feature"'

@@ -13,10 +13,12 @@ from typing import Final
 
 import polars as pl
 
-from holdfast.core.dlp import KEYED, Action, Dlp, strictest
+from holdfast.core.dlp import KEYED, Action, Dlp, Presidio, strictest
 from holdfast.core.errors import InvalidData, InvalidInput
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
-from holdfast.engines.personal import SHOWN, Hit, scan, spans
+from holdfast.core.ports import Recogniser
+from holdfast.engines.personal import SHOWN, Hit, Span, scan
+from holdfast.engines.personal.recognised import masked, settled
 from holdfast.engines.tokens import Tokens
 
 _DONE: Final = {
@@ -48,7 +50,23 @@ class Treated:
     block: tuple[Hit, ...]
 
 
-def treat(frame: pl.DataFrame, hits: tuple[Hit, ...], dlp: Dlp, key: Callable[[], bytes]) -> Treated:
+def recogniser_of(dlp: Dlp, open_recogniser: Callable[[Presidio], Recogniser]) -> Recogniser | None:
+    """Return what looks through texts where that is declared, ready to; None where it is not.
+
+    Raises:
+        MissingExtra: It is declared and not installed.
+        InvalidProject: It cannot do what is declared.
+    """
+    return None if dlp.presidio is None else open_recogniser(dlp.presidio)
+
+
+def treat(
+    frame: pl.DataFrame,
+    hits: tuple[Hit, ...],
+    dlp: Dlp,
+    key: Callable[[], bytes],
+    recogniser: Recogniser | None = None,
+) -> Treated:
     """Return a table in which what was found is treated as declared; dropping and blocking are left to the caller.
 
     Args:
@@ -56,6 +74,7 @@ def treat(frame: pl.DataFrame, hits: tuple[Hit, ...], dlp: Dlp, key: Callable[[]
         hits: What was found in them.
         dlp: What is declared.
         key: The data set's token key; asked for only where something needs it.
+        recogniser: What found some of it, where one is declared.
     """
     tokens: Tokens | None = None
     acted, drop, block = list[Acted](), list[str](), list[Hit]()
@@ -66,7 +85,7 @@ def treat(frame: pl.DataFrame, hits: tuple[Hit, ...], dlp: Dlp, key: Callable[[]
             block += found
         if action in {Action.MASK, *KEYED}:
             tokens = tokens or (Tokens(key()) if action in KEYED else None)
-            made = _treated(frame.get_column(name), found, action, tokens)
+            made = _treated(frame.get_column(name), found, action, tokens, recogniser)
             action = Action.DROP if made is None else action
             frame = frame if made is None else frame.with_columns(made)
         if action is Action.DROP:
@@ -75,19 +94,26 @@ def treat(frame: pl.DataFrame, hits: tuple[Hit, ...], dlp: Dlp, key: Callable[[]
     return Treated(frame=frame, acted=tuple(acted), drop=tuple(drop), block=tuple(block))
 
 
-def _treated(column: pl.Series, hits: list[Hit], action: Action, tokens: Tokens | None) -> pl.Series | None:
+def _treated(
+    column: pl.Series, hits: list[Hit], action: Action, tokens: Tokens | None, recogniser: Recogniser | None
+) -> pl.Series | None:
     """Return a column with its personal values replaced, or None where that cannot be done."""
     if column.dtype not in {pl.String, pl.Categorical}:
         return None
     texts = column.cast(pl.String)
-    most = max(hits, key=lambda hit: hit.rows)
-    whole = most.rows >= WHOLE * max(1, len(texts) - texts.null_count())
-    values = texts.drop_nulls().unique().to_list()
+    most = max(hits, key=lambda hit: hit.mostly)
+    whole = most.mostly >= WHOLE * max(1, len(texts) - texts.null_count())
+    values = texts.drop_nulls().unique().sort().to_list()
     if whole:
         changed = {value: replaced(most.entity, value, action, tokens) for value in values}
     else:
-        changed = {value: _inside(value, action, tokens) for value in values}
-        left = scan(pl.DataFrame({column.name: [_blanked(value) for value in values]}))
+        places = settled(values, recogniser, column.name)
+        if places is None:
+            return None
+        inside = list(zip(values, places, strict=True))
+        changed = {value: _inside(value, spans, action, tokens) for value, spans in inside}
+        # What a search still finds in texts without what was replaced in them was missed.
+        left = scan(pl.DataFrame({column.name: [masked(value, spans) for value, spans in inside]}))
         if {hit.entity for hit in left} & {hit.entity for hit in hits}:
             return None
     return texts.replace_strict(list(changed), list(changed.values()), default=None, return_dtype=pl.String).alias(
@@ -95,17 +121,12 @@ def _treated(column: pl.Series, hits: list[Hit], action: Action, tokens: Tokens 
     )
 
 
-def _inside(text: str, action: Action, tokens: Tokens | None) -> str:
+def _inside(text: str, spans: Iterable[Span], action: Action, tokens: Tokens | None) -> str:
     parts, end = [], 0
-    for span in spans(text):
+    for span in spans:
         parts += [text[end : span.start], replaced(span.entity, text[span.start : span.stop], action, tokens)]
         end = span.stop
     return "".join([*parts, text[end:]])
-
-
-def _blanked(text: str) -> str:
-    """Return a text without what was replaced in it: what a search still finds there was missed."""
-    return _inside(text, Action.MASK, None)
 
 
 def replaced(entity: str, value: str, action: Action, tokens: Tokens | None) -> str:
@@ -164,6 +185,11 @@ def counts_of(acted: Iterable[Acted]) -> tuple[Measure, ...]:
         exactly(f"personal_rows_{action}", sum(each.rows for each in done if each.action is action))
         for action in (Action.DROP, Action.MASK, Action.PSEUDONYM, Action.TOKENISE, Action.ALLOW)
     )
+
+
+def searched_with(recogniser: Recogniser | None) -> dict[str, str]:
+    """Return what a search rested on beside our own code, as facts of evidence: enough to repeat it."""
+    return {} if recogniser is None else {f"presidio_{name}": said for name, said in recogniser.made_with.items()}
 
 
 def findings_of(hits: Iterable[Hit], acted: tuple[Acted, ...], prefix: str = "") -> list[Finding]:

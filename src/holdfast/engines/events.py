@@ -6,8 +6,8 @@ And personal data: columns are searched and treated as `[dlp]` declares before a
 """
 
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -15,8 +15,8 @@ import polars as pl
 from holdfast.core.dlp import KEYED, Action, Dlp
 from holdfast.core.errors import InvalidData, InvalidInput, without_values
 from holdfast.core.feature import FeatureView, check_view
-from holdfast.core.ports import no_token_key
-from holdfast.engines.dlp import Acted, check_indispensable, check_unblocked, treat
+from holdfast.core.ports import Recogniser, no_recogniser, no_token_key
+from holdfast.engines.dlp import Acted, check_indispensable, check_unblocked, recogniser_of, searched_with, treat
 from holdfast.engines.expressions import EVENT_TIME, HISTORY, Expression, check_zone, parse
 from holdfast.engines.expressions_frames import TYPES, compiled
 from holdfast.engines.personal import SHOWN, Hit, scan
@@ -55,6 +55,7 @@ class Searched:
     acted: tuple[Acted, ...] = ()  # what was done to declared columns
     caught: tuple[str, ...] = ()  # columns that are not read
     left: int = 0  # rows of columns that are read in which something is found still
+    made_with: Mapping[str, str] = field(default_factory=dict)  # what the search rested on beside our own code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,11 @@ def compile_view(name: str, view: FeatureView) -> Compiled:
 
 
 def read_events(
-    compiled_view: Compiled, data: bytes, dlp: Dlp = UNDECLARED, token_key: Callable[[], bytes] = no_token_key
+    compiled_view: Compiled,
+    data: bytes,
+    dlp: Dlp = UNDECLARED,
+    token_key: Callable[[], bytes] = no_token_key,
+    recogniser: Recogniser | None = None,
 ) -> Events:
     """Return the events in a source's bytes without personal data in them, with every row feature computed.
 
@@ -98,12 +103,16 @@ def read_events(
         data: Its source's bytes.
         dlp: What the project declares of personal data; nothing declared drops the column that holds any.
         token_key: The key of the project's tokens; asked for only where something needs it.
+        recogniser: What looks through texts, where `[dlp.presidio]` declares it.
 
     Raises:
+        Refused: It is declared and not handed in.
+        Unavailable: It failed.
         InvalidData: The source cannot be read, lacks a column, or a row does not fit; with column and row. Or `[dlp]`
             blocks what it holds, or a column that a feature, the entity or the time is of holds personal data.
     """
     view, place = compiled_view.view, compiled_view.view.source
+    recogniser = recogniser or recogniser_of(dlp, no_recogniser)
     raw = _table(view, data, place)
     typed = pl.DataFrame([_typed(raw.get_column(name), sort, view, place) for name, sort in view.columns.items()])
     if typed.height > MAX_EVENTS:
@@ -112,12 +121,17 @@ def read_events(
         if typed.get_column(name).null_count():
             row = typed.get_column(name).is_null().arg_max()
             raise InvalidData(f"no {name!r} in row {(row or 0) + 1}", place=place, expected="it in every event")
-    treated, found = searched(compiled_view, typed, raw.drop(list(view.columns)), dlp, token_key)
+    treated, found = searched(compiled_view, typed, raw.drop(list(view.columns)), dlp, token_key, recogniser)
     return Events(compiled=compiled_view, rows=computed(compiled_view, treated), searched=found)
 
 
 def searched(
-    compiled_view: Compiled, typed: pl.DataFrame, undeclared: pl.DataFrame, dlp: Dlp, token_key: Callable[[], bytes]
+    compiled_view: Compiled,
+    typed: pl.DataFrame,
+    undeclared: pl.DataFrame,
+    dlp: Dlp,
+    token_key: Callable[[], bytes],
+    recogniser: Recogniser | None = None,
 ) -> tuple[pl.DataFrame, Searched]:
     """Return a source's columns with personal data treated as declared, and what was found; of undeclared ones too.
 
@@ -130,8 +144,8 @@ def searched(
     view, place = compiled_view.view, compiled_view.view.source
     moments = [name for name, sort in view.columns.items() if sort == "timestamp"]
     looked = typed.with_columns(pl.col(name).cast(pl.Datetime("us")) for name in moments)
-    declared, beside = scan(looked), scan(undeclared)
-    treated = treat(looked, declared, dlp, token_key)
+    declared, beside = scan(looked, recogniser), scan(undeclared, recogniser)
+    treated = treat(looked, declared, dlp, token_key, recogniser)
     hits = tuple(hit for hit in declared + beside if dlp.on(hit.column, hit.entity) is not Action.ALLOW)
     check_unblocked(treated.block, place)
     uses = {view.created or view.event_time: "time", view.event_time: "time"} | dict.fromkeys(view.entity, "entity")
@@ -145,13 +159,15 @@ def searched(
             )
     replaced = [each.column for each in treated.acted if each.action in KEYED]
     # Where nothing was done the rows are the very ones that were searched: what is left in them is known.
-    left = scan(treated.frame.drop({*treated.drop, *replaced})) if treated.acted else declared
+    kept = treated.frame.drop({*treated.drop, *replaced})
+    left = scan(kept, recogniser) if treated.acted else declared
     found = Searched(
         columns=typed.width + undeclared.width,
         hits=hits,
         acted=treated.acted,
         caught=tuple(sorted({*treated.drop, *(hit.column for hit in hits if hit.column in undeclared.columns)})),
         left=sum(hit.rows for hit in left if hit.entity not in SHOWN),
+        made_with=searched_with(recogniser),
     )
     return treated.frame.with_columns(pl.col(name).cast(pl.Int64) for name in moments), found
 

@@ -58,7 +58,7 @@ def build(
     view = view_of(project, data)
     wanted = {*project.columns_of(Use.FEATURE), *project.features.texts}
     held_back = tuple(name for name in data.schema.held_back if name in wanted)
-    used = open_views(ws.blobs, views, project, ws.token_key)
+    used = open_views(ws.blobs, views, project, ws.token_key, ws.open_recogniser)
     table = to_parquet(compute(project, view, data, used, ws.protected_key))
     links = links_of(view, dataset, used)
     files = (

@@ -28,4 +28,7 @@ def measure_personal(built: "Built") -> Report:
         *counts_of(each for _, found in seen for each in found.acted),
     )
     findings = [each for name, found in seen for each in findings_of(found.hits, found.acted, f"{name}.")]
-    return Report(measures=measures, findings=tuple(findings), facts={"caught": ", ".join(caught)[:2000] or "none"})
+    facts = {"caught": ", ".join(caught)[:2000] or "none"}
+    for _, found in seen:
+        facts |= found.made_with
+    return Report(measures=measures, findings=tuple(findings), facts=facts)

@@ -19,6 +19,7 @@ from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
 from holdfast.core.sensitivity import withheld
 from holdfast.engines.dataset import open_dataset, store_dataset, store_file, to_parquet
+from holdfast.engines.dlp import recogniser_of
 from holdfast.ingest import evidence, quarantine, review
 from holdfast.ingest.contract import Batch, References, check_breaches, check_left, hold, resolve_duplicates
 from holdfast.ingest.entities import PLACES, TRAIL, entities_of, resolve
@@ -67,21 +68,23 @@ def ingest(
     Raises:
         InvalidData: The file cannot be read, an id or a label is personal data, `[dlp]` blocks what it holds, a check
             of the batch breaks or cannot be evaluated, or not one row holds.
-        InvalidProject: A declared timestamp format cannot mean a moment.
+        InvalidProject: A declared timestamp format cannot mean a moment, or `[dlp.presidio]` cannot be had.
+        Unavailable: `[dlp.presidio]` is declared, and Presidio is not here or failed.
     """
+    recogniser = recogniser_of(project.dlp, ws.open_recogniser)  # before a row is read, or not at all
     before = read(ws.blobs.path(source.digest), project)  # 1.
     applied = review.apply(before, rulings, project)
     raw = applied.raw
     held = hold(raw, project, references=references, now=now)  # 2.
     check_breaches(held, project)
-    searched = hold_back(held, raw, project, ws.token_key)  # 3.
+    searched = hold_back(held, raw, project, ws.token_key, recogniser)  # 3.
     hidden = {*searched.caught, *searched.replaced}
     sorted_out = review.triage(searched.batch, before, applied, project, hidden)  # 4.
     batch, more = settled(held, sorted_out.batch, project)
     batch = changed(batch, counts=(*applied.counts, *batch.counts))
     check_left(batch, raw, project)
     dataset = store_dataset(ws, schema_of(project, searched), batch.frame)  # 5.
-    rows = quarantine.document(batch.faults, hidden.union(withheld(project)))
+    rows = quarantine.document(batch.faults, hidden.union(withheld(project)), recogniser)
     files = [store_file(ws.blobs, name, to_parquet(table)) for name, table in more]
     if sorted_out.cases:
         files.append(store_file(ws.blobs, review.CASES, review.document(sorted_out.cases)))
@@ -97,6 +100,7 @@ def ingest(
         sent=sent,
         applied=applied,
         triage=sorted_out,
+        recogniser=recogniser,
     )
     made_with = replace(made_with, data=(source.digest,))
     measured = tuple(run(control, seen, dataset, made_with) for control in CONTROLS)  # 6.

@@ -12,10 +12,11 @@ from holdfast.core.artifact import Artifact
 from holdfast.core.control import NotApplicable, Report
 from holdfast.core.errors import StageFailed
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
+from holdfast.core.ports import Recogniser
 from holdfast.core.project import Data, Project
 from holdfast.core.schema import is_described
 from holdfast.engines.dataset import Dataset
-from holdfast.engines.dlp import counts_of, findings_of
+from holdfast.engines.dlp import counts_of, findings_of, searched_with
 from holdfast.engines.personal import SHOWN, scan
 from holdfast.ingest.checking import Warned
 from holdfast.ingest.cleaning import RULES
@@ -63,6 +64,7 @@ class Ingested:
     sent: tuple[Sent, ...] = ()  # by the project's sources; empty where the rows are a file
     applied: Applied
     triage: Triage
+    recogniser: Recogniser | None = None  # what looks through texts beside our patterns, where declared
 
 
 def contract(seen: Ingested) -> Report:
@@ -166,7 +168,8 @@ def quality(seen: Ingested) -> Report:
 def personal(seen: Ingested) -> Report:
     """Return what was searched for personal data, what was caught, and what a search of the stored rows still finds."""
     replaced = set(seen.searched.replaced)
-    left = [hit for hit in scan(seen.dataset.rows.drop(replaced, strict=False)) if hit.entity not in SHOWN]
+    stored = seen.dataset.rows.drop(replaced, strict=False)
+    left = [hit for hit in scan(stored, seen.recogniser) if hit.entity not in SHOWN]
     acted = seen.searched.acted
     caught, searched = seen.searched.caught, seen.searched.columns_searched
     measures = (
@@ -185,6 +188,7 @@ def personal(seen: Ingested) -> Report:
         for name in seen.searched.classed
     ]
     facts = {"caught": ", ".join(caught) or "none", "declared": ", ".join(seen.raw.personal) or "none"}
+    facts |= searched_with(seen.recogniser)
     return Report(measures=measures, findings=tuple(findings), facts=facts)
 
 

@@ -13,12 +13,12 @@ from msgspec import structs
 
 from holdfast.core.dlp import KEYED, Action
 from holdfast.core.planning import Sensitivity
-from holdfast.core.ports import no_token_key
+from holdfast.core.ports import Recogniser, no_recogniser, no_token_key
 from holdfast.core.project import Project
 from holdfast.core.schema import Use, is_held
 from holdfast.core.sensitivity import of_column
 from holdfast.engines.dataset import Declared, Schema
-from holdfast.engines.dlp import Acted, check_indispensable, check_unblocked, treat
+from holdfast.engines.dlp import Acted, check_indispensable, check_unblocked, recogniser_of, treat
 from holdfast.engines.personal import Hit, scan
 from holdfast.ingest.contract import Batch
 from holdfast.ingest.raw import Raw
@@ -48,7 +48,13 @@ class Searched:
         return tuple(sorted({each.column for each in self.acted if each.action in KEYED}))
 
 
-def hold_back(batch: Batch, raw: Raw, project: Project, token_key: Callable[[], bytes] = no_token_key) -> Searched:
+def hold_back(
+    batch: Batch,
+    raw: Raw,
+    project: Project,
+    token_key: Callable[[], bytes] = no_token_key,
+    recogniser: Recogniser | None = None,
+) -> Searched:
     """Return the batch without personal data in it: columns treated as `[dlp]` declares, or left out.
 
     Searched are the cleaned values of rows that hold, because only those could go on, and undeclared columns as they
@@ -57,13 +63,14 @@ def hold_back(batch: Batch, raw: Raw, project: Project, token_key: Callable[[], 
 
     Raises:
         InvalidData: An id or a label is personal data, or `[dlp]` blocks what was found.
+        Refused: `[dlp.presidio]` is declared, and no recogniser was handed in.
+        Unavailable: It failed.
     """
+    recogniser = recogniser or recogniser_of(project.dlp, no_recogniser)
     undeclared = raw.frame.select([name for name in raw.frame.columns if name in raw.undeclared])
-    declared = scan(batch.frame)
-    treated = treat(batch.frame, declared, project.dlp, token_key)
-    hits = tuple(
-        hit for hit in declared + scan(undeclared) if project.dlp.on(hit.column, hit.entity) is not Action.ALLOW
-    )
+    declared, beside = scan(batch.frame, recogniser), scan(undeclared, recogniser)
+    treated = treat(batch.frame, declared, project.dlp, token_key, recogniser)
+    hits = tuple(hit for hit in declared + beside if project.dlp.on(hit.column, hit.entity) is not Action.ALLOW)
     check_unblocked(treated.block, project.data.source)
     uses = {name: str(column.use) for name, column in project.data.columns.items() if column.use in INDISPENSABLE}
     check_indispensable(hits, uses, treated.drop, project.dlp, project.data.source)

@@ -10,7 +10,9 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from holdfast.core.ports import Recogniser
 from holdfast.engines.personal import redact
+from holdfast.engines.personal.recognised import redacted
 from holdfast.ingest.reasons import STRUCTURAL, WORDS, Reason
 
 ROWS: Final = "rows.jsonl"
@@ -34,16 +36,21 @@ class SetAside(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reasons: tuple[Why, ...]
 
 
-def document(faults: pl.DataFrame, withheld: Collection[str]) -> bytes:
+def document(faults: pl.DataFrame, withheld: Collection[str], recogniser: Recogniser | None = None) -> bytes:
     """Return the quarantined rows as JSON Lines, by row number.
 
     Args:
         faults: Every fault; several may concern one row.
         withheld: Columns whose values must not be shown.
+        recogniser: What looks through texts beside our patterns, where one is declared.
     """
+    details = faults.get_column("detail").unique().sort().to_list() if recogniser is not None else []
+    masked = dict(zip(details, redacted(details, recogniser), strict=True)) if recogniser is not None else {}
     lines, encoder = list[bytes](), msgspec.json.Encoder(order="deterministic")
     for group in faults.partition_by("row", maintain_order=True):
-        reasons = tuple(_why(code, column, detail, withheld) for _, code, column, detail in group.iter_rows())
+        reasons = tuple(
+            _why(code, column, masked.get(detail, detail), withheld) for _, code, column, detail in group.iter_rows()
+        )
         lines.append(encoder.encode(SetAside(row=group.item(0, "row"), reasons=reasons)))
     return b"".join(line + b"\n" for line in lines)
 

@@ -8,8 +8,9 @@ import codecs
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +19,11 @@ import polars as pl
 from holdfast import __version__
 from holdfast.core.errors import InvalidInput, UsageError, without_values
 from holdfast.core.evidence import Severity
-from holdfast.engines.personal import SHOWN, Entity, scan, spans
+from holdfast.core.ports import Recogniser
+from holdfast.engines.dlp import searched_with
+from holdfast.engines.personal import SHOWN, Entity, scan
 from holdfast.engines.personal.national import NATIONALS
+from holdfast.engines.personal.recognised import found_with
 from holdfast.engines.sarif import Result, sarif
 from holdfast.lifecycle.reply import Progress, Reply, Table, counted, silent
 
@@ -27,6 +31,7 @@ FORMATS: Final = ("table", "json", "sarif")
 MAX_FILE: Final = 1 << 30  # bytes; the whole table is held in memory
 MAX_PIECE: Final = 65_536  # characters of a line that are looked at together; a longer one is looked at in pieces
 OVERLAP: Final = 512  # characters that two pieces share, so that no value is cut in two
+TOGETHER: Final = 1000  # such pieces that are held in memory
 ROWS: Final = 200  # of the table; the document has all
 TABLES: Final = {".csv": ",", ".tsv": "\t", ".parquet": "", ".jsonl": "", ".ndjson": ""}
 SNIFFED: Final = 65_536  # bytes from which encoding and delimiter are found out
@@ -54,6 +59,7 @@ def dlp_scan(
     format: str = "table",  # noqa: A002 - the option's name
     output: Path | None = None,
     allow: str = "",
+    recogniser: Recogniser | None = None,
     tell: Callable[[Progress], None] = silent,
 ) -> Reply:
     """Look for personal data and secrets in files: columns of tables, lines of text.
@@ -63,6 +69,7 @@ def dlp_scan(
         format: What to print: table, json or sarif.
         output: Where to write the document instead.
         allow: Kinds, with commas between, that are listed but let pass; web addresses always do.
+        recogniser: What looks through texts for names and what else no pattern knows; None for nothing.
         tell: Is told of each file.
 
     Raises:
@@ -72,16 +79,18 @@ def dlp_scan(
     if format not in FORMATS:
         raise UsageError(f"there is no format {format[:40]!r}", expected=" or ".join(FORMATS))
     allowed = {each.strip() for each in allow.split(",") if each.strip()}
-    if allowed - KINDS:
-        raise UsageError(f"there is no kind {min(allowed - KINDS)[:60]!r}", expected=", ".join(map(str, Entity)))
+    kinds = KINDS.union(recogniser.kinds if recogniser is not None else ())
+    if allowed - kinds:
+        raise UsageError(f"there is no kind {min(allowed - kinds)[:60]!r}", expected=", ".join(map(str, Entity)))
     found = list[Found]()
     for path in paths:
         if not path.is_file():
             raise UsageError("there is no such file", place=str(path), expected="a file")
         tell(Progress(stage="dlp", state="started", words=str(path)))
-        found += _file(path, allowed)
-    reply = _reply(found, len(paths))
-    text = "" if format == "table" else json.dumps(_document(format, found, reply), ensure_ascii=False, indent=1)
+        found += _file(path, allowed, recogniser)
+    reply = _reply(found, len(paths), searched_with(recogniser))
+    document = {} if format == "table" else _document(format, found, reply, kinds)
+    text = "" if format == "table" else json.dumps(document, ensure_ascii=False, indent=1)
     if output is not None:
         try:
             output.write_text((text or json.dumps(reply.document, ensure_ascii=False, indent=1)) + "\n", "utf-8")
@@ -91,17 +100,17 @@ def dlp_scan(
     return Reply(says=reply.says, document=reply.document, tables=reply.tables, exit_code=reply.exit_code, text=text)
 
 
-def _file(path: Path, allowed: set[str]) -> Iterator[Found]:
+def _file(path: Path, allowed: set[str], recogniser: Recogniser | None) -> Iterator[Found]:
     if path.stat().st_size > MAX_FILE:
         raise InvalidInput(f"{path.stat().st_size} bytes", place=str(path), expected=f"at most {MAX_FILE}")
     suffix = path.suffix.lower()
     encoding = "" if suffix == ".parquet" else _encoding(path)
     table = _table(path) if suffix == ".parquet" or (suffix in TABLES and encoding == PLAIN) else None
     if table is None:
-        yield from _text(path, allowed, encoding)
+        yield from _text(path, allowed, encoding, recogniser)
         return
-    yield from _names(path, table.columns, allowed)
-    for hit in scan(table):
+    yield from _names(path, table.columns, allowed, recogniser)
+    for hit in scan(table, recogniser):
         passes = _passes(hit.entity, allowed)
         yield Found(path=str(path), column=hit.column, line=0, entity=hit.entity, values=hit.values, rows=hit.rows,
                     rests_on=hit.rests_on, allowed=passes)  # fmt: skip
@@ -127,9 +136,9 @@ def _encoding(path: Path) -> str:
     return PLAIN
 
 
-def _names(path: Path, names: Sequence[str], allowed: set[str]) -> Iterator[Found]:
+def _names(path: Path, names: Sequence[str], allowed: set[str], recogniser: Recogniser | None) -> Iterator[Found]:
     """Look at what stands where names of columns do: without a header that is the first row."""
-    for entity, count in Counter(span.entity for name in names for span in spans(name)).items():
+    for entity, count in Counter(span.entity for each in found_with(names, recogniser) for span in each).items():
         yield Found(path=str(path), column="", line=1, entity=entity, values=count, rows=1, rests_on="values",
                     allowed=_passes(entity, allowed))  # fmt: skip
 
@@ -183,16 +192,29 @@ def _pieces(line: str) -> Iterator[str]:
         yield line[begin : begin + MAX_PIECE + OVERLAP]
 
 
-def _text(path: Path, allowed: set[str], encoding: str) -> Iterator[Found]:
+def _text(path: Path, allowed: set[str], encoding: str, recogniser: Recogniser | None) -> Iterator[Found]:
     with path.open(encoding=encoding, errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            seen = (span.entity for piece in _pieces(line) for span in spans(piece) if span.start < MAX_PIECE)
+        for number, seen in _lines(lines, recogniser):
             for entity, count in Counter(seen).items():
                 yield Found(path=str(path), column="", line=number, entity=entity, values=count, rows=1,
                             rests_on="values", allowed=_passes(entity, allowed))  # fmt: skip
 
 
-def _reply(found: list[Found], files: int) -> Reply:
+def _lines(lines: Iterable[str], recogniser: Recogniser | None) -> Iterator[tuple[int, list[str]]]:
+    """Yield the kinds in each line with its number; some lines are looked at together."""
+    pieces = ((number, piece) for number, line in enumerate(lines, 1) for piece in _pieces(line))
+    kinds = dict[int, list[str]]()
+    while some := list(islice(pieces, TOGETHER)):
+        searched = found_with([piece for _, piece in some], recogniser)
+        for (number, _), places in zip(some, searched, strict=True):
+            kinds.setdefault(number, []).extend(place.entity for place in places if place.start < MAX_PIECE)
+        last = some[-1][0]  # of which more may follow
+        yield from ((number, seen) for number, seen in kinds.items() if number != last)
+        kinds = {last: kinds[last]}
+    yield from kinds.items()
+
+
+def _reply(found: list[Found], files: int, with_: dict[str, str]) -> Reply:
     against = [each for each in found if not each.allowed]
     rows = [
         (each.path, each.column or f"line {each.line}", each.entity, str(each.values), str(each.rows), each.rests_on,
@@ -207,7 +229,7 @@ def _reply(found: list[Found], files: int) -> Reply:
     columns = ("file", "where", "kind", "values", "rows", "rests on", "")
     return Reply(
         says=f"{counted(files, 'file')}: {words}{more}.",
-        document={"clean": not against, "files": files, "found": [_plain(each) for each in found]},
+        document={"clean": not against, "files": files, "found": [_plain(each) for each in found]} | with_,
         tables=(Table(title="Personal data", columns=columns, rows=rows),) if rows else (),
         exit_code=1 if against else 0,
     )
@@ -217,7 +239,7 @@ def _plain(each: Found) -> dict[str, Any]:
     return {name: getattr(each, name) for name in Found.__slots__}
 
 
-def _document(format: str, found: list[Found], reply: Reply) -> Any:  # noqa: A002
+def _document(format: str, found: list[Found], reply: Reply, kinds: frozenset[str]) -> Any:  # noqa: A002
     if format == "json":
         return dict(reply.document)
     results = (
@@ -231,5 +253,5 @@ def _document(format: str, found: list[Found], reply: Reply) -> Any:  # noqa: A0
         )
         for each in found
     )
-    rules = {f"personal.{kind}": f"holds values of the kind {kind}" for kind in KINDS}
+    rules = {f"personal.{kind}": f"holds values of the kind {kind}" for kind in kinds}
     return sarif(results, version=__version__, rules=rules)

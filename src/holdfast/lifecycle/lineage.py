@@ -68,6 +68,7 @@ def _measure(lineage: Lineage) -> Report:
             bare,
             protected_key=lambda: sealing_key(plant, project),  # only to seal them once more
             token_key=lambda: token_key(plant, project.project.name),  # for what the views' sources hold
+            open_recogniser=plant.open_recogniser,
         )
         made_with = MadeWith(code=plant.code, configuration=configuration.digest)
         result = build(ws, project, dataset, made_with, _parent(plant, features.digest, Kind.VIEWS))

@@ -14,7 +14,7 @@ from holdfast.core.feature import READ, STORED, FeatureView, ViewSpec, full_name
 from holdfast.core.ledger import Draft
 from holdfast.core.project import Project
 from holdfast.core.signals import Raised, Signal
-from holdfast.engines.dlp import findings_of
+from holdfast.engines.dlp import findings_of, recogniser_of
 from holdfast.engines.events import Compiled, Events, compile_view, entity_text, read_events
 from holdfast.engines.online import (
     NONCE,
@@ -308,7 +308,8 @@ def open_source(plant: Plant, project: Project, name: str) -> Sourced:
 def _events(plant: Plant, project: Project, compiled: Compiled, source: Digest) -> Events:
     """Return the events of a stored source as training sees them: by the same rules, and the same tokens."""
     name = project.project.name
-    return read_events(compiled, plant.blobs.get(source), project.dlp, lambda: token_key(plant, name))
+    recogniser = recogniser_of(project.dlp, plant.open_recogniser)
+    return read_events(compiled, plant.blobs.get(source), project.dlp, lambda: token_key(plant, name), recogniser)
 
 
 def newest_of(plant: Plant, name: str) -> ViewSpec:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from holdfast.core.access import Principal
 from holdfast.core.artifact import Artifact, Digest
+from holdfast.core.dlp import Presidio
 from holdfast.core.errors import NotVerified
 from holdfast.core.ledger import Draft, Entry, SignedCheckpoint
 from holdfast.core.passport import RECORDED
@@ -26,6 +27,7 @@ from holdfast.core.ports import (
     KeyStore,
     Ledger,
     Puller,
+    Recogniser,
     Sandbox,
     Secrets,
     Sessions,
@@ -187,6 +189,7 @@ class Plant:
     secrets: Secrets  # what jobs may be given, encrypted at rest
     sessions: Sessions  # of people who have signed on
     open_source: Callable[[Source, Asking], Puller]  # a declared source, to be asked for rows
+    open_recogniser: Callable[[Presidio], Recogniser]  # looks through texts as a project declares it
     web: Web  # other services, asked within limits
     jobs: Jobs  # what the API was asked for and a worker carries out
     answers: Answers  # to requests that may be repeated

@@ -19,7 +19,7 @@ from holdfast.core.errors import HoldfastError, IntakeClosed, NotFound, StageFai
 from holdfast.core.evidence import MAX_REASON, Evidence, MadeWith, Outcome, failed
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import FILED, STARTED
-from holdfast.core.ports import Sandbox, Workspace, no_token_key
+from holdfast.core.ports import Sandbox, Workspace, no_recogniser, no_token_key
 from holdfast.core.project import Project
 from holdfast.core.seal import EVIDENCE, claimed
 from holdfast.lifecycle import FOLDERS, STAGES, Stage, parents_of, stages_of
@@ -235,6 +235,7 @@ def _workspace(
             secret=lambda name: release(plant, job, name),
             protected_key=lambda: _protected_key(plant, project, stage, held),
             token_key=(lambda: _token_key(plant, project)) if TREATS & set(stage.gives) else no_token_key,
+            open_recogniser=plant.open_recogniser if TREATS & set(stage.gives) else no_recogniser,
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

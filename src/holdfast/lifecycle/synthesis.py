@@ -18,6 +18,7 @@ from holdfast.core.planning import Sensitivity
 from holdfast.core.schema import Use
 from holdfast.core.sensitivity import of_column
 from holdfast.engines.dataset import Dataset, open_dataset, to_parquet
+from holdfast.engines.dlp import recogniser_of
 from holdfast.engines.personal import SHOWN, scan
 from holdfast.engines.synthetic import Model, Newness, Realism, draw, halves, learn, newness, realism
 from holdfast.lifecycle.erasure import find_recorded
@@ -58,7 +59,7 @@ def data_synthesise(plant: Plant, *, data: str, out: Path, reason: str, rows: in
     artifact = find_recorded(plant, data, (Kind.DATASET,))
     stored = open_dataset(plant.blobs, artifact)
     rng = np.random.default_rng(seed)
-    learned, holdout = halves(_learnable(stored), rng)
+    learned, holdout = halves(_learnable(plant, stored), rng)
     model = learn(learned)
     made = draw(model, rows or stored.rows.height, rng)
     like, new = realism(holdout, made, rng), newness(learned, holdout, made, rng)
@@ -73,14 +74,15 @@ def data_synthesise(plant: Plant, *, data: str, out: Path, reason: str, rows: in
     return _reply(told, like, new, out)
 
 
-def _learnable(stored: Dataset) -> pl.DataFrame:
+def _learnable(plant: Plant, stored: Dataset) -> pl.DataFrame:
     """Return the columns that rows may be drawn of: no ids, nothing personal, declared or found."""
     out = {
         each.name
         for each in stored.schema.columns
         if each.column.use in {Use.ID, Use.PERSONAL} or of_column(each.column) is Sensitivity.PERSONAL
     }
-    found = {hit.column for hit in scan(stored.rows) if hit.entity not in SHOWN}
+    recogniser = recogniser_of(current_project(plant).dlp, plant.open_recogniser)
+    found = {hit.column for hit in scan(stored.rows, recogniser) if hit.entity not in SHOWN}
     return stored.rows.drop(out | found, strict=False)
 
 

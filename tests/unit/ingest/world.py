@@ -1,5 +1,6 @@
 """A small world for tests of the data stages: blobs in memory, a project from a few lines, and a run of ingest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -8,9 +9,10 @@ import polars as pl
 
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes, parse_manifest
 from holdfast.core.control import Result
+from holdfast.core.dlp import Presidio
 from holdfast.core.errors import NotFound
 from holdfast.core.evidence import Evidence, MadeWith
-from holdfast.core.ports import Clock, Sandbox, Workspace
+from holdfast.core.ports import Clock, Recogniser, Sandbox, Workspace, no_recogniser
 from holdfast.core.project import Project, parse_project
 from holdfast.engines.dataset import open_dataset
 from holdfast.ingest import ingest
@@ -90,7 +92,7 @@ class MemoryBlobs:
         return digest in self.held
 
 
-def workspace(folder: Path) -> Workspace:
+def workspace(folder: Path, open_recogniser: Callable[[Presidio], Recogniser] = no_recogniser) -> Workspace:
     """A workspace without sandbox and clock: the data stages need neither."""
     blobs = MemoryBlobs(folder / "blobs")
     return Workspace(
@@ -100,6 +102,7 @@ def workspace(folder: Path) -> Workspace:
         scratch=folder,
         token_key=lambda: TOKEN_KEY,
         protected_key=lambda: TOKEN_KEY,
+        open_recogniser=open_recogniser,
     )
 
 
@@ -147,9 +150,14 @@ class Run:
         return [(finding.rule, finding.place) for finding in self.evidence(control).findings]
 
 
-def run(folder: Path, source: bytes | str, declared: Project | None = None) -> Run:
+def run(
+    folder: Path,
+    source: bytes | str,
+    declared: Project | None = None,
+    open_recogniser: Callable[[Presidio], Recogniser] = no_recogniser,
+) -> Run:
     """Ingest a file."""
-    ws = workspace(folder)
+    ws = workspace(folder, open_recogniser)
     artifact = ws.store(Kind.SOURCE, source.encode() if isinstance(source, str) else source)
     return Run(ws=ws, result=ingest(ws, declared or project(), artifact, MADE_WITH))
 

@@ -5,6 +5,7 @@ A port says what a thing does, never how. Only `app` and `edge` choose an implem
 
 from holdfast.core.ports.bills import Bills, Holder, Sought, Surroundings
 from holdfast.core.ports.keys import Authority, Keys, KeyStore, Signer
+from holdfast.core.ports.recognising import Recognised, Recogniser, no_recogniser
 from holdfast.core.ports.sandbox import (
     GIB,
     MIB,
@@ -52,6 +53,8 @@ __all__ = [
     "Page",
     "Predict",
     "Puller",
+    "Recognised",
+    "Recogniser",
     "Sandbox",
     "Secrets",
     "Sessions",
@@ -65,6 +68,7 @@ __all__ = [
     "Web",
     "Workspace",
     "no_protected_key",
+    "no_recogniser",
     "no_secret",
     "no_token_key",
 ]

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast.core.artifact import Artifact, Kind, Manifest
+from holdfast.core.dlp import Presidio
 from holdfast.core.errors import Refused
+from holdfast.core.ports.recognising import Recogniser, no_recogniser
 from holdfast.core.ports.storing import Blobs
 from holdfast.core.ports.time import Clock
 
@@ -152,6 +154,7 @@ class Workspace:
     scratch: Path  # an empty folder of this run's own, removed afterwards
     secret: Callable[[str], bytes] = no_secret  # what this stage declared and was granted; every read is on record
     token_key: Callable[[], bytes] = no_token_key  # of this data set, from the platform's vault
+    open_recogniser: Callable[[Presidio], Recogniser] = no_recogniser  # of what no pattern knows, where declared
     protected_key: Callable[[], bytes] = no_protected_key  # of protected attributes; every read is on record
 
     def store(self, kind: Kind, data: bytes) -> Artifact:

@@ -3,7 +3,8 @@
 Decides what is an e-mail address, a telephone number, a payment card, an IBAN, an IP or web address, a US social
 security number, a national id, a day of birth or a secret, and masks it in what people read. Plain numbers, ids,
 moments, versions and hashes are none of these. Names and addresses have no shape that a pattern could know: columns
-with those must be declared `personal`. Leaves to `ingest` what happens to what is found.
+with those must be declared `personal`, or a recogniser must be lent that knows them (port `Recogniser`). Leaves to
+`ingest` what happens to what is found.
 
 `scan` is loaded when it is first used: it reads columns, by Polars, which a gateway that reads texts does not have.
 """

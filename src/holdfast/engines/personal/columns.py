@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from holdfast.engines.personal import births, credentials, national, phones, whole
+from holdfast.core.ports import Recogniser
+from holdfast.engines.personal import births, credentials, national, phones, recognised, whole
 from holdfast.engines.personal.context import about, words_of
 from holdfast.engines.personal.digit_sums import could_meet
 from holdfast.engines.personal.entities import Entity, Hit
@@ -30,6 +31,7 @@ SHARES: Final[dict[str, float]] = {  # of the values of a shape that must be val
 }
 NAMED_SHARE: Final = 0.5  # of distinct values; a column called `mobile` that mostly holds counts is not one of numbers
 NATIONAL_SHARE: Final = 0.9  # of all values: check digits of one in ten or eleven pass by chance in a tenth
+PERSON: Final = "person"  # of a recogniser's kinds the one beside which a day may be one of birth
 MIN_NATIONAL: Final = 20  # distinct values, where no name says what they are
 _CARD_DIGITS: Final = (10**11, 10**19)  # whole numbers that could be cards
 
@@ -70,13 +72,22 @@ class Distinct:
         return Hit(column=self.name, entity=entity, values=int(mask.sum()), rows=rows, rests_on=rests_on)
 
 
-def scan(frame: pl.DataFrame) -> tuple[Hit, ...]:
+def scan(frame: pl.DataFrame, recogniser: Recogniser | None = None) -> tuple[Hit, ...]:
     """Return the personal data found in a table, by column, looking at every distinct value of every column.
 
-    Text, whole numbers and days are read; booleans, moments and fractions cannot hold any of the entities.
+    Text, whole numbers and days are read; booleans, moments and fractions cannot hold any of the entities. A recogniser
+    reads columns of text, too, and what it finds counts where no pattern has found it.
+
+    Raises:
+        Unavailable: The recogniser failed.
     """
     hits = [hit for name in frame.columns for hit in scan_column(frame.get_column(name))]
     personal = {hit.column for hit in hits if hit.entity not in {Entity.URL, Entity.IP, Entity.SECRET}}
+    if recogniser is not None:
+        known = {(hit.column, hit.entity) for hit in hits}
+        more = [hit for name in frame.columns for hit in recognised.hits(frame.get_column(name), recogniser)]
+        hits += [hit for hit in more if (hit.column, hit.entity) not in known]
+        personal |= {hit.column for hit in more if hit.entity == PERSON}
     if personal:
         hits += [hit for name in frame.columns if name not in personal for hit in _beside(frame.get_column(name))]
     return tuple(sorted(hits, key=lambda hit: frame.columns.index(hit.column)))

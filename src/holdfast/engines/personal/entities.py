@@ -35,4 +35,10 @@ class Hit:
     entity: str
     values: int
     rows: int
-    rests_on: str = "values"  # values, name (of the column), neighbours (other columns of the table)
+    rests_on: str = "values"  # values, name (of the column), neighbours (other columns of the table), recogniser
+    alone: int | None = None  # rows that hold little beside it, where that was counted
+
+    @property
+    def mostly(self) -> int:
+        """Rows that are of the kind as a whole, as far as that is known."""
+        return self.rows if self.alone is None else self.alone

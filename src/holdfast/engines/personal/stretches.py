@@ -9,7 +9,7 @@ from holdfast.engines.secrets.text import find as find_secrets
 SHOWN: Final = frozenset({Entity.URL})
 """Kinds that people may read in what is shown of a refused row."""
 _MAX: Final = 16_384  # characters of one value that are looked at for secrets
-_MAX_EXAMINED: Final = 4096  # characters of one value that `redact` looks at, far beyond what is shown afterwards
+MAX_EXAMINED: Final = 4096  # characters of one value that `redact` looks at, far beyond what is shown afterwards
 
 
 def places_in(text: str) -> tuple[tuple[int, int], ...]:
@@ -43,7 +43,7 @@ def redact(text: str) -> str:
     >>> redact("write to ada@example.org, +44 20 7946 0958")
     'write to [email], [phone]'
     """
-    text = text[:_MAX_EXAMINED]
+    text = text[:MAX_EXAMINED]
     parts, end = [], 0
     for span in spans(text):
         if span.entity in SHOWN:

@@ -9,7 +9,7 @@ COMMANDS: Final = (
     Command(
         words=("dlp", "scan"),
         does="look for personal data and secrets in CSV, Parquet, JSON Lines or text, without a project",
-        verb="holdfast.lifecycle.dlp_scan:dlp_scan",
+        verb="holdfast.app.recognising:dlp_scan",
         authority="none",
         action="platform.read",
         changes=False,
@@ -19,6 +19,9 @@ COMMANDS: Final = (
             Option(name="format", says="table, json or sarif", default="table"),
             Option(name="output", says="write the document (JSON or SARIF) into this file", kind="path"),
             Option(name="allow", says="kinds that may be there, with commas between, such as email,ip", default=""),
+            Option(
+                name="project", says="a project file: texts are searched by its [dlp.presidio] as well", kind="path"
+            ),
         ),
     ),
     Command(
