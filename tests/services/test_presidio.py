@@ -40,6 +40,9 @@ PATTERNS: Final = [
     {"label": "STREET", "pattern": [{"LOWER": "elm"}, {"LOWER": "street"}, {"IS_DIGIT": True}]},
     {"label": "ORG", "pattern": "Analytical Engines"},
 ]
+FIRST: Final = ("Ada", "Grace", "Alan", "Emmy", "Mary", "Kurt")
+LAST: Final = ("Lovelace", "Hopper", "Turing", "Noether", "Jackson")
+SENTENCES: Final = ("met {} today", "{} called about the order", "sent it to {} on Monday")
 
 
 @pytest.fixture(scope="module")
@@ -332,3 +335,41 @@ def test_the_pipeline_of_the_guide_works_as_it_is_written(
     said = msgspec.toml.decode(declared[1], type=Presidio)
     (found,) = open_recogniser(tmp_path, said).find(["Ada Lovelace in Paris"], ())
     assert [each.kind for each in found] == ["person", "location"]
+
+
+@pytest.fixture(scope="module")
+def learned(spacy: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pipeline that has learned names from a few sentences, as published ones have from many."""
+    from spacy.training import Example
+
+    spacy.util.fix_random_seed(7)
+    folder, made = tmp_path_factory.mktemp("learned"), spacy.blank("en")
+    made.add_pipe("ner").add_label("PERSON")
+    examples = [
+        Example.from_dict(made.make_doc(text.format(name)), {"entities": [(start, start + len(name), "PERSON")]})
+        for name in (f"{first} {last}" for first in FIRST for last in LAST)
+        for text in SENTENCES
+        for start in [text.index("{")]
+    ]
+    optimizer = made.initialize(lambda: examples)
+    for _ in range(8):
+        for begin in range(0, len(examples), 32):
+            made.update(examples[begin : begin + 32], sgd=optimizer)
+    made.to_disk(folder / "few-names")
+    return folder
+
+
+def test_a_learned_pipeline_answers_the_same_alone_and_among_others(learned: Path, tmp_path: Path) -> None:
+    """So the second search of the stored rows sees what the first did, and nothing is left."""
+    texts = [SENTENCES[n % 3].format(f"{FIRST[n % 6]} {LAST[n % 5]}") + f", no. {n}" for n in range(150)]
+    recogniser = opened(learned, entities=("PERSON",))
+    together = recogniser.find(texts, ())
+    assert together == [recogniser.find([text], ())[0] for text in texts]
+    assert sum(map(bool, together)) > 120
+    plan = project(
+        CALLS,
+        features='[dlp]\ndefault = "mask"\n[dlp.presidio]\nmodel = "few-names"\nentities = ["PERSON"]',
+    )
+    source = rows([text.replace(",", "") for text in texts])
+    done = run(tmp_path, source, plan, lambda declared: open_recogniser(learned, declared))
+    assert done.measures("ingest.personal/1")["personal_values_left"] == 0
