@@ -83,7 +83,8 @@ def test_an_entity_that_is_personal_stops_the_run_and_the_store(shop: Plant) -> 
     edit(shop, 'user = { type = "string", use = "ignored" }', 'user = { type = "string", use = "slice" }')
     declare(shop, '[dlp.columns]\nuser = "drop"')
     for act in (lambda: run(shop, until="features"), lambda: materialise(shop)):
-        with pytest.raises(InvalidData, match="'user' is the entity, and 900 rows of it hold an email") as refused:
+        words = r"'user' is the entity, and 900 rows of it hold personal data \(email\)"
+        with pytest.raises(InvalidData, match=words) as refused:
             act()
         assert "@" not in str(refused.value)
     kinds = {entry.kind for entry in shop.ledger.stream("feature/clicks")}
@@ -125,7 +126,7 @@ def test_a_feature_of_a_personal_column_is_refused_unless_something_else_is_decl
     assert measures(said)["personal_rows_mask"] == 900
     assert measures(said)["personal_values_left"] == 0
     edit(shop, 'tel = "mask"', 'tel = "block"')
-    with pytest.raises(InvalidData, match=r"column 'tel': 900 rows hold an phone, which \[dlp\] blocks"):
+    with pytest.raises(InvalidData, match=r"column 'tel': 900 rows hold personal data \(phone\), which \[dlp\] blocks"):
         materialise(shop)
 
 

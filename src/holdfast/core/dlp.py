@@ -4,11 +4,26 @@ Decides which action a find gets; leaves finding to `engines.personal` and actin
 the strictest that lets a run go on: a column that holds personal data is dropped.
 """
 
+from collections.abc import Container, Iterator
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
+
+
+class Entity(StrEnum):
+    """What a value may give away. National ids are kinds of their own, each with its country."""
+
+    EMAIL = "email"
+    URL = "url"
+    IBAN = "iban"
+    CARD = "card"
+    SSN = "us-ssn"
+    IP = "ip"
+    PHONE = "phone"
+    BIRTH = "date-of-birth"
+    SECRET = "secret"  # noqa: S105 - the name of a kind
 
 
 class Action(StrEnum):
@@ -21,6 +36,9 @@ class Action(StrEnum):
     TOKENISE = "tokenise"  # to a token of the same form, which `dlp reveal` can turn back
     ALLOW = "allow"  # it stays, and that is on record
 
+
+NATIONAL: Final = "national-id"
+"""What stands for the ids of all countries."""
 
 STRICTEST: Final = tuple(Action)
 KEYED: Final = frozenset({Action.PSEUDONYM, Action.TOKENISE})
@@ -55,7 +73,7 @@ class Dlp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         """Return what happens to a kind that was found in a column."""
         if column in self.columns:
             return self.columns[column]
-        general = "national-id" if entity.startswith("national-id-") else entity
+        general = NATIONAL if entity.startswith(f"{NATIONAL}-") else entity
         return self.entities.get(entity) or self.entities.get(general) or _HARMLESS.get(entity) or self.default
 
     @property
@@ -83,6 +101,26 @@ def kind_of(label: str) -> str:
     ('us-bank-number', 'email')
     """
     return _OURS.get(label) or label.lower().replace("_", "-")
+
+
+def dlp_faults(dlp: Dlp, columns: Container[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield where a declaration names what there is not, as place, what is wrong, and what is expected.
+
+    Args:
+        dlp: The declaration.
+        columns: Names of the columns that a project declares, those of its views among them.
+    """
+    for name in dlp.columns:
+        if name not in columns:
+            yield "dlp.columns", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
+    for name in dlp.presidio.skip if dlp.presidio is not None else ():
+        if name not in columns:
+            yield "dlp.presidio", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
+    asked = () if dlp.presidio is None else dlp.presidio.entities
+    known = [*Entity, NATIONAL, *sorted({kind_of(label) for label in asked} - set(Entity))]
+    for kind in dlp.entities:  # a misspelt one would fall to the default without a word
+        if kind not in known and not kind.startswith(f"{NATIONAL}-"):
+            yield "dlp.entities", f"nothing looks for {kind!r}", f"one of {', '.join(known)}"
 
 
 def strictest(actions: list[Action]) -> Action:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.checks import Check, Onboarding, check_faults
-from holdfast.core.dlp import Dlp
+from holdfast.core.dlp import Dlp, dlp_faults
 from holdfast.core.endpoint import Count, Positive, Serving, Share, Text, durations, faults
 from holdfast.core.entities import Entities, entity_faults
 from holdfast.core.errors import InvalidInput, InvalidProject
@@ -434,12 +434,7 @@ def _column_faults(project: Project) -> Iterator[tuple[str, str, str]]:
     if strange:
         yield "data.critical", f"there is no column {strange[0]!r}", "columns of [data.columns]"
     ruled = {*project.data.columns, *(name for view in project.features.views.values() for name in view.columns)}
-    for name in project.dlp.columns:
-        if name not in ruled:
-            yield "dlp.columns", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
-    for name in project.dlp.presidio.skip if project.dlp.presidio is not None else ():
-        if name not in ruled:
-            yield "dlp.presidio", f"{name!r} is not a declared column", "columns of [data.columns] or of a view"
+    yield from dlp_faults(project.dlp, ruled)
     unknown = [name for name in project.features.columns if name not in project.columns_of(Use.FEATURE)]
     if unknown:
         yield "features.columns", f"{unknown[0]!r} is not a feature column", 'columns whose use is "feature"'

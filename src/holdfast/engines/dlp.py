@@ -149,7 +149,7 @@ def check_unblocked(block: Iterable[Hit], place: str) -> None:
     """
     for hit in block:
         raise InvalidData(
-            f"column {hit.column!r}: {hit.rows} rows hold an {hit.entity}, which [dlp] blocks",
+            f"column {hit.column!r}: {hit.rows} rows hold personal data ({hit.entity}), which [dlp] blocks",
             place=place,
             expected="a source without it, or another action in [dlp]",
         )
@@ -171,8 +171,9 @@ def check_indispensable(hits: Iterable[Hit], uses: dict[str, str], drop: Contain
     for hit in hits:
         gone = hit.column in drop or dlp.on(hit.column, hit.entity) is Action.MASK
         if hit.column in uses and gone:
+            held = f"{hit.rows} rows of it hold personal data ({hit.entity})"
             raise InvalidData(
-                f"column {hit.column!r} is the {uses[hit.column]}, and {hit.rows} rows of it hold an {hit.entity}",
+                f"column {hit.column!r} is the {uses[hit.column]}, and {held}",
                 place=place,
                 expected="pseudonyms: values that say nothing about a person by themselves",
             )
@@ -215,7 +216,7 @@ def findings_of(hits: Iterable[Hit], acted: tuple[Acted, ...], prefix: str = "")
             place=f"{prefix}{each.column}",
             severity=Severity.LOW,
             rule=f"personal-{each.entity}",
-            message=f"{each.rows} rows held an {each.entity}: {_DONE[each.action]}, as [dlp] declares",
+            message=f"{each.rows} rows held personal data ({each.entity}): {_DONE[each.action]}, as [dlp] declares",
         )
         for each in acted
         if each.column in treated and not (each.action is Action.ALLOW and each.entity in SHOWN)

@@ -87,7 +87,8 @@ def test_a_kind_and_a_column_have_actions_of_their_own_and_the_strictest_of_seve
 
 def test_what_is_blocked_stops_the_run_without_saying_a_value(tmp_path: Path) -> None:
     """Nothing is stored."""
-    with pytest.raises(InvalidData, match=r"column 'tel': 20 rows hold an phone, which \[dlp\] blocks") as refusal:
+    words = r"column 'tel': 20 rows hold personal data \(phone\), which \[dlp\] blocks"
+    with pytest.raises(InvalidData, match=words) as refusal:
         run(tmp_path, rows(PHONES), declared("block"))
     assert "12345" not in str(refusal.value)
 
@@ -145,3 +146,22 @@ def test_an_action_for_a_column_that_is_not_declared_is_refused() -> None:
     """A slip of the pen must not leave a column untreated."""
     with pytest.raises(InvalidProject, match="'phone' is not a declared column"):
         declared('phone = "mask"', what="columns")
+
+
+@pytest.mark.requirement("ACC-01", by="holdfast.core.dlp:dlp_faults")
+@pytest.mark.parametrize("kind", ["emial", "person", "national", "PHONE", ""])
+def test_an_action_for_a_kind_that_nothing_looks_for_is_refused(kind: str) -> None:
+    """A misspelt one would fall to the default without a word; names of persons need Presidio."""
+    with pytest.raises(InvalidProject, match=f"nothing looks for '{kind}'") as refusal:
+        declared(f'"{kind}" = "block"', what="entities")
+    assert "email" in (refusal.value.expected or "")
+    for known in ("email", "national-id", "national-id-pl-pesel"):
+        assert declared(f'{known} = "block"', what="entities").dlp.entities
+
+
+def test_kinds_that_presidio_is_asked_for_may_have_actions() -> None:
+    """Under the names they have here, and only those that are asked for."""
+    presidio = '\n[dlp.presidio]\nmodel = "m"\nentities = ["STREET", "PERSON"]\n'
+    assert declared(f'street = "block"\nperson = "mask"{presidio}', what="entities").dlp.presidio
+    with pytest.raises(InvalidProject, match="nothing looks for 'location'"):
+        declared(f'location = "block"{presidio}', what="entities")

@@ -220,7 +220,7 @@ def test_nothing_declared_is_drop_and_every_action_is_there(tmp_path: Path) -> N
     allowed = run(tmp_path / "4", people, declared('entities = { person = "allow" }'), lend)
     assert allowed.rows.get_column("tel")[0] == "Ada Lovelace"
     assert allowed.measures("ingest.personal/1")["personal_values_left"] == 12
-    with pytest.raises(InvalidData, match=r"rows hold an person, which \[dlp\] blocks") as refusal:
+    with pytest.raises(InvalidData, match=r"rows hold personal data \(person\), which \[dlp\] blocks") as refusal:
         run(tmp_path / "5", people, declared('entities = { person = "block" }'), lend)
     assert "Lovelace" not in str(refusal.value)
 

@@ -11,8 +11,9 @@ with those must be declared `personal`, or a recogniser must be lent that knows 
 
 from typing import TYPE_CHECKING
 
+from holdfast.core.dlp import Entity
 from holdfast.core.lazy import first_used
-from holdfast.engines.personal.entities import Entity, Hit, Span
+from holdfast.engines.personal.entities import Hit, Span
 from holdfast.engines.personal.stretches import SHOWN, redact, spans
 from holdfast.engines.personal.text import find
 

@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from holdfast.core.dlp import Entity
 from holdfast.core.ports import Recogniser
 from holdfast.engines.personal import births, credentials, national, phones, recognised, whole
 from holdfast.engines.personal.context import about, words_of
 from holdfast.engines.personal.digit_sums import could_meet
-from holdfast.engines.personal.entities import Entity, Hit
+from holdfast.engines.personal.entities import Hit
 from holdfast.engines.personal.text import look
 
 SHARES: Final[dict[str, float]] = {  # of the values of a shape that must be valid, where no name says anything

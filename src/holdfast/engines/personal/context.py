@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from holdfast.engines.personal.entities import Entity
+from holdfast.core.dlp import Entity
 
 _LONG: Final = 5  # letters from which on a word counts inside another
 _REACH: Final = 32  # characters before a value in which a word is about it

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from holdfast.engines.personal.entities import Entity, Hit
+from holdfast.core.dlp import Entity
+from holdfast.engines.personal.entities import Hit
 from holdfast.engines.personal.stretches import places_in
 from holdfast.engines.secrets.context import KEYWORDS, is_password, is_placeholder, is_random
 from holdfast.engines.secrets.formats import AWS_ANCHORS, FORMATS

@@ -1,21 +1,6 @@
 """Kinds of personal data, and what a search says of them: where in a text, and how often in a column."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Entity(StrEnum):
-    """What a value may give away. National ids are kinds of their own, each with its country: see `national`."""
-
-    EMAIL = "email"
-    URL = "url"
-    IBAN = "iban"
-    CARD = "card"
-    SSN = "us-ssn"
-    IP = "ip"
-    PHONE = "phone"
-    BIRTH = "date-of-birth"
-    SECRET = "secret"  # noqa: S105 - the name of a kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

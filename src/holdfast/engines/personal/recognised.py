@@ -14,10 +14,11 @@ from typing import Final
 
 import polars as pl
 
+from holdfast.core.dlp import Entity
 from holdfast.core.errors import Unavailable
 from holdfast.core.ports import Recognised, Recogniser
 from holdfast.engines.personal.context import words_of
-from holdfast.engines.personal.entities import Entity, Hit, Span
+from holdfast.engines.personal.entities import Hit, Span
 from holdfast.engines.personal.national import NATIONALS
 from holdfast.engines.personal.stretches import MAX_EXAMINED, SHOWN, spans
 

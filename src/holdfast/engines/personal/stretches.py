@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from holdfast.core.dlp import Entity
 from holdfast.engines.personal import text as texts
-from holdfast.engines.personal.entities import Entity, Span
+from holdfast.engines.personal.entities import Span
 from holdfast.engines.secrets.text import find as find_secrets
 
 SHOWN: Final = frozenset({Entity.URL})

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from holdfast.core.dlp import Entity
 from holdfast.engines.checksums import IBAN_SHAPE, is_card, is_ean, is_iban, is_ip, is_luhn, is_ssn
 from holdfast.engines.personal import births, national, phones
 from holdfast.engines.personal.context import cues
-from holdfast.engines.personal.entities import Entity, Span
+from holdfast.engines.personal.entities import Span
 
 EMAIL: Final = r"[\w.%+'-]{1,64}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}"
 URL: Final = r"(?:(?:https?|ftp)://|www\.)[\w.-]{2,253}(?::[0-9]{1,5})?(?:[/?#][^\s<>\"'`\x00]{0,2000})?"
