@@ -158,7 +158,7 @@ def test_writers_wait_for_one_another_and_are_told_when_it_takes_too_long(
     ledger: SqlLedger, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's lock keeps them apart, and its time-out becomes an error with a code."""
-    monkeypatch.setattr("holdfast.adapters.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("holdfast.adapters.connecting.BUSY_TIMEOUT_S", 0.05)
     other = open_database(url)
     with writing(ledger._engine), pytest.raises(Unavailable, match="lock timeout"), writing(other):
         pass

@@ -12,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy import Engine, event, insert, inspect, make_url, select, text
 from tests.unit.adapter_kit import child, open_ledger
 
-from holdfast.adapters import database
+from holdfast.adapters import connecting
 from holdfast.adapters.database import (
     OPERATIONAL,
     PRIMARY,
@@ -162,7 +162,7 @@ def test_writers_take_turns_and_one_that_waits_too_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one transaction writes, another cannot begin to, and readers go on reading."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connecting, "BUSY_TIMEOUT_S", 0.05)
     engine = open_database(tmp_path / "ledger.db")
     row = {"name": "a", "holder": "b", "expires": "c"}
     with writing(engine) as connection:
@@ -204,7 +204,7 @@ def test_a_block_that_raises_changes_nothing(engine: Engine) -> None:
 
 def test_more_readers_than_connections_are_told_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a traceback of the pool's."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connecting, "BUSY_TIMEOUT_S", 0.05)
     engine = open_database(tmp_path / "ledger.db")
     ready, done = threading.Barrier(16), threading.Event()
 
@@ -222,3 +222,20 @@ def test_more_readers_than_connections_are_told_to_come_back(tmp_path: Path, mon
     done.set()
     for thread in threads:
         thread.join()
+
+
+@pytest.mark.parametrize(("said", "connect_s", "silent_ms"), [("", 10, 20_000), ("?connect_timeout=3", "3", 20_000)])
+def test_a_server_that_falls_silent_is_given_up_on(said: str, connect_s: object, silent_ms: int) -> None:
+    """By limits of ours, and what the address says counts more."""
+    pytest.importorskip("psycopg")
+    engine, found = connecting.engine_on(make_url(f"postgresql+psycopg://ada@db.example/x{said}")), {}
+
+    @event.listens_for(engine, "do_connect")
+    def told(_dialect: object, _record: object, _words: object, given: dict[str, object]) -> None:
+        found.update(given)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        engine.connect()
+    assert (found["connect_timeout"], found["tcp_user_timeout"]) == (connect_s, silent_ms)
+    assert found["keepalives_idle"] == 10

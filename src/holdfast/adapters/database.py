@@ -17,8 +17,6 @@ the server); one that takes something away comes a release after the code that n
 """
 
 import os
-import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +36,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    create_engine,
-    event,
     inspect,
     make_url,
     select,
@@ -48,13 +44,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from holdfast.adapters import connecting
 from holdfast.adapters.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
-from holdfast.core.errors import Conflict, HoldfastError, InvalidInput, LedgerBroken, MissingExtra, Unavailable
+from holdfast.core.errors import Conflict, HoldfastError, LedgerBroken, Unavailable
 
 SCHEMA: Final = "0009"  # the newest migration; a database that says so is opened without loading Alembic
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
-WAL_PAUSE_S: Final = 0.01  # between two attempts to turn the write-ahead log on
 _ADVISORY_LOCK: Final = 0x686F6C6466617374  # "holdfast": the lock of PostgreSQL that makes writers take turns
 
 metadata: Final = MetaData(
@@ -262,17 +257,9 @@ def open_database(place: Path | str) -> Engine:
         LedgerBroken: The file is damaged, or no database.
     """
     url = URL.create("sqlite", database=str(place)) if isinstance(place, Path) else make_url(place)
-    if url.get_backend_name() not in _ON_CONNECT:
-        raise InvalidInput(f"a database of {url.get_backend_name()}", expected=" or ".join(_ON_CONNECT))
     if isinstance(place, Path):
         _make_private(place)
-    try:
-        engine = create_engine(url, pool_timeout=BUSY_TIMEOUT_S)
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"the driver {error.name} is not installed", place=url.render_as_string()) from error
-    event.listen(engine, "connect", _ON_CONNECT[engine.dialect.name])
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "begin", _begin_sqlite)
+    engine = connecting.engine_on(url)
     _bring_up_to_date(engine)
     return engine
 
@@ -282,7 +269,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Run one transaction alone among all writers of all processes; it is durable when the block has ended.
 
     Raises:
-        Unavailable: Another writer held the database for `BUSY_TIMEOUT_S`, the disk is full, or the server is gone.
+        Unavailable: Another writer held the database for too long, the disk is full, or the server is gone.
         LedgerBroken: The file is damaged.
     """
     with translated(), engine.connect() as connection:
@@ -302,7 +289,7 @@ def recording(engine: Engine) -> Iterator[Connection]:
     sees all that the one before has written, and nothing is left to be serialized again.
 
     Raises:
-        Unavailable: Another writer held the database for `BUSY_TIMEOUT_S`, the disk is full, or the server is gone.
+        Unavailable: Another writer held the database for too long, the disk is full, or the server is gone.
         LedgerBroken: The file is damaged.
     """
     if engine.dialect.name != "postgresql":
@@ -337,7 +324,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable(f"no connection came free within {BUSY_TIMEOUT_S:.0f} s", place="database") from error
+        raise Unavailable(
+            f"no connection came free within {connecting.BUSY_TIMEOUT_S:.0f} s", place="database"
+        ) from error
     except DBAPIError as error:
         raise _translation(error) from error
 
@@ -353,7 +342,7 @@ def migration_config(connection: Connection) -> Any:
 
 
 def _translation(error: DBAPIError) -> HoldfastError:
-    said = str(error.orig).strip() or type(error.orig).__name__
+    said = " ".join(str(error.orig).split()) or type(error.orig).__name__
     name = str(getattr(error.orig, "sqlite_errorname", ""))
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in said:
         return LedgerBroken(f"the database file is damaged: {said}", place="database")
@@ -366,7 +355,7 @@ def _translation(error: DBAPIError) -> HoldfastError:
     if getattr(error.orig, "sqlstate", "") in {"40001", "40P01"}:  # not to be serialized; a deadlock
         return Conflict("another transaction was faster; nothing was written", place="database")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Unavailable(f"another process held the database for {BUSY_TIMEOUT_S:.0f} s", place="database")
+        return Unavailable(f"another process held the database for {connecting.BUSY_TIMEOUT_S:.0f} s", place="database")
     return Unavailable(f"the database refused: {said}", place="database")
 
 
@@ -377,52 +366,6 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
     except OSError as error:
         raise Unavailable(f"the database cannot be opened: {error.strerror}", place=str(path)) from error
-
-
-def _connect_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves: the driver would say it too late to read heads safely
-    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}").close()
-    _into_wal(connection)
-    for pragma in (
-        "synchronous=FULL",  # with WAL: a commit that was acknowledged survives a power cut
-        "wal_autocheckpoint=4000",  # pages, 16 MiB: groups of 1,000 entries write each page to its place less often
-        "foreign_keys=ON",
-        "trusted_schema=OFF",  # a planted trigger or view may not call functions with side effects
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _into_wal(connection: Any) -> None:
-    """Turn the write-ahead log on: with it readers and the writer do not stop one another.
-
-    In a new database this asks for a lock that SQLite refuses at once, whatever the busy timeout, where another process
-    does the same in that moment; so whoever loses tries again.
-    """
-    end = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-        except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() >= end:
-                raise
-            time.sleep(WAL_PAUSE_S)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("holdfast_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _connect_postgresql(connection: Any, _: object) -> None:
-    # A server may be configured to acknowledge before it has written; history is not the place for that.
-    connection.execute("SET synchronous_commit = on")
-    connection.execute(f"SET lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
-    connection.commit()
-
-
-_ON_CONNECT: Final = {"sqlite": _connect_sqlite, "postgresql": _connect_postgresql}
 
 
 def _revision(connection: Connection) -> str | None:
