@@ -3,22 +3,29 @@
 import http.client
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nats.errors import Error
 from sqlalchemy import Engine, make_url, text
 from tests.conftest import absent
+from tests.scenarios.disk_world import DiskWorld
 from tests.scenarios.test_gateway_process import Process, eventually
 from tests.scenarios.test_gateway_remote import PUBLISH
 from tests.services.ledger_places import place_named
 from tests.services.network import Elsewhere, elsewhere
 from tests.services.test_chaos import under_load
 from tests.services.test_limits_of_machines import get, status
+from tests.services.test_streams import Stage, check_whole, events
 from tests.unit.adapter_kit import note, open_ledger
 
 from holdfast.adapters import connecting
 from holdfast.adapters.database import open_database, reading
+from holdfast.adapters.jetstream import JetStreamBus, StreamPlace
 from holdfast.adapters.ledger import SqlLedger
 from holdfast.core.errors import Unavailable
 from holdfast.core.routes import GuardSpec
@@ -167,3 +174,56 @@ def _reads(engine: Engine) -> bool:
             return bool(connection.execute(text("SELECT 1")).scalar() == 1)
     except Unavailable:
         return False
+
+
+@pytest.fixture
+def streams(host: Elsewhere, tmp_path: Path) -> Stage:
+    """Streams on a server over there."""
+    program = shutil.which("nats-server")
+    if program is None:
+        absent("nats-server", "`make services` installs it")
+    host.start(program, "-a", "127.0.0.1", "-p", "4222", "-js", "-sd", str(tmp_path / "nats"))
+    nearer = host.relay_here(host.relay("127.0.0.1:4222"))
+    place = StreamPlace(
+        url=f"nats://127.0.0.1:{nearer}", stream="in", subject="in.*", answers="out", dead="dead", name="n", in_flight=8
+    )
+    stage = Stage(DiskWorld(tmp_path / "world"), place)
+
+    async def work(context: Any) -> None:
+        for each in (place.stream, place.answers, place.dead):
+            await context.add_stream(name=each, subjects=[f"{each}.*"])
+
+    eventually(lambda: not _refused(lambda: stage.use(work)))
+    return stage
+
+
+def _refused(work: Callable[[], object]) -> bool:
+    try:
+        work()
+    except (OSError, Error, Unavailable):
+        return True
+    return False
+
+
+@pytest.mark.requirement("ROLL-14", by="holdfast.adapters.jetstream:JetStreamBus.take_over")
+@pytest.mark.parametrize("step", [1, 9, 30])
+def test_streams_over_a_cut_network_lose_nothing_and_double_nothing(
+    host: Elsewhere, streams: Stage, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Cut in the midst of storing answers, back after a while: each event has one answer, in the order of its key."""
+    sent = events(40)
+    streams.publish(sent)
+    publish, steps = JetStreamBus.publish, count(1)
+
+    async def cut_at(self: JetStreamBus, *arguments: Any) -> Any:
+        if next(steps) == step:
+            host.cut()
+            threading.Timer(3.0, host.heal).start()
+        return await publish(self, *arguments)
+
+    monkeypatch.setattr(JetStreamBus, "publish", cut_at)
+    monkeypatch.setattr("holdfast.adapters.jetstream.ANSWER_S", 1.0)  # given up on before the network is back
+    _refused(streams.answer)
+    eventually(lambda: not _refused(streams.answer))
+    eventually(lambda: not _refused(lambda: check_whole(streams, sent)))
+    assert next(steps) > step
