@@ -170,7 +170,7 @@ CALLS: Final = (
         asked="PostgreSQL",
         known_by="the database's own account; the server by its certificate (verify-full), unless it is this machine",
         allowed_by="what the database grants that account",
-        modules=("adapters.database",),
+        modules=("adapters.connecting",),
     ),
     Call(
         asker="control plane",
