@@ -14,9 +14,7 @@ from holdfast.core.errors import InvalidInput, MissingExtra
 
 BUSY_TIMEOUT_S: Final = 30.0  # a writer waits for others; the longest transaction, 10,000 entries, takes about 1 s
 CONNECT_S: Final = 10  # until a server that does not answer is given up
-SILENT_S: Final = (
-    20  # until one is given up that no longer takes what is sent to it, questions whether it lives included
-)
+SILENT_S: Final = 20  # until one is given up that takes nothing any more, not even the question whether it lives
 WAL_PAUSE_S: Final = 0.01  # between two attempts to turn the write-ahead log on
 
 
