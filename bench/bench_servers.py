@@ -6,12 +6,13 @@
     python bench/bench_servers.py [rounds]
 
 The gateway of `bench_gateway.py`, and beside it FastAPI, MLServer, `mlflow models serve` and BentoML
-(`peer_servers.py`), each in its own environment, with one worker and the same model in ONNX Runtime with one thread,
-and without authentication, limits, checks or records. A peer whose environment is absent is left out. One row of 30
-features as JSON, 16 connections that always have a request under way; all are measured in turn, round by round.
-Processor time is the server's own with all its processes, from the kernel.
+(`peer_servers.py`), each in its own environment, with one worker and without authentication, limits, checks or records:
+with the same model in ONNX Runtime with one thread, the leanest that each can be, and, but for FastAPI, as its own
+tutorial serves a model of scikit-learn. A peer whose environment is absent is left out. One row of 30 features as JSON,
+16 connections that always have a request under way; all are measured in turn, round by round. Processor time is the
+server's own with all its processes, from the kernel.
 
-Aims (issue 5): 3 times FastAPI, 10 times MLServer, 20 times mlflow, 30 times BentoML.
+Aims (issue 5): 3 times FastAPI with ONNX Runtime, 10 times MLServer, 20 times mlflow, 30 times BentoML.
 """
 
 import http.client
@@ -38,7 +39,7 @@ ROUNDS: Final = 5
 READY_WITHIN_S: Final = 120.0
 ROOT: Final = Path(__file__).resolve().parents[1]
 OURS: Final = "Holdfast, all guards"
-AIMS: Final = {"FastAPI": 3, "MLServer": 10, "mlflow models serve": 20, "BentoML": 30}
+ITS_OWN: Final = "its scikit-learn"
 
 
 @dataclass(slots=True)
@@ -49,9 +50,26 @@ class Server:
     pid: int
     port: int
     request: Path
+    aim: int = 1
     cpu: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server of models by others: how it is started, and what it is asked."""
+
+    name: str
+    aim: int
+    """How many times its calls per second of the processor ours are to be."""
+    command: list[str]
+    cwd: Path
+    path: str
+    asked: dict[str, Any]
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    """The port that its configuration names; zero takes a free one."""
 
 
 def environment(name: str) -> Path | None:
@@ -60,42 +78,56 @@ def environment(name: str) -> Path | None:
     return found if found.is_dir() else None
 
 
-def peers(folder: Path, row: list[float]) -> list[tuple[str, list[str], Path, str, dict[str, Any], dict[str, str]]]:
-    """Return each peer that is here: its name, command, folder, path, request and settings."""
-    found: list[tuple[str, list[str], Path, str, dict[str, Any], dict[str, str]]] = []
+def peers(folder: Path, row: list[float]) -> Iterator[Peer]:
+    """Yield each peer that is here, the lean way and as its tutorial shows it."""
     infer, tensor = "/v2/models/tiny/infer", {"name": "input", "shape": [1, len(row)], "datatype": "FP64", "data": row}
     own = str(ROOT / "bench" / "peer_servers.py")
     peer_servers.write(folder)
     if programs := environment(".venv-serving"):
         command = [str(programs / "python"), own, "fastapi", str(folder), "{port}"]
-        found.append(("FastAPI", command, folder, infer, {"inputs": [tensor]}, {}))
+        yield Peer("FastAPI", 3, command, folder, infer, {"inputs": [tensor]})
         command = [str(programs / "bentoml"), "serve", "service:Boosting", "--port", "{port}", "--host", "127.0.0.1"]
         quiet = {"BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(folder / "bento")}
-        found.append(("BentoML", command, folder / "service", "/predict", {"rows": [row]}, quiet))
+        yield Peer("BentoML", 30, command, folder / "service", "/predict", {"rows": [row]}, quiet)
+        tutorial = fitted(programs, folder / "bentoml")
+        yield Peer(f"BentoML, {ITS_OWN}", 30, command, tutorial, "/predict", {"rows": [row]}, quiet)
     if programs := environment(".venv-inference"):
-        command = [str(programs / "mlserver"), "start", str(folder / "boosting")]
-        found.append(("MLServer", command, folder / "boosting", infer, {"inputs": [tensor]}, {}))
+        asked = {"inputs": [tensor]}
+        # Its process for inference costs it more, and MLServer 1.7 does not start it under the newest uvloop.
+        lean = {"host": "127.0.0.1", "debug": False, "parallel_workers": 0}
+        for name, place in (
+            ("MLServer", folder / "boosting"),
+            (f"MLServer, {ITS_OWN}", fitted(programs, folder / "mlserver")),
+        ):
+            ports = {"http_port": free(), "grpc_port": free(), "metrics_port": free()}
+            (place / "settings.json").write_text(json.dumps(lean | ports))
+            command = [str(programs / "mlserver"), "start", str(place)]
+            yield Peer(name, 10, command, place, infer, asked, port=ports["http_port"])
     if programs := environment(".venv-mlflow"):
         quiet = {"PATH": f"{programs}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": str(folder / "runs")}
+        fitted(programs, folder / "mlflow")
         save = [str(programs / "python"), own, "mlflow", str(folder)]
         subprocess.run(save, env=os.environ | quiet, check=True, capture_output=True, cwd=folder)
-        command = [str(programs / "mlflow"), "models", "serve", "-m", str(folder / "saved"), "-p", "{port}"]
-        command += ["--env-manager", "local", "--workers", "1"]
-        found.append(("mlflow models serve", command, folder, "/invocations", {"inputs": [row]}, quiet))
-    return found
+        for name, saved in (("mlflow", "saved"), (f"mlflow, {ITS_OWN}", "saved-sklearn")):
+            command = [str(programs / "mlflow"), "models", "serve", "-m", str(folder / saved), "-p", "{port}"]
+            command += ["--env-manager", "local", "--workers", "1"]
+            yield Peer(name, 20, command, folder, "/invocations", {"inputs": [row]}, quiet)
+
+
+def fitted(programs: Path, folder: Path) -> Path:
+    """Fit the model in a peer's environment, and return the folder with what serves it there."""
+    command = [str(programs / "python"), str(ROOT / "bench" / "peer_servers.py"), "fit", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
 
 
 @contextmanager
-def running(folder: Path, name: str, command: list[str], cwd: Path, more: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """Run a server in a session of its own until the block ends; yield its process and its port."""
-    port = free()
-    if name == "MLServer":  # without its process for inference, which costs it more
-        ports = {"http_port": port, "grpc_port": free(), "metrics_port": free()}
-        settings = ports | {"host": "127.0.0.1", "debug": False, "parallel_workers": 0}
-        (cwd / "settings.json").write_text(json.dumps(settings))
-    command = [each.format(port=port) for each in command]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=cwd, env=os.environ | more, stdout=log, stderr=log)
+def running(folder: Path, peer: Peer) -> Iterator[tuple[int, int]]:
+    """Run a server until the block ends; yield its process and its port."""
+    port = peer.port or free()
+    command = [each.format(port=port) for each in peer.command]
+    with (folder / f"{peer.name}.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=peer.cwd, env=os.environ | peer.settings, stdout=log, stderr=log)
     try:
         yield process.pid, port
     finally:
@@ -103,7 +135,7 @@ def running(folder: Path, name: str, command: list[str], cwd: Path, more: dict[s
         process.wait()
 
 
-def ready(server: Server, path: str, body: bytes) -> dict[str, Any]:
+def ready(server: Server, path: str, body: bytes) -> Any:
     """Wait until a server answers, and return its answer."""
     begun = time.monotonic()
     while time.monotonic() - begun < READY_WITHIN_S:
@@ -146,12 +178,12 @@ def main(rounds: int) -> None:
         head = f"POST {INFER} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {API_KEY}\r\n"
         servers.append(Server(OURS, process.pid, int(process.stdout.readline()), written(folder / OURS, head, body)))
         row = json.loads(body)["inputs"][0]["data"]
-        for peer, program, cwd, path, asked, more in peers(folder, row):
-            pid, port = stack.enter_context(running(folder, peer, program, cwd, more))
-            asked_body = json.dumps(asked).encode()
-            request = written(folder / f"{peer}.request", f"POST {path} HTTP/1.1\r\nHost: peer\r\n", asked_body)
-            servers.append(Server(peer, pid, port, request))
-            assert "malignant" in json.dumps(ready(servers[-1], path, asked_body))  # as ours says of this row
+        for peer in peers(folder, row):
+            pid, port = stack.enter_context(running(folder, peer))
+            asked = json.dumps(peer.asked).encode()
+            request = written(folder / f"{peer.name}.request", f"POST {peer.path} HTTP/1.1\r\nHost: peer\r\n", asked)
+            servers.append(Server(peer.name, pid, port, request, peer.aim))
+            assert "malignant" in json.dumps(ready(servers[-1], peer.path, asked))  # as ours says of this row
         for _ in range(rounds + 1):  # the first round warms up and is not counted
             for server in servers:
                 measure(server)
@@ -170,10 +202,10 @@ def report(servers: list[Server]) -> None:
     ours = servers[0]
     for server in servers:
         cpu, rate = bench_gateway.shown(server.cpu[1:]), bench_gateway.shown(server.rate[1:])
-        print(f"{server.name:22}{cpu:>30} CPU µs{rate:>30}/s   p99 {statistics.median(server.p99[1:]):6.1f} ms")
+        print(f"{server.name:26}{cpu:>30} CPU µs{rate:>30}/s   p99 {statistics.median(server.p99[1:]):6.1f} ms")
     for server in servers[1:]:
         times = [theirs / mine for theirs, mine in zip(server.cpu[1:], ours.cpu[1:], strict=True)]
-        print(f"ours against {server.name:22}{bench_gateway.shown(times)} times (aim {AIMS[server.name]})")
+        print(f"ours against {server.name:26}{bench_gateway.shown(times)} times (aim {server.aim})")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The servers of models that `bench_servers.py` stands beside ours, each as its own tutorial writes it.
+"""The servers of models that `bench_servers.py` stands beside ours, each in two ways.
 
     .venv-serving/bin/python bench/peer_servers.py fastapi FOLDER PORT
     .venv-mlflow/bin/python bench/peer_servers.py mlflow FOLDER
+    .venv-inference/bin/python bench/peer_servers.py fit FOLDER
 
-Runs in the peers' own environments, so it imports nothing of ours. Every one asks ONNX Runtime with one thread, and
-checks nothing that its framework does not check by itself. `mlflow` writes the model that `mlflow models serve` reads;
-`write` writes what MLServer and BentoML are started with.
+Runs in the peers' own environments, so it imports nothing of ours, and checks nothing that a framework does not check
+by itself. The lean way asks ONNX Runtime with one thread, in code of ours: `write` writes what MLServer and BentoML are
+started with, `mlflow` the model that `mlflow models serve` reads. The way that each peer's own tutorial shows serves
+the scikit-learn model as it was fitted, which `fit` does in the peer's environment, and answers with the label alone:
+MLServer by `mlserver-sklearn`, mlflow by its flavour for scikit-learn, BentoML by a service that loads it.
 """
 
 import json
@@ -54,6 +57,19 @@ class Boosting:
         found = self.session.run(("label", "probabilities"), {{"input": np.array(rows, np.float32)}})
         return {{"label": [NAMES[each] for each in found[0]], "probabilities": found[1].tolist()}}
 """
+BENTOML_SKLEARN = """
+import bentoml
+import joblib
+
+@bentoml.service(workers=1)
+class Boosting:
+    def __init__(self):
+        self.model = joblib.load("{folder}/model.joblib")
+
+    @bentoml.api
+    def predict(self, rows: list[list[float]]) -> list[str]:
+        return self.model.predict(rows).tolist()
+"""
 PYFUNC = """
 import mlflow
 import numpy as np
@@ -84,6 +100,24 @@ def write(folder: Path) -> None:
         (place / name).write_text(text.format(folder=folder))
     settings = {"name": "tiny", "implementation": "boosting.Boosting"}
     (folder / "boosting" / "model-settings.json").write_text(json.dumps(settings))
+
+
+def fit(folder: Path) -> None:
+    """Fit the same model again, and write what a peer's own way of serving it reads."""
+    import joblib
+    import numpy as np
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    rows, labels = load_breast_cancer(return_X_y=True)
+    names = np.array(["malignant", "benign"])
+    fitted = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(rows, names[labels])
+    folder.mkdir()
+    joblib.dump(fitted, folder / "model.joblib")
+    (folder / "service.py").write_text(BENTOML_SKLEARN.format(folder=folder))
+    settings = {"name": "tiny", "implementation": "mlserver_sklearn.SKLearnModel"}
+    settings["parameters"] = {"uri": "./model.joblib"}
+    (folder / "model-settings.json").write_text(json.dumps(settings))
 
 
 def fastapi(folder: Path, port: int) -> None:
@@ -134,9 +168,12 @@ def fastapi(folder: Path, port: int) -> None:
 
 def mlflow(folder: Path) -> None:
     """Write the model that `mlflow models serve` reads."""
+    import joblib
     import mlflow as tracking
 
     tracking.pyfunc.save_model(folder / "saved", python_model=str(folder / "pyfunc" / "pyfunc.py"))
+    fitted = joblib.load(folder / "mlflow" / "model.joblib")
+    tracking.sklearn.save_model(fitted, folder / "saved-sklearn", skops_trusted_types=["sklearn.tree._tree.Tree"])
 
 
 if __name__ == "__main__":
@@ -144,3 +181,5 @@ if __name__ == "__main__":
         fastapi(Path(sys.argv[2]), int(sys.argv[3]))
     elif sys.argv[1] == "mlflow":
         mlflow(Path(sys.argv[2]))
+    elif sys.argv[1] == "fit":
+        fit(Path(sys.argv[2]))
