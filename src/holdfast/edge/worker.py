@@ -189,6 +189,7 @@ class Worker:
         due = time.monotonic() + every
         while not self._stop.is_set():
             self._attempt(self._recorder.write_events)
+            self._attempt(self._gateway.settle)
             if self._flush.wait(EVENTS_S) or time.monotonic() >= due:
                 self._flush.clear()
                 self._attempt(self._recorder.write_events)  # what was noted is anchored by what is told

@@ -24,6 +24,7 @@ from holdfast.maths.histogram import cell_counts, reference_edges
 
 BINS: Final = 32  # fine enough for a tail of 3 % of the rows, and less than a kilobyte of JSON
 MAX_CATEGORIES: Final = 64  # further categories share the cell "other"; a category column with more is an identifier
+_NAN: Final = np.float32(np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,41 @@ class Profile:
         x = numbers(values, "values")
         absent = np.isnan(x)
         return (*cell_counts(x[~absent], self.edges).tolist(), int(absent.sum()))
+
+
+class Binning:
+    """Counts rows in the cells of one profile for each column, all columns at once.
+
+    The counts are those of `Profile.bin`, in less than half of its time: each edge is looked for in a sorted column,
+    not each value among the edges.
+    """
+
+    def __init__(self, profiles: Sequence[Profile]) -> None:
+        """Start with empty cells."""
+        self._edges = [_least_single(np.array(each.edges)) for each in profiles]
+        self._counts = [np.zeros(len(each.cells), np.int64) for each in profiles]
+
+    @property
+    def counts(self) -> list[tuple[int, ...]]:
+        """The counts so far of each column, missing values as last cell."""
+        return [tuple(each.tolist()) for each in self._counts]
+
+    def add(self, rows: npt.NDArray[np.float32]) -> None:
+        """Count rows of shape (n, columns), n may be 0; NaN is a missing value, infinities fall in the outer cells."""
+        columns = np.array(rows.T, order="C")
+        columns.sort(axis=1)
+        for column, edges, counts in zip(columns, self._edges, self._counts, strict=True):
+            present = int(column.searchsorted(_NAN))  # NaN is sorted behind all numbers
+            below = column[:present].searchsorted(edges)
+            counts[:-1] += np.diff(below, prepend=0, append=present)
+            counts[-1] += len(column) - present
+
+
+def _least_single(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return for each edge the least float32 that is not below it: no float32 lies between the two."""
+    with np.errstate(over="ignore"):
+        near = edges.astype(np.float32)
+    return np.where(near < edges, np.nextafter(near, np.float32(np.inf)), near)
 
 
 def profile(values: npt.ArrayLike, bins: int = BINS) -> Profile:

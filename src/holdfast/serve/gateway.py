@@ -181,6 +181,12 @@ class Gateway:
         """Say in every response from now on how this gateway stands."""
         self._replies.stand(self._state, stale=bool(self._stale), safe=self.is_safe)
 
+    def settle(self) -> None:
+        """Put rows that wait into their cells, where many wait: called often, while callers are answered."""
+        for meter in list(self._meters.values()):
+            if meter.full:
+                meter.settle()
+
     def untold(self) -> list[tuple[str, Window, Callable[[], None]]]:
         """Return each release's window since the last that was told, and what to call once it is written."""
         windows = []

@@ -8,7 +8,7 @@ when a window could not be written: it is part of the next.
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,16 +26,20 @@ from holdfast.core.telemetry import (
     add_shadows,
     add_spoiled,
 )
+from holdfast.maths.sketch import Binning
 from holdfast.serve.columns import SINK, SPOILED, Column, lone
 from holdfast.serve.state import TrainingProfile
 
 MAX_PENDING: Final = 4096  # calls whose rows wait for their cells; beyond it a call puts them there itself
 MAX_HELD: Final = 64 << 20  # bytes of these rows, so that large calls cannot fill the memory either
+MANY_HELD: Final = 1 << 20  # bytes from which on `Meter.full` asks for them to be put there soon
+AT_A_TIME: Final = 4096  # rows: half a megabyte of thirty columns, which a processor's own cache holds
 MAX_EXPOSED: Final = 10_000  # units of one experiment in one window, 270 kB of a statement of 8 MB
 MAX_READERS: Final = 1_000  # clients that are told apart for each feature in one window
 OTHERS: Final = "(others)"
 LATENCY: Final = "holdfast_request_seconds"
 SECONDS: Final = "sum"  # beside the numbers of the cells
+_Answered = tuple[NDArray[np.float32], NDArray[np.float64]]
 _EDGES_S: Final = tuple(edge / 1000 for edge in LATENCY_EDGES_MS)
 
 
@@ -59,20 +63,20 @@ class Meter:
     _latency: list[int] = field(init=False)  # places
     _seconds: int = field(init=False)
     _rows: int = field(init=False)
-    _cells: dict[str, list[int]] = field(init=False)
+    _cells: Binning = field(init=False)
     _scores: list[int] = field(init=False)
     _exposed: dict[str, dict[str, None]] = field(default_factory=dict)
     _shadow: Shadowed | None = None
     _spoiled: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     _reads: dict[str, dict[str, int]] = field(default_factory=dict)
-    _pending: deque[tuple[NDArray[np.float32], NDArray[np.float64]]] = field(default_factory=deque)
+    _pending: deque[_Answered] = field(default_factory=deque)
     _held: int = 0
     _settling: threading.Lock = field(default_factory=threading.Lock)
     _told: Window = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with every cell empty."""
-        self._cells = {name: [0] * len(self.profile.inputs[name].cells) for name in self.names}
+        self._cells = Binning([self.profile.inputs[name] for name in self.names])
         self._scores = [0] * len(self.profile.score.cells)
         self._memory = self.column.cells
         place, release = self.column.place, self.release
@@ -82,6 +86,11 @@ class Meter:
         self._places = {family: place((f"holdfast_{family}_total", release)) for family in families}
         self._rows = self._places["rows"]
         self._told = self.reading()
+
+    @property
+    def full(self) -> bool:
+        """Whether so many rows wait that it is time to settle, before the window ends."""
+        return self._held > MANY_HELD
 
     @property
     def requests(self) -> int:
@@ -154,11 +163,9 @@ class Meter:
             self._held = 0
             if not batch:
                 return
-            rows = np.concatenate([rows for rows, _ in batch])
-            scores = np.concatenate([scores for _, scores in batch])
-            for column, name in enumerate(self.names):
-                _add(self._cells[name], self.profile.inputs[name].bin(rows[:, column]))
-            _add(self._scores, self.profile.score.bin(scores))
+            for some in _portions(batch):
+                self._cells.add(np.concatenate([rows for rows, _ in some]))
+                _add(self._scores, self.profile.score.bin(np.concatenate([scores for _, scores in some])))
 
     def reading(self) -> Window:
         """Return the counts so far; those of the column as it stands."""
@@ -169,7 +176,7 @@ class Meter:
             failures=self._of("failures"),
             flagged=self._of("flagged_rows"),
             latency=latency,
-            inputs={name: tuple(cells) for name, cells in self._cells.items()},
+            inputs=dict(zip(self.names, self._cells.counts, strict=True)),
             scores=tuple(self._scores),
             refused=self.refused,
             marked=self.marked,
@@ -214,6 +221,19 @@ class Meter:
 
     def _cells_of_latency(self) -> tuple[int, ...]:
         return tuple(int(self._memory[at]) for at in self._latency)
+
+
+def _portions(batch: list[_Answered]) -> Iterator[list[_Answered]]:
+    """Yield calls a few at a time, so that their rows are still in the processor's cache when they are counted."""
+    some, rows = list[_Answered](), 0
+    for each in batch:
+        some.append(each)
+        rows += len(each[0])
+        if rows >= AT_A_TIME:
+            yield some
+            some, rows = [], 0
+    if some:
+        yield some
 
 
 def _add(counts: list[int], more: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.maths.distances import ks_from_counts, population_stability_index, psi_from_counts
-from holdfast.maths.sketch import CategoricalProfile, Profile, add_counts, categorical_profile, profile
+from holdfast.maths.sketch import Binning, CategoricalProfile, Profile, add_counts, categorical_profile, profile
 
 NAN = float("nan")
 
@@ -52,6 +52,34 @@ def test_infinite_live_values_fall_in_the_outer_cells() -> None:
     p = profile([1.0, 2.0, 3.0], 4)
     live = p.bin([-np.inf, np.inf])
     assert (live[0], live[-2], sum(live)) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_columns_that_are_counted_at_once_are_counted_as_each_alone(seed: int) -> None:
+    """Also at the edges themselves, at the float32 beside each, at NaN and infinities, and from several windows."""
+    rng = np.random.default_rng(seed)
+    references = [rng.normal(0, 10.0**size, size=200) for size in (-40, -3, 0, 5, 30)]
+    references += [
+        rng.integers(0, 3, size=200).astype(float),
+        np.full(200, NAN),
+        np.array([1e300, -1e300, 3.4e38, 0.0]),
+    ]
+    profiles = [profile(each, bins=int(rng.integers(2, 33))) for each in references]
+    columns = []
+    with np.errstate(over="ignore"):
+        for each in profiles:
+            near = np.array([0.0, *each.edges, each.minimum or 0.0, each.maximum or 0.0]).astype(np.float32)
+            beside = [np.nextafter(near, np.float32(to)) for to in (-np.inf, np.inf)]
+            columns.append(
+                rng.choice(
+                    np.concatenate([near, *beside, np.array([NAN, np.inf, -np.inf], dtype=np.float32)]), size=300
+                )
+            )
+    rows = np.stack(columns, axis=1)
+    binning = Binning(profiles)
+    for window in np.split(rows, [0, 1, 100]):
+        binning.add(window)
+    assert binning.counts == [each.bin(rows[:, number]) for number, each in enumerate(profiles)]
 
 
 def test_an_infinite_reference_value_is_refused() -> None:

@@ -182,6 +182,22 @@ def test_rows_that_wait_for_their_cells_are_bounded() -> None:
     assert sum(found.untold()[0].scores) == MAX_PENDING + 10
 
 
+def test_many_rows_are_put_into_their_cells_before_the_window_ends() -> None:
+    """A worker looks twenty times a second whether many rows wait: they would be cold, and memory, by the end."""
+    found = meter()
+    rows = np.full((5000, 2), 0.5, dtype=np.float32)
+    found.observe(0.001, rows[:1], np.full(1, 0.5), 0)
+    assert not found.full
+    for _ in range(30):
+        found.observe(0.001, rows, np.full(5000, 0.5), 0)
+    assert found.full
+    found.settle()
+    assert not found.full
+    assert len(found._pending) == 0
+    window, _ = found.untold()
+    assert sum(window.scores) == sum(window.inputs["a"]) == 150_001
+
+
 # ── the recorder and its spool ──────────────────────────────────────────────────────────────────────────────────────
 
 
