@@ -1,17 +1,21 @@
 """Malformed, oversized and hostile bodies: each a plain 4xx, never a crash, never a prediction."""
 
 import json
+import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.routes import GuardSpec
+from holdfast.rollout.load import rows_body
 from holdfast.serve import HttpRequest
 from holdfast.serve.metadata import EXTENSIONS
 from holdfast.serve.refusals import SAYINGS
+from holdfast.testing.tiny import SIGNATURE, tiny_model
 from holdfast.testing.world import GUARDS, INFER, MODEL, ROW, WITH_KEY, Serving, World
 
 PREDICT = f"/predict/{MODEL}"
@@ -265,6 +269,64 @@ def test_a_margin_policy_of_flag_refuses_only_what_is_no_number(value: float, st
     response = found.call(body=request(tensor(data=[value, 15, 0.1])))
     assert response.status == status
     assert (b"out-of-range" in response.body) is (status == 200)
+
+
+@pytest.fixture(scope="module")
+def in_years() -> Serving:
+    """A gateway whose model counts ages in whole years."""
+    inputs = (msgspec.structs.replace(SIGNATURE.inputs[0], whole=True), *SIGNATURE.inputs[1:])
+    world = World()
+    release = world.release(tiny_model(), signature=msgspec.structs.replace(SIGNATURE, inputs=inputs))
+    limit = GuardSpec(name="within-rate", configuration={"rate_per_s": 1e6, "burst": 1_000_000})
+    world.publish(world.table(release, guards=(*GUARDS[:2], limit, *GUARDS[3:])))
+    found = world.serving(OnnxRuntime())
+    found.look()
+    return found
+
+
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:ValidInput._broken")
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (request(tensor(data=[50, 15.5, 0.1])), 200),
+        (request(tensor(data=[50.0, 15, 0.1])), 200),
+        (request(tensor(data=[120, 15, 0.1])), 200),
+        (request(tensor(data=[50.5, 15, 0.1])), 400),
+        (request(tensor(data=[120.5, 15, 0.1])), 400),
+        (request(tensor(shape=[2, 3], data=[50, 15, 0.1, 0.25, 15, 0.1])), 400),
+        (request(tensor(shape=[64, 3], data=[50, 15, 0.1] * 63 + [49.5, 15, 0.1])), 400),
+        (request(*columns(age=0.001)), 400),
+    ],
+)
+def test_an_input_of_whole_numbers_takes_no_fraction(in_years: Serving, body: bytes, status: int) -> None:
+    """Within the range or within its margin; the refusal names the input, and the others take what they took."""
+    response = in_years.call(body=body)
+    assert response.status == status, response.body
+    assert (b"'age' of row" in response.body and b"takes whole numbers only" in response.body) is (status == 400)
+
+
+def test_calls_that_are_answered_together_are_refused_alone(in_years: Serving) -> None:
+    """A fraction in one call of several is nobody else's, and is counted as a value of another type."""
+    calls = [request(tensor()), request(tensor(data=[50.5, 15, 0.1])), request(tensor())]
+    asked = [HttpRequest(method="POST", path=INFER, headers=WITH_KEY, body=body, peer="127.0.0.1") for body in calls]
+    found = in_years.gateway.handle_together(asked)
+    assert [each.status for each in found] == [200, 400, 200]
+    text = in_years.call(method="GET", path="/metrics", body=b"").body.decode()
+    mistyped = [line for line in text.splitlines() if 'kind="type_mismatch"' in line and 'input="age"' in line]
+    assert float(mistyped[0].split()[-1]) >= 1
+
+
+def test_what_takes_whole_numbers_says_so(in_years: Serving) -> None:
+    """In the model's metadata, from which load tests draw their rows, and in its description by OpenAPI."""
+    said = json.loads(in_years.call(method="GET", path=f"/v2/models/{MODEL}", body=b"").body)
+    assert [each.get("whole", False) for each in said["parameters"]["features"]] == [True, False, False]
+    described = json.loads(in_years.call(method="GET", path=f"/v2/models/{MODEL}/openapi.json", body=b"").body)
+    columns = described["components"]["schemas"]["PredictRequest"]["properties"]["rows"]["items"]["properties"]
+    assert [columns[name]["type"] for name in ("age", "mean radius", "trend")] == ["integer", "number", "number"]
+    draw = random.Random(0)  # noqa: S311 - rows of a load test
+    drawn = json.loads(rows_body(said["parameters"]["features"], draw, rows=20))["inputs"][0]["data"]
+    assert all(value.is_integer() for value in drawn[::3])
+    assert not all(value.is_integer() for value in drawn[1::3])
 
 
 def test_encoded_bodies_are_refused_not_guessed(gateway: Serving) -> None:

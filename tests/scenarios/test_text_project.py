@@ -79,6 +79,17 @@ def test_messages_are_answered_as_the_model_was_trained(messages: Plant) -> None
     assert predict(edge, [{"length": 12, "message": "x" * 401}]).status == 400
 
 
+@pytest.mark.requirement("GATE-09", by="holdfast.train.packaging:_field")
+def test_a_column_declared_whole_takes_no_fraction_in_production(messages: Plant) -> None:
+    """The contract's word on a column holds at the gateway, too, and stands on the card."""
+    edge = Gateway(messages)
+    assert predict(edge, [{"length": 12.0, "message": "call me"}]).status == 200
+    refused = predict(edge, [{"length": 12.5, "message": "call me"}])
+    assert (refused.status, b"'length' of row 0 takes whole numbers only" in refused.body) == (400, True)
+    files = parse_manifest(messages.blobs.get(releases(messages)[0]))
+    assert "| length | whole number |" in messages.blobs.get(Digest(files.file("card.md").digest)).decode()
+
+
 @pytest.mark.requirement("FEAT-01")
 def test_a_text_stands_in_the_catalogue_and_on_the_card(messages: Plant) -> None:
     """Who looks for what a model sees finds the text, how it is hashed, and how long it may be."""

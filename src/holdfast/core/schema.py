@@ -82,6 +82,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     minimum: float | None = None
     maximum: float | None = None
     online: Online | msgspec.UnsetType = msgspec.UNSET  # the registered feature it is, where it is one
+    whole: bool | msgspec.UnsetType = msgspec.UNSET  # true: of a column of whole numbers, or of yes and no
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -60,7 +60,9 @@ class Rehearsal:
         low = np.array([field.minimum if field.minimum is not None else 0.0 for field in fields])
         high = np.array([np.inf if field.maximum is None else field.maximum for field in fields])
         span = np.where(np.isfinite(high), high - low, 1.0)
-        return np.asarray(low + span * draw.random((count, len(fields))), dtype=np.float64)
+        rows = np.asarray(low + span * draw.random((count, len(fields))), dtype=np.float64)
+        whole = np.array([field.whole is True for field in fields])
+        return np.where(whole, np.clip(np.rint(rows), np.ceil(low), np.floor(high)), rows)
 
     def body(self, rows: NDArray[np.float64]) -> bytes:
         """Return the body of a call with these rows, shape (n, features); wider ones name an input that is not there.

@@ -96,14 +96,22 @@ def _data(material: Material) -> str:
 def _inputs(material: Material) -> str:
     signature = material.signature
     rows = [
-        (_plain(f.name), "" if f.minimum is None else f"{f.minimum:g}", "" if f.maximum is None else f"{f.maximum:g}")
+        (
+            _plain(f.name),
+            "whole number" if f.whole is True else "number",
+            "" if f.minimum is None else f"{f.minimum:g}",
+            "" if f.maximum is None else f"{f.maximum:g}",
+        )
         for f in (signature.inputs[place] for place in numbers_of(signature))
     ]
-    words = f"{len(signature.inputs)} inputs, 32-bit floats; values outside a range are refused by the gateway."
+    words = (
+        f"{len(signature.inputs)} inputs, 32-bit floats; the gateway refuses values outside a range, and fractions "
+        "where whole numbers belong."
+    )
     for text in texts_of(signature):
         made = f"{text.hashing.buckets} of them are a text's {text.hashing.grams}, hashed"
         words += f" {made}: {_plain(text.name)}, up to {text.hashing.most_characters} characters."
-    return _section("Inputs", words, _rows(("input", "minimum", "maximum"), rows))
+    return _section("Inputs", words, _rows(("input", "type", "minimum", "maximum"), rows))
 
 
 def _versus_baseline(material: Material) -> str:

@@ -86,7 +86,9 @@ def drawn(feature: Mapping[str, Any], rng: random.Random, *, far: bool = False) 
     low, high = feature.get("minimum"), feature.get("maximum")
     low = (high - 1.0 if high is not None else 0.0) if low is None else low
     high = low + 1.0 if high is None else high
-    return float(high + 1e6 * (abs(high - low) + 1) if far else rng.uniform(low, high))
+    if far:
+        return float(high + 1e6 * (abs(high - low) + 1))
+    return float(rng.randint(math.ceil(low), math.floor(high)) if feature.get("whole") else rng.uniform(low, high))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

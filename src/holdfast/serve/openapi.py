@@ -159,10 +159,10 @@ def _columns(about: Described, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _predict_request(about: Described) -> dict[str, Any]:
     fields = list(zip(about.signature.inputs, about.low, about.high, strict=True))
-    columns: dict[str, Any] = {
-        field.name: {"type": "number", "minimum": low, "maximum": high} | _declared(field.minimum, field.maximum)
-        for field, low, high in (fields[place] for place in numbers_of(about.signature))
-    }
+    columns: dict[str, Any] = {}
+    for field, low, high in (fields[place] for place in numbers_of(about.signature)):
+        value = {"type": "integer" if field.whole is True else "number", "minimum": low, "maximum": high}
+        columns[field.name] = value | _declared(field.minimum, field.maximum)
     for text in texts_of(about.signature):
         columns[text.name] = {"type": "string", "maxLength": text.hashing.most_characters}
     rows = {"type": "array", "items": _object(columns), "minItems": 1, "maxItems": about.max_rows}

@@ -34,6 +34,12 @@ def of_rows(rows: NDArray[np.float32], inside: NDArray[np.bool_], names: Sequenc
     return Found(inputs={name: (gone, 0, out) for name, gone, out in counted if gone or out}, rows=len(rows))
 
 
+def of_fractions(fractions: NDArray[np.bool_], names: Sequence[str]) -> Found:
+    """Return what is wrong with rows some of whose numbers are fractions where whole ones belong: of another type."""
+    counted = zip(names, fractions.sum(axis=0).tolist(), strict=True)
+    return Found(inputs={name: (0, number, 0) for name, number in counted if number}, rows=len(fractions))
+
+
 def of_body(body: bytes, names: Sequence[str]) -> Found | None:
     """Return what is wrong with the values of a refused body of plain rows; None where it holds no rows at all."""
     try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from holdfast.core.artifact import Artifact, Kind, canonical, manifest
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
-from holdfast.core.schema import Field, Online, Signature
+from holdfast.core.schema import ColumnType, Field, Online, Signature
 from holdfast.core.text import TextInput, bucket_name
 from holdfast.engines.dataset import store_file
 from holdfast.engines.texts import UNICODE
@@ -97,7 +97,8 @@ def _field(project: Project, feature: Feature) -> Field:
     if feature.name in project.features.use:
         return Field(name=feature.name, online=_online(project, feature.name))
     column = project.data.columns[feature.of[0]]
-    return Field(name=feature.name, minimum=column.minimum, maximum=column.maximum)
+    whole = column.type in {ColumnType.INTEGER, ColumnType.BOOLEAN} or msgspec.UNSET
+    return Field(name=feature.name, minimum=column.minimum, maximum=column.maximum, whole=whole)
 
 
 def _online(project: Project, name: str) -> Online:

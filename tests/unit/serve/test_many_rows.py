@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from holdfast.core.guard import Answer
 from holdfast.core.schema import Field, Signature
@@ -87,3 +88,22 @@ def test_a_head_gives_each_member_once(head: str, good: bool) -> None:
     else:
         with pytest.raises(Malformed, match="twice"):
             decode_binary(head.encode() + b"\x01", len(head))
+
+
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:Domain.broken")
+@given(rows=st.integers(1, 3 * MANY_ROWS), spoiled=st.lists(st.tuples(st.integers(0), st.floats(-3, 3, width=32))))
+@example(rows=1, spoiled=[(1, 0.5)])
+@example(rows=MANY_ROWS, spoiled=[(-2, 1.5), (0, 0.25)])
+def test_a_fraction_is_found_wherever_whole_numbers_belong(rows: int, spoiled: Sequence[tuple[int, float]]) -> None:
+    """In one row and in many; in the other inputs a fraction is a value like any."""
+    domain = Domain.of(
+        Signature(inputs=tuple(Field(name=f"f{n}", whole=n == 1 or UNSET) for n in range(WIDTH)), classes=("a", "b")),
+        ValidInputSettings(max_rows=1000),
+    )
+    values = np.ones((rows, WIDTH), np.float32)
+    for place, value in spoiled:
+        values.ravel()[place % values.size] = value
+    wrong = {row for row, each in enumerate(values[:, 1].tolist()) if not each.is_integer()}
+    found = domain.broken(values)
+    assert wrong == (set() if found is None else set(np.flatnonzero(found.any(axis=1)).tolist()))
+    assert found is None or found[:, [0, 2]].sum() == 0

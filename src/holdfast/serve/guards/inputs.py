@@ -2,7 +2,8 @@
 
 Margin policy. A value inside its declared range passes. One outside it by at most `margin` times the width of the range
 passes, and its row is flagged in the answer and counted. What lies farther out is refused (`outside = "reject"`) or
-flagged like the rest (`outside = "flag"`). An input without declared bounds may be any finite float32.
+flagged like the rest (`outside = "flag"`). An input without declared bounds may be any finite float32. One of a column
+of whole numbers takes no fraction, whatever the policy: it would be a value of another type, not a distant one.
 """
 
 import math
@@ -34,7 +35,7 @@ from holdfast.serve.protocol import (
     wanted,
 )
 from holdfast.serve.refusals import INVALID_INPUT, MALFORMED, NO_SUCH_PATH
-from holdfast.serve.spoiled import SPOILED, Found, of_body, of_rows
+from holdfast.serve.spoiled import SPOILED, Found, of_body, of_fractions, of_rows
 from holdfast.serve.tensors import AS_JSON, BOUNDS, BYTES, ELEMENTS
 from holdfast.serve.texts import Texts
 
@@ -66,6 +67,7 @@ class Domain:
     lowest: NDArray[np.float32]
     highest: NDArray[np.float32]
     texts: Texts | None = None  # what callers give instead, where the release takes texts
+    whole: NDArray[np.bool_] | None = None  # shape (features,); None: none of them is
     lows: NDArray[np.float32] = field(init=False)  # shape (features * AT_A_TIME,)
     highs: NDArray[np.float32] = field(init=False)
 
@@ -89,6 +91,13 @@ class Domain:
         inside = (whole >= self.lows) & (whole <= self.highs), (rest >= self.low) & (rest <= self.high)
         return all(b"\0" not in each.tobytes() for each in inside)
 
+    def broken(self, rows: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+        """Return which finite values of rows are fractions where whole numbers belong; None where none is."""
+        if self.whole is None:
+            return None
+        found: NDArray[np.bool_] = (np.rint(rows) != rows) & self.whole
+        return found if b"\1" in found.tobytes() else None
+
     @classmethod
     def of(cls, signature: Signature, settings: ValidInputSettings) -> "Domain":
         """Return the domain of a signature under a margin policy."""
@@ -107,7 +116,8 @@ class Domain:
         arrays = [np.array(bounds, dtype=np.float32) for bounds in (low, high, lowest, highest)]
         names = tuple(each.name for each in signature.inputs)
         bounds = {"low": arrays[0], "high": arrays[1], "lowest": arrays[2], "highest": arrays[3]}
-        return cls(names=names, texts=Texts.of(signature), **bounds)
+        whole = np.array([each.whole is True for each in signature.inputs])
+        return cls(names=names, texts=Texts.of(signature), whole=whole if whole.any() else None, **bounds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +156,8 @@ class ValidInput:
         for release, group in decoded.items():
             domain = self.domains[release]
             every = np.concatenate([rows for _, _, rows in group])
-            if b"\0" not in ((every >= domain.low) & (every <= domain.high)).tobytes():
+            inside = b"\0" not in ((every >= domain.low) & (every <= domain.high)).tobytes()
+            if inside and domain.broken(every) is None:
                 for _, call, rows in group:
                     call.rows = rows
             else:
@@ -176,11 +187,13 @@ class ValidInput:
     def _compared(self, call: Call, rows: NDArray[np.float32], domain: Domain) -> Call | Refusal:
         """Write down the rows if they are inside, or may be outside."""
         call.rows = rows
-        if len(rows) >= MANY_ROWS and domain.holds(rows):
-            return call
-        inside = (rows >= domain.low) & (rows <= domain.high)
-        # The same as inside.all(), in a quarter of its time on a single row.
-        return call if b"\0" not in inside.tobytes() else self._outside(call, rows, inside, domain)
+        if not (len(rows) >= MANY_ROWS and domain.holds(rows)):
+            inside = (rows >= domain.low) & (rows <= domain.high)
+            # The same as not inside.all(), in a quarter of its time on a single row.
+            if b"\0" in inside.tobytes() and (refusal := self._outside(call, rows, inside, domain)) is not None:
+                return refusal
+        fractions = domain.broken(rows)
+        return call if fractions is None else self._broken(call, fractions, domain)
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Let the answer out with what must be said about its input."""
@@ -263,8 +276,8 @@ class ValidInput:
 
     def _outside(
         self, call: Call, rows: NDArray[np.float32], inside: NDArray[np.bool_], domain: Domain
-    ) -> Call | Refusal:
-        """Refuse or flag a call with values outside their declared range."""
+    ) -> Refusal | None:
+        """Refuse or flag a call with values outside their declared range; None where it is flagged."""
         call.notes[SPOILED] = of_rows(rows, inside, domain.names)
         bearable = (rows >= domain.lowest) & (rows <= domain.highest)  # comparing with NaN is false: never bearable
         if not bearable.all():
@@ -273,7 +286,14 @@ class ValidInput:
             return INVALID_INPUT.refusal(self.name, f"{int((~bearable).sum())} values out of range", public=words)
         call.flags = (*call.flags, OUT_OF_RANGE)
         call.flagged = int((~inside).any(axis=1).sum())
-        return call
+        return None
+
+    def _broken(self, call: Call, fractions: NDArray[np.bool_], domain: Domain) -> Refusal:
+        """Refuse a call with fractions where whole numbers belong."""
+        call.notes[SPOILED] = of_fractions(fractions, domain.names)
+        row, column = np.argwhere(fractions)[0].tolist()
+        words = f"{INVALID_INPUT.public}: input {domain.names[column]!r} of row {row} takes whole numbers only"
+        return INVALID_INPUT.refusal(self.name, f"{int(fractions.sum())} fractions of whole numbers", public=words)
 
 
 def _take(request: InferRequest, call: Call) -> None:
