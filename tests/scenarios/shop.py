@@ -91,10 +91,24 @@ def train(data, params, seed):
 """
 
 
-def write_shop(folder: Path, *, orders: int = 400) -> None:
+TEXTS = (
+    (
+        "[features]\n",
+        "[features.texts.message]\nbuckets = 16\nmost_characters = 200\n\n[serving.texts]\n\n[features]\n",
+    ),
+    ("price = {", 'message = { type = "string", use = "text" }\nprice = {'),
+)
+"""What makes of the project one whose model also reads what a visitor wrote."""
+WORDS = ("send it today please my card is ready", "just looking around maybe another time thank you")
+
+
+def write_shop(folder: Path, *, orders: int = 400, texts: bool = False) -> None:
     """Write the project, its recipe and its rows."""
     rng = random.Random(7)  # noqa: S311 - rows of a test
-    (folder / "holdfast.toml").write_text(PROJECT, encoding="utf-8")
+    project = PROJECT
+    for old, new in TEXTS if texts else ():
+        project = project.replace(old, new)
+    (folder / "holdfast.toml").write_text(project, encoding="utf-8")
     (folder / "train.py").write_text(RECIPE, encoding="utf-8")
     clicks = [(f"u{rng.randrange(40)}", _minute(rng), rng.randrange(90), rng.lognormvariate(2, 1)) for _ in range(900)]
     _write(
@@ -107,14 +121,15 @@ def write_shop(folder: Path, *, orders: int = 400) -> None:
         user, at = f"u{rng.randrange(40)}", _minute(rng)
         seen = sum(1 for who, when, late, _ in clicks if who == user and when < at and when + late <= at)
         label = "buy" if seen + rng.gauss(0, 0.4) > 11 else "leave"
-        rows.append((f"o{number}", user, _text(at), f"{rng.uniform(1, 100):.2f}", label))
-    _write(folder / "orders.csv", ("order", "user", "at", "price", "label"), rows)
+        row = (f"o{number}", user, _text(at), f"{rng.uniform(1, 100):.2f}")
+        rows.append((*row, *(_written(rng, seen) if texts else (label,))))
+    _write(folder / "orders.csv", ("order", "user", "at", "price", "label", "message")[: len(rows[0])], rows)
 
 
 @contextmanager
-def new_shop(folder: Path) -> Iterator[Plant]:
+def new_shop(folder: Path, *, texts: bool = False) -> Iterator[Plant]:
     """The control plane of a new shop whose view is registered, before any run."""
-    write_shop(folder)
+    write_shop(folder, texts=texts)
     app.init(folder)
     with app.open_plant(folder) as plant:
         register(plant, view="clicks", reason="for the shop")
@@ -140,10 +155,18 @@ def edit(plant: Plant, old: str, new: str) -> None:
 
 def features_of(plant: Plant) -> tuple[Digest, pl.DataFrame]:
     """The newest table of features."""
-    entry = next(each for each in reversed(list(plant.ledger.entries())) if each.kind == "stage.finished")
-    digest = Digest(next(each["digest"] for each in entry.body["artifacts"] if each["kind"] == Kind.FEATURES))
+    finished = [each for each in reversed(list(plant.ledger.entries())) if each.kind == "stage.finished"]
+    made = (each for entry in finished for each in entry.body["artifacts"])
+    digest = Digest(next(each["digest"] for each in made if each["kind"] == Kind.FEATURES))
     folder = parse_manifest(plant.blobs.get(digest))
     return digest, from_parquet(plant.blobs.get(Digest(folder.file("features.parquet").digest)))
+
+
+def _written(rng: random.Random, seen: int) -> tuple[str, str]:
+    """What a visitor does and has written: who wants something, or has looked often, buys."""
+    wants = rng.random() < 0.5
+    words = " ".join(rng.choice(WORDS[0 if wants else 1].split()) for _ in range(8))
+    return "buy" if seen / 20 + wants + rng.gauss(0, 0.3) > 1.2 else "leave", words
 
 
 def _minute(rng: random.Random) -> int:

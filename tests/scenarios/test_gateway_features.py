@@ -127,13 +127,13 @@ def test_a_store_that_is_gone_or_was_changed_never_gives_an_unmarked_answer(shop
         {"parameters": {"entity.user": "u7", "event_time": "9999-01-01T00:00:00+00:00"}},
         {"inputs": []},
         {"inputs": [{"name": "cost", "shape": [1], "datatype": "FP64", "data": [1]}]},
-        {"inputs": [{"name": "price", "shape": [2], "datatype": "FP64", "data": [1, 2]}]},
+        {"inputs": [{"name": "price", "shape": [2], "datatype": "FP64", "data": [1]}]},
         {"inputs": [{"name": "input", "shape": [1, 4], "datatype": "FP64", "data": [1, 2, 3, 4]}]},
     ],
     ids=lambda more: json.dumps(more)[:50],
 )
 def test_a_call_by_entity_that_cannot_be_meant_is_malformed(shop: Plant, more: dict[str, Any]) -> None:
-    """No entity, no moment, a moment to come, inputs too few, unknown or of several rows: one refusal each."""
+    """No entity, no moment, a moment to come, inputs too few, unknown or fewer than the rows: one refusal each."""
     assert ask(Gateway(shop), **more).status == 400
 
 

@@ -14,11 +14,12 @@ from holdfast.core.feature import FeatureCode, FeatureView
 from holdfast.core.resilience import Fallback, Resilience, Rule
 from holdfast.core.routes import GuardSpec
 from holdfast.core.schema import Field, Online, Signature
+from holdfast.core.text import TextInput, bucket_name
 from holdfast.engines.online import Meta, Record, Vault, encode_meta, encode_record, meta_place
 from holdfast.serve import HttpResponse
 from holdfast.serve.guards.lookup import Source
 from holdfast.testing.tiny import tiny_model
-from holdfast.testing.world import CREDENTIAL_KEY, GUARDS, MODEL, Serving, World, with_key
+from holdfast.testing.world import CREDENTIAL_KEY, GUARDS, INFER, Serving, World, with_key
 
 DAY = 86_400 * 1_000_000
 VIEW = FeatureView(
@@ -65,18 +66,31 @@ class MemoryStore:
 class Looking:
     """A gateway whose model takes one feature from the store, one from the entity's history, and one by itself."""
 
-    def __init__(self, missing: str, *, default: float | None = 15.0, rules: bool = True, traced: float = 0.0) -> None:
+    def __init__(
+        self,
+        missing: str,
+        *,
+        default: float | None = 15.0,
+        rules: bool = True,
+        traced: float = 0.0,
+        text: TextInput | None = None,
+        weights: Sequence[float] = (0.02, 0.1, 1.0),
+        behind: Sequence[GuardSpec] = (),
+    ) -> None:
         self.world = World()
-        online = Online(view="visits", feature="radius", version=VIEW.digest, default=default, fresh_s=86_400)
-        earlier = Online(view="visits", feature="earlier", version=VIEW.digest, default=0.0)
+        about: dict[str, Any] = {"view": "visits", "version": VIEW.digest, "entity": VIEW.entity}
+        buckets = range(text.hashing.buckets if text is not None else 0)
         signature = Signature(
             inputs=(
                 Field(name="age", minimum=0.0, maximum=100.0),
-                Field(name="mean radius", minimum=0.0, maximum=30.0, online=online),
-                Field(name="trend", online=earlier),
+                *(Field(name=bucket_name("message", each), minimum=-1.0, maximum=1.0) for each in buckets),
+                Field(name="mean radius", minimum=0.0, maximum=30.0, online=Online(
+                    feature="radius", default=default, fresh_s=86_400, **about)),
+                Field(name="trend", online=Online(feature="earlier", default=0.0, **about)),
             ),
             classes=("benign", "malignant"),
-        )
+            texts=(text,) if text is not None else msgspec.UNSET,
+        )  # fmt: skip
         configuration = {
             "missing": missing,
             "views": {
@@ -88,8 +102,9 @@ class Looking:
                 }
             },
         }
-        guards = (*GUARDS[:3], GuardSpec(name="looked-up-features", configuration=configuration), *GUARDS[3:])
-        table = self.world.table(self.world.release(tiny_model(), signature=signature), guards=guards)
+        looking = GuardSpec(name="looked-up-features", configuration=configuration)
+        guards = (*GUARDS[:3], looking, GUARDS[3], *behind, *GUARDS[4:])
+        table = self.world.table(self.world.release(tiny_model(weights, -2.0), signature=signature), guards=guards)
         if rules:
             fallback = Fallback(otherwise="benign", rules=(Rule(label="malignant", at_least={"mean radius": 0.0}),))
             (route,) = table.models
@@ -105,23 +120,27 @@ class Looking:
         self.now = int(self.world.clock.now().timestamp() * 1_000_000)
         self.fill(self.now - 60_000_000)
 
-    def fill(self, event: int, radius: float | None = 12.0) -> None:
-        """Put one patient's record into the store."""
-        place = VAULT.place("visits", VIEW.digest, "p1")
+    def fill(self, event: int, radius: float | None = 12.0, patient: str = "p1") -> None:
+        """Put one patient's record into the store, and nobody else's unless it is there already."""
+        place = VAULT.place("visits", VIEW.digest, patient)
         last = ((event, event + 1), (event, event + 1), (event, event + 1))
         record = Record(written=event, event=event, created=event, values=(radius,), last=last)
         meta = Meta(view="visits", version=VIEW.digest, source="", written=event, newest=event, entities=1, events=3)
         about = meta_place(VAULT, "visits", VIEW.digest)
-        self.store.items = {
+        self.store.items |= {
             place: VAULT.seal(place, encode_record(record), bytes(12)),
             about: VAULT.seal(about, encode_meta(meta), b"1" * 12),
         }
 
+    def call(self, document: object, *more: tuple[bytes, bytes], path: str = INFER) -> HttpResponse:
+        """A call with this body."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.serving.call((*with_key(), *more), path=path, body=body)
+
     def ask(self, patient: str = "p1", *more: tuple[bytes, bytes]) -> HttpResponse:
         """A call by patient, with more headers."""
         age = {"name": "age", "shape": [1], "datatype": "FP64", "data": [50]}
-        body = json.dumps({"inputs": [age], "parameters": {"entity.patient": patient}}).encode()
-        return self.serving.call((*with_key(), *more), path=f"/v2/models/{MODEL}/infer", body=body)
+        return self.call({"inputs": [age], "parameters": {"entity.patient": patient}}, *more)
 
 
 def said(response: HttpResponse) -> tuple[str, str]:

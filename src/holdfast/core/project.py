@@ -450,8 +450,10 @@ def _text_faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "features.texts", f"{strange[0]!r} is not a column of text", 'columns whose use is "text"'
     if project.serving.texts is not None and not project.features.texts:
         yield "serving.texts", "the model reads no texts", "[features.texts]"
-    if project.features.texts and project.features.use:
-        yield "features.texts", "a model that takes texts looks no features up", "texts, or features.use"
+    made = {*(each.name for each in project.features.transforms), *project.features.use}
+    twice = [name for name in project.features.texts if name in made]
+    if twice:
+        yield "features.texts", f"a text and another input are called {twice[0]!r}", "a name of its own for each"
 
 
 def _onboarding_faults(project: Project) -> Iterator[tuple[str, str, str]]:

@@ -71,6 +71,7 @@ class Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     view: str
     feature: str
     version: str  # digest of the view that the model was trained with
+    entity: tuple[str, ...] = ()  # the columns by which the view knows an entity, and so what a caller names instead
     default: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
     fresh_s: int = 0  # age of the view's newest event beyond which it is stale; 0: any
 
@@ -106,6 +107,12 @@ def numbers_of(signature: Signature) -> tuple[int, ...]:
     """Return the places of the inputs that callers give as numbers: all that no text becomes."""
     made = {place for text in texts_of(signature) for place in range(text.at, text.end)}
     return tuple(place for place in range(len(signature.inputs)) if place not in made)
+
+
+def entities_of(signature: Signature) -> tuple[str, ...]:
+    """Return what a caller names whose call leaves out what can be looked up: the columns of the views' entities."""
+    looked_up = [each.online for each in signature.inputs if isinstance(each.online, Online)]
+    return tuple(dict.fromkeys(column for online in looked_up for column in online.entity))
 
 
 def texts_fit(signature: Signature) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -28,6 +28,8 @@ _META: Final = ""  # the entity whose record is about the view itself: no entity
 MISSING: Final = "missing"
 STALE: Final = "stale"
 TOO_EARLY: Final = "before-record"
+
+Lying: TypeAlias = tuple[str, bytes | None]  # a place, and what lies there, sealed
 
 
 class Store(Protocol):
@@ -187,6 +189,35 @@ def encode_meta(meta: Meta) -> bytes:
     return canonical(meta)
 
 
+def fetch(store: Store, vault: Vault, lookup: Lookup, entities: Sequence[str]) -> list[Lying]:
+    """Ask the store once for a view's own record, which comes first, and those of some of its entities, in order.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    places = [vault.place(lookup.view, lookup.version, name) for name in (_META, *entities)]
+    return list(zip(places, store.get(places), strict=True))
+
+
+def looked_up(vault: Vault, lookup: Lookup, meta: Meta | None, lying: Lying, moment: int) -> Looked:
+    """Return features of an entity at a moment, of what was fetched; `meta` is what `meta_in` says of the view.
+
+    Raises:
+        NotVerified: What lies there was not written for this place.
+    """
+    if meta is None:
+        return lacking_all(lookup, MISSING)
+    place, sealed = lying
+    record = decode_record(vault.open(place, sealed), place) if sealed is not None else None
+    values, lacking = values_at(lookup, record, moment)
+    return Looked(values=values, lacking=lacking, age_s=(moment - meta.newest) / 1e6)
+
+
+def lacking_all(lookup: Lookup, why: str) -> Looked:
+    """Return that nothing could be told, for one reason."""
+    return Looked(values=dict.fromkeys(lookup.code), lacking=dict.fromkeys(lookup.code, why), age_s=None)
+
+
 def look_up(store: Store, vault: Vault, lookup: Lookup, entity: str, moment: int) -> Looked:
     """Return features of an entity at a moment: one question to the store.
 
@@ -194,14 +225,8 @@ def look_up(store: Store, vault: Vault, lookup: Lookup, entity: str, moment: int
         Unavailable: The store does not answer.
         NotVerified: What lies there was not written for this place.
     """
-    places = [vault.place(lookup.view, lookup.version, name) for name in (_META, entity)]
-    found = store.get(places)
-    meta = meta_in(vault, places[0], found[0])
-    if meta is None:
-        return Looked(values=dict.fromkeys(lookup.code), lacking=dict.fromkeys(lookup.code, MISSING), age_s=None)
-    record = decode_record(vault.open(places[1], found[1]), places[1]) if found[1] is not None else None
-    values, lacking = values_at(lookup, record, moment)
-    return Looked(values=values, lacking=lacking, age_s=(moment - meta.newest) / 1e6)
+    about, lying = fetch(store, vault, lookup, (entity,))
+    return looked_up(vault, lookup, meta_in(vault, *about), lying, moment)
 
 
 def meta_of(store: Store, vault: Vault, view: str, version: str) -> Meta | None:

@@ -405,7 +405,8 @@ class Gateway:
             call.trace.admitted_s = self._ground.monotonic()
         self._sense(route, call, admitted)
         if LOOKED_UP in call.notes and call.release in self._meters:
-            self._meters[call.release].read(call.notes[LOOKED_UP].reads, call.client)
+            looked = call.notes[LOOKED_UP]
+            self._meters[call.release].read(looked.reads, call.client, looked.rows)
         if isinstance(admitted, Refusal):
             if release is not None and call.client:  # strangers cannot make a candidate look bad
                 self._meters[release.digest].observe_refusal()
@@ -462,6 +463,8 @@ class Gateway:
             more = (*more, (b"x-holdfast-fallback", call.instead.encode()))
         if LOOKED_UP in call.notes and call.notes[LOOKED_UP].lacking:
             more = (*more, (b"x-holdfast-degraded", call.notes[LOOKED_UP].header))
+            if call.notes[LOOKED_UP].rows > 1:
+                more = (*more, (b"x-holdfast-degraded-rows", call.notes[LOOKED_UP].places))
         if head:
             more = ((_HEAD.encode(), str(head).encode()), *more)
             return self._replies.reply(call, 200, body, kind=_OCTETS, more=more)

@@ -39,7 +39,7 @@ CODES: Final[Mapping[int, str]] = {
 SERVING, NOT_SERVING = 1, 2  # grpc.health.v1
 _TOLD: Final = frozenset(
     {b"x-correlation-id", b"x-holdfast-release", b"x-holdfast-stale", b"x-holdfast-code", b"retry-after"}
-    | {b"x-holdfast-fallback", b"x-holdfast-safe-state"}
+    | {b"x-holdfast-fallback", b"x-holdfast-safe-state", b"x-holdfast-degraded", b"x-holdfast-degraded-rows"}
 )
 _OURS: Final = frozenset({b"content-encoding", HEAD})  # headers of HTTP's own: a caller's metadata of that name is none
 _FIELDS: Final = {

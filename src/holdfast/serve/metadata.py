@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.schema import Signature, numbers_of, texts_of
+from holdfast.core.schema import Signature, entities_of, numbers_of, texts_of
 from holdfast.core.text import TextInput
 from holdfast.serve.protocol import INPUT, LABEL, PROBABILITIES, Malformed
 from holdfast.serve.tensors import BYTES
@@ -27,6 +27,7 @@ def model_metadata(model: str, version: str, signature: Signature) -> bytes:
     """Return the body of `GET /v2/models/{model}`; the names and ranges of the features stand under `parameters`.
 
     A model that takes texts has one input for each of them and for each number, and the texts stand under `parameters`.
+    Where features can be looked up, `entities` names what a caller gives instead, and each such feature says `online`.
     """
     texts, numbers = texts_of(signature), [signature.inputs[place] for place in numbers_of(signature)]
     matrix = {"name": INPUT, "datatype": "FP32", "shape": (-1, len(signature.inputs))}
@@ -34,6 +35,7 @@ def model_metadata(model: str, version: str, signature: Signature) -> bytes:
     columns += [{"name": each.name, "datatype": BYTES, "shape": (-1,)} for each in texts]
     parameters: dict[str, Any] = {"features": numbers, "classes": signature.classes}
     parameters |= {"texts": [_text(each) for each in texts]} if texts else {}
+    parameters |= {"entities": entities} if (entities := entities_of(signature)) else {}
     document = {
         "name": model,
         "versions": (version,),

@@ -3,6 +3,9 @@
 The ranges are the ones that the guard `valid-input` enforces, margin included: what the schema of `/predict` allows is
 answered, and what it forbids is refused. The shape of a tensor and the number of its values belong together in a way
 that JSON Schema cannot say.
+
+Where features can be looked up, a call may be of either kind: whole, or with the entity in the place of what it leaves
+out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.schema import Signature, numbers_of, texts_of
+from holdfast.core.schema import Field, Online, Signature, entities_of, numbers_of, texts_of
+from holdfast.serve.given import ENTITY, MOMENT
+from holdfast.serve.guards.lookup import MAX_ENTITY
 from holdfast.serve.protocol import INPUT, LABEL, OUTPUTS, PROBABILITIES
 from holdfast.serve.tensors import AS_JSON, BYTES
 
@@ -110,10 +115,13 @@ def _infer_request(about: Described) -> dict[str, Any]:
     parameters = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
     output = _object({"name": {"enum": list(OUTPUTS)}, "parameters": parameters}, optional=("parameters",))
     tensors = _columns(about, parameters) if texts_of(about.signature) else _matrix(about, parameters)
+    entities = _entities(about)
+    if entities:
+        tensors = {"anyOf": [tensors, _columns(about, parameters, entities)]}
     parts = {
         "inputs": tensors,
         "id": {"type": "string", "maxLength": 128},
-        "parameters": parameters,
+        "parameters": parameters | ({"properties": _for_all_rows(entities)} if entities else {}),
         "outputs": {"type": "array", "items": output, "maxItems": len(OUTPUTS)},
     }
     return _object(parts, optional=("id", "parameters", "outputs"))
@@ -134,14 +142,17 @@ def _matrix(about: Described, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": _object(tensor, optional=("parameters",)), "minItems": 1, "maxItems": 1}
 
 
-def _columns(about: Described, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe one tensor for each number and each text of a model that takes texts."""
+def _columns(
+    about: Described, parameters: Mapping[str, Any], entities: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Describe one tensor for each number and each text of a model, and for each entity where some are named."""
     shape = {"type": "array", "prefixItems": [_rows(about)], "minItems": 1, "maxItems": 1}
-    names = [about.signature.inputs[place].name for place in numbers_of(about.signature)]
+    fields, texts = _numbers(about), [text.name for text in texts_of(about.signature)]
     kinds = []
     for found, datatypes, item in (
-        (names, sorted(AS_JSON - {"BOOL"}), {"type": "number"}),
-        ([text.name for text in texts_of(about.signature)], [BYTES], {"type": "string"}),
+        ([field.name for field in fields], sorted(AS_JSON - {"BOOL"}), {"type": "number"}),
+        (texts, [BYTES], {"type": "string"}),
+        (list(entities or ()), [BYTES], {"type": "string", "minLength": 1, "maxLength": MAX_ENTITY}),
     ):
         if not found:
             continue
@@ -153,8 +164,9 @@ def _columns(about: Described, parameters: Mapping[str, Any]) -> dict[str, Any]:
             "parameters": parameters,
         }
         kinds.append(_object(tensor, optional=("parameters",)))
-    count = len(names) + len(texts_of(about.signature))
-    return {"type": "array", "items": {"anyOf": kinds}, "minItems": count, "maxItems": count}
+    most = len(fields) + len(texts) + len(entities or ())
+    optional = sum(isinstance(field.online, Online) for field in fields) + len(entities) if entities else 0
+    return {"type": "array", "items": {"anyOf": kinds}, "minItems": max(1, most - optional), "maxItems": most}
 
 
 def _predict_request(about: Described) -> dict[str, Any]:
@@ -165,8 +177,30 @@ def _predict_request(about: Described) -> dict[str, Any]:
         columns[field.name] = value | _declared(field.minimum, field.maximum)
     for text in texts_of(about.signature):
         columns[text.name] = {"type": "string", "maxLength": text.hashing.most_characters}
-    rows = {"type": "array", "items": _object(columns), "minItems": 1, "maxItems": about.max_rows}
+    row, entities = _object(columns), _entities(about)
+    if entities:
+        looked_up = [field.name for field in _numbers(about) if isinstance(field.online, Online)]
+        row = {"anyOf": [row, _object(columns | entities, optional=(*looked_up, MOMENT))]}
+    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": about.max_rows}
     return _object({"rows": rows})
+
+
+def _numbers(about: Described) -> list[Field]:
+    return [about.signature.inputs[place] for place in numbers_of(about.signature)]
+
+
+def _entities(about: Described) -> dict[str, Any]:
+    """Describe what a call names that leaves out what can be looked up: the entity, and when it happened."""
+    named = entities_of(about.signature)
+    found: dict[str, Any] = {
+        f"{ENTITY}{name}": {"type": "string", "minLength": 1, "maxLength": MAX_ENTITY} for name in named
+    }
+    return found | {MOMENT: {"type": "string", "format": "date-time"}} if found else {}
+
+
+def _for_all_rows(entities: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the same as parameters of a call, where a number may name an entity too."""
+    return {name: each if name == MOMENT else each | {"type": ["string", "integer"]} for name, each in entities.items()}
 
 
 def _declared(low: float | None, high: float | None) -> dict[str, str]:

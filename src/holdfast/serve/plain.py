@@ -40,23 +40,17 @@ def decode_rows(body: bytes, names: Sequence[str]) -> list[float]:
     found = _by_field(body, tuple(names))
     if found is not None:
         return found
-    rows = _named_rows(_ROWS, body, names)
+    rows = _named_rows(body, names)
     return [row[name] for row in rows for name in names]
 
 
-def decode_text_rows(body: bytes, numbers: Sequence[str], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of a plain request to a model that takes texts: by name, numbers as floats and texts as texts.
+def decode_named_rows(body: bytes) -> list[dict[str, Any]]:
+    """Return the rows of a plain request whose values are numbers, as floats, or texts; which names they have, is open.
 
     Raises:
-        Malformed: It is no list of rows whose keys are exactly these names, each once, with a value of its kind.
+        Malformed: It is no list of rows, or a row gives a name twice.
     """
-    rows = _named_rows(_TEXT_ROWS, body, [*numbers, *texts])
-    for number, row in enumerate(rows):
-        for names, kind, words in ((numbers, float, "a number"), (texts, str, "a text")):
-            wrong = [name for name in names if not isinstance(row[name], kind)]
-            if wrong:
-                raise Malformed(f"in row {number}, {wrong[0]!r} is not {words}")
-    return rows
+    return _each_once(_TEXT_ROWS, body)
 
 
 def _by_field(body: bytes, names: tuple[str, ...]) -> list[float] | None:
@@ -95,8 +89,8 @@ def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any] | None:
     return msgspec.json.Decoder(rows)
 
 
-def _named_rows(decoder: Any, body: bytes, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows in a body, each with exactly these names."""
+def _each_once(decoder: Any, body: bytes) -> list[dict[str, Any]]:
+    """Return the rows in a body, each with each of its names once."""
     try:
         rows: list[dict[str, Any]] = decoder.decode(body).rows
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -104,6 +98,12 @@ def _named_rows(decoder: Any, body: bytes, names: Sequence[str]) -> list[dict[st
     members = 1 + sum(map(len, rows))
     if count_up_to(body, b":", members) != members:  # none takes less than one: with no more, none is given twice
         check_distinct(body)
+    return rows
+
+
+def _named_rows(body: bytes, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows in a body, each with exactly these names."""
+    rows = _each_once(_ROWS, body)
     wanted = set(names)
     for number, row in enumerate(rows):
         if row.keys() != wanted:

@@ -6,7 +6,7 @@ sensor looks from here. Does no I/O: keeping the safe state over restarts is who
 """
 
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,14 +87,21 @@ class Resilient:
         return self._in_place(declared.fallback, release, call, SAFE_STATE, refusal)
 
     def without(
-        self, declared: Resilience | None, release: Release, call: Call, lacking: Container[str], why: str
+        self,
+        declared: Resilience | None,
+        release: Release,
+        call: Call,
+        lacking: Mapping[str, Collection[int]],
+        why: str,
     ) -> Answer | Refusal:
-        """Answer by rules to rows whose named inputs nobody knows: they are within no bound."""
+        """Answer by rules to rows of which nobody knows the inputs named: in those rows they are within no bound."""
         refusal = LACKING.refusal("resilience", why)
         if declared is None or call.rows is None:
             return refusal
         rows = call.rows.copy()
-        rows[:, [number for number, each in enumerate(release.signature.inputs) if each.name in lacking]] = np.nan
+        for number, each in enumerate(release.signature.inputs):
+            if each.name in lacking:
+                rows[list(lacking[each.name]), number] = np.nan
         answer = self._in_place(declared.fallback, release, call, why, refusal)
         if isinstance(answer, Refusal) or declared.fallback is None:
             return answer

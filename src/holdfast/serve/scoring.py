@@ -23,8 +23,8 @@ from holdfast.serve.exchange import HttpRequest, HttpResponse
 from holdfast.serve.guards.inputs import OUT_OF_RANGE
 from holdfast.serve.protocol import INPUT, LABEL, PROBABILITIES
 from holdfast.serve.resilience import FALLBACK
+from holdfast.serve.takes import MOST_CHARACTERS
 from holdfast.serve.tensors import BYTES
-from holdfast.serve.texts import MOST_CHARACTERS
 
 Texts: TypeAlias = Mapping[str, Sequence[str]]
 NO_TEXTS: Final[Texts] = {}

@@ -134,12 +134,12 @@ class Meter:
         else:
             self.unexposed += 1
 
-    def read(self, features: Sequence[str], client: str) -> None:
-        """Count a client's reads of online features, made for this release; beyond many clients, together."""
+    def read(self, features: Sequence[str], client: str, rows: int) -> None:
+        """Count a client's reads of online features for so many rows of a call; beyond many clients, together."""
         for feature in features:
             by = self._reads.setdefault(feature, {})
             name = client if client in by or len(by) < MAX_READERS else OTHERS
-            by[name] = by.get(name, 0) + 1
+            by[name] = by.get(name, 0) + rows
 
     def observe_shadow(self, agreed: int, distances: Sequence[float]) -> None:
         """Count one copied call: rows with the same label, and how far apart the scores were."""

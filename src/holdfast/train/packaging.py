@@ -109,6 +109,7 @@ def _online(project: Project, name: str) -> Online:
         view=view,
         feature=feature,
         version=declared.digest,
+        entity=declared.entity,
         default=declared.features[feature].default,
         fresh_s=declared.fresh_s,
     )

@@ -67,6 +67,11 @@ def test_the_version_of_a_bucket_is_that_of_how_its_text_is_hashed(tmp_path: Pat
             "texts = { m0 = { buckets = 1024 }, m1 = { buckets = 1024 }, m2 = { buckets = 8 } }",
             "2056 buckets",
         ),
+        (
+            COLUMNS,
+            'texts = { message = {} }\ntransforms = [{ name = "message", transform = "log1p", of = ["price"] }]',
+            "a text and another input are called 'message'",
+        ),
     ],
 )
 def test_a_declaration_that_cannot_be_meant_is_refused(columns: str, features: str, words: str) -> None:

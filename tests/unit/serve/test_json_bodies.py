@@ -16,11 +16,12 @@ from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.schema import Field, Signature
 from holdfast.serve.counting import FEW, LONG, count_up_to
 from holdfast.serve.encoding import encode_predict
-from holdfast.serve.guards.inputs import MANY, Domain, ValidInput, ValidInputSettings
+from holdfast.serve.guards.inputs import Domain, ValidInput, ValidInputSettings
 from holdfast.serve.guards.size import depth
-from holdfast.serve.plain import decode_rows, decode_text_rows
+from holdfast.serve.plain import decode_named_rows, decode_rows
 from holdfast.serve.protocol import Malformed, decode_infer, decode_texts
 from holdfast.serve.tensors import AS_JSON, BOUNDS
+from holdfast.serve.values import MANY
 
 NAMES = ("a", "b:c", "d")
 PLAIN = ("a", "bc", "é x")
@@ -189,7 +190,7 @@ def test_a_plain_request_comes_to_what_its_values_come_to_one_by_one(body: bytes
     assert outcome(body, PLAIN, "predict") == one_by_one.predict(body, PLAIN, MAX_ROWS)
 
 
-@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:_are_whole")
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.values:_are_whole")
 @pytest.mark.parametrize("datatype", sorted(BOUNDS))
 @pytest.mark.parametrize("count", [1, MANY // 3 + 1])
 def test_whole_numbers_end_where_their_datatype_ends(datatype: str, count: int) -> None:
@@ -253,9 +254,9 @@ def test_colons_in_texts_are_no_members(rows: list[dict[str, Any]], ascii_: bool
     body = json.dumps({"rows": rows}, ensure_ascii=ascii_).encode()
     if twice and rows:
         with pytest.raises(Malformed, match="twice"):
-            decode_text_rows(body[:-3] + b',"n":1}]}', ["n"], ["t"])
+            decode_named_rows(body[:-3] + b',"n":1}]}')
     else:
-        assert decode_text_rows(body, ["n"], ["t"]) == rows
+        assert decode_named_rows(body) == rows
 
 
 @given(st.lists(texts, min_size=1, max_size=4), st.booleans())

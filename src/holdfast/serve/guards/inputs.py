@@ -7,12 +7,9 @@ of whole numbers takes no fraction, whatever the policy: it would be a value of 
 """
 
 import math
-import struct
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 import numpy as np
@@ -21,8 +18,9 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal, broken
 from holdfast.core.schema import Signature
+from holdfast.serve.given import GIVEN, decode, given_in
 from holdfast.serve.guards.surroundings import Surroundings
-from holdfast.serve.plain import decode_rows, decode_text_rows
+from holdfast.serve.plain import decode_rows
 from holdfast.serve.protocol import (
     INPUT,
     InferRequest,
@@ -31,18 +29,16 @@ from holdfast.serve.protocol import (
     Tensor,
     decode_binary,
     decode_infer,
-    decode_texts,
     wanted,
 )
 from holdfast.serve.refusals import INVALID_INPUT, MALFORMED, NO_SUCH_PATH
 from holdfast.serve.spoiled import SPOILED, Found, of_body, of_fractions, of_rows
-from holdfast.serve.tensors import AS_JSON, BOUNDS, BYTES, ELEMENTS
-from holdfast.serve.texts import Texts
+from holdfast.serve.takes import Takes
+from holdfast.serve.values import array_of, check_count, side_by_side, values_of
 
 MOST_ROWS: Final = 100_000  # of one call, whatever the table says: more belongs into a batch
 AT_A_TIME: Final = 16  # rows that are compared as one
 MANY_ROWS: Final = 64  # from which on that pays
-MANY: Final = 256  # values from which on numpy's cast is worth its overhead
 MAX_REQUEST_ID: Final = 128  # characters; it is echoed
 OUT_OF_RANGE: Final = "out-of-range"
 _FLOAT32: Final = float(np.finfo(np.float32).max)
@@ -66,7 +62,7 @@ class Domain:
     high: NDArray[np.float32]
     lowest: NDArray[np.float32]
     highest: NDArray[np.float32]
-    texts: Texts | None = None  # what callers give instead, where the release takes texts
+    takes: Takes | None = None  # what callers give by name, where that is not all inputs as numbers
     whole: NDArray[np.bool_] | None = None  # shape (features,); None: none of them is
     lows: NDArray[np.float32] = field(init=False)  # shape (features * AT_A_TIME,)
     highs: NDArray[np.float32] = field(init=False)
@@ -74,7 +70,7 @@ class Domain:
     @property
     def given(self) -> tuple[str, ...]:
         """The names of the numbers that callers give."""
-        return self.names if self.texts is None else self.texts.numbers
+        return self.names if self.takes is None else self.takes.numbers
 
     def __post_init__(self) -> None:
         """Lay the bounds out for several rows."""
@@ -117,7 +113,7 @@ class Domain:
         names = tuple(each.name for each in signature.inputs)
         bounds = {"low": arrays[0], "high": arrays[1], "lowest": arrays[2], "highest": arrays[3]}
         whole = np.array([each.whole is True for each in signature.inputs])
-        return cls(names=names, texts=Texts.of(signature), whole=whole if whole.any() else None, **bounds)
+        return cls(names=names, takes=Takes.of(signature), whole=whole if whole.any() else None, **bounds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,59 +198,34 @@ class ValidInput:
         return answer
 
     def _rows(self, call: Call, domain: Domain) -> NDArray[np.float32]:
-        if domain.texts is not None:
-            return self._texts(call, domain.texts)
+        takes = domain.takes
+        if takes is not None and (takes.texts or GIVEN in call.notes):
+            return self._by_name(call, takes)
         if call.operation == Operation.PREDICT:
             flat = decode_rows(call.body, domain.names)
-            return _array(flat, len(flat) // len(domain.names), len(domain.names), self.max_rows)
+            return array_of(flat, len(flat) // len(domain.names), len(domain.names), self.max_rows)
         request = decode_infer(call.body) if call.head is None else decode_binary(call.body, call.head)
         _take(request, call)
         if len(request.inputs) == 1 and request.inputs[0].name == INPUT:
             return self._matrix(request.inputs[0], domain)
         return self._columns(request.inputs, domain.names)
 
-    def _texts(self, call: Call, takes: Texts) -> NDArray[np.float32]:
-        """Return the rows of a call to a release that takes texts, and write the texts down for other guards."""
-        if call.operation == Operation.PREDICT:
-            rows = decode_text_rows(call.body, takes.numbers, takes.names)
-            texts = {name: [row[name] for row in rows] for name in takes.names}
-            flat = [row[name] for row in rows for name in takes.numbers]
-            numbers = _array(flat, len(rows), len(takes.numbers), self.max_rows)
-        else:
-            request = decode_texts(call.body, call.head)
-            _take(request, call)
-            numbers, texts = self._mixed(request.inputs, takes)
-        found = takes.rows(numbers, texts)
-        call.texts = texts
+    def _by_name(self, call: Call, takes: Takes) -> NDArray[np.float32]:
+        """Return the rows of a call that gives its inputs by name, and write its texts down for other guards."""
+        given = call.notes.pop(GIVEN, None) or given_in(decode(call), takes)
+        if given.request is not None:
+            _take(given.request, call)
+        check_count(given.rows, self.max_rows)
+        found = takes.rows(given.rows, given.numbers, given.texts)
+        call.texts = given.texts
         return found
-
-    def _mixed(self, tensors: Sequence[Tensor], takes: Texts) -> tuple[NDArray[np.float32], dict[str, list[str]]]:
-        """Return numbers and texts of one tensor for each, all of shape [n] or [n, 1]."""
-        given: dict[str, list[str]] = {}
-        for tensor in tensors:
-            if tensor.datatype == BYTES and tensor.name in takes.names and tensor.name not in given:
-                data: Any = tensor.data
-                given[tensor.name] = data
-        if given.keys() != set(takes.names):
-            raise InvalidInput(f"{len(takes.names) - len(given)} texts are missing: one tensor of BYTES for each")
-        rest = [tensor for tensor in tensors if tensor.datatype != BYTES]
-        count = len(next(iter(given.values())))
-        shapes = {tensor.shape for tensor in tensors}
-        if len(tensors) != len(given) + len(takes.numbers) or not shapes <= {(count,), (count, 1)}:
-            raise InvalidInput(
-                "each input is one tensor of shape [n] or [n, 1], the same n for all, and there are no others"
-            )
-        if any(len(texts) != count for texts in given.values()):
-            raise InvalidInput("an input does not hold as many texts as its shape says")
-        numbers = self._columns(rest, takes.numbers) if rest else _array([], count, 0, self.max_rows)
-        return numbers, given
 
     def _matrix(self, tensor: Tensor, domain: Domain) -> NDArray[np.float32]:
         """Return the rows of the one tensor `input`, of shape [n, features]."""
         width = len(domain.names)
         if len(tensor.shape) != _MATRIX or tensor.shape[1] != width:
             raise InvalidInput(f"the tensor {INPUT} must have shape [n, {width}]")
-        return _array(_values(tensor, INPUT), tensor.shape[0], width, self.max_rows)
+        return array_of(values_of(tensor, INPUT), tensor.shape[0], width, self.max_rows)
 
     def _columns(self, tensors: Sequence[Tensor], names: Sequence[str]) -> NDArray[np.float32]:
         """Return the rows of one tensor for each input, each of shape [n] or [n, 1]."""
@@ -270,9 +241,9 @@ class ValidInput:
             tensor = by_name[name]
             if tensor.shape not in {(count,), (count, 1)}:
                 raise InvalidInput(f"input {name!r} must have shape [n] or [n, 1], the same n as the others")
-            columns.append(_values(tensor, name))
-            _check_count(count, self.max_rows)
-        return _side_by_side(columns, count)
+            columns.append(values_of(tensor, name))
+            check_count(count, self.max_rows)
+        return side_by_side(columns, count)
 
     def _outside(
         self, call: Call, rows: NDArray[np.float32], inside: NDArray[np.bool_], domain: Domain
@@ -307,84 +278,6 @@ def _take(request: InferRequest, call: Call) -> None:
     call.request_id = request.id or ""
     if request.outputs is not None or request.parameters is not None:
         call.outputs, call.binary = wanted(request)
-
-
-def _values(tensor: Tensor, name: str) -> list[float] | NDArray[Any]:
-    """Return a tensor's values flat, if datatype and size are right; the shape has one or two dimensions.
-
-    Many values come as doubles, so that what follows is said of all at once.
-    """
-    values = tensor.data
-    whole = isinstance(values, list)  # else it came as bytes, whose values are what their datatype says
-    if tensor.datatype not in (AS_JSON if whole else ELEMENTS):
-        raise InvalidInput(f"input {name!r} must have one of the datatypes {', '.join(sorted(AS_JSON))}", place=name)
-    # Python's integers do not wrap around, so no product of a shape can overflow into a small one.
-    if min(tensor.shape) < 1 or math.prod(tensor.shape) != len(values):
-        raise InvalidInput(f"input {name!r} does not hold as many values as its shape says")
-    if not whole:
-        return values
-    if tensor.parameters is not None and "binary_data_size" in tensor.parameters:
-        raise Malformed("a tensor must have either data or a binary_data_size")
-    if tensor.datatype == "BOOL" and set(map(type, values)) != {bool}:
-        raise Malformed("a tensor of BOOL holds true and false, and no other tensor does")
-    found = values if len(values) < MANY else _doubles(values)
-    if tensor.datatype in BOUNDS and not _are_whole(found, tensor.datatype):
-        raise InvalidInput(f"input {name!r} holds values that are no {tensor.datatype}")
-    return found
-
-
-def _are_whole(values: list[float] | NDArray[np.float64], datatype: str) -> bool:
-    """Say whether all values are whole numbers within the bounds of a datatype."""
-    if isinstance(values, list):
-        least, greatest = BOUNDS[datatype]
-        return all(value.is_integer() and least <= value <= greatest for value in values)
-    low, high = _DOUBLES[datatype]
-    return bool(((values >= low) & (values <= high) & (np.trunc(values) == values)).all())
-
-
-def _last_double(bound: int) -> float:
-    """Return the greatest double that is not above a bound: none is 2^63 - 1, and the nearest one is above it."""
-    nearest = float(bound)
-    return nearest if nearest <= bound else math.nextafter(nearest, -math.inf)
-
-
-_DOUBLES: Final = {name: (float(least), _last_double(greatest)) for name, (least, greatest) in BOUNDS.items()}
-
-
-def _doubles(values: list[float]) -> NDArray[np.float64]:
-    """Return many values as an array: in a third of the time that numpy takes."""
-    return np.frombuffer(struct.pack(f"{len(values)}d", *values))
-
-
-def _check_count(rows: int, max_rows: int) -> None:
-    if rows < 1:
-        raise InvalidInput("there are no rows")
-    if rows > max_rows:
-        raise InvalidInput(f"{rows} rows, at most {max_rows} are allowed in one call")
-
-
-def _array(flat: list[float] | NDArray[Any], rows: int, width: int, max_rows: int) -> NDArray[np.float32]:
-    """Return flat values as float32 rows; what float32 cannot hold becomes infinite, and so is inside no range."""
-    _check_count(rows, max_rows)
-    if isinstance(flat, list) and len(flat) < MANY:
-        # Through C's own cast, which overflows to infinity in silence where numpy would warn.
-        return np.frombuffer(array("f", flat), dtype=np.float32).reshape(rows, width)
-    values = _doubles(flat) if isinstance(flat, list) else flat
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32).reshape(rows, width)
-
-
-def _side_by_side(columns: Sequence[list[float] | NDArray[Any]], count: int) -> NDArray[np.float32]:
-    """Return columns of `count` values each as float32 rows of shape (count, columns), as `_array` makes them."""
-    lists = [each for each in columns if isinstance(each, list)]
-    if len(lists) == len(columns):
-        flat = list(chain.from_iterable(lists))
-        return np.ascontiguousarray(_array(flat, len(columns), count, len(columns)).T)
-    found = np.empty((count, len(columns)), np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for number, each in enumerate(columns):
-            found[:, number] = each
-    return found
 
 
 def valid_input(settings: ValidInputSettings, surroundings: Surroundings) -> ValidInput:

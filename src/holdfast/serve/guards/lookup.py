@@ -1,6 +1,9 @@
 """Features that a gateway looks up itself: a call names an entity, and its features come from the online store.
 
-Stands before `valid-input`, which then checks the whole row like any other. What the caller gives is not looked up.
+Stands before `valid-input`, and adds to what the call gives (`serve.given`) the numbers that it leaves out; the whole
+is then checked like any other. What the caller gives is not looked up. Each row may be about an entity of its own: the
+store is asked once for each view.
+
 Where a feature is missing, stale, late, or was changed in the store, the table's rule decides: the call is refused, the
 project's rules answer in the model's place, or the model answers with the declared default (of a stale value: the
 value) and the answer says so, in a header, in its parameters and in an event. There is no answer that hides it.
@@ -19,12 +22,27 @@ import msgspec
 from holdfast.core.errors import InvalidInput, NotVerified, Unavailable
 from holdfast.core.feature import full_name
 from holdfast.core.guard import Answer, Call, Refusal
-from holdfast.core.schema import Field, Online, Signature
+from holdfast.core.schema import Online, Signature
 from holdfast.engines.expressions import check_zone, parse
-from holdfast.engines.online import MISSING, STALE, Lookup, Store, Vault, look_up
+from holdfast.engines.online import (
+    MISSING,
+    STALE,
+    Looked,
+    Lookup,
+    Lying,
+    Store,
+    Vault,
+    fetch,
+    lacking_all,
+    looked_up,
+    meta_in,
+)
+from holdfast.serve.given import ENTITY, GIVEN, MOMENT, Given, decode, given_in, names_entity
 from holdfast.serve.guards.surroundings import Surroundings
-from holdfast.serve.protocol import INPUT, InferRequest, Malformed, Operation, decode_infer
-from holdfast.serve.refusals import LACKING, MALFORMED
+from holdfast.serve.protocol import Malformed, Operation
+from holdfast.serve.refusals import INVALID_INPUT, LACKING, MALFORMED
+from holdfast.serve.spoiled import SPOILED, of_body
+from holdfast.serve.takes import Takes
 
 LOOKED_UP: Final = "looked-up-features"
 DEGRADED: Final = "degraded-features"  # the flag in the body
@@ -32,15 +50,17 @@ FEATURES_MISSING: Final = "features-missing"  # why rules answer, in the header
 LATE: Final = "late"
 CHANGED: Final = "changed"  # it does not open: somebody else wrote it
 NO_NUMBER: Final = "no-number"
-ENTITY: Final = "entity."  # begins the parameter that names an entity: `entity.user`
-MOMENT: Final = "event_time"  # the parameter that says when it happened; now if left out
 FAILURES: Final = 3  # in a row, after which the store is left alone
 REST_S: Final = 1.0
 AHEAD: Final = timedelta(minutes=1)  # by which a caller's clock may be ahead of ours
 MAX_ENTITY: Final = 512  # characters of one part of an entity's name
+MOST_ROWS: Final = 1000  # of one call by entity: opening so many records takes some 20 ms
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MARK: Final = b'"entity.'
+_NUMBER: Final = (int, float)  # a truth value is one too
+_NAME: Final = (str, int)
 
+Asks: TypeAlias = Sequence[tuple[str, int]]  # an entity and a moment for each row
 Rule: TypeAlias = Literal["refuse", "fallback", "degrade"]
 
 
@@ -80,12 +100,14 @@ class Wanted:
     fields: Mapping[str, tuple[str, Online]]  # feature to the input's name, and what the signature says of it
 
 
-@dataclass(slots=True)
-class Looked:
+@dataclass(slots=True, kw_only=True)
+class Found:
     """What was found for one call: reads to be counted, what is lacking and why, and whether rules must answer."""
 
-    reads: tuple[str, ...] = ()
-    lacking: dict[str, str] = field(default_factory=dict)  # input to reason
+    rows: int
+    reads: tuple[str, ...] = ()  # features, each of which was read once for each row
+    lacking: dict[str, dict[int, str]] = field(default_factory=dict)  # input to row to reason
+    whole: bool = True  # something stands in for whatever is lacking
     instead: bool = False
     began_s: float = 0.0  # by the gateway's clock
     ended_s: float = 0.0
@@ -93,7 +115,34 @@ class Looked:
     @property
     def header(self) -> bytes:
         """What is lacking, as a header says it."""
-        return ", ".join(f"{name}={why}" for name, why in self.lacking.items()).encode("ascii", "replace")[:1024]
+        said = (f"{name}={why}" for name, by_row in self.lacking.items() for why in dict.fromkeys(by_row.values()))
+        return ", ".join(said).encode("ascii", "replace")[:1024]
+
+    @property
+    def places(self) -> bytes:
+        """The rows of which something is lacking, as a header says them: of as many as there may be, all."""
+        rows = sorted({row for by_row in self.lacking.values() for row in by_row})
+        begins = [row for row in rows if row - 1 not in rows]
+        ends = [row for row in rows if row + 1 not in rows]
+        ranges = zip(begins, ends, strict=True)
+        return ",".join(f"{begin}" if begin == end else f"{begin}-{end}" for begin, end in ranges).encode()
+
+    def take(self, name: str, online: Online, looked: Sequence[Looked]) -> list[float]:
+        """Return the column of an input, one value for each row, and write down what is lacking of it."""
+        column, feature = [], online.feature
+        for row, each in enumerate(looked):
+            why, value = each.lacking.get(feature, ""), each.values.get(feature)
+            if not why and not (isinstance(value, _NUMBER) and math.isfinite(value)):
+                why = NO_NUMBER
+            if not why and online.fresh_s and each.age_s is not None and each.age_s > online.fresh_s:
+                why = STALE
+            if why:
+                self.lacking.setdefault(name, {})[row] = why
+            if why and why != STALE:
+                value = online.default
+                self.whole = self.whole and value is not None
+            column.append(math.nan if value is None else float(value))
+        return column
 
 
 @dataclass(slots=True)
@@ -117,7 +166,7 @@ class LookedUpFeatures:
     name: str = LOOKED_UP
     missing: Rule
     budget_s: float
-    inputs: Mapping[str, tuple[Field, ...]]  # by digest of the release
+    takes: Mapping[str, Takes]  # by digest of the release
     wanted: Mapping[str, tuple[Wanted, ...]]
     source: Source | None
     monotonic: Callable[[], float]
@@ -125,167 +174,141 @@ class LookedUpFeatures:
     rest: Rest = field(default_factory=Rest)
 
     def admit(self, call: Call) -> Call | Refusal:
-        """Look the call's entity up and write the whole row; a call without an entity brings its row itself."""
+        """Look the entities of a call up and add what it leaves out; a call without an entity brings its row itself."""
         wanted = self.wanted.get(call.release)
-        if not wanted or call.operation != Operation.INFER or _MARK not in call.text:
+        if not wanted or _MARK not in call.text:
             return call
+        takes = self.takes[call.release]
         try:
-            if call.head is not None:
-                raise Malformed("a call that names an entity gives its tensors as JSON")  # noqa: TRY301 - as the others
-            request = decode_infer(call.body)
-            given = _given(request)
-            began_s = self.monotonic()
-            looked, values = self._look(call, request, wanted, given)
-            looked.began_s, looked.ended_s = began_s, self.monotonic()
+            document = decode(call)
+            if not names_entity(document, takes):  # a text talks about one
+                return call
+            given = given_in(document, takes)
+            if given.rows > MOST_ROWS:
+                words = f"{given.rows} rows, at most {MOST_ROWS} are allowed in one call that names entities"
+                raise InvalidInput(words)  # noqa: TRY301 - as the others
+            found = self._look(call, given, wanted)
         except Malformed as finding:
+            if call.operation == Operation.PREDICT:
+                call.notes[SPOILED] = of_body(call.body, takes.own)
             return MALFORMED.refusal(self.name, str(finding), public=str(finding))
-        call.notes[LOOKED_UP] = looked
-        if looked.lacking:
-            self.tell("features.lacking", call.client, looked.header.decode(), call.correlation)
-            if self.missing == "refuse" or not self._filled(call.release, looked, values):
-                return LACKING.refusal(self.name, looked.header.decode())
-            looked.instead = self.missing == "fallback"
-        try:
-            call.body = _row(request, given | values, self.inputs[call.release])
-        except Malformed as finding:
-            return MALFORMED.refusal(self.name, str(finding), public=str(finding))
+        except InvalidInput as finding:
+            words = f"{INVALID_INPUT.public}: {finding.message}"
+            return INVALID_INPUT.refusal(self.name, finding.message, public=words)
+        call.notes[LOOKED_UP] = found
+        call.notes[GIVEN] = given
+        if found.lacking:
+            self.tell("features.lacking", call.client, found.header.decode(), call.correlation)
+            if self.missing == "refuse" or not found.whole:
+                return LACKING.refusal(self.name, found.header.decode())
+            found.instead = self.missing == "fallback"
         return call
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Let the answer out, and say what it was made without."""
-        looked = call.notes.get(LOOKED_UP)
-        if looked is not None and looked.lacking and DEGRADED not in answer.flags:
+        found = call.notes.get(LOOKED_UP)
+        if found is not None and found.lacking and DEGRADED not in answer.flags:
             answer.flags = (*answer.flags, DEGRADED)
         return answer
 
-    def _look(
-        self, call: Call, request: InferRequest, wanted: Sequence[Wanted], given: Mapping[str, float]
-    ) -> tuple[Looked, dict[str, float]]:
-        """Return what was found of every wanted view, and why the rest was not.
+    def _look(self, call: Call, given: Given, wanted: Sequence[Wanted]) -> Found:
+        """Add to what is given the features that it leaves out; return what was found, and why the rest was not.
 
         Raises:
-            Malformed: The call names no entity of a view, or no moment.
+            Malformed: A row names no entity of a view, or no moment.
         """
-        parameters, moment = request.parameters or {}, _moment(request, call)
-        looked, values = Looked(), dict[str, float]()
+        found = Found(rows=given.rows, began_s=self.monotonic())
+        moments = _moments(given, call)
         for each in wanted:
-            asked = {feature: at for feature, at in each.fields.items() if at[0] not in given}
+            asked = {feature: at for feature, at in each.fields.items() if at[0] not in given.numbers}
             if not asked:
                 continue
-            entity = "\x1f".join(_part(parameters, key) for key in each.entity)
-            looked.reads += tuple(full_name(each.lookup.view, feature) for feature in asked)
-            found, lacking, age_s = self._ask(each.lookup, entity, moment)
-            for feature, (name, online) in asked.items():
-                why = lacking.get(feature, "")
-                value = found.get(feature)
-                if not why and (not isinstance(value, bool | int | float) or not math.isfinite(value)):
-                    why = NO_NUMBER
-                if not why and online.fresh_s and age_s is not None and age_s > online.fresh_s:
-                    why = STALE
-                if why:
-                    looked.lacking[name] = why
-                if not why or why == STALE:
-                    values[name] = float(value)  # type: ignore[arg-type]
-        return looked, values
+            found.reads += tuple(full_name(each.lookup.view, feature) for feature in asked)
+            looked = self._ask(each.lookup, list(zip(_entities(given, each.entity), moments, strict=True)))
+            for name, online in asked.values():
+                given.numbers[name] = found.take(name, online, looked)
+        found.ended_s = self.monotonic()
+        return found
 
-    def _ask(
-        self, lookup: Lookup, entity: str, moment: int
-    ) -> tuple[Mapping[str, object], Mapping[str, str], float | None]:
-        """Ask the store, unless it rests; what fails, or comes too late, is lacking."""
+    def _ask(self, lookup: Lookup, asks: Asks) -> list[Looked]:
+        """Return what the store holds of each row, nothing where it rests, fails or is late; it is asked once."""
         began = self.monotonic()
         if self.source is None or began < self.rest.until:
-            return {}, dict.fromkeys(lookup.code, LATE if self.source is not None else MISSING), None
+            return [lacking_all(lookup, LATE if self.source is not None else MISSING)] * len(asks)
+        store, vault = self.source.store, self.source.vault
+        entities = tuple(dict.fromkeys([who for who, _ in asks]))
         try:
-            found = look_up(self.source.store, self.source.vault, lookup, entity, moment)
+            about, *fetched = fetch(store, vault, lookup, entities)
         except Unavailable:
             self.rest.tell(self.monotonic(), failed=True)
-            return {}, dict.fromkeys(lookup.code, LATE), None
-        except NotVerified as error:
-            self.tell("features.changed", "gateway", error.place, "")
-            return {}, dict.fromkeys(lookup.code, CHANGED), None
-        late = self.monotonic() - began > self.budget_s
-        self.rest.tell(self.monotonic(), failed=late)
+            return [lacking_all(lookup, LATE)] * len(asks)
+        ended = self.monotonic()
+        late = ended - began > self.budget_s
+        self.rest.tell(ended, failed=late)
         if late:
-            return {}, dict.fromkeys(lookup.code, LATE), None
-        return found.values, found.lacking, found.age_s
-
-    def _filled(self, release: str, looked: Looked, values: dict[str, float]) -> bool:
-        """Put what may stand in for what is lacking into its place; say whether there is something for each."""
-        defaults = {name: online.default for each in self.wanted[release] for name, online in each.fields.values()}
-        for name in looked.lacking:
-            default = defaults[name]
-            if name not in values:
-                if default is None:
-                    return False
-                values[name] = default
-        return True
+            return [lacking_all(lookup, LATE)] * len(asks)
+        known, changed = _opened(vault, lookup, about, dict(zip(entities, fetched, strict=True)), asks)
+        if changed:
+            self.tell("features.changed", "gateway", changed, "")
+        return [known.get(ask) or lacking_all(lookup, CHANGED) for ask in asks]
 
 
-def _given(request: InferRequest) -> dict[str, float]:
-    """Return the inputs that the caller gives: of one row, each by its name.
+def _opened(
+    vault: Vault, lookup: Lookup, about: Lying, fetched: Mapping[str, Lying], asks: Asks
+) -> tuple[dict[tuple[str, int], Looked], str]:
+    """Return what each entity's record says at each moment, without those that do not open; and where one does not."""
+    known: dict[tuple[str, int], Looked] = {}
+    changed = ""
+    try:
+        meta = meta_in(vault, *about)
+    except NotVerified as error:
+        return known, error.place
+    for ask in dict.fromkeys(asks):
+        try:
+            known[ask] = looked_up(vault, lookup, meta, fetched[ask[0]], ask[1])
+        except NotVerified as error:
+            changed = changed or error.place
+    return known, changed
+
+
+def _entities(given: Given, columns: Sequence[str]) -> list[str]:
+    """Return the entity of each row, as the store knows it.
 
     Raises:
-        Malformed: A matrix, more than one row, or an input twice.
+        Malformed: A part of one is missing, or is none.
     """
-    found: dict[str, float] = {}
-    for tensor in request.inputs:
-        if tensor.name == INPUT or len(tensor.data) != 1 or tensor.shape not in {(1,), (1, 1)}:
-            raise Malformed("a call that names an entity gives each other input by name, one value of shape [1]")
-        if tensor.name in found:
-            raise Malformed("an input is given twice")
-        found[tensor.name] = float(tensor.data[0])
-    return found
+    named = [given.entity.get(column, (None,) * given.rows) for column in columns]
+    parts = [[_part(value, column) for value in values] for column, values in zip(columns, named, strict=True)]
+    return ["\x1f".join(each) for each in zip(*parts, strict=True)]
 
 
-def _part(parameters: Mapping[str, object], key: str) -> str:
-    value = parameters.get(ENTITY + key)
-    if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= MAX_ENTITY:
-        raise Malformed(f"the parameter {ENTITY}{key} names no entity")
+def _part(value: object, column: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, _NAME) or not 0 < len(str(value)) <= MAX_ENTITY:
+        raise Malformed(f"{ENTITY}{column} names no entity")
     return str(value)
 
 
-def _moment(request: InferRequest, call: Call) -> int:
-    """Return when what is asked about happened, in microseconds since 1970: as the caller says, or now.
+def _moments(given: Given, call: Call) -> list[int]:
+    """Return when what each row is about happened, in microseconds since 1970: as the caller says, or now.
 
     Raises:
         Malformed: It is no moment with a zone, or lies in the future.
     """
     now = call.now or datetime.now(UTC)
-    said = (request.parameters or {}).get(MOMENT)
-    if said is None:
-        return (now - _EPOCH) // timedelta(microseconds=1)
+    if given.moments is None:
+        return [(now - _EPOCH) // timedelta(microseconds=1)] * given.rows
+    known = {said: _moment(said, now) for said in dict.fromkeys(given.moments)}
+    return [known[said] for said in given.moments]
+
+
+def _moment(said: object, now: datetime) -> int:
     try:
         moment = datetime.fromisoformat(str(said)[:40])
         if moment.tzinfo is None or moment > now + AHEAD:
             raise ValueError  # noqa: TRY301 - the same words for each of them
         return (moment - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError):
-        raise Malformed(f"the parameter {MOMENT} is no moment with a zone, or lies in the future") from None
-
-
-def _row(request: InferRequest, values: Mapping[str, float], inputs: Sequence[Field]) -> bytes:
-    """Return the request with its whole row in the one tensor that holds all inputs.
-
-    Raises:
-        Malformed: An input is missing or unknown.
-    """
-    names = [each.name for each in inputs]
-    missing, unknown = [name for name in names if name not in values], len(values.keys() - set(names))
-    if missing or unknown:
-        such = f", the first missing is {missing[0]!r}" if missing else ""
-        raise Malformed(f"{len(missing)} inputs are missing and {unknown} are unknown{such}")
-    kept = {
-        name: value
-        for name, value in (request.parameters or {}).items()
-        if not name.startswith(ENTITY) and name != MOMENT
-    }
-    tensor = {"name": INPUT, "shape": [1, len(names)], "datatype": "FP64", "data": [values[name] for name in names]}
-    document: dict[str, object] = {"inputs": [tensor]}
-    document |= {"id": request.id} if request.id is not None else {}
-    document |= {"outputs": msgspec.to_builtins(request.outputs)} if request.outputs is not None else {}
-    document |= {"parameters": kept} if kept else {}
-    document |= {"model_name": request.model_name} if request.model_name is not None else {}
-    return msgspec.json.encode(document)
+        raise Malformed(f"{MOMENT} is no moment with a zone, or lies in the future") from None
 
 
 def looked_up_features(settings: LookedUpSettings, surroundings: Surroundings) -> LookedUpFeatures:
@@ -297,10 +320,11 @@ def looked_up_features(settings: LookedUpSettings, surroundings: Surroundings) -
     if not 0 < settings.budget_ms <= 1000:  # noqa: PLR2004 - a second is no budget of a caller who waits
         raise InvalidInput(f"{LOOKED_UP} in {settings.budget_ms} ms", place="routes", expected="up to 1000 ms")
     wanted = {digest: _wanted(signature, settings) for digest, signature in surroundings.signatures.items()}
+    made = {digest: Takes.of(signature) for digest, signature in surroundings.signatures.items()}
     return LookedUpFeatures(
         missing=settings.missing,
         budget_s=settings.budget_ms / 1000,
-        inputs={digest: signature.inputs for digest, signature in surroundings.signatures.items()},
+        takes={digest: takes for digest, takes in made.items() if takes is not None},
         wanted=wanted,
         source=surroundings.features,
         monotonic=surroundings.monotonic,

@@ -28,7 +28,7 @@ from holdfast.serve.guards.reactions import Reaction, Reactor
 from holdfast.serve.guards.surroundings import Surroundings
 from holdfast.serve.protocol import Operation
 from holdfast.serve.refusals import INJECTED, UNSAFE, WITHHELD, Saying
-from holdfast.serve.texts import Texts, change
+from holdfast.serve.takes import Takes, change
 
 PROMPT_INJECTION: Final = "prompt-injection"
 TEXT_CONTENT: Final = "text-content"
@@ -50,7 +50,7 @@ class Finding:
     changed: str | None = None
 
 
-def _find(call: Call, takes: Texts, judge: Callable[[str], Finding | None]) -> tuple[list[str], Changed, bool]:
+def _find(call: Call, takes: Takes, judge: Callable[[str], Finding | None]) -> tuple[list[str], Changed, bool]:
     """Return what is on record of a call's texts, those that were changed, and whether each could be."""
     told, changed, able = list[str](), Changed(), True
     for name in takes.names:
@@ -67,7 +67,7 @@ def _find(call: Call, takes: Texts, judge: Callable[[str], Finding | None]) -> t
 
 
 def _answered(
-    call: Call, takes: Texts, found: tuple[list[str], Changed, bool], *, action: str, saying: Saying, reactor: Reactor
+    call: Call, takes: Takes, found: tuple[list[str], Changed, bool], *, action: str, saying: Saying, reactor: Reactor
 ) -> Call | Refusal:
     """Do with a call what the table says: refuse it, change its texts, or only put it on record."""
     told, changed, able = found
@@ -103,7 +103,7 @@ class PromptInjection:
     together: ClassVar[bool] = True
     threshold: float
     action: str
-    takes: Mapping[str, Texts]
+    takes: Mapping[str, Takes]
     reactor: Reactor
 
     def admit(self, call: Call) -> Call | Refusal:
@@ -131,9 +131,10 @@ class PromptInjection:
         return Finding(words=words, changed=clean if able else None)
 
 
-def _takes(surroundings: Surroundings) -> dict[str, Texts]:
-    made = {digest: Texts.of(signature) for digest, signature in surroundings.signatures.items()}
-    return {digest: texts for digest, texts in made.items() if texts is not None}
+def _takes(surroundings: Surroundings) -> dict[str, Takes]:
+    """Return what the releases take that read texts."""
+    made = {digest: Takes.of(signature) for digest, signature in surroundings.signatures.items()}
+    return {digest: takes for digest, takes in made.items() if takes is not None and takes.texts}
 
 
 def _reactor(surroundings: Surroundings, guard: str, action: str) -> Reactor:
@@ -245,7 +246,7 @@ class TextContent:
     content: Content
     input: str
     output: str
-    takes: Mapping[str, Texts]
+    takes: Mapping[str, Takes]
     told: Mapping[str, Told]
     reactor: Reactor
 
