@@ -261,7 +261,7 @@ def test_the_card_says_what_the_model_is_for_how_good_it_is_and_where_not(world:
         "Tells malignant from benign tumours",
         "Owner: ada@example.org",
         "Licence: CC-BY-4.0",
-        "| radius | 0 | 40 |",
+        "| radius | number | 0 | 40 |",
         "| accuracy | 0.965 | 0.9206 to 0.9885 | 143 |",
         "| rows | 143 | exact |  |",
         "| accuracy:hospital=north | 0.95 | 0.88 to 0.99 | 70 |",
