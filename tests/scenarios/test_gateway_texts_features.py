@@ -9,6 +9,7 @@ import pytest
 from tests.scenarios.test_gateway_lookup import Looking
 from tests.scenarios.wording import HASHING, PREDICT, TEXT, WEIGHTS
 
+from holdfast.client.messages import of_columns
 from holdfast.core.routes import GuardSpec
 from holdfast.engines.injection.finding import look, without
 from holdfast.engines.texts import hashed
@@ -122,6 +123,14 @@ def test_both_come_as_bytes_and_by_grpc(it: Looking) -> None:
     response = it.call(made.body, (b"inference-header-content-length", str(made.head).encode()))
     assert response.status == 200, response.body
     assert np.frombuffer(response.body[-32:], dtype="<f8")[1::2].tolist() == two
+
+
+def test_the_client_names_an_entity_for_each_row_as_it_names_a_text(it: Looking) -> None:
+    """Columns by name are all that it takes."""
+    columns: dict[str, Any] = {"age": [40, 40], "message": [WON, OTHER], "entity.patient": ["p1", "p2"]}
+    asked = of_columns(MODEL, columns, correlation="c")
+    assert asked.body is not None
+    assert said(it.call(asked.body)) == (expected((WON, P1, 3.0), (OTHER, P2, 3.0)), "")
 
 
 @pytest.mark.requirement("FEAT-09")

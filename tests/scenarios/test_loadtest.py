@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.test_gateway_lookup import Looking
 from tests.scenarios.test_gateway_process import Process
+from tests.scenarios.test_gateway_texts_features import reading as reading_both
 from tests.scenarios.test_gateway_texts_process import reading
 
 from holdfast.adapters import load
-from holdfast.app.loadtest import loadtest
+from holdfast.app.loadtest import Named, Traffic, loadtest
 from holdfast.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from holdfast.engines.injection.finding import look
 from holdfast.faces.cli import invoke
 from holdfast.lifecycle.reply import silent
 from holdfast.rollout import load_texts
 from holdfast.rollout.load import BURST, GOOD, PATTERNS, Outcome, Slo, quantiles, report, rows_body, schedule
-from holdfast.testing.world import API_KEY
+from holdfast.testing.world import API_KEY, with_key
 
 SLO = Slo(p99_ms=100.0, goodput=0.9)
 
@@ -282,3 +284,56 @@ def test_what_is_said_of_texts_must_fit_the_model(
     with pytest.raises(InvalidInput, match="no text that the model takes"):
         test(reader, texts=long)
     assert test(reader, goodput=0.01).document["answered"]
+
+
+class Here:
+    """Sends to a gateway in this process."""
+
+    def __init__(self, it: Looking) -> None:
+        self.it = it
+
+    async def send(self, raw: bytes, **_how: Any) -> load.Answered:
+        """Answer at once."""
+        head, _, body = raw.partition(b"\r\n\r\n")
+        method, path, _ = head.split(b"\r\n")[0].decode().split(" ")
+        said = self.it.serving.call(with_key(), path=path, body=body, method=method)
+        return load.Answered(status=said.status, code=(said.header(b"x-holdfast-code") or b"").decode(), body=said.body)
+
+
+def traffic(it: Looking, **named: str) -> Traffic:
+    """Traffic for the model, of which it has learned what it takes."""
+    sender: Any = Here(it)
+    found = Traffic(sender, "127.0.0.1", "tiny", API_KEY, sign=False, seed=5, named=Named(**named))  # type: ignore[arg-type]
+    asyncio.run(found.learn())
+    return found
+
+
+@pytest.mark.requirement("ROLL-13", by="holdfast.app.loadtest:Traffic.body")
+@pytest.mark.parametrize("texts", [True, False])
+def test_calls_name_entities_and_leave_out_what_is_looked_up(texts: bool) -> None:
+    """Beside texts and without: good calls are looked up and answered, every attack is refused."""
+    it = reading_both() if texts else Looking("refuse")
+    made = traffic(it, entities="p1\n")
+    asked = it.store.asked
+    for _ in range(20):
+        assert it.call(made.body()).status == 200
+    assert it.store.asked == asked + 20
+    assert {each["name"] for each in json.loads(made.body())["inputs"]} >= {"age", "entity.patient"}
+    assert it.call(made.body(far=True)).status == 400
+    mine = (load_texts.NO_ENTITY, *(load_texts.TEXT_PATTERNS if texts else ()))
+    assert {each.name for each in mine} <= {each.name for each in made.patterns}
+    for each in mine:
+        assert it.call(made.body(kind=each.name)).status == 400, each.name
+
+
+def test_entities_are_for_models_that_look_features_up(gateway: tuple[Process, Path], tmp_path: Path) -> None:
+    """None for a model that has no entity, none that are no text; without a file whole rows are answered."""
+    for content, words in ((b"p1", "by 0 columns of entities"), (b"\xff\xfe", "the file of entities is no UTF-8")):
+        path = tmp_path / "entities"
+        path.write_bytes(content)
+        with pytest.raises(InvalidInput, match=words):
+            loadtest(tell=silent, url=gateway[0].url, model="tiny", key_file=gateway[1], seconds=0.1, entities=path)
+    it = reading_both()
+    asked = it.store.asked
+    assert it.call(traffic(it).body()).status == 200
+    assert it.store.asked == asked

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from holdfast.rollout.load import (
     REPLAY,
     Due,
     Outcome,
+    Pattern,
     Report,
     Slo,
     report,
@@ -34,13 +36,28 @@ from holdfast.rollout.load import (
 )
 
 MAX_KEY: Final = 4096  # bytes
-MAX_TEXTS: Final = 16 << 20  # bytes of the file of good texts
+MAX_TEXTS: Final = 16 << 20  # bytes of the file of good texts, or of entities
+MAX_ENTITY: Final = 512  # characters, as gateways take them
 MOST_RATE: Final = 20_000.0  # calls a second; one process of Python makes fewer
 LONGEST_S: Final = 3600.0
 NOBODY: Final = f"hf_{secrets.token_urlsafe(32)}"  # a key that nobody issued
 
 
-_BY_TEXTS: Final = frozenset(each.name for each in (*load_texts.TEXT_PATTERNS, load_texts.INJECTION))
+_BY_TEXTS: Final = frozenset(
+    each.name for each in (*load_texts.TEXT_PATTERNS, load_texts.INJECTION, load_texts.NO_ENTITY)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What the operator names of good calls, a line each, and whether orders to the model are sent in texts."""
+
+    texts: str = ""
+    entities: str = ""
+    injections: bool = False
+
+
+NOTHING: Final = Named()
 
 
 class Traffic:
@@ -55,16 +72,17 @@ class Traffic:
         *,
         sign: bool,
         seed: int,
-        texts: str = "",
-        injections: bool = False,
+        named: Named = NOTHING,
     ) -> None:
         self.sender, self.netloc, self.model, self.key, self.sign = sender, netloc, model, key, sign
         self.rng = random.Random(seed)  # noqa: S311 - traffic, no secrets
         self.features: list[dict[str, Any]] = []
         self.takes: list[dict[str, Any]] = []  # the texts that the model reads
-        self.given, self.injections = texts, injections
+        self.named = named
+        self.entity = ""  # what names the entity of a call, where calls name one
+        self.who: tuple[str, ...] = ()
         self.corpus: tuple[str, ...] = ()
-        self.patterns = (*PATTERNS, REPLAY) if sign else PATTERNS
+        self.patterns: tuple[Pattern, ...] = (*PATTERNS, REPLAY) if sign else PATTERNS
 
     @property
     def path(self) -> str:
@@ -83,25 +101,39 @@ class Traffic:
             raise NotFound(f"no model {self.model[:64]!r} answers ({said.status} {said.code})", place=self.netloc)
         told = json.loads(said.body)["parameters"]
         self.features, self.takes = told["features"], told.get("texts", [])
+        if self.named.entities:
+            self._learn_entities(told.get("entities", []))
         if self.takes:
             self._learn_texts()
-        elif self.given or self.injections:
+        elif self.named.texts or self.named.injections:
             raise InvalidInput("the model reads no texts", place=self.model, remedy="Leave out what is said of texts.")
+
+    def _learn_entities(self, named: list[str]) -> None:
+        """Leave out what can be looked up by the entity that each call names."""
+        if len(named) != 1:
+            words = f"the model looks features up by {len(named)} columns of entities"
+            raise InvalidInput(words, place=self.model, expected="one, of which the file holds names")
+        self.entity, self.who = f"entity.{named[0]}", load_texts.corpus(self.named.entities, MAX_ENTITY)
+        self.features = [each for each in self.features if "online" not in each]
+        without = load_texts.NUMBERLESS if not self.features else frozenset()
+        self.patterns = (*(each for each in self.patterns if each.name not in without), load_texts.NO_ENTITY)
 
     def _learn_texts(self) -> None:
         most = min(int(each["most_characters"]) for each in self.takes)
-        self.corpus = load_texts.corpus(self.given or "\n".join(load_texts.PLAIN), most)
+        self.corpus = load_texts.corpus(self.named.texts or "\n".join(load_texts.PLAIN), most)
         without = load_texts.NUMBERLESS if not self.features else frozenset()
-        more = (load_texts.INJECTION,) if self.injections else ()
+        more = (load_texts.INJECTION,) if self.named.injections else ()
         mine = tuple(each for each in self.patterns if each.name not in without)
         self.patterns = (*mine, *load_texts.TEXT_PATTERNS, *more)
 
     def body(self, *, far: bool = False, kind: str = GOOD) -> bytes:
-        """Return the body of a good call, of one far outside of every range, or of an attack by texts."""
-        if not self.takes:
+        """Return the body of a good call, of one far outside of every range, or of an attack by texts or entities."""
+        if not self.takes and not self.who:
             return rows_body(self.features, self.rng, far=far)
         good = {str(each["name"]): self.rng.choice(self.corpus) for each in self.takes}
-        if kind != GOOD:
+        if self.who:
+            good[self.entity] = "" if kind == load_texts.NO_ENTITY.name else self.rng.choice(self.who)
+        if kind not in {GOOD, load_texts.NO_ENTITY.name}:
             return load_texts.attack(kind, self.features, self.takes, good, self.rng)
         return load_texts.body(load_texts.columns(self.features, good, self.rng, far=far))
 
@@ -188,6 +220,7 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
     signed: bool = False,
     texts: Path | None = None,
     injections: bool = False,
+    entities: Path | None = None,
     ca: Path | None = None,
 ) -> Reply:
     """Mix good calls with attacks, and say whether the objective holds; exit code 1 where it does not.
@@ -206,11 +239,13 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
         signed: The route table demands signatures: sign every call, and replay some.
         texts: Good texts for a model that reads some, UTF-8, one a line; a few plain sentences if left out.
         injections: The route table refuses orders to the model in texts: send some.
+        entities: Entities that are in the online store, UTF-8, one a line: each call names one of them, and leaves out
+            what can be looked up by it. Whole rows are sent if left out.
         ca: Authority of the gateway's certificate, PEM.
 
     Raises:
-        InvalidInput: An address in clear on a network, numbers that mean nothing, or texts that the model does not
-            take.
+        InvalidInput: An address in clear on a network, numbers that mean nothing, or texts or entities that the model
+            does not take.
         Refused: The key may not call the model.
         Unavailable: The gateway does not answer.
     """
@@ -223,18 +258,30 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
     tls = ssl.create_default_context(cafile=str(ca) if ca else None) if parts.scheme == "https" else None
     sender = load.Sender(host=parts.hostname or "", port=parts.port or (443 if tls else 80), tls=tls)
     tell(Progress(stage="loadtest", state="started", words=f"{rate:g} calls a second for {seconds:g} s"))
-    given = _texts(texts) if texts is not None else ""
-    test = Traffic(sender, parts.netloc, model, key, sign=signed, seed=seed, texts=given, injections=injections)
+    named = Named(
+        texts=_lines(texts, "good texts") if texts is not None else "",
+        entities=_lines(entities, "entities") if entities is not None else "",
+        injections=injections,
+    )
+    test = Traffic(
+        sender,
+        parts.netloc,
+        model,
+        key,
+        sign=signed,
+        seed=seed,
+        named=named,
+    )
     slo = Slo(p99_ms=p99_ms, goodput=goodput)
     found = asyncio.run(test.run(rate=rate, seconds=seconds, attack_share=attack_share, slo=slo))
     return _reply(found)
 
 
-def _texts(path: Path) -> str:
+def _lines(path: Path, what: str) -> str:
     try:
-        return read_bounded(path, MAX_TEXTS, "the file of good texts").decode("utf-8")
+        return read_bounded(path, MAX_TEXTS, f"the file of {what}").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidInput("the file of good texts is no UTF-8", place=str(path)) from error
+        raise InvalidInput(f"the file of {what} is no UTF-8", place=str(path)) from error
 
 
 def _reply(found: Report) -> Reply:

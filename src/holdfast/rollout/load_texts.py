@@ -1,7 +1,8 @@
-"""Calls to a model that reads texts: good ones, and attacks that only such a model can meet (ROLL-13). Pure.
+"""Calls to a model that reads texts or looks features up: good ones, and attacks that only such can meet (ROLL-13).
 
-Texts go as columns of type BYTES beside the numbers, as the Open Inference Protocol has them. Good texts are the
-operator's own, one drawn for each call; where none are named, a few sentences that say nothing.
+Texts go as columns of type BYTES beside the numbers, as the Open Inference Protocol has them, and so does the entity
+that a call is about. Good texts are the operator's own, one drawn for each call; where none are named, a few sentences
+that say nothing. Entities are always the operator's own: nobody else knows who is in the store. Pure.
 """
 
 import base64
@@ -46,12 +47,15 @@ TEXT_PATTERNS: Final = (
 INJECTION: Final = Pattern(name="injection", expected=frozenset({400}), says="an order to the model in a text")
 """Only where the route table refuses such texts: elsewhere they are answered like others."""
 
+NO_ENTITY: Final = Pattern(name="no-entity", expected=frozenset({400}), says="an entity without a name")
+"""Only where calls name entities."""
+
 NUMBERLESS: Final = frozenset({"out-of-range"})
 """Attacks that need a number among a model's inputs."""
 
 
 def corpus(document: str, most_characters: int) -> tuple[str, ...]:
-    """Return the texts of a file, one a line; lines that the model does not take are left out.
+    """Return the texts or the entities of a file, one a line; lines that the model does not take are left out.
 
     Raises:
         InvalidInput: No line is left.

@@ -73,6 +73,7 @@ COMMANDS: Final = (
             Option(name="signed", says="sign each call, and replay some", kind="flag", default=False),
             Option(name="texts", says="good texts for a model that reads some, one a line", kind="path"),
             Option(name="injections", says="the table refuses orders in texts: send some", kind="flag", default=False),
+            Option(name="entities", says="entities whose features are looked up, one a line", kind="path"),
             Option(name="ca", says="authority of the gateway's certificate, PEM", kind="path"),
         ),
     ),
