@@ -300,6 +300,8 @@ def test_metadata_and_openapi_say_what_a_caller_gives(it: Looking) -> None:
         document = {"rows": [row]}
         assert plain.is_valid(document) is fine
         assert (it.call(document, path=PREDICT).status == 200) is fine
+    assert not plain.is_valid({"rows": [whole, named]})
+    assert it.call({"rows": [whole, named]}, path=PREDICT).status == 400
     protocol = jsonschema.Draft202012Validator(schemas["InferRequest"])
     for inputs, parameters in (
         (tensors(WON), {"entity.patient": "p1"}),

@@ -9,14 +9,14 @@ out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from holdfast.core.schema import Field, Online, Signature, entities_of, numbers_of, texts_of
 from holdfast.serve.given import ENTITY, MOMENT
-from holdfast.serve.guards.lookup import MAX_ENTITY
+from holdfast.serve.guards.lookup import MAX_ENTITY, MOST_ROWS
 from holdfast.serve.protocol import INPUT, LABEL, OUTPUTS, PROBABILITIES
 from holdfast.serve.tensors import AS_JSON, BYTES
 
@@ -117,7 +117,8 @@ def _infer_request(about: Described) -> dict[str, Any]:
     tensors = _columns(about, parameters) if texts_of(about.signature) else _matrix(about, parameters)
     entities = _entities(about)
     if entities:
-        tensors = {"anyOf": [tensors, _columns(about, parameters, entities)]}
+        few = replace(about, max_rows=min(about.max_rows, MOST_ROWS))
+        tensors = {"anyOf": [tensors, _columns(few, parameters, entities)]}
     parts = {
         "inputs": tensors,
         "id": {"type": "string", "maxLength": 128},
@@ -177,12 +178,16 @@ def _predict_request(about: Described) -> dict[str, Any]:
         columns[field.name] = value | _declared(field.minimum, field.maximum)
     for text in texts_of(about.signature):
         columns[text.name] = {"type": "string", "maxLength": text.hashing.most_characters}
-    row, entities = _object(columns), _entities(about)
+    rows, entities = _several(_object(columns), about.max_rows), _entities(about)
     if entities:
         looked_up = [field.name for field in _numbers(about) if isinstance(field.online, Online)]
-        row = {"anyOf": [row, _object(columns | entities, optional=(*looked_up, MOMENT))]}
-    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": about.max_rows}
+        named = _object(columns | entities, optional=(*looked_up, MOMENT))
+        rows = {"anyOf": [rows, _several(named, min(about.max_rows, MOST_ROWS))]}
     return _object({"rows": rows})
+
+
+def _several(row: Mapping[str, Any], most: int) -> dict[str, Any]:
+    return {"type": "array", "items": row, "minItems": 1, "maxItems": most}
 
 
 def _numbers(about: Described) -> list[Field]:
