@@ -51,7 +51,8 @@ def tables() -> dict[str, pl.DataFrame]:
 def checked_out(frame: pl.DataFrame, folder: Path) -> Layout:
     """Write a table as `holdfast data checkout` does, and return its layout."""
     data, schema = to_parquet(frame), b"{}"
-    log = delta.log_of(data, folder / "scratch")
+    (folder / TABLE).write_bytes(data)
+    log = delta.log_of(folder / TABLE, folder / "scratch")
     for path, content in {TABLE: data, delta.LOG: log, delta.SCHEMA_FILE: schema}.items():
         (folder / path).parent.mkdir(exist_ok=True, parents=True)
         (folder / path).write_bytes(content)
@@ -112,8 +113,10 @@ def sizes() -> None:
     frame = tables()["business rows"]
     data = to_parquet(frame)
     with tempfile.TemporaryDirectory() as place:
+        table = Path(place, TABLE)
+        table.write_bytes(data)
         used = time.process_time()
-        log = delta.log_of(data, Path(place) / "scratch")
+        log = delta.log_of(table, Path(place) / "scratch")
         used = time.process_time() - used
     digesting = cpu(digest_bytes, data)
     print(

@@ -5,8 +5,10 @@ Decides the bytes of a table: same rows, same bytes, so that the same input alwa
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import polars as pl
@@ -15,7 +17,9 @@ from holdfast.core.artifact import Artifact, File, Kind, canonical, manifest, pa
 from holdfast.core.errors import NotVerified
 from holdfast.core.ports import Blobs, Workspace
 from holdfast.core.schema import Column, Use
+from holdfast.engines.packed import Packed, packed_file
 
+Rows = TypeVar("Rows", pl.DataFrame, Packed)
 TABLE: Final = "data.parquet"
 SCHEMA: Final = "schema.json"
 ROW_GROUP: Final = 1 << 17  # rows; fixed, because the writer's own choice could follow the number of threads
@@ -59,6 +63,14 @@ class Dataset:
     schema: Schema
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The same, packed as it lies in the store."""
+
+    rows: Packed
+    schema: Schema
+
+
 def to_parquet(frame: pl.DataFrame) -> bytes:
     """Return a table as Parquet: equal tables give equal bytes with one version of Polars (no times, fixed layout)."""
     out = io.BytesIO()
@@ -78,10 +90,13 @@ def store_file(blobs: Blobs, path: str, data: bytes) -> File:
     return File(path=path, digest=blobs.put(data), size=len(data))
 
 
-def store_dataset(ws: Workspace, schema: Schema, rows: pl.DataFrame) -> Artifact:
+def store_dataset(ws: Workspace, schema: Schema, rows: Packed) -> Artifact:
     """Store a data set and return it; the columns of `rows` are those of the schema, in order."""
-    files = (store_file(ws.blobs, TABLE, to_parquet(rows)), store_file(ws.blobs, SCHEMA, canonical(schema)))
-    return ws.store_folder(Kind.DATASET, manifest(files))
+    table = ws.scratch / TABLE
+    rows.sink(table, compression_level=ZSTD_LEVEL, row_group_size=ROW_GROUP)
+    stored = File(path=TABLE, digest=ws.blobs.put_file(table), size=table.stat().st_size)
+    table.unlink()
+    return ws.store_folder(Kind.DATASET, manifest((stored, store_file(ws.blobs, SCHEMA, canonical(schema)))))
 
 
 def open_dataset(blobs: Blobs, artifact: Artifact) -> Dataset:
@@ -93,10 +108,35 @@ def open_dataset(blobs: Blobs, artifact: Artifact) -> Dataset:
     """
     folder = parse_manifest(blobs.get(artifact.digest))
     rows, document = (blobs.get(parse_digest(folder.file(path).digest)) for path in (TABLE, SCHEMA))
-    try:
+    with _readable(artifact):
         schema, frame = msgspec.json.decode(document, type=Schema), from_parquet(rows)
+    return Dataset(rows=_checked(frame, schema, artifact), schema=schema)
+
+
+def open_stored(blobs: Blobs, artifact: Artifact) -> Stored:
+    """Return the same, its rows packed: of a large data set a column at a time is opened.
+
+    Raises:
+        NotFound: A part of it is not in the store.
+        NotVerified: The folder is not a data set, or its rows do not have the columns that its schema names.
+    """
+    folder = parse_manifest(blobs.get(artifact.digest))
+    path = blobs.path(parse_digest(folder.file(TABLE).digest))
+    with _readable(artifact):
+        schema = msgspec.json.decode(blobs.get(parse_digest(folder.file(SCHEMA).digest)), type=Schema)
+        rows = packed_file(path)
+    return Stored(rows=_checked(rows, schema, artifact), schema=schema)
+
+
+@contextmanager
+def _readable(artifact: Artifact) -> Iterator[None]:
+    try:
+        yield
     except (msgspec.MsgspecError, pl.exceptions.PolarsError) as error:
         raise NotVerified(f"the data set cannot be read: {error}", place=artifact.digest) from error
-    if tuple(frame.columns) != tuple(item.name for item in schema.columns):
+
+
+def _checked(rows: Rows, schema: Schema, artifact: Artifact) -> Rows:
+    if tuple(rows.columns) != tuple(item.name for item in schema.columns):
         raise NotVerified("the rows do not have the columns of the schema", place=artifact.digest)
-    return Dataset(rows=frame, schema=schema)
+    return rows

@@ -28,7 +28,7 @@ UNSIGNED: Final = frozenset(
 MAX_FILES: Final = 100_000  # of a folder that is looked at; a table of ours has three
 
 
-def log_of(parquet: bytes, scratch: Path) -> bytes:
+def log_of(parquet: Path, scratch: Path) -> bytes:
     """Return the log of a Delta table that consists of one Parquet file.
 
     Args:
@@ -43,7 +43,7 @@ def log_of(parquet: bytes, scratch: Path) -> bytes:
 
     try:
         scratch.mkdir(mode=0o700, parents=True)
-        (scratch / TABLE).write_bytes(parquet)
+        shutil.copyfile(parquet, scratch / TABLE)
         convert_to_deltalake(str(scratch))
         return (scratch / LOG).read_bytes()
     except DeltaError as error:

@@ -9,7 +9,7 @@ feature views (`engines.events`) are treated by this same code, and reported in 
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import polars as pl
 
@@ -17,10 +17,12 @@ from holdfast.core.dlp import KEYED, Action, Dlp, Presidio, strictest
 from holdfast.core.errors import InvalidData, InvalidInput
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
 from holdfast.core.ports import Recogniser
+from holdfast.engines.packed import Packed
 from holdfast.engines.personal import SHOWN, Hit, Span, scan
 from holdfast.engines.personal.recognised import masked, settled
 from holdfast.engines.tokens import Tokens
 
+Rows = TypeVar("Rows", pl.DataFrame, Packed)
 _DONE: Final = {
     Action.MASK: "masked",
     Action.PSEUDONYM: "pseudonyms in their place",
@@ -41,10 +43,10 @@ class Acted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Treated:
+class Treated(Generic[Rows]):
     """The table afterwards, what was done, and which columns are to go."""
 
-    frame: pl.DataFrame
+    frame: Rows
     acted: tuple[Acted, ...]
     drop: tuple[str, ...]
     block: tuple[Hit, ...]
@@ -61,12 +63,12 @@ def recogniser_of(dlp: Dlp, open_recogniser: Callable[[Presidio], Recogniser]) -
 
 
 def treat(
-    frame: pl.DataFrame,
+    frame: Rows,
     hits: tuple[Hit, ...],
     dlp: Dlp,
     key: Callable[[], bytes],
     recogniser: Recogniser | None = None,
-) -> Treated:
+) -> Treated[Rows]:
     """Return a table in which what was found is treated as declared; dropping and blocking are left to the caller.
 
     Args:

@@ -8,6 +8,7 @@ and which of several tables is meant, is for the caller.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
+from mmap import mmap
 from typing import Final
 
 import msgspec
@@ -73,8 +74,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.path}{f', {self.part}' if self.part else ''}: {self.words}"
 
 
-def layout_of(files: Mapping[str, bytes]) -> Layout:
-    """Return the layout of files by path; a Parquet file is cut at its row groups.
+def layout_of(files: Mapping[str, bytes | mmap]) -> Layout:
+    """Return the layout of files by path, by their bytes or as they lie; a Parquet file is cut at its row groups.
 
     Raises:
         InvalidData: A file is named like Parquet and is none.
@@ -188,7 +189,7 @@ def _named(part: Part) -> str:
     return f"{part.what} ({part.rows} rows)" if part.rows else part.what
 
 
-def _parts(path: str, data: bytes) -> tuple[Part, ...]:
+def _parts(path: str, data: bytes | mmap) -> tuple[Part, ...]:
     view = memoryview(data)
     if not path.endswith(".parquet"):
         return (Part(what=WHOLE, size=len(data), rows=0, hash=_hash(view)),)

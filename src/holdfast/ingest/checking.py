@@ -8,7 +8,7 @@ client may break (types, required values) is no matter of this. Leaves to `contr
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
@@ -16,11 +16,13 @@ from holdfast.core.checks import SORTS, Check, Onboarding
 from holdfast.core.errors import InvalidData
 from holdfast.core.row_rules import parse_rule
 from holdfast.core.schema import Column, Use
+from holdfast.engines.packed import Packed
 from holdfast.ingest import measuring
 from holdfast.ingest.reasons import Reason, faults_where, merged
 from holdfast.ingest.rules import compiled
 
 REQUIRED: Final = frozenset({Use.ID, Use.LABEL})  # uses whose values are never optional, whatever `nullable` says
+Table: TypeAlias = pl.DataFrame | Packed
 _CODES: Final = {
     "rule": Reason.RULE,
     "pattern": Reason.PATTERN,
@@ -121,8 +123,8 @@ def tests_of(contract: Contract) -> tuple[Test, ...]:
     return (*declared(contract.columns), *(_test(check, contract) for check in rows))
 
 
-def judge(frame: pl.DataFrame, rows: pl.Series, contract: Contract, *, tests: Sequence[Test] | None = None) -> Judged:
-    """Return what a contract makes of a batch.
+def judge(frame: Table, rows: pl.Series, contract: Contract, *, tests: Sequence[Test] | None = None) -> Judged:
+    """Return what a contract makes of a batch; of packed rows a part is opened at a time, or what rests on all of them.
 
     Args:
         frame: The cleaned columns.
@@ -134,13 +136,12 @@ def judge(frame: pl.DataFrame, rows: pl.Series, contract: Contract, *, tests: Se
         InvalidData: A check cannot be evaluated on these columns.
     """
     tests = tests_of(contract) if tests is None else tests
-    masks = _evaluated(frame, tests)
-    failing = [index for index, mask in enumerate(masks) if mask.any()]
+    failing = [(test, mask) for test, mask in zip(tests, _evaluated(frame, tests), strict=True) if mask.any()]
     new = _new(frame, contract) if failing or contract.onboarding else None
     good, relaxed = pl.repeat(value=True, n=frame.height, eager=True, dtype=pl.Boolean), None
     tables, warned = [], list[Warned]()
-    for index in failing:
-        test, mask = tests[index], masks[index].fill_null(value=False)
+    for test, fails in failing:
+        mask = fails
         if test.soft:
             warned.append(_warned(test, mask, "soft"))
             continue
@@ -159,12 +160,28 @@ def judge(frame: pl.DataFrame, rows: pl.Series, contract: Contract, *, tests: Se
     )
 
 
-def _evaluated(frame: pl.DataFrame, tests: Sequence[Test]) -> list[pl.Series]:
-    """Return where each test fails, all evaluated in one pass over the columns."""
-    if not tests:
-        return []
+def _evaluated(frame: Table, tests: Sequence[Test]) -> list[pl.Series]:
+    """Return where each test fails: what looks at rows one by one part by part, the others over their columns."""
+    parts = [frame] if isinstance(frame, pl.DataFrame) else frame.frames()
+    alone = [test for test in tests if test.code is not Reason.NOT_UNIQUE]
+    found = pl.concat([pl.DataFrame(schema=_named(alone)), *(_failing(part, alone) for part in parts)])
+    masks = dict(zip(map(id, alone), found.get_columns(), strict=True))
+    for test in tests:
+        if id(test) not in masks:
+            columns = frame if isinstance(frame, pl.DataFrame) else frame.pick(test.fails.meta.root_names())
+            masks[id(test)] = _failing(columns, [test]).to_series()
+    return [masks[id(test)] for test in tests]
+
+
+def _named(tests: Sequence[Test]) -> dict[str, type[pl.Boolean]]:
+    return {str(index): pl.Boolean for index in range(len(tests))}
+
+
+def _failing(frame: pl.DataFrame, tests: Sequence[Test]) -> pl.DataFrame:
+    """Return a column for each test, true where it fails, all evaluated in one pass."""
+    names = _named(tests)
     try:
-        found = frame.select(test.fails.alias(str(index)) for index, test in enumerate(tests))
+        found = frame.with_columns(test.fails.alias(f"\0{name}") for name, test in zip(names, tests, strict=True))
     except pl.exceptions.PolarsError as error:
         for test in tests:
             try:
@@ -173,7 +190,7 @@ def _evaluated(frame: pl.DataFrame, tests: Sequence[Test]) -> list[pl.Series]:
                 words = f"the check {test.name!r} cannot be evaluated: {str(one).splitlines()[0][:200]}"
                 raise InvalidData(words, place=test.column or "[[data.checks]]") from error
         raise
-    return [found.get_column(str(index)) for index in range(len(tests))]
+    return found.select(pl.col(f"\0{name}").fill_null(value=False).alias(name) for name in names)
 
 
 def _test(check: Check, contract: Contract) -> Test:
@@ -223,7 +240,7 @@ def _within(value: pl.Expr, check: Check) -> pl.Expr:
     return pl.when(value.is_not_null()).then(pl.all_horizontal(tests))
 
 
-def _new(frame: pl.DataFrame, contract: Contract) -> pl.Series | None:
+def _new(frame: Table, contract: Contract) -> pl.Series | None:
     """Return which rows are a new client's, or None where nobody is new."""
     new, now = contract.onboarding, contract.now
     if new is None or now is None or now.date() > new.until:
@@ -235,7 +252,7 @@ def _warned(test: Test, mask: pl.Series, because: str) -> Warned:
     return Warned(name=test.name, code=test.code, column=test.column, rows=int(mask.sum()), because=because)
 
 
-def _faults(frame: pl.DataFrame, rows: pl.Series, test: Test, mask: pl.Series) -> pl.DataFrame:
+def _faults(frame: Table, rows: pl.Series, test: Test, mask: pl.Series) -> pl.DataFrame:
     """Return one fault for each row where a test fails: with the value, or the rule's name where columns disagree."""
     where = rows.filter(mask)
     if test.column in frame.columns:
@@ -246,14 +263,16 @@ def _faults(frame: pl.DataFrame, rows: pl.Series, test: Test, mask: pl.Series) -
     return faults_where(every, rows=where, code=test.code, column=test.column, values=shown)
 
 
-def _outcomes(frame: pl.DataFrame, contract: Contract, new: pl.Series | None) -> tuple[Outcome, ...]:
+def _outcomes(frame: Table, contract: Contract, new: pl.Series | None) -> tuple[Outcome, ...]:
     """Measure the batch: the rows of clients who are not new, against hard limits; and where there are none, all."""
     checks = [check for check in contract.checks if not check.of_row]
     if not checks:
         return ()
-    known = frame.filter(~new) if new is not None else frame
+    names = {name for check in checks for name in check.columns} or frame.columns[:1]
+    every = frame if isinstance(frame, pl.DataFrame) else frame.pick(names)
+    known = every.filter(~new) if new is not None else every
     only_new = known.height == 0 and frame.height > 0
-    measured = measuring.measure(frame if only_new else known, checks, contract.references, contract.now)
+    measured = measuring.measure(every if only_new else known, checks, contract.references, contract.now)
     return tuple(
         Outcome(
             check=check,

@@ -5,16 +5,19 @@ of it lands. What share of refused rows is too much is left to policies. Of rows
 acceptable by themselves, so that a broken row cannot take a good one with it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import polars as pl
 
 from holdfast.core.errors import InvalidData
 from holdfast.core.project import Project
-from holdfast.core.schema import Use, is_held
+from holdfast.core.schema import Column, Use, is_held
+from holdfast.engines.packed import Packed, pack, stacked
 from holdfast.ingest.checking import Contract, Judged, Outcome, judge
 from holdfast.ingest.cleaning import clean
 from holdfast.ingest.raw import Raw
@@ -22,6 +25,7 @@ from holdfast.ingest.reasons import WORDS, Reason, faults_where, merged
 from holdfast.ingest.repairs import Repaired, repaired
 
 References: TypeAlias = Mapping[str, pl.DataFrame]
+_ALWAYS: Final = ("trim/1", "null-literal/1", "timestamp/1")  # what cleaning does to every column
 OUTSIDE: Final = frozenset({Reason.BELOW, Reason.ABOVE, Reason.NOT_ALLOWED})
 """Reasons against a value of its type that lies where none was declared to be."""
 
@@ -46,10 +50,21 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What was read of a file: its rows by their count, and the columns that nobody declared, by their names."""
+
+    rows_in: int
+    rows_read: int
+    undeclared: tuple[str, ...]
+    personal: tuple[str, ...]  # declared personal columns that were there, and were not read
+    blank_lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows that hold, by source row number, the faults of all others, and what cleaning changed."""
 
-    frame: pl.DataFrame
+    frame: Packed
     rows: pl.Series
     faults: pl.DataFrame
     counts: tuple[Count, ...]
@@ -71,36 +86,121 @@ def hold(raw: Raw, project: Project, *, references: References | None = None, no
         InvalidProject: A timestamp format that cannot mean a moment.
         InvalidData: A check cannot be evaluated.
     """
-    data, tables, counts, quality = project.data, [raw.faults], list[Count](), list[Quality]()
+    return hold_pieces([raw], project, references=references, now=now)[0]
+
+
+def hold_pieces(
+    pieces: Iterable[Raw],
+    project: Project,
+    *,
+    references: References | None = None,
+    now: datetime | None = None,
+    folder: Path | None = None,
+) -> tuple[Batch, Read, Packed]:
+    """Return the same for rows that come in pieces, what was read, and the columns that nobody declared, as they came.
+
+    Of the pieces one is open at a time. Cleaning looks at each value alone, so that they are cleaned as the whole would
+    be. What the project's own rules do may rest on all rows: where there are any, the one piece must be the whole.
+
+    Args:
+        pieces: The rows as read.
+        project: What is declared of them.
+        references: As for `hold`.
+        now: As for `hold`.
+        folder: Where rows lie packed, if not in memory; whoever gives it removes it.
+
+    Raises:
+        InvalidProject: A timestamp format that cannot mean a moment.
+        InvalidData: A check cannot be evaluated, or the rows cannot be read.
+    """
+    data, tally = project.data, _Tally(folder=folder)
     held = {name: column for name, column in data.columns.items() if is_held(column)}
-    columns = list[pl.Series]()
-    mended = mend(raw, project)
-    counts += [Count(rule=rule, column=name, count=count) for (rule, name), count in mended.counts.items()]
-    for name, column in held.items():
-        cleaned = clean(mended.table.get_column(name), column, data)
-        found = [faults_where(m, rows=raw.rows, code=c, column=name, values=cleaned.texts) for c, m in cleaned.faults]
-        tables += found
-        changed = (cleaned.trimmed, cleaned.null_literals, cleaned.normalised)
-        rules = zip(("trim/1", "null-literal/1", "timestamp/1"), changed, strict=True)
-        counts += [Count(rule=rule, column=name, count=count) for rule, count in rules if count]
-        missing = int(cleaned.texts.null_count())
-        quality.append(Quality(column=name, missing=missing, mismatched=merged(found).get_column("row").n_unique()))
-        columns.append(cleaned.values.alias(name))
-    unreadable, frame = merged(tables), pl.DataFrame(columns)
+    frame = pack((_cleaned(piece, project, held, tally) for piece in pieces), folder)
+    rows, unreadable = pl.concat(tally.rows), merged(tally.faults)
     contract = Contract(
         columns=held, checks=data.checks, onboarding=data.onboarding, references=references or {}, now=now
     )
-    judged = judge(frame, raw.rows, contract)
+    judged = judge(frame, rows, contract)
     faults = merged([unreadable, _not_only_unreadable(judged.faults, unreadable)])
-    good = ~raw.rows.is_in(faults.get_column("row").unique().implode())
-    return Batch(
+    good = ~rows.is_in(faults.get_column("row").unique().implode())
+    batch = Batch(
         frame=frame.filter(good),
-        rows=raw.rows.filter(good),
+        rows=rows.filter(good),
         faults=faults,
-        counts=tuple(counts),
+        counts=tuple(tally.counted(held)),
         judged=judged,
-        quality=tuple(replace(each, outside=_outside(each.column, judged)) for each in quality),
+        quality=tuple(
+            Quality(
+                column=name,
+                missing=tally.missing[name],
+                mismatched=tally.mismatched[name],
+                outside=_outside(name, judged),
+            )
+            for name in held
+        ),
     )
+    return batch, tally.read(), stacked(tally.beside)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted while pieces pass by."""
+
+    folder: Path | None
+    last: Raw | None = None
+    rows: list[pl.Series] = field(default_factory=list)
+    faults: list[pl.DataFrame] = field(default_factory=list)
+    beside: list[Packed] = field(default_factory=list)
+    mended: dict[tuple[str, str], int] = field(default_factory=dict)
+    changed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    mismatched: Counter[str] = field(default_factory=Counter)
+
+    def add(self, piece: Raw) -> None:
+        """Count a piece as it was read."""
+        self.last = replace(piece, frame=piece.frame.clear(), rows=piece.rows.clear(), faults=piece.faults.clear())
+        self.rows.append(piece.rows)
+        self.faults.append(piece.faults)
+        beside = [name for name in piece.undeclared if name in piece.frame.columns]
+        self.beside.append(pack([piece.frame.select(beside)], self.folder))
+
+    def counted(self, held: Iterable[str]) -> Iterator[Count]:
+        """Yield what was changed: by the project's rules first, then column by column."""
+        for (rule, name), count in self.mended.items():
+            yield Count(rule=rule, column=name, count=count)
+        for name in held:
+            for rule in _ALWAYS:
+                if self.changed[rule, name]:
+                    yield Count(rule=rule, column=name, count=self.changed[rule, name])
+
+    def read(self) -> Read:
+        """Return what was read of all pieces."""
+        assert self.last is not None  # noqa: S101 - a file that is readable has at least one piece
+        return Read(
+            rows_in=self.last.rows_in,
+            rows_read=sum(len(rows) for rows in self.rows),
+            undeclared=self.last.undeclared,
+            personal=self.last.personal,
+            blank_lines=self.last.blank_lines,
+        )
+
+
+def _cleaned(piece: Raw, project: Project, held: Mapping[str, Column], tally: _Tally) -> pl.DataFrame:
+    """Return the values of a piece's declared columns, and count what was changed and what is none."""
+    tally.add(piece)
+    mended = mend(piece, project)
+    tally.mended |= mended.counts
+    columns = list[pl.Series]()
+    for name, column in held.items():
+        cleaned = clean(mended.table.get_column(name), column, project.data)
+        found = [faults_where(m, rows=piece.rows, code=c, column=name, values=cleaned.texts) for c, m in cleaned.faults]
+        tally.faults += [each for each in found if each.height]
+        changed = (cleaned.trimmed, cleaned.null_literals, cleaned.normalised)
+        tally.changed.update({(rule, name): count for rule, count in zip(_ALWAYS, changed, strict=True)})
+        tally.missing[name] += int(cleaned.texts.null_count())
+        tally.mismatched[name] += merged(found).get_column("row").n_unique()
+        columns.append(cleaned.values.alias(name))
+    return pl.DataFrame(columns)
 
 
 def mend(raw: Raw, project: Project) -> Repaired:
@@ -170,33 +270,40 @@ def resolve_duplicates(batch: Batch, project: Project) -> Batch:
     ids = list(project.columns_of(Use.ID))
     if not ids:
         return batch
-    frame = batch.frame
-    key = pl.struct(ids)
-    repeated = frame.filter(key.is_duplicated()).select(key.n_unique()).item()
-    copy = frame.select((~pl.struct(pl.all()).is_first_distinct()).alias("copy")).get_column("copy")
-    first = frame.with_columns(pl.when(~copy).then(key).alias("\0key"))  # no header can hold a NUL
+    twice = _twice(batch.frame.pick(ids))
+    some = batch.frame.filter(twice).open()  # of an id that stands once there is neither a copy nor a conflict
+    named = pl.struct(ids)
+    copy = some.select((~pl.struct(pl.all()).is_first_distinct()).alias("copy")).get_column("copy")
+    first = some.with_columns(pl.when(~copy).then(named).alias("\0key"))  # no header can hold a NUL
     conflict = first.select(
         (pl.col("\0key").is_not_null() & pl.col("\0key").is_duplicated()).alias("conflict")
     ).get_column("conflict")
-    shown = frame.select(pl.concat_str(ids, separator=" ").alias("id")).get_column("id")
-    label = ", ".join(ids)
+    shown = some.select(pl.concat_str(ids, separator=" ").alias("id")).get_column("id")
+    label, rows = ", ".join(ids), batch.rows.filter(twice)
     found = [
-        faults_where(mask, rows=batch.rows, code=code, column=label, values=shown)
+        faults_where(mask, rows=rows, code=code, column=label, values=shown)
         for mask, code in ((copy, Reason.COPY), (conflict, Reason.CONFLICT))
     ]
-    keep = ~(copy | conflict)
+    keep = ~batch.rows.is_in(rows.filter(copy | conflict).implode())
     removed = int(copy.sum())
     return replace(
         batch,
-        frame=frame.filter(keep),
+        frame=batch.frame.filter(keep),
         rows=batch.rows.filter(keep),
         faults=merged([batch.faults, *found]),
         counts=(*batch.counts, *([Count(rule="duplicate/1", column=label, count=removed)] if removed else [])),
-        duplicate_ids=int(repeated),
+        duplicate_ids=some.filter(named.is_duplicated()).select(named.n_unique()).item(),
     )
 
 
-def check_left(batch: Batch, raw: Raw, project: Project) -> None:
+def _twice(ids: pl.DataFrame) -> pl.Series:
+    """Return which rows may have an id that others have: those whose hash stands twice, hardly ever by chance."""
+    hashed = ids.hash_rows()
+    ordered = hashed.sort()
+    return hashed.is_in(ordered.filter(ordered == ordered.shift(1)).unique().implode())
+
+
+def check_left(batch: Batch, raw: Raw | Read, project: Project) -> None:
     """Refuse a batch of which nothing is left.
 
     Raises:

@@ -7,7 +7,7 @@ line.
 
 import codecs
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -86,8 +86,8 @@ class Chunk:
     blank: int  # so far
 
 
-def read(path: Path, data: Data) -> Raw:
-    """Return the rows of a project's own CSV file, which is UTF-8 with commas.
+def pieces(path: Path, data: Data) -> Iterator[Raw]:
+    """Yield the rows of a project's own CSV file, which is UTF-8 with commas, some at a time; at least one piece.
 
     Raises:
         InvalidData: No readable header, a record that spans lines and breaks, a line or a file beyond the limits.
@@ -96,39 +96,22 @@ def read(path: Path, data: Data) -> Raw:
         parts = chunks(stream, data, data.source, PLAIN)
         header = next(parts)
         assert isinstance(header, Header)  # noqa: S101 - what `chunks` gives first
-        found = packed(part for part in parts if isinstance(part, Chunk))
+        for part in parts:
+            assert isinstance(part, Chunk)  # noqa: S101 - and then
+            yield raw_of(part, part.frame, header)
+
+
+def raw_of(part: Chunk, frame: pl.DataFrame, header: Header) -> Raw:
+    """Return some rows as a piece of their file."""
     return Raw(
-        frame=pl.concat(found.frames),
-        rows=pl.concat(found.numbers),
-        rows_in=found.rows_in,
-        faults=fault_table(found.faults),
+        frame=frame,
+        rows=pl.Series("row", part.numbers, dtype=pl.Int64),
+        rows_in=part.rows_in,
+        faults=fault_table(part.faults),
         undeclared=header.undeclared,
         personal=header.personal,
-        blank_lines=found.blank,
+        blank_lines=part.blank,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """All rows of a file, packed chunk by chunk: what they were as Python objects is gone."""
-
-    frames: list[pl.DataFrame]
-    numbers: list[pl.Series]
-    faults: list[Fault]
-    rows_in: int
-    blank: int
-
-
-def packed(parts: Iterable[Chunk]) -> Packed:
-    """Return the rows of a file; none is copied together, which would hold every one twice."""
-    frames, numbers, faults = list[pl.DataFrame](), list[pl.Series](), list[Fault]()
-    rows_in = blank = 0
-    for part in parts:
-        frames.append(part.frame)
-        numbers.append(pl.Series("row", part.numbers, dtype=pl.Int64))
-        faults += part.faults
-        rows_in, blank = part.rows_in, part.blank
-    return Packed(frames=frames, numbers=numbers, faults=faults, rows_in=rows_in, blank=blank)
 
 
 def chunks(stream: BinaryIO, data: Data, place: str, dialect: Dialect) -> Iterator[Header | Chunk]:

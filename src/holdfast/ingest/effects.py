@@ -16,7 +16,8 @@ from holdfast.engines.poison import backdoor, rows
 from holdfast.engines.screens.history import creeping
 from holdfast.engines.screens.history import suspects as named
 from holdfast.engines.screens.learning import Probabilities, beliefs
-from holdfast.engines.screens.material import Column, Material, from_columns
+from holdfast.engines.screens.lenses import Names, Plain
+from holdfast.engines.screens.material import Material, from_columns
 from holdfast.engines.screens.screening import ALARMS, screen
 from holdfast.ingest.screening import Table
 from holdfast.maths.fairness import equal_opportunity_gap
@@ -28,7 +29,7 @@ TRUSTED: Final = 0.4  # of the rows, before slow poison begins
 VERSIONS: Final = 24  # over which it comes
 SOURCES: Final = 4  # of which one is the attacker
 MIN_ASKED: Final = 10  # rows, of fewer of which no share is told
-Columns: TypeAlias = dict[str, Column]
+Columns: TypeAlias = dict[str, Plain]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,11 +216,13 @@ class _Coded:
 
     def __init__(self, table: Table, some: Rows) -> None:
         self.table = table
-        self.names = {name: np.unique(values) for name, values in table.columns.items() if values.dtype.kind != "f"}
+        self.names = {
+            name: values.distinct.astype(np.str_) for name, values in table.columns.items() if isinstance(values, Names)
+        }
         self.numeric = [index for index, name in enumerate(some.columns) if name not in self.names]
         self.order = tuple(some.columns)
 
-    def matrix(self, columns: Mapping[str, Column]) -> np.ndarray:
+    def matrix(self, columns: Mapping[str, Plain]) -> np.ndarray:
         """Return rows as numbers."""
         parts = [
             np.searchsorted(self.names[name], columns[name]) if name in self.names else columns[name]

@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from holdfast.core.entities import Entities
 from holdfast.core.errors import NotVerified
 from holdfast.core.project import Project
 from holdfast.core.schema import Use
+from holdfast.engines.packed import pack
 from holdfast.ingest.contract import Batch, Count
 from holdfast.ingest.linkage import link
 from holdfast.ingest.reasons import Reason, faults_where, merged
@@ -34,12 +36,9 @@ class Resolved:
     places: pl.DataFrame
 
 
-def entities_of(batch: Batch, project: Project) -> NDArray[np.int64] | None:
-    """Return each row's entity as the place of its first row, or None where the project asks for none."""
-    declared = project.data.entities
-    if declared is None:
-        return None
-    return link(batch.frame, declared.columns, threshold=declared.threshold).entity
+def entities_of(batch: Batch, declared: Entities) -> NDArray[np.int64]:
+    """Return each row's entity as the place of its first row."""
+    return link(batch.frame.open(), declared.columns, threshold=declared.threshold).entity
 
 
 def resolve(batch: Batch, entity: NDArray[np.int64], project: Project) -> Resolved:
@@ -51,7 +50,7 @@ def resolve(batch: Batch, entity: NDArray[np.int64], project: Project) -> Resolv
         project: Which column is the id.
     """
     (name,) = project.columns_of(Use.ID)
-    frame, rows = batch.frame, batch.rows
+    frame, rows = batch.frame.open(), batch.rows
     repeated = int(frame.select(pl.col(name).filter(pl.col(name).is_duplicated()).n_unique()).item())
     group = pl.Series("\0entity", entity)
     of_many = group.is_duplicated()
@@ -77,7 +76,7 @@ def resolve(batch: Batch, entity: NDArray[np.int64], project: Project) -> Resolv
     counts = ((MERGE, int(gone.sum())), (SEPARATE, int(changed.sum())))
     done = replace(
         batch,
-        frame=after.with_columns(separated).select(frame.columns),
+        frame=pack([after.with_columns(separated).select(frame.columns)]),
         rows=numbers,
         faults=merged([batch.faults, fault]),
         counts=(*batch.counts, *(Count(rule=rule, column=name, count=count) for rule, count in counts if count)),

@@ -15,17 +15,16 @@ from holdfast.core.evidence import Finding, Measure, Severity, exactly
 from holdfast.core.ports import Recogniser
 from holdfast.core.project import Data, Project
 from holdfast.core.schema import is_described
-from holdfast.engines.dataset import Dataset
+from holdfast.engines.dataset import Stored
 from holdfast.engines.dlp import counts_of, findings_of, searched_with
 from holdfast.engines.personal import SHOWN, scan
 from holdfast.ingest.checking import Warned
 from holdfast.ingest.cleaning import RULES
-from holdfast.ingest.contract import Batch, breach_words
+from holdfast.ingest.contract import Batch, Read, breach_words
 from holdfast.ingest.holdback import Searched
 from holdfast.ingest.outliers import WORDS as TRIAGE_WORDS
 from holdfast.ingest.outliers import Verdict
 from holdfast.ingest.quarantine import SetAside
-from holdfast.ingest.raw import Raw
 from holdfast.ingest.reasons import WORDS, Reason
 from holdfast.ingest.review import Applied, Triage
 from holdfast.ingest.screening import report
@@ -56,10 +55,10 @@ class Ingested:
 
     project: Project
     source: Artifact
-    raw: Raw
+    read: Read
     batch: Batch
     searched: Searched
-    dataset: Dataset  # read back from the store
+    dataset: Stored  # read back from the store
     quarantine: tuple[SetAside, ...]  # read back from the store
     sent: tuple[Sent, ...] = ()  # by the project's sources; empty where the rows are a file
     applied: Applied
@@ -73,7 +72,7 @@ def contract(seen: Ingested) -> Report:
     Raises:
         StageFailed: Rows are neither in the data set nor in the quarantine: the evidence is then a failed control.
     """
-    rows_in, rows_out, aside = seen.raw.rows_in, seen.dataset.rows.height, len(seen.quarantine)
+    rows_in, rows_out, aside = seen.read.rows_in, seen.dataset.rows.height, len(seen.quarantine)
     if rows_in != rows_out + aside:
         raise StageFailed(f"{rows_in} rows came in, {rows_out} went on and {aside} were set aside")
     share, data = wilson(aside, rows_in), seen.project.data
@@ -89,12 +88,12 @@ def contract(seen: Ingested) -> Report:
         exactly("rows_quarantined", aside, n=rows_in),
         Measure(name="quarantined_share", value=share.value, low=share.low, high=share.high, n=rows_in),
         exactly("duplicate_ids", seen.batch.duplicate_ids, n=rows_in),
-        exactly("undeclared_columns", len(seen.raw.undeclared)),
+        exactly("undeclared_columns", len(seen.read.undeclared)),
         *(exactly(name, count, n=rows_in) for name, count in changed.items()),
         *(exactly(f"set_aside:{code}", count, n=rows_in) for code, count in _by_reason(seen.batch)),
         *(exactly(f"repaired:{repair.name}", _repairs(seen.batch, repair.name), n=rows_in) for repair in data.clean),
     )
-    findings = (*_excess(seen, share.value), *_reasons(seen), *_changes(seen.batch, data), *_held_out(seen.raw))
+    findings = (*_excess(seen, share.value), *_reasons(seen), *_changes(seen.batch, data), *_held_out(seen.read))
     facts = {
         "cleaning": " ".join([*(repair.name for repair in data.clean), *(rule.name for rule in rules)]),
         "max_quarantined_share": f"{data.max_quarantined_share:g}",
@@ -105,7 +104,7 @@ def contract(seen: Ingested) -> Report:
 def checks(seen: Ingested) -> Report:
     """Return what the checks of the contract found: what each measured, which are broken, and who is only warned."""
     declared, judged = seen.project.data.checks, seen.batch.judged
-    rows = seen.raw.rows_in
+    rows = seen.read.rows_in
     soft = [each for each in judged.outcomes if not each.holds and each.check.soft]
     measures = (
         exactly("checks", len(declared)),
@@ -141,7 +140,7 @@ def _warned(warned: Warned) -> Finding:
 
 def quality(seen: Ingested) -> Report:
     """Return three metrics of each critical column as it came: share missing, of another type, and out of range."""
-    rows = seen.raw.frame.height
+    rows = seen.read.rows_read
     data = seen.project.data
     wanted = frozenset(data.critical or (*seen.project.feature_columns, *seen.project.features.texts))
     measures = [exactly("rows_read", rows)]
@@ -168,7 +167,7 @@ def quality(seen: Ingested) -> Report:
 def personal(seen: Ingested) -> Report:
     """Return what was searched for personal data, what was caught, and what a search of the stored rows still finds."""
     replaced = set(seen.searched.replaced)
-    stored = seen.dataset.rows.drop(replaced, strict=False)
+    stored = seen.dataset.rows.drop(replaced)
     left = [hit for hit in scan(stored, seen.recogniser) if hit.entity not in SHOWN]
     acted = seen.searched.acted
     caught, searched = seen.searched.caught, seen.searched.columns_searched
@@ -181,13 +180,13 @@ def personal(seen: Ingested) -> Report:
     findings = findings_of(seen.searched.hits, acted)
     findings += [
         Finding(place=name, severity=Severity.INFO, rule="declared-personal", message="declared personal; not read")
-        for name in seen.raw.personal
+        for name in seen.read.personal
     ]
     findings += [
         Finding(place=name, severity=Severity.INFO, rule="classed-personal", message="classed personal; held back")
         for name in seen.searched.classed
     ]
-    facts = {"caught": ", ".join(caught) or "none", "declared": ", ".join(seen.raw.personal) or "none"}
+    facts = {"caught": ", ".join(caught) or "none", "declared": ", ".join(seen.read.personal) or "none"}
     facts |= searched_with(seen.recogniser)
     return Report(measures=measures, findings=tuple(findings), facts=facts)
 
@@ -199,7 +198,7 @@ def screened(seen: Ingested) -> Report | NotApplicable:
 
 def outliers(seen: Ingested) -> Report | NotApplicable:
     """Return how many values lie out, what each was taken for, and what persons have decided; no value is named."""
-    triage, applied, rows = seen.triage, seen.applied, seen.raw.rows_in
+    triage, applied, rows = seen.triage, seen.applied, seen.read.rows_in
     if seen.project.data.outliers is None:
         return NotApplicable(reason="the project does not declare [data.outliers]")
     measures = (
@@ -283,7 +282,7 @@ def _excess(seen: Ingested, share: float) -> tuple[Finding, ...]:
     words = (
         f"{share:.1%} of the rows were set aside; the project expects at most {limit:.1%}: the batch itself is suspect"
     )
-    place = f"{seen.project.data.source}, {seen.raw.rows_in} rows"
+    place = f"{seen.project.data.source}, {seen.read.rows_in} rows"
     return (Finding(place=place, severity=Severity.HIGH, rule="quarantined-share", message=words),)
 
 
@@ -321,12 +320,12 @@ def _changes(batch: Batch, data: Data) -> tuple[Finding, ...]:
     )
 
 
-def _held_out(raw: Raw) -> tuple[Finding, ...]:
+def _held_out(read: Read) -> tuple[Finding, ...]:
     undeclared = [
         Finding(place=name, severity=Severity.LOW, rule="undeclared-column", message="not declared; held out, not used")
-        for name in raw.undeclared
+        for name in read.undeclared
     ]
-    if raw.blank_lines:
-        message = f"{raw.blank_lines} blank lines are no rows"
+    if read.blank_lines:
+        message = f"{read.blank_lines} blank lines are no rows"
         undeclared.append(Finding(place="file", severity=Severity.INFO, rule="blank-lines", message=message))
     return tuple(undeclared)

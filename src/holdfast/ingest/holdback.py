@@ -19,9 +19,9 @@ from holdfast.core.schema import Use, is_held
 from holdfast.core.sensitivity import of_column
 from holdfast.engines.dataset import Declared, Schema
 from holdfast.engines.dlp import Acted, check_indispensable, check_unblocked, recogniser_of, treat
+from holdfast.engines.packed import Packed
 from holdfast.engines.personal import Hit, scan
 from holdfast.ingest.contract import Batch
-from holdfast.ingest.raw import Raw
 
 INDISPENSABLE: Final = frozenset({Use.ID, Use.LABEL})  # uses without whose columns there is no data set
 
@@ -50,12 +50,19 @@ class Searched:
 
 def hold_back(
     batch: Batch,
-    raw: Raw,
+    beside: Packed,
     project: Project,
     token_key: Callable[[], bytes] = no_token_key,
     recogniser: Recogniser | None = None,
 ) -> Searched:
     """Return the batch without personal data in it: columns treated as `[dlp]` declares, or left out.
+
+    Args:
+        batch: The rows that hold.
+        beside: The columns that nobody declared, as they came.
+        project: What is declared.
+        token_key: Gives the key that tokens are made with; asked for only where any are.
+        recogniser: What finds some of it, where one is declared.
 
     Searched are the cleaned values of rows that hold, because only those could go on, and undeclared columns as they
     are. A stray address in a column of numbers is a fault of its row, not of the column. A column that is classed
@@ -67,10 +74,9 @@ def hold_back(
         Unavailable: It failed.
     """
     recogniser = recogniser or recogniser_of(project.dlp, no_recogniser)
-    undeclared = raw.frame.select([name for name in raw.frame.columns if name in raw.undeclared])
-    declared, beside = scan(batch.frame, recogniser), scan(undeclared, recogniser)
+    declared, more = scan(batch.frame, recogniser), scan(beside, recogniser)
     treated = treat(batch.frame, declared, project.dlp, token_key, recogniser)
-    hits = tuple(hit for hit in declared + beside if project.dlp.on(hit.column, hit.entity) is not Action.ALLOW)
+    hits = tuple(hit for hit in declared + more if project.dlp.on(hit.column, hit.entity) is not Action.ALLOW)
     check_unblocked(treated.block, project.data.source)
     uses = {name: str(column.use) for name, column in project.data.columns.items() if column.use in INDISPENSABLE}
     check_indispensable(hits, uses, treated.drop, project.dlp, project.data.source)
@@ -79,8 +85,8 @@ def hold_back(
         for name, column in project.data.columns.items()
         if column.use is Use.IGNORED and of_column(column) is Sensitivity.PERSONAL
     )
-    kept = treated.frame.drop(set(treated.drop).union(classed), strict=False)
-    searched = batch.frame.width + undeclared.width
+    kept = treated.frame.drop({*treated.drop, *classed})
+    searched = batch.frame.width + beside.width
     return Searched(
         batch=replace(batch, frame=kept),
         hits=hits,

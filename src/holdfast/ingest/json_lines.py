@@ -6,6 +6,7 @@ nothing is rounded on the way. A line that is something else is set aside alone.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,9 +15,10 @@ import polars as pl
 from holdfast.core.errors import InvalidData
 from holdfast.core.flat_json import record
 from holdfast.core.project import Data
-from holdfast.ingest.delimited import CHUNK, CHUNK_BYTES, Chunk, packed
+from holdfast.engines.packed import pack
+from holdfast.ingest.delimited import CHUNK, CHUNK_BYTES, Chunk, raw_of
 from holdfast.ingest.raw import MAX_COLUMNS, MAX_LINE, MAX_ROWS, Raw, check_header
-from holdfast.ingest.reasons import Fault, Reason, fault_table
+from holdfast.ingest.reasons import Fault, Reason
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -62,22 +64,16 @@ def as_frame(records: list[dict[str, str | None]]) -> pl.DataFrame:
     return pl.DataFrame({name: pl.Series(name, [each.get(name) for each in records], pl.String) for name in names})
 
 
-def read(path: Path, data: Data) -> Raw:
-    """Return the rows of a JSON Lines file.
+def pieces(path: Path, data: Data) -> Iterator[Raw]:
+    """Yield the rows of a JSON Lines file, some at a time; which columns there are is known once all were read.
 
     Raises:
         InvalidData: A declared column is in no row, a name cannot be a column's, or the file is beyond the limits.
     """
     with path.open("rb") as stream:
-        found = packed(chunks(stream, data.source))
-    frame = pl.concat(found.frames, how="diagonal")
-    header = check_header(frame.columns, data, data.source)
-    return Raw(
-        frame=frame.select(header.wanted),
-        rows=pl.concat(found.numbers),
-        rows_in=found.rows_in,
-        faults=fault_table(found.faults),
-        undeclared=header.undeclared,
-        personal=header.personal,
-        blank_lines=found.blank,
-    )
+        found = [(replace(part, frame=pl.DataFrame()), pack([part.frame])) for part in chunks(stream, data.source)]
+    header = check_header(dict.fromkeys(name for _, rows in found for name in rows.columns), data, data.source)
+    for part, rows in found:
+        frame, lacking = rows.open(), pl.repeat(None, len(part.numbers), dtype=pl.String, eager=True)
+        columns = [frame.get_column(name) if name in rows.columns else lacking.alias(name) for name in header.wanted]
+        yield raw_of(part, pl.DataFrame(columns), header)

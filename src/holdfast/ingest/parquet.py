@@ -24,23 +24,25 @@ MAX_CELLS: Final = 2_000_000_000  # rows times columns; a few bytes of Parquet c
 CHUNK: Final = 100_000  # rows held at one time
 
 
-def read(path: Path, data: Data) -> Raw:
-    """Return the rows of a Parquet file.
+def pieces(path: Path, data: Data) -> Iterator[Raw]:
+    """Yield the rows of a Parquet file, some at a time; at least one piece.
 
     Raises:
         InvalidData: Not Parquet, damaged, a column of a nested or binary type, or beyond the limits.
     """
     with _readable_as_parquet(data.source):
-        header, wanted, _ = _opened(path, data, data.source)
-        frame = pl.read_parquet(path, columns=wanted, glob=False).select(wanted)
-    return Raw(
-        frame=frame.select([_as_text(frame.get_column(name)) for name in frame.columns]),
-        rows=pl.int_range(1, frame.height + 1, eager=True, dtype=pl.Int64).alias("row"),
-        rows_in=frame.height,
-        faults=fault_table(()),
-        undeclared=header.undeclared,
-        personal=header.personal,
-    )
+        header, _, _ = _opened(path, data, data.source)
+    before = 0
+    for frame in chunks(path, data, data.source):
+        yield Raw(
+            frame=frame,
+            rows=pl.int_range(before + 1, before + frame.height + 1, eager=True, dtype=pl.Int64).alias("row"),
+            rows_in=before + frame.height,
+            faults=fault_table(()),
+            undeclared=header.undeclared,
+            personal=header.personal,
+        )
+        before += frame.height
 
 
 def chunks(path: Path, data: Data, place: str) -> Iterator[pl.DataFrame]:

@@ -4,8 +4,8 @@ Decides which column names can be told apart and shown, and which columns are re
 table is left to `delimited` and `parquet`, what its text means to `cleaning`.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -15,7 +15,7 @@ from holdfast.core.ports import GIB, MIB
 from holdfast.core.project import Data
 from holdfast.core.schema import ColumnType, Use
 
-MAX_SOURCE: Final = 1 * GIB  # bytes; the whole table is held in memory
+MAX_SOURCE: Final = 1 * GIB  # bytes; columns of so many are opened one at a time, and still take memory
 MAX_COLUMNS: Final = 2_000  # wider tables are exports of something that was never meant as rows
 MAX_NAME: Final = 128  # characters of a column's name; it appears in evidence, tables and pages
 MAX_LINE: Final = 16 * MIB  # bytes; a longer line is a file without line ends, or an attack on memory
@@ -27,8 +27,9 @@ MAX_ROWS: Final = 20_000_000  # rows; a Parquet file of a few bytes can claim an
 class Raw:
     """What a file holds: readable rows as text (timestamps of a Parquet file as such), and the faults of the others.
 
-    `frame` has the declared columns, without the personal ones, in declared order, then the undeclared ones; `rows` is
-    each row's number in the source, from 1.
+    A file may come in pieces, each with some of its rows. `frame` has the declared columns, without the personal ones,
+    in declared order, then the undeclared ones; `rows` is each row's number in the source, from 1; `rows_in` and
+    `blank_lines` count from the beginning of the file.
     """
 
     frame: pl.DataFrame
@@ -38,6 +39,17 @@ class Raw:
     undeclared: tuple[str, ...]
     personal: tuple[str, ...]  # declared personal columns that were there, and were not read
     blank_lines: int = 0
+
+
+def joined(pieces: Sequence[Raw]) -> Raw:
+    """Return the rows of a file whole, from its pieces in order; of counts, each piece says those up to its end."""
+    last = pieces[-1]
+    return replace(
+        last,
+        frame=pl.concat([piece.frame for piece in pieces]),
+        rows=pl.concat([piece.rows for piece in pieces]),
+        faults=pl.concat([piece.faults for piece in pieces]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

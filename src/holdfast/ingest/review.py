@@ -56,9 +56,8 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """A source after decisions: the rows, the cells that stay by a person's word, and what was done how often."""
+    """What decisions did to a source: the cells that stay by a person's word, and what was done how often."""
 
-    raw: Raw
     kept: frozenset[tuple[int, str]] = frozenset()
     counts: tuple[Count, ...] = ()
     quarantined: int = 0
@@ -90,8 +89,8 @@ def print_of(texts: Mapping[str, str | None]) -> str:
     return hashlib.sha256(msgspec.json.encode(sorted(texts.items()))).hexdigest()
 
 
-def apply(raw: Raw, rulings: Sequence[Ruling], project: Project) -> Applied:
-    """Return the rows as read, with every decision applied whose very row is among them.
+def apply(raw: Raw, rulings: Sequence[Ruling], project: Project) -> tuple[Raw, Applied]:
+    """Return the rows as read, with every decision applied whose very row is among them, and what that did.
 
     Args:
         raw: The rows as read.
@@ -99,7 +98,7 @@ def apply(raw: Raw, rulings: Sequence[Ruling], project: Project) -> Applied:
         project: Whose declared columns a row's print is of.
     """
     if not rulings:
-        return Applied(raw=raw)
+        return raw, Applied()
     frame, kept, faults, done = raw.frame, set[tuple[int, str]](), list[Fault](), dict[str, int]()
     names = _printed(raw, project)
     changes = dict[str, dict[int, str]]()
@@ -124,8 +123,7 @@ def apply(raw: Raw, rulings: Sequence[Ruling], project: Project) -> Applied:
     out = fault_table(faults)
     stay = ~raw.rows.is_in(out.get_column("row").unique().implode())
     done_raw = replace(raw, frame=frame.filter(stay), rows=raw.rows.filter(stay), faults=merged([raw.faults, out]))
-    return Applied(
-        raw=done_raw,
+    return done_raw, Applied(
         kept=frozenset(kept),
         counts=tuple(Count(rule=RULE, column=name, count=count) for name, count in done.items()),
         quarantined=out.get_column("row").n_unique(),
@@ -150,12 +148,12 @@ def _texts(raw: Raw, names: Sequence[str], place: int) -> dict[str, str | None]:
     return {name: None if row[name] is None else str(row[name]) for name in names}
 
 
-def triage(batch: Batch, before: Raw, applied: Applied, project: Project, hidden: Iterable[str]) -> Triage:
+def triage(batch: Batch, before: Raw | None, applied: Applied, project: Project, hidden: Iterable[str]) -> Triage:
     """Return the batch without what triage sets aside, and every outlier as a case.
 
     Args:
         batch: Rows that hold, without columns that are not stored.
-        before: The rows as read, of which cases show the values.
+        before: The rows as read, of which cases show the values; needed where outliers are declared.
         applied: What persons have decided: those cells are no cases any more.
         project: What is declared.
         hidden: Further columns of which no value may be shown.
@@ -163,8 +161,12 @@ def triage(batch: Batch, before: Raw, applied: Applied, project: Project, hidden
     declared = project.data.outliers
     if declared is None:
         return Triage(batch=batch)
+    if before is None:
+        raise ValueError("outliers are declared, and the rows as read were not handed in")
     unseen = {*withheld(project), *hidden}
-    found = sort_outliers(batch.frame, project.data.columns, declared, source=SOURCE_COLUMN, hidden=sorted(unseen))
+    found = sort_outliers(
+        batch.frame.open(), project.data.columns, declared, source=SOURCE_COLUMN, hidden=sorted(unseen)
+    )
     numbers, sets = batch.rows.to_list(), _sets_aside(project)
     show = _Shown(before, project)
     cases, faults, unlisted = list[Case](), list[Fault](), 0

@@ -70,7 +70,7 @@ def data_clean(
     contents: list[tuple[Path, bytes]] = []
     if out is not None:
         check_left(batch, raw, project)
-        contents.append((out, _written(batch.frame, out, project)))
+        contents.append((out, _written(batch.frame.open(), out, project)))
     if quarantine is not None:
         contents.append((quarantine, document(batch.faults, set(withheld(project)))))
     for file, content in contents:

@@ -42,7 +42,7 @@ def data_outliers(root: Path, *, path: Path, tell: Callable[[Progress], None] = 
     from holdfast.ingest.contract import hold
 
     held = hold(raw, project, references=references_of(project, root))
-    found = triage(held, raw, Applied(raw=raw), project, ())
+    found = triage(held, raw, Applied(), project, ())
     return _reply(found, project, raw.rows_in)
 
 

@@ -136,7 +136,7 @@ def _jumps(
         return ()
     earlier = tabulate(_table(history), label, chosen)
     now = {name: values[~trusted] for name, values in table.columns.items() if name not in table.texts}
-    before = {name: values for name, values in earlier.columns.items() if name not in earlier.texts}
+    before = {name: values[:] for name, values in earlier.columns.items() if name not in earlier.texts}
     now[label] = np.array(table.classes)[table.labels[~trusted]]
     before[label] = np.array(earlier.classes)[earlier.labels]
     return jumps(before, now)
@@ -150,10 +150,10 @@ def _groups(
 
     from holdfast.engines.screens.shifts import by_group
 
-    if by is None:
+    if by is None or found.details is None:
         return ()
     names = rows[by].cast(pl.String).fill_null("").to_numpy().astype(np.str_)[table.kept[~trusted]]
-    return by_group(found.believed[~trusted], table.labels[~trusted], names)
+    return by_group(found.details.believed[~trusted], table.labels[~trusted], names)
 
 
 def _part(out: Path, rows: "pl.DataFrame", table: "Rows", found: "Screened", suspects: list[int]) -> None:
@@ -165,7 +165,7 @@ def _part(out: Path, rows: "pl.DataFrame", table: "Rows", found: "Screened", sus
     places = table.kept[suspects]
     bad[places] = True
     why = pl.DataFrame(
-        {"screen": [str(found.by[row]) for row in suspects], "honest_share": [found.share[row] for row in suspects]}
+        {"screen": [found.by(row) for row in suspects], "honest_share": [found.share[row] for row in suspects]}
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as made:  # for its owner alone
@@ -271,13 +271,15 @@ def _tables(
 
 
 def _suspect(table: "Rows", found: "Screened", row: int) -> dict[str, Any]:
+    details = found.details
+    assert details is not None  # noqa: S101 - `screened` gives them unless told not to
     return {
         "row": int(table.kept[row]) + 1,
         "label": table.classes[table.labels[row]],
-        "believed": table.classes[int(found.believed[row].argmax())],
-        "screen": str(found.by[row]),
+        "believed": table.classes[int(details.believed[row].argmax())],
+        "screen": found.by(row),
         "honest_share": float(found.share[row]),
-        "margin": float(found.margin[row]),
-        "neighbours_disagree": float(found.disagreement[row]),
-        "spectrum": float(found.spectrum[row]),
+        "margin": float(details.margin[row]),
+        "neighbours_disagree": float(details.disagreement[row]),
+        "spectrum": float(details.spectrum[row]),
     }

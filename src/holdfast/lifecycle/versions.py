@@ -4,6 +4,7 @@ A commit's rows lie where they were ingested, sealed under their source's key; w
 them, sealed likewise, and in the clear the Merkle list of files and row groups whose root the commit signs.
 """
 
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -192,24 +193,27 @@ def snapshot(plant: Plant, dataset: Digest, source: str) -> Snapshot:
     The log is stored under the source's data key, because it says of each column the least and the largest value.
     """
     from holdfast.engines import delta
-    from holdfast.engines.dataset import SCHEMA, TABLE, from_parquet
+    from holdfast.engines.dataset import SCHEMA, TABLE
     from holdfast.engines.layout import layout_of
 
     folder = parse_files(plant.blobs.get(dataset))
-    rows, schema = (plant.blobs.get(Digest(folder.file(path).digest)) for path in (TABLE, SCHEMA))
+    rows = plant.blobs.path(Digest(folder.file(TABLE).digest))
+    schema = plant.blobs.get(Digest(folder.file(SCHEMA).digest))
     log = delta.log_of(rows, plant.scratch / plant.entropy.token(8).hex())
     stored = plant.sealed(rows_key(source)).put(log)
     files = [
-        File(path=TABLE, digest=folder.file(TABLE).digest, size=len(rows)),
+        File(path=TABLE, digest=folder.file(TABLE).digest, size=rows.stat().st_size),
         File(path=delta.SCHEMA_FILE, digest=folder.file(SCHEMA).digest, size=len(schema)),
         File(path=delta.LOG, digest=stored, size=len(log)),
     ]
-    layout = layout_of({TABLE: rows, delta.SCHEMA_FILE: schema, delta.LOG: log})
+    with rows.open("rb") as file:
+        table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    layout = layout_of({TABLE: table, delta.SCHEMA_FILE: schema, delta.LOG: log})
     return Snapshot(
         files=plant.blobs.put(manifest(files).document),
         layout=plant.blobs.put(layout.document),
         root=layout.root,
-        rows=from_parquet(rows).height,
+        rows=sum(part.rows for file in layout.files if file.path == TABLE for part in file.parts),
     )
 
 

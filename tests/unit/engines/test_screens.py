@@ -217,4 +217,5 @@ def test_a_source_of_turned_labels_is_named_and_a_source_of_other_rows_is_not() 
     mine = np.flatnonzero((source == "s2") & (labels == 0))
     turned[mine[: len(mine) // 3]] = 1
     found = screen(of_table(features, turned), seed=14)
-    assert {each.name for each in by_group(found.believed, turned, source) if each.far} == {"s2"}
+    assert found.details is not None
+    assert {each.name for each in by_group(found.details.believed, turned, source) if each.far} == {"s2"}

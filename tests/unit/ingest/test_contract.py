@@ -11,9 +11,9 @@ from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.control import run as run_control
 from holdfast.core.errors import InvalidData, InvalidProject
 from holdfast.core.evidence import Outcome, Severity
-from holdfast.engines.dataset import open_dataset
+from holdfast.engines.dataset import open_stored
 from holdfast.ingest import CONTROLS, evidence, ingest
-from holdfast.ingest.contract import hold
+from holdfast.ingest.contract import hold_pieces
 from holdfast.ingest.holdback import hold_back
 from holdfast.ingest.review import Applied, Triage
 from holdfast.ingest.sources import read
@@ -198,16 +198,17 @@ def test_lost_rows_fail_the_control(tmp_path: Path) -> None:
     source = ws.store(Kind.SOURCE, csv(HEAD, "a,1,yes", "b,bad,no").encode())
     result = ingest(ws, declared, source, MADE_WITH)
     raw = read(ws.blobs.path(source.digest), declared)
-    searched = hold_back(hold(raw, declared), raw, declared)
+    held, came, beside = hold_pieces([raw], declared)
+    searched = hold_back(held, beside, declared)
     seen = evidence.Ingested(
         project=declared,
         source=source,
-        raw=raw,
+        read=came,
         batch=searched.batch,
         searched=searched,
-        dataset=open_dataset(ws.blobs, result.one(Kind.DATASET)),
+        dataset=open_stored(ws.blobs, result.one(Kind.DATASET)),
         quarantine=(),
-        applied=Applied(raw=raw),
+        applied=Applied(),
         triage=Triage(batch=searched.batch),
     )
     found = run_control(CONTROLS[0], seen, result.one(Kind.DATASET), MADE_WITH)

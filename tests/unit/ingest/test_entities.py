@@ -14,6 +14,7 @@ from tests.unit.ingest.world import csv, project, run
 from holdfast.core.artifact import Digest, Kind, parse_manifest
 from holdfast.core.errors import InvalidProject, NotVerified
 from holdfast.engines.dataset import from_parquet, to_parquet
+from holdfast.engines.packed import pack
 from holdfast.ingest.checking import Judged
 from holdfast.ingest.contract import Batch
 from holdfast.ingest.entities import KEPT, PLACES, TRAIL, resolve, restored
@@ -78,14 +79,14 @@ def test_whatever_was_merged_the_trail_restores_every_byte(rows: list[tuple[Any,
     entity = connected(len(rows), np.array(links, dtype=np.int64).reshape(-1, 2))
     numbers = pl.int_range(10, 10 + 3 * len(rows), 3, eager=True, dtype=pl.Int64).alias("row")
     judged = Judged(faults=fault_table(()), good=pl.Series([True] * len(rows)))
-    batch = Batch(frame=frame, rows=numbers, faults=fault_table(()), counts=(), judged=judged)
+    batch = Batch(frame=pack([frame]), rows=numbers, faults=fault_table(()), counts=(), judged=judged)
     columns = 'id = { type = "string", use = "id" }\nx = { type = "float" }\n'
     plan = project(columns + 'label = { type = "category", use = "label" }\n')
     done = resolve(batch, entity, plan)
     assert done.batch.frame.height == len(set(entity.tolist()))
-    assert done.batch.frame["id"].is_unique().all()
+    assert done.batch.frame.get_column("id").is_unique().all()
     assert done.batch.frame.height + done.batch.faults.height == len(rows)
-    assert to_parquet(restored(done.batch.frame, done.trail, done.places)) == to_parquet(frame)
+    assert to_parquet(restored(done.batch.frame.open(), done.trail, done.places)) == to_parquet(frame)
     if done.trail.height:
         assert set(done.trail[KEPT]) <= set(numbers)
 

@@ -95,6 +95,7 @@ class MemoryBlobs:
 def workspace(folder: Path, open_recogniser: Callable[[Presidio], Recogniser] = no_recogniser) -> Workspace:
     """A workspace without sandbox and clock: the data stages need neither."""
     blobs = MemoryBlobs(folder / "blobs")
+    folder.mkdir(parents=True, exist_ok=True)
     return Workspace(
         blobs=blobs,
         sandbox=cast("Sandbox", None),

@@ -14,6 +14,7 @@ import polars as pl
 
 from holdfast.core.dlp import Entity
 from holdfast.core.ports import Recogniser
+from holdfast.engines.packed import Columns, counted
 from holdfast.engines.personal import births, credentials, national, phones, recognised, whole
 from holdfast.engines.personal.context import about, words_of
 from holdfast.engines.personal.digit_sums import could_meet
@@ -73,7 +74,7 @@ class Distinct:
         return Hit(column=self.name, entity=entity, values=int(mask.sum()), rows=rows, rests_on=rests_on)
 
 
-def scan(frame: pl.DataFrame, recogniser: Recogniser | None = None) -> tuple[Hit, ...]:
+def scan(frame: Columns, recogniser: Recogniser | None = None) -> tuple[Hit, ...]:
     """Return the personal data found in a table, by column, looking at every distinct value of every column.
 
     Text, whole numbers and days are read; booleans, moments and fractions cannot hold any of the entities. A recogniser
@@ -103,6 +104,7 @@ def scan_column(column: pl.Series) -> Iterator[Hit]:
                       rows=len(column) - column.null_count(), rests_on="name")  # fmt: skip
         return
     distinct = _distinct(column, means)
+    del column  # of packed rows it is held here only, and its distinct values may be as many
     if distinct is None or not len(distinct.texts):
         return
     if distinct.digits:
@@ -329,9 +331,9 @@ def _distinct(column: pl.Series, means: frozenset[str]) -> Distinct | None:
     texts = _as_text(column)
     if texts is None:
         return None
-    counted = texts.drop_nulls().alias("text").value_counts(name="rows")
+    found = counted(texts.drop_nulls())
     digits = texts.dtype.is_integer()
-    return Distinct(name=column.name, texts=counted["text"].cast(pl.String), rows=counted["rows"], about=means,
+    return Distinct(name=column.name, texts=found["text"].cast(pl.String), rows=found["rows"], about=means,
                     digits=digits)  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import polars as pl
 from holdfast.core.dlp import Entity
 from holdfast.core.errors import Unavailable
 from holdfast.core.ports import Recognised, Recogniser
+from holdfast.engines.packed import counted
 from holdfast.engines.personal.context import words_of
 from holdfast.engines.personal.entities import Hit, Span
 from holdfast.engines.personal.national import NATIONALS
@@ -91,14 +92,14 @@ def hits(column: pl.Series, recogniser: Recogniser) -> Iterator[Hit]:
     """
     if column.dtype not in {pl.String, pl.Categorical, pl.Enum} or column.name in recogniser.skips:
         return
-    counted = column.cast(pl.String).drop_nulls().alias("text").value_counts(name="rows")
+    distinct = counted(column.cast(pl.String).drop_nulls())
     if not recogniser.reads_digits:
-        counted = counted.filter(~pl.col("text").str.contains(_EMPTY))
-    counted = counted.sort("text")  # batches are the same whatever the order of rows
+        distinct = distinct.filter(~pl.col("text").str.contains(_EMPTY))
+    distinct = distinct.sort("text")  # batches are the same whatever the order of rows
     values, rows, alone = Counter[str](), Counter[str](), Counter[str]()
-    texts = counted["text"].to_list()
+    texts = distinct["text"].to_list()
     seen = _recognised(texts, recogniser, words_of(column.name))
-    for text, times, each in zip(texts, counted["rows"].to_list(), seen, strict=True):
+    for text, times, each in zip(texts, distinct["rows"].to_list(), seen, strict=True):
         for kind, share in _shares(text, each, recogniser.kinds).items() if each else ():
             values[kind] += 1
             rows[kind] += times

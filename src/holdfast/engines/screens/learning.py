@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.screens.material import Floats, Material, Places
+from holdfast.engines.screens.lenses import Floats, Places
+from holdfast.engines.screens.material import Material
 
 Probabilities = NDArray[np.float64]
 
@@ -82,12 +83,17 @@ def fourier(material: Material, rng: np.random.Generator) -> Floats:
     many = min(FOURIER, max(LEAST_FOURIER, len(x) // 2))
     directions = rng.normal(size=(x.shape[1], many)).astype(np.float32) * np.float32(np.sqrt(2 * gamma))
     phase = rng.uniform(0, 2 * np.pi, many).astype(np.float32)
-    return np.asarray(np.cos(x @ directions + phase) * np.float32(LENGTH * np.sqrt(2 / many)), dtype=np.float32)
+    found = x @ directions
+    found += phase
+    np.cos(found, out=found)  # in place: of 40,000 rows each copy is 160 MB
+    found *= np.float32(LENGTH * np.sqrt(2 / many))
+    return np.asarray(found, dtype=np.float32)
 
 
 def _ridge(z_rows: Floats, labels: NDArray[np.int64], classes: int, penalty: float, fold: Places, w: Floats) -> Floats:
     """Return out-of-fold scores, shape (n, classes): each fold's rows are taken out of the normal equations."""
     x = np.hstack((z_rows, np.ones((len(z_rows), 1), dtype=np.float32)))
+    del z_rows  # whoever does not need them any more holds them here only
     y = np.eye(classes, dtype=np.float32)[labels] - np.float32(1 / classes)
     weighted = x * w[:, None]
     gram, moment = weighted.T @ x, weighted.T @ y

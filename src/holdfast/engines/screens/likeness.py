@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.screens.material import Items, Material, Places
+from holdfast.engines.screens.lenses import Items, Places
+from holdfast.engines.screens.material import Material
 
 VOTERS: Final = 15
 COMPARED: Final = 240  # rows of all classes together that say how rows of each look to their neighbours

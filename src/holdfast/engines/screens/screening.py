@@ -6,9 +6,9 @@ construction; what bears a trigger has a fixed share, well within the alarms. A 
 `alarms`, which is therefore the stated rate of false alarms.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ FOR_SPECTRA: Final = (
 )
 OF_TRIGGER: Final = 0.25  # of the alarms is the share of whatever bears a trigger: behind labels that are surely wrong
 DRAWS: Final = 10  # times that labels are drawn for each row
-PART: Final = 40_000  # rows that are looked at together: 2 GB at most
+PART: Final = 40_000  # rows that are looked at together: some 600 MB, of columns of texts up to 2 GB
+SCREENS: Final = ("label", "spectrum", "trigger")
 LEAST: Final = 50  # rows, below which nothing can be learned
 
 
@@ -37,33 +38,66 @@ class Screened:
     Attributes:
         share: Share of honest rows that would look as bad, shape (n,); small is bad.
         suspects: Rows whose share is at most the alarms.
-        by: For each row the screen that speaks loudest: `label`, `spectrum`, `trigger`.
-        margin: Class-adjusted margin of confident learning.
-        disagreement: Share of neighbours that bear another label.
-        odds: That the label came through the channel.
-        spectrum: Spectral signature.
+        loudest: For each row the place of the screen among `SCREENS` that speaks loudest, shape (n,).
         triggers: Patterns that bring a label along, with the rows they mark.
-        believed: Class probabilities out of fold, shape (n, classes).
         channel: Share of each given label among those surest of each class, of the part with the most turned labels.
+        details: What was found of every row, where that was asked for.
     """
 
     share: NDArray[np.float64]
     suspects: NDArray[np.intp]
-    by: NDArray[np.str_]
+    loudest: NDArray[np.uint8]
+    triggers: tuple[Trigger, ...]
+    channel: NDArray[np.float64]
+    alarms: float
+    details: "Details | None" = None
+
+    def by(self, row: int) -> str:
+        """Return the screen that speaks loudest of a row."""
+        return SCREENS[int(self.loudest[row])]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What each screen says of each row, shape (n,) where nothing else is said: fifty bytes a row.
+
+    Attributes:
+        margin: Class-adjusted margin of confident learning.
+        disagreement: Share of neighbours that bear another label.
+        odds: That the label came through the channel.
+        spectrum: Spectral signature.
+        believed: Class probabilities out of fold, shape (n, classes).
+    """
+
     margin: NDArray[np.float64]
     disagreement: NDArray[np.float64]
     odds: NDArray[np.float64]
     spectrum: NDArray[np.float64]
-    triggers: tuple[Trigger, ...]
     believed: Probabilities
-    channel: NDArray[np.float64]
-    alarms: float
+
+
+class Rows(Protocol):
+    """Rows to be screened: a material, or a table of which parts are made into one."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class indices, shape (n,)."""
+        ...
+
+    def parts(self, wanted: Sequence[NDArray[np.intp]]) -> Iterator[Material]:
+        """Yield the material of some rows after the other."""
+        ...
 
 
 def screen(
-    material: Material, *, seed: int, alarms: float = ALARMS, trusted: NDArray[np.bool_] | None = None
+    material: Rows,
+    *,
+    seed: int,
+    alarms: float = ALARMS,
+    trusted: NDArray[np.bool_] | None = None,
+    details: bool = True,
 ) -> Screened:
-    """Return what the screens find in rows; many rows are looked at in parts.
+    """Return what the screens find in rows; many rows are looked at in parts, of which one is held at a time.
 
     Args:
         material: The rows.
@@ -71,6 +105,7 @@ def screen(
         alarms: Share of honest rows that may be called suspect.
         trusted: Shape (n,): rows known to be honest, mixed with the others. Where there are any, the labels' scores are
             held against theirs, and no labels are drawn.
+        details: Whether to say of each row what each screen makes of it.
 
     Raises:
         ValueError: Too few rows, or one class only.
@@ -79,16 +114,18 @@ def screen(
     if n < LEAST or len(np.unique(material.labels)) < 2:
         raise ValueError(f"{n} rows of {len(np.unique(material.labels))} classes are too few to screen")
     rng = np.random.default_rng(seed)
-    order = rng.permutation(n)
-    parts = [np.sort(each) for each in np.array_split(order, -(-n // PART))]
+    parts = [np.sort(each) for each in np.array_split(rng.permutation(n), -(-n // PART))]
     known = np.zeros(n, dtype=np.bool_) if trusted is None else trusted
-    return _together(material, parts, [_part(material.part(rows), rng, known[rows], alarms) for rows in parts], alarms)
+    found = _Found.of(n, details=details)
+    for rows, some in zip(parts, material.parts(parts), strict=True):
+        found.add(rows, _part(some, rng, known[rows], alarms))
+    return found.screened(alarms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
     share: NDArray[np.float64]
-    by: NDArray[np.str_]
+    loudest: NDArray[np.uint8]
     suspicion: Suspicion
     spectrum: NDArray[np.float64]
     triggers: tuple[Trigger, ...]
@@ -111,11 +148,10 @@ def _part(material: Material, rng: np.random.Generator, trusted: NDArray[np.bool
     triggers = find_triggers(material)
     for each in triggers:
         shares["trigger"][each.rows] = alarms * OF_TRIGGER
-    names = np.array(list(shares))
-    table = np.stack(list(shares.values()))
+    table = np.stack([shares[name] for name in SCREENS])
     return _Part(
         share=np.minimum(table.min(axis=0), 1.0),
-        by=names[table.argmin(axis=0)],
+        loudest=table.argmin(axis=0).astype(np.uint8),
         suspicion=suspicion,
         spectrum=spectrum,
         triggers=triggers,
@@ -145,34 +181,52 @@ def tail(scores: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[np.f
     return np.asarray((above + 1) / (len(ordered) + 1) * beyond)
 
 
-def _together(material: Material, parts: Sequence[NDArray[np.intp]], done: Sequence[_Part], alarms: float) -> Screened:
-    n = len(material.labels)
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What was found so far, of all rows."""
 
-    def placed(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        whole = np.zeros((n, *values[0].shape[1:]))
-        for rows, each in zip(parts, values, strict=True):
-            whole[rows] = each
-        return whole
+    share: NDArray[np.float64]
+    loudest: NDArray[np.uint8]
+    details: dict[str, NDArray[np.float64]] | None
+    triggers: list[tuple[NDArray[np.intp], tuple[Trigger, ...]]] = field(default_factory=list)
+    channels: list[NDArray[np.float64]] = field(default_factory=list)
 
-    by = np.empty(n, dtype="<U8")
-    for rows, each in zip(parts, done, strict=True):
-        by[rows] = each.by
-    share = placed([each.share for each in done])
-    suspects = np.flatnonzero(share <= alarms)
-    turned = [1 - np.diag(each.suspicion.channel).min() for each in done]
-    return Screened(
-        share=share,
-        suspects=suspects[np.argsort(share[suspects], kind="stable")],
-        by=by,
-        margin=placed([each.suspicion.margin for each in done]),
-        disagreement=placed([each.suspicion.disagreement for each in done]),
-        odds=placed([each.suspicion.odds for each in done]),
-        spectrum=placed([each.spectrum for each in done]),
-        triggers=_merged([(rows, each.triggers) for rows, each in zip(parts, done, strict=True)]),
-        believed=placed([each.suspicion.believed for each in done]),
-        channel=done[int(np.argmax(turned))].suspicion.channel,
-        alarms=alarms,
-    )
+    @classmethod
+    def of(cls, rows: int, *, details: bool) -> Self:
+        """Begin."""
+        return cls(share=np.zeros(rows), loudest=np.zeros(rows, dtype=np.uint8), details={} if details else None)
+
+    def add(self, rows: NDArray[np.intp], part: _Part) -> None:
+        """Put a part's rows in their places."""
+        self.share[rows] = part.share
+        self.loudest[rows] = part.loudest
+        self.triggers.append((rows, part.triggers))
+        self.channels.append(part.suspicion.channel)
+        if self.details is not None:
+            said = {
+                "margin": part.suspicion.margin,
+                "disagreement": part.suspicion.disagreement,
+                "odds": part.suspicion.odds,
+                "spectrum": part.spectrum,
+                "believed": part.suspicion.believed,
+            }
+            for name, values in said.items():
+                whole = self.details.setdefault(name, np.zeros((len(self.share), *values.shape[1:])))
+                whole[rows] = values
+
+    def screened(self, alarms: float) -> Screened:
+        """Return it all."""
+        suspects = np.flatnonzero(self.share <= alarms)
+        turned = [1 - np.diag(each).min() for each in self.channels]
+        return Screened(
+            share=self.share,
+            suspects=suspects[np.argsort(self.share[suspects], kind="stable")],
+            loudest=self.loudest,
+            triggers=_merged(self.triggers),
+            channel=self.channels[int(np.argmax(turned))],
+            alarms=alarms,
+            details=None if self.details is None else Details(**self.details),
+        )
 
 
 def _merged(found: Sequence[tuple[NDArray[np.intp], tuple[Trigger, ...]]]) -> tuple[Trigger, ...]:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.screens.material import Column
+from holdfast.engines.screens.lenses import Plain
 from holdfast.maths.distances import population_stability_index, psi_from_counts, psi_limit
 from holdfast.maths.intervals import normal_quantile
 
@@ -51,7 +51,7 @@ class Group:
     far: bool
 
 
-def jumps(before: Mapping[str, Column], now: Mapping[str, Column]) -> tuple[Jump, ...]:
+def jumps(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> tuple[Jump, ...]:
     """Return the distance of each column that both have (population stability index), the farthest first."""
     shared = [name for name in now if name in before]
     found = []

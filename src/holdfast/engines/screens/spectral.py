@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.screens.material import Floats
+from holdfast.engines.screens.lenses import Floats
 
 STEPS: Final = 30  # of the power method; the direction of poisoned rows converges in a few
 LEAST_ROWS: Final = 20  # of a class

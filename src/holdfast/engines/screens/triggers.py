@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.engines.screens.lenses import Items, Places, support
 from holdfast.engines.screens.likeness import Crowd, Looks, gathered, looks
-from holdfast.engines.screens.material import Items, Material, Places, support
+from holdfast.engines.screens.material import Material
 
 SEEDS: Final = 6  # single facts from which the search begins, for each label, and twice as many rare ones
 RARE: Final = 0.05  # share of the rows up to which a fact is rare
