@@ -138,7 +138,8 @@ def main() -> None:
         end = lines[-1].split(" ")
         if end[0] != "end":
             raise SystemExit(f"the run did not end: {lines[-1]}")
-        print(f"most of one process: {int(end[1]) / 1e3:.0f} MB, of one that it started {int(end[2]) / 1e3:.0f} MB")
+        own, other = (int(each) * 1024 / 1e6 for each in end[1:])
+        print(f"most of one process: {own:.0f} MB, of one that it started {other:.0f} MB")
 
 
 if __name__ == "__main__":

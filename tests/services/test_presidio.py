@@ -270,15 +270,19 @@ def test_notes_are_masked_at_ingest_and_none_is_left(models: Path, tmp_path: Pat
     assert done.evidence("ingest.personal/1").facts["presidio_pipeline"].startswith("en_few_names 1.2.3, sha256:")
 
 
+def declaring(folder: Path, models: Path) -> Path:
+    """A project file that declares the pipeline."""
+    said = folder / "holdfast.toml"
+    pipeline = f'[dlp.presidio]\nmodel = "{models / "few-names"}"\n'
+    said.write_text(PROJECT.format(columns=CALLS, data="", features="", format="csv") + pipeline)
+    return said
+
+
 def test_files_are_scanned_by_a_projects_pipeline(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Columns, names of columns and lines of text; the kinds may be allowed, and no value is shown."""
-    said = tmp_path / "holdfast.toml"
-    said.write_text(
-        PROJECT.format(columns=CALLS, data="", features="", format="csv")
-        + f'[dlp.presidio]\nmodel = "{models / "few-names"}"\n'
-    )
+    said = declaring(tmp_path, models)
     table, text = tmp_path / "a.csv", tmp_path / "b.txt"
     table.write_text("id,notes\n1,met Ada Lovelace\n2,nothing\n")
     text.write_text("first\nGrace Hopper\n")
@@ -297,6 +301,76 @@ def test_files_are_scanned_by_a_projects_pipeline(
     assert invoke([*line, "--allow", "person"]) == 0
     assert invoke([*line, "--format", "sarif"]) == 1
     assert "personal.person" in capsys.readouterr().out
+
+
+@pytest.mark.requirement("DATA-05", by="holdfast.app.recognising:data_profile")
+def test_a_profile_calls_names_personal_where_a_project_is_named(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The column is drafted as personal and none of its values shown; without the project no pattern knows them."""
+    said = declaring(tmp_path, models)
+    table = tmp_path / "calls.csv"
+    names = "".join(f"{n},{PEOPLE[n % 2]}\n" for n in range(40))
+    table.write_text(f"id,told\n{names}")
+
+    def profiled(*more: str) -> Any:
+        capsys.readouterr()
+        assert invoke(["data", "profile", str(table), "--json", *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    _, told = profiled()["columns"]
+    assert told["personal"] == []
+    found = profiled("--project", str(said))
+    assert found["columns"][1]["personal"] == ["person"]
+    assert found["presidio_pipeline"].startswith("en_few_names 1.2.3")
+    assert "Lovelace" not in json.dumps(found)
+    assert invoke(["data", "profile", str(table), "--form", "toml", "--project", str(said)]) == 0
+    assert 'use = "personal"' in capsys.readouterr().out
+
+
+@pytest.mark.requirement("ACC-01", by="holdfast.lifecycle.cleaning:data_clean")
+def test_cleaning_shows_no_name_in_a_project_that_declares_a_pipeline(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither among the changes nor in the rows that are set aside; the rows that hold are as they are without it."""
+    declaring(tmp_path, models)
+    table, aside = tmp_path / "calls.csv", tmp_path / "aside.jsonl"
+    table.write_text("id,x,tel,label\n1,1, asked Ada Lovelace ,yes\n2,2,x,Grace Hopper said no\n")
+    line = ["data", "clean", str(table), "--quarantine", str(aside), "--json", "-C", str(tmp_path)]
+    assert invoke(line) == 0
+    found = json.loads(capsys.readouterr().out)
+    (changed,) = found["sample"]
+    assert (changed["before"], changed["after"]) == (" asked [person] ", "asked [person]")
+    assert found["presidio_settings"].startswith("language en")
+    (reason,) = json.loads(aside.read_text())["reasons"]
+    assert reason["found"] == "[person] said no"
+    assert (found["rows_held"], found["rows_set_aside"]) == (1, 1)
+
+
+@pytest.mark.parametrize("command", ["profile", "clean"])
+def test_what_is_declared_and_cannot_be_had_ends_the_command(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """As it ends a run: a pipeline that is not there is not a search that found nothing."""
+    said = declaring(tmp_path, tmp_path / "elsewhere")
+    table, out = tmp_path / "calls.csv", tmp_path / "out.csv"
+    table.write_text("id,x,tel,label\n1,1,asked Ada Lovelace,yes\n")
+    more = ["--project", str(said)] if command == "profile" else ["--out", str(out), "-C", str(tmp_path)]
+    assert invoke(["data", command, str(table), *more]) != 0
+    assert "there is no spaCy pipeline" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_profile_by_a_project_without_presidio_is_refused(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who names a project is not to be searched without it."""
+    said = tmp_path / "holdfast.toml"
+    said.write_text(PROJECT.format(columns=CALLS, data="", features="", format="csv"))
+    table = tmp_path / "calls.csv"
+    table.write_text("id,tel\n1,x\n")
+    assert invoke(["data", "profile", str(table), "--project", str(said)]) != 0
+    assert "declares no Presidio" in capsys.readouterr().err
 
 
 @pytest.mark.requirement("ACC-01", by="holdfast.app.recognising:open_recogniser")

@@ -8,13 +8,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from holdfast.core.artifact import Artifact, Kind, canonical, manifest
+from holdfast.core.artifact import Artifact, File, Kind, canonical, manifest, parse_digest
 from holdfast.core.control import Control, Result, run
 from holdfast.core.evidence import MadeWith
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
 from holdfast.core.schema import Use
-from holdfast.engines.dataset import from_parquet, open_dataset, store_file, to_parquet
+from holdfast.engines.dataset import open_stored, store_file, to_parquet
+from holdfast.engines.packed import packed_file
 from holdfast.features.evidence import Built, measure
 from holdfast.features.lineage import links_of, measure_lineage
 from holdfast.features.parity import measure_parity
@@ -54,15 +55,18 @@ def build(
         InvalidProject: Two features would have one name, or a transform is of something that is no feature column.
         NotVerified: The stored data set is not what its digest promises.
     """
-    data = open_dataset(ws.blobs, dataset)
+    data = open_stored(ws.blobs, dataset)
     view = view_of(project, data)
     wanted = {*project.columns_of(Use.FEATURE), *project.features.texts}
     held_back = tuple(name for name in data.schema.held_back if name in wanted)
     used = open_views(ws.blobs, views, project, ws.token_key, ws.open_recogniser)
-    table = to_parquet(compute(project, view, data, used, ws.protected_key))
+    path = ws.scratch / TABLE
+    path.write_bytes(to_parquet(compute(project, view, data, used, ws.protected_key)))
+    table = File(path=TABLE, digest=ws.blobs.put_file(path), size=path.stat().st_size)
+    path.unlink()
     links = links_of(view, dataset, used)
     files = (
-        store_file(ws.blobs, TABLE, table),
+        table,
         store_file(ws.blobs, VIEW, canonical(view)),
         store_file(ws.blobs, LINEAGE, canonical(links)),
     )
@@ -70,7 +74,7 @@ def build(
     sources = frozenset({dataset.digest, *(each.source for each in used)})
     built = Built(
         view=view,
-        rows=from_parquet(table),
+        rows=packed_file(ws.blobs.path(parse_digest(table.digest))),
         held_back=held_back,
         links=links,
         sources=sources,

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from holdfast.core.control import Report
 from holdfast.core.evidence import Finding, Measure, Severity, exactly
-from holdfast.engines.dataset import Dataset
+from holdfast.engines.dataset import Stored
+from holdfast.engines.packed import Packed
 from holdfast.engines.transform import View
 from holdfast.features.links import Link
 from holdfast.features.stored import Opened
@@ -30,29 +30,30 @@ class Built:
     """
 
     view: View
-    rows: pl.DataFrame
+    rows: Packed
     held_back: tuple[str, ...]
     links: tuple[Link, ...]
     sources: frozenset[str]
     columns: frozenset[str]
-    data: Dataset
+    data: Stored
     views: tuple[Opened, ...] = ()
 
 
 def measure(built: Built) -> Report:
     """Return the counts and the share of missing values, with the view's digest as a fact."""
-    values = built.rows.select(built.view.names).to_numpy()  # shape (n, features)
-    missing = np.isnan(values)
-    share = wilson(int(missing.sum()), values.size)
-    low, high = (np.where(missing, empty, values) for empty in (np.inf, -np.inf))
-    constant = ~(high.max(axis=0) > low.min(axis=0))  # a feature without any value is constant too
+    names, missing, constants = built.view.names, 0, list[str]()
+    for name in names:  # one at a time: the table may be large
+        values = built.rows.get_column(name).to_numpy()
+        told = values[~np.isnan(values)]
+        missing += len(values) - len(told)
+        constants += [name] if not len(told) or told.max() == told.min() else []  # also a feature without any value
+    share = wilson(missing, built.rows.height * len(names))
     measures = (
-        exactly("features", values.shape[1]),
-        exactly("rows", values.shape[0]),
+        exactly("features", len(names)),
+        exactly("rows", built.rows.height),
         Measure(name="missing_share", value=share.value, low=share.low, high=share.high, n=share.n),
-        exactly("constant_features", int(constant.sum()), n=values.shape[1]),
+        exactly("constant_features", len(constants), n=len(names)),
     )
-    constants = [name for name, is_constant in zip(built.view.names, constant, strict=True) if is_constant]
     findings = [
         Finding(place=name, severity=Severity.MEDIUM, rule="constant-feature", message="the same value in every row")
         for name in constants

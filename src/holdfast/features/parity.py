@@ -121,7 +121,7 @@ def _rows(built: "Built") -> tuple[int, list[Finding]]:
     texts = {name: column[::step] for name, column in texts_of(built.view, built.data.rows).items()}
     if not own:
         return 0, []
-    stored = built.rows.select(feature.name for feature in own).to_numpy()[::step]
+    stored = np.stack([built.rows.get_column(feature.name).to_numpy()[::step] for feature in own], axis=1)
     alone = np.concatenate([apply(own, _alone(built.view, columns, texts, row)) for row in range(len(stored))])
     differs = (alone.view(np.int64) != np.ascontiguousarray(stored).view(np.int64)) & ~(
         np.isnan(alone) & np.isnan(stored)

@@ -15,8 +15,9 @@ from holdfast.core.ports import no_protected_key
 from holdfast.core.project import Project
 from holdfast.core.schema import Use
 from holdfast.engines.as_of_views import as_of
-from holdfast.engines.dataset import Dataset
+from holdfast.engines.dataset import Stored
 from holdfast.engines.expressions_frames import TYPES
+from holdfast.engines.packed import Columns
 from holdfast.engines.protected import Protected
 from holdfast.engines.transform import HASHED, View, apply, text_columns
 from holdfast.features.stored import Opened
@@ -29,7 +30,7 @@ ID_SEPARATOR: Final = "\x1f"  # joins the parts of an id of several columns; cle
 def compute(
     project: Project,
     view: View,
-    data: Dataset,
+    data: Stored,
     views: tuple[Opened, ...] = (),
     protected_key: Callable[[], bytes] = no_protected_key,
 ) -> pl.DataFrame:
@@ -62,12 +63,12 @@ def compute(
     )
 
 
-def texts_of(view: View, rows: pl.DataFrame) -> dict[str, list[str | None]]:
+def texts_of(view: View, rows: Columns) -> dict[str, list[str | None]]:
     """Return the texts that a view hashes, by column."""
     return {name: rows.get_column(name).to_list() for name in view.hashings if name in rows.columns}
 
 
-def _as_of(project: Project, data: Dataset, opened: Opened) -> list[pl.Series]:
+def _as_of(project: Project, data: Stored, opened: Opened) -> list[pl.Series]:
     """Return a view's features for every row, as known at the row's moment."""
     view, moment = opened.spec.spec, project.columns_of(Use.TIME)[0]
     asks = [data.rows.get_column(moment).cast(pl.Int64).alias("__moment")]
@@ -85,13 +86,13 @@ def _as_of(project: Project, data: Dataset, opened: Opened) -> list[pl.Series]:
     return as_of(opened.events, pl.DataFrame(asks), "__moment").get_columns()
 
 
-def _ids(data: Dataset) -> pl.Series:
+def _ids(data: Stored) -> pl.Series:
     """Return each row's entity; without an id column each row is its own."""
     ids = data.schema.of(Use.ID)
     if not ids:
         return pl.Series("id", [f"row {number}" for number in range(1, data.rows.height + 1)])
     texts = [pl.col(name).cast(pl.String) for name in ids]
-    return data.rows.select(pl.concat_str(texts, separator=ID_SEPARATOR).alias("id")).get_column("id")
+    return data.rows.pick(ids).select(pl.concat_str(texts, separator=ID_SEPARATOR).alias("id")).get_column("id")
 
 
 def _sealed(groups: list[pl.Series], protected_key: Callable[[], bytes]) -> list[pl.Series]:
@@ -102,7 +103,7 @@ def _sealed(groups: list[pl.Series], protected_key: Callable[[], bytes]) -> list
     return [pl.Series(each.name, protected.seal(each.name, each.to_list()), dtype=pl.Binary) for each in groups]
 
 
-def _groups(data: Dataset, use: Use) -> list[pl.Series]:
+def _groups(data: Stored, use: Use) -> list[pl.Series]:
     return [
         data.rows.get_column(name).cast(pl.String).fill_null(UNKNOWN).alias(f"{use}:{name}")
         for name in data.schema.of(use)

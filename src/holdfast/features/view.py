@@ -9,7 +9,7 @@ from holdfast.core.errors import InvalidData, InvalidProject
 from holdfast.core.project import Project
 from holdfast.core.schema import ColumnType, Use
 from holdfast.core.text import bucket_name
-from holdfast.engines.dataset import Dataset
+from holdfast.engines.dataset import Stored
 from holdfast.engines.transform import TRANSFORMS, Feature, View
 
 MIN_CLASSES: Final = 2  # of one class there is nothing to learn
@@ -18,7 +18,7 @@ RESERVED: Final = frozenset({"id", "label"})  # columns that every table of feat
 PREFIXES: Final = ("slice:", "protected:")  # the same, for columns that quality and fairness are reported by
 
 
-def view_of(project: Project, data: Dataset) -> View:
+def view_of(project: Project, data: Stored) -> View:
     """Return the features of a project over a data set: listed columns or all, transforms, buckets of texts, views.
 
     A feature column that was held back as personal is left out where the project took all columns, and refused where
@@ -53,7 +53,7 @@ def view_of(project: Project, data: Dataset) -> View:
     return View(features=features, classes=_classes(project, data), texts=texts or msgspec.UNSET)
 
 
-def label_texts(project: Project, data: Dataset) -> pl.Series:
+def label_texts(project: Project, data: Stored) -> pl.Series:
     """Return every row's label as the text that names its class.
 
     Raises:
@@ -94,7 +94,7 @@ def _check_names(names: list[str]) -> None:
             )
 
 
-def _classes(project: Project, data: Dataset) -> tuple[str, ...]:
+def _classes(project: Project, data: Stored) -> tuple[str, ...]:
     found = sorted(label_texts(project, data).unique())
     if not MIN_CLASSES <= len(found) <= MAX_CLASSES:
         raise InvalidData(

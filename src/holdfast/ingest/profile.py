@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from holdfast.core.ports import Recogniser
 from holdfast.core.schema import Column, ColumnType, Use
 from holdfast.engines.personal import Hit, redact, scan
 from holdfast.engines.personal.context import words_of
@@ -105,10 +106,18 @@ class Profile:
         return {each.name: _draft(each) for each in self.columns}
 
 
-def profile(table: pl.DataFrame) -> Profile:
-    """Return what a table of texts seems to hold."""
+def profile(table: pl.DataFrame, recogniser: Recogniser | None = None) -> Profile:
+    """Return what a table of texts seems to hold.
+
+    Args:
+        table: The rows.
+        recogniser: What looks through texts for what no pattern knows, where one is declared.
+
+    Raises:
+        Unavailable: The recogniser failed.
+    """
     table = table.rename({name: name.strip() or f"column-{number}" for number, name in enumerate(table.columns, 1)})
-    hits = scan(table)
+    hits = scan(table, recogniser)
     columns = tuple(_profiled(table.get_column(name), hits) for name in table.columns)
     keys = any(column.key for column in columns)
     return Profile(rows=table.height, columns=columns, pairs=() if keys else tuple(_pairs(table, columns)))

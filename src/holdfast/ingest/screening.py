@@ -199,8 +199,7 @@ def report(dataset: Stored, project: Project) -> Report | NotApplicable:
         InvalidData: The rows cannot be screened.
     """
     rows = dataset.rows
-    label = rows.get_column(project.label)
-    labelled = len(label) - label.null_count()
+    labelled = rows.height - rows.get_column(project.label).null_count()
     if labelled < LEAST:
         return NotApplicable(reason=f"{labelled} labelled rows are too few to learn what honest ones look like")
     features = [name for use in (Use.FEATURE, Use.TEXT) for name in project.columns_of(use) if name in rows.columns]

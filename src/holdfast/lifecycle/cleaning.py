@@ -1,9 +1,11 @@
 """`holdfast data clean`: a file cleaned by the project's rules, outside of any run: first looked at, then written.
 
 The code is that of `ingest`; nothing is taken in, no decision of a person is applied, and `[dlp]` does not act. Columns
-that are personal, undescribed or undeclared are left out, as ingest leaves them out.
+that are personal, undescribed or undeclared are left out, as ingest leaves them out. Values that are shown, of changes
+and of rows that are set aside, are masked as a run's quarantine is, by what `[dlp.presidio]` declares as well.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
+from holdfast.core.dlp import Presidio
 from holdfast.core.errors import InvalidInput
+from holdfast.core.ports import Recogniser, no_recogniser
 from holdfast.core.project import Project, parse_project
 from holdfast.core.schema import ColumnType, is_held
 from holdfast.core.sensitivity import withheld
@@ -37,6 +41,7 @@ def data_clean(
     path: Path,
     out: Path | None = None,
     quarantine: Path | None = None,
+    open_recogniser: Callable[[Presidio], Recogniser] = no_recogniser,
     tell: Callable[[Progress], None] = silent,
 ) -> Reply:
     """Say what the declared rules change of a file, with counts and a sample; write the outcome only where told to.
@@ -46,14 +51,18 @@ def data_clean(
         path: The file.
         out: A .csv or .parquet file to make, with the rows that hold.
         quarantine: A .jsonl file to make, with the others by number and their reasons.
+        open_recogniser: Opens what `[dlp.presidio]` declares.
         tell: Told of progress.
 
     Raises:
-        InvalidProject: The project file is missing or wrong.
+        InvalidProject: The project file is missing or wrong, or declares a `[dlp.presidio]` that cannot be had.
+        Refused: It declares one, and nobody lends what opens it.
+        Unavailable: Presidio is not installed, or failed.
         InvalidData: The rows cannot be read, or not one holds.
         InvalidInput: There is something where a file would lie, or it cannot be written in its form.
     """
     del tell
+    from holdfast.engines.dlp import recogniser_of, searched_with
     from holdfast.ingest import settled
     from holdfast.ingest.contract import check_left, hold
     from holdfast.ingest.quarantine import document
@@ -64,6 +73,7 @@ def data_clean(
     for each in (out, quarantine):
         if each is not None and each.exists():
             raise InvalidInput("there is something already where the rows would lie", place=str(each))
+    recogniser = recogniser_of(project.dlp, open_recogniser)  # before a row is read, or not at all
     raw = read(path, project)
     held = hold(raw, project, references=references_of(project, root))
     batch, _ = settled(held, held, project)
@@ -72,10 +82,11 @@ def data_clean(
         check_left(batch, raw, project)
         contents.append((out, _written(batch.frame.open(), out, project)))
     if quarantine is not None:
-        contents.append((quarantine, document(batch.faults, set(withheld(project)))))
+        contents.append((quarantine, document(batch.faults, set(withheld(project)), recogniser)))
     for file, content in contents:
         _write(file, content)
-    return _reply(raw, batch, project, out, quarantine)
+    reply = _reply(raw, batch, _sample(raw, project, recogniser), project, out, quarantine)
+    return dataclasses.replace(reply, document={**reply.document, **searched_with(recogniser)})
 
 
 def _written(frame: "pl.DataFrame", out: Path, project: Project) -> bytes:
@@ -117,14 +128,20 @@ def _write(file: Path, content: bytes) -> None:
         raise InvalidInput(f"the file cannot be written: {error.strerror}", place=str(file)) from error
 
 
-def _reply(raw: "Raw", batch: "Batch", project: Project, out: Path | None, quarantine: Path | None) -> Reply:
+def _reply(
+    raw: "Raw",
+    batch: "Batch",
+    sample: list[dict[str, Any]],
+    project: Project,
+    out: Path | None,
+    quarantine: Path | None,
+) -> Reply:
     from holdfast.ingest.cleaning import RULES
 
     does = {rule.name: rule.does for rule in RULES}
     does |= {repair.name: repair.because or f"repaired ({repair.kind})" for repair in project.data.clean}
     counts = [(count.rule, count.column, count.count, does[count.rule]) for count in batch.counts]
     aside = batch.faults.get_column("row").n_unique()
-    sample = _sample(raw, project)
     kept = {name for name, column in project.data.columns.items() if is_held(column)}
     left = [name for name in (*raw.frame.columns, *raw.personal) if name not in kept]
     says = (
@@ -154,8 +171,9 @@ def _reply(raw: "Raw", batch: "Batch", project: Project, out: Path | None, quara
     return Reply(says=says, document=document, tables=tables)
 
 
-def _sample(raw: "Raw", project: Project) -> list[dict[str, Any]]:
-    """Return some of the changed values, before and after; those that may not be shown are left out."""
+def _sample(raw: "Raw", project: Project, recogniser: Recogniser | None) -> list[dict[str, Any]]:
+    """Return some of the changed values, before and after, masked; those that may not be shown are left out."""
+    from holdfast.engines.personal.recognised import redacted
     from holdfast.ingest.cleaning import clean
     from holdfast.ingest.contract import mend
     from holdfast.ingest.quarantine import shown
@@ -171,8 +189,11 @@ def _sample(raw: "Raw", project: Project) -> list[dict[str, Any]]:
         known = after.is_not_null() | ~cleaned.texts.is_not_null()  # what could not be read was not changed
         changed = ((before.fill_null("") != after.fill_null("")) & known).arg_true().to_list()[:OF_COLUMN]
         found += [
-            {"row": int(raw.rows[place]), "column": name, "before": shown(before[place] or ""),
-             "after": shown(after[place] or "")}
+            {"row": int(raw.rows[place]), "column": name, "before": before[place] or "", "after": after[place] or ""}
             for place in changed
-        ]  # fmt: skip
-    return found[:SAMPLE]
+        ]
+    found = found[:SAMPLE]
+    texts = sorted({each[side] for each in found for side in ("before", "after")})
+    masked = texts if recogniser is None else redacted(texts, recogniser)
+    safe = {text: shown(mask) for text, mask in zip(texts, masked, strict=True)}
+    return [{**each, "before": safe[each["before"]], "after": safe[each["after"]]} for each in found]

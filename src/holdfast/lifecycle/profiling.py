@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from holdfast.core.errors import InvalidInput, UsageError
+from holdfast.core.ports import Recogniser
 from holdfast.lifecycle.reply import Progress, Reply, Table, counted, silent
 
 if TYPE_CHECKING:
@@ -14,10 +15,23 @@ if TYPE_CHECKING:
 FORMATS: Final = ("table", "toml", "odcs")
 
 
-def profile(*, path: Path, form: str = "table", tell: Callable[[Progress], None] = silent) -> Reply:
+def profile(
+    *,
+    path: Path,
+    form: str = "table",
+    recogniser: Recogniser | None = None,
+    tell: Callable[[Progress], None] = silent,
+) -> Reply:
     """Say what the columns of a file seem to hold, or draft a declaration of them.
 
+    Args:
+        path: The file.
+        form: What to answer: table, toml or odcs.
+        recogniser: What looks through texts for names and what else no pattern knows; None for nothing.
+        tell: Told of progress.
+
     Raises:
+        Unavailable: The recogniser failed.
         UsageError: There is no such form of an answer.
         InvalidInput: There is no such file.
         InvalidData: The file is in no reading a table, or in more than one.
@@ -25,13 +39,14 @@ def profile(*, path: Path, form: str = "table", tell: Callable[[Progress], None]
     del tell
     if form not in FORMATS:
         raise UsageError(f"there is no form {form!r}", expected=", ".join(FORMATS))
+    from holdfast.engines.dlp import searched_with
     from holdfast.ingest.profile import profile as profiled
     from holdfast.ingest.unknown import read_unknown
 
     if not path.is_file():
         raise InvalidInput("the file is missing or no regular file", place=str(path), expected="a file of rows")
     unknown = read_unknown(path)
-    found = profiled(unknown.table)
+    found = profiled(unknown.table, recogniser)
     text = _toml(found) if form == "toml" else _odcs(found, path.stem) if form == "odcs" else ""
     rows = [_row(column) for column in found.columns]
     names = ("column", "type", "missing", "distinct", "range or values", "shapes", "notes")
@@ -47,6 +62,7 @@ def profile(*, path: Path, form: str = "table", tell: Callable[[Progress], None]
         "dialect": _dialect(unknown),
         "columns": [_plain(column) for column in found.columns],
         "pairs": [list(pair) for pair in found.pairs],
+        **searched_with(recogniser),
     }
     return Reply(says=says, document=document, tables=(Table(title="Columns", columns=names, rows=rows),), text=text)
 

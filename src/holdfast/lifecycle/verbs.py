@@ -9,7 +9,7 @@ from holdfast.core.errors import InvalidRecipe
 from holdfast.core.evidence import Evidence
 from holdfast.core.ledger import Draft
 from holdfast.core.seal import EVIDENCE
-from holdfast.engines.dataset import open_dataset
+from holdfast.engines.dataset import open_stored
 from holdfast.engines.signing import model_signing
 from holdfast.features import build
 from holdfast.ingest import ingest as ingest_source
@@ -42,7 +42,7 @@ def plan(at: At) -> Done:
 def intake(at: At) -> Done:
     """Hold the project's intake against the rows themselves."""
     dataset = at.held[Kind.DATASET]
-    rows = open_dataset(at.plant.blobs, dataset).rows
+    rows = open_stored(at.plant.blobs, dataset).rows
     held = Held(project=at.project, rows=rows, evidence=newest_on(at.plant, dataset.digest))
     return Done(result=admit(held, at.held[Kind.PROJECT], at.made_with))
 

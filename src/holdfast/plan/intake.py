@@ -26,7 +26,7 @@ from holdfast.plan.simple import Plain, best, plain_rules
 from holdfast.plan.sources import NUMERIC, computable, measured
 
 if TYPE_CHECKING:  # what only reads decisions of planning, such as a watch that runs for months, needs no tables
-    import polars as pl
+    from holdfast.engines.packed import Columns
 
 NAME: Final = "plan.intake/1"
 LEAK: Final = 0.98  # balanced accuracy of one column alone, at its lower bound: that column is the answer
@@ -39,7 +39,7 @@ class Held:
     """What is there before any work: the project, its cleaned rows, and the evidence about them by control."""
 
     project: Project
-    rows: "pl.DataFrame"
+    rows: "Columns"
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ from holdfast.maths.intervals import Interval
 from holdfast.maths.score_intervals import balanced_accuracy_interval
 
 if TYPE_CHECKING:  # see `holdfast.plan.intake`
-    import polars as pl
+    from holdfast.engines.packed import Columns
 
 Yes: TypeAlias = NDArray[np.bool_]
 HELD_OUT: Final = 3  # one row in so many judges the rules that the others gave
@@ -33,7 +33,7 @@ class Plain:
     score: Interval
 
 
-def plain_rules(rows: "pl.DataFrame", yes: Yes, numeric: Sequence[str], groups: Sequence[str]) -> list[Plain]:
+def plain_rules(rows: "Columns", yes: Yes, numeric: Sequence[str], groups: Sequence[str]) -> list[Plain]:
     """Return how each plain rule does, and each single column by itself: those are what leaks are looked for among.
 
     Args:

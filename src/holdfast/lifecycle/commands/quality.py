@@ -71,7 +71,7 @@ COMMANDS: Final = (
     Command(
         words=("data", "profile"),
         does="say how an unknown file is written and what its columns seem to hold, and draft a declaration of them",
-        verb="holdfast.lifecycle.profiling:profile",
+        verb="holdfast.app.recognising:data_profile",
         example="holdfast data profile export.csv --form toml",
         authority="none",
         action="data.read",
@@ -80,6 +80,9 @@ COMMANDS: Final = (
         options=(
             Option(name="path", says="a .csv, .jsonl or .parquet file", kind="path", argument=True, required=True),
             Option(name="form", says="table, toml (for holdfast.toml) or odcs (a contract)", default="table"),
+            Option(
+                name="project", says="a project file: texts are searched by its [dlp.presidio] as well", kind="path"
+            ),
         ),
     ),
     Command(
@@ -108,7 +111,7 @@ COMMANDS: Final = (
     Command(
         words=("data", "clean"),
         does="clean a file by the project's rules: counts and a sample of what changes; written only where told to",
-        verb="holdfast.lifecycle.cleaning:data_clean",
+        verb="holdfast.app.recognising:data_clean",
         example="holdfast data clean new-orders.csv --out clean.parquet --quarantine aside.jsonl",
         authority="none",
         action="data.read",
