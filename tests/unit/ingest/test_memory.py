@@ -89,7 +89,7 @@ def screened():
 
 @pytest.mark.parametrize(("step", "limit"), [("stored", 4 * OPEN_MB), ("screened", AS_NUMBERS_MB / 2)])
 def test_no_step_holds_several_copies_of_the_rows(step: str, limit: float, tmp_path: Path) -> None:
-    """Rows that were open whole took six times their own size on their way to the store, and all of it in the screens."""
+    """Open whole, rows took six times their own size on their way to the store, and all of the other in the screens."""
     command = [sys.executable, "-c", CHILD, str(tmp_path), step]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stderr
