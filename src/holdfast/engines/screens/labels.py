@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.screens.learning import DOUBTED, Beliefs, Probabilities, beliefs
+from holdfast.engines.screens.learning import DOUBTED, TREES, Beliefs, Probabilities, beliefs
 from holdfast.engines.screens.material import Material
 
 ANCHORS: Final = 0.1  # share of the rows believed to be of a class that are surest of it
@@ -31,6 +31,7 @@ class Suspicion:
     channel: NDArray[np.float64]
     believed: Probabilities
     honest: tuple[Probabilities, ...]  # what would be believed of honest labels: by the first look, and the second
+    used: tuple[str, ...]  # the learners who said so
 
 
 def suspect(material: Material, rng: np.random.Generator) -> Suspicion:
@@ -39,10 +40,10 @@ def suspect(material: Material, rng: np.random.Generator) -> Suspicion:
     1. Learn from all rows, score each out of fold. 2. Learn again without the rows that were doubted most. 3. Estimate
     the channel from anchors. 4. Score each label by the odds that it came through the channel.
     """
-    first = beliefs(material, rng)  # 1.
+    first = beliefs(material, rng, trees=None)  # 1.
     doubt = adjusted_margin(first.probabilities, material.labels)
     limit = max(0.0, float(np.quantile(doubt, 1 - DOUBTED)))
-    second = beliefs(material, rng, (doubt <= limit).astype(np.float32))  # 2.
+    second = beliefs(material, rng, (doubt <= limit).astype(np.float32), trees=TREES in first.used)  # 2.
     return _scored(first, second, material)
 
 
@@ -56,6 +57,7 @@ def _scored(first: Beliefs, seen: Beliefs, material: Material) -> Suspicion:
         channel=through,
         believed=p,
         honest=tuple(undone(each, channel(each, z)) for each in (first.probabilities, p)),
+        used=seen.used,
     )
 
 

@@ -1,7 +1,8 @@
 """Out-of-fold probabilities: what is believed of a row's label by learners that never saw the row.
 
-Three learners that need nothing but numpy: ridge regression on the features, ridge regression on random Fourier
-features of them (Rahimi and Recht 2007), and a vote of neighbours. A learner far worse than the best has no say.
+Learners that need nothing but numpy: ridge regression on the features, ridge regression on random Fourier features of
+them (Rahimi and Recht 2007), and a vote of neighbours, of which one far worse than the best has no say; and boosted
+trees, which speak alone where they know more than the others together, as they do of most tables.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.engines.screens.lenses import Floats, Places
 from holdfast.engines.screens.material import Material
+from holdfast.engines.screens.trees import boosted
 
 Probabilities = NDArray[np.float64]
 
@@ -24,9 +26,10 @@ PENALTY_FOURIER: Final = 1.0
 NEIGHBOURS: Final = 12
 MAX_REFERENCE: Final = 10_000  # rows that neighbours are looked for among
 BLOCK: Final = 1000  # rows whose distances are computed at once
-TEMPERATURES: Final = np.geomspace(1.0, 30.0, 25)
+TEMPERATURES: Final = np.concatenate((np.geomspace(0.3, 0.9, 8), np.geomspace(1.0, 30.0, 25)))
 FLOOR: Final = 1e-3  # probability below which a surprise counts no further
 WORSE: Final = 1.5  # times the best learner's loss that a learner may have, and a hundredth: none is without
+TREES: Final = "trees"
 DOUBTED: Final = 0.12  # share of the rows, at most, that the second look does not learn from
 
 
@@ -40,13 +43,17 @@ class Beliefs:
     used: tuple[str, ...]
 
 
-def beliefs(material: Material, rng: np.random.Generator, weights: Floats | None = None) -> Beliefs:
-    """Return what three learners believe of rows they have not seen.
+def beliefs(
+    material: Material, rng: np.random.Generator, weights: Floats | None = None, *, trees: bool | None = False
+) -> Beliefs:
+    """Return what learners believe of rows they have not seen.
 
     Args:
         material: The rows.
         rng: Chooses folds, Fourier features and reference rows.
         weights: Shape (n,): 0 for rows nothing is learned from; they are still judged.
+        trees: Whether trees speak, and they alone; None: where they know more than the others, which shows only while
+            all rows are learned from.
     """
     z, classes = material.labels, material.classes
     w = np.ones(len(z), dtype=np.float32) if weights is None else weights
@@ -62,6 +69,10 @@ def beliefs(material: Material, rng: np.random.Generator, weights: Floats | None
     loss = {name: _loss(p, z) for name, p in candidates.items()}
     used = tuple(name for name in candidates if loss[name] <= WORSE * (min(loss.values()) + 0.01))
     mixed = np.mean([candidates[name] for name in used], axis=0)
+    if material.steps and trees is not False:
+        alone = tempered(boosted(material.steps, z, classes, fold, w), z)
+        if trees or _loss(alone, z) < _loss(mixed, z):
+            mixed, used = alone, (TREES,)
     return Beliefs(probabilities=mixed, votes=votes, neighbours=near, used=used)
 
 

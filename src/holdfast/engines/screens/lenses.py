@@ -21,6 +21,7 @@ Plain: TypeAlias = NDArray[np.float64] | NDArray[np.str_]
 
 BUCKETS: Final = 2048  # of hashed words and character n-grams: one float32 matrix of 8 kB a row
 QUANTILES: Final = 12  # cells of a numeric column
+STEPS: Final = 32  # that trees tell apart in a numeric column
 MAX_VALUES: Final = 200  # values of one column that are told apart; the rest are alike
 SUPPORT: Final = 1 / 300  # share of the rows that a fact needs to be an item: a trigger in fewer is not looked for
 MIN_SUPPORT: Final = 10  # rows
@@ -71,6 +72,18 @@ class Items:
         return len(self.names)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """A column as trees see it: whole numbers of shape (n,), and whether their order means anything."""
+
+    values: NDArray[np.int32]
+    ordered: bool
+
+    def take(self, rows: Places) -> "Steps":
+        """Return some rows."""
+        return Steps(values=self.values[rows], ordered=self.ordered)
+
+
 class Lens(Protocol):
     """What was learned of one column."""
 
@@ -85,6 +98,10 @@ class Lens(Protocol):
 
     def items(self, some: Column) -> Items:
         """Return the facts that hold of rows."""
+        ...
+
+    def steps(self, some: Column) -> Steps | None:
+        """Return rows as trees see them; None where they see nothing of such a column."""
         ...
 
 
@@ -136,6 +153,7 @@ class _Sizes:
     mean: float
     spread: float
     inner: NDArray[np.float64]  # borders of cells
+    fine: NDArray[np.float64]  # borders of steps
     seen: Floats  # (cells, what a row of each becomes)
     known: NDArray[np.str_]  # values, as they are shown, that are facts; in order
 
@@ -160,6 +178,11 @@ class _Sizes:
         rows = np.flatnonzero(self.known[place] == texts)
         return Items(rows=rows, what=place[rows].astype(np.intp), names=names)
 
+    def steps(self, some: Column) -> Steps | None:
+        assert not isinstance(some, Names)  # noqa: S101 - as above
+        cells = _cells(some.astype(np.float64, copy=False), self.fine)
+        return Steps(values=cells.astype(np.int32), ordered=True)
+
 
 def _numbers(name: str, values: NDArray[np.float64]) -> _Sizes:
     known = np.isfinite(values)
@@ -169,10 +192,12 @@ def _numbers(name: str, values: NDArray[np.float64]) -> _Sizes:
     sizes = _sizes(values, unit)
     mean, spread = sizes.mean(), sizes.std()
     del sizes
-    inner = np.zeros(0)
+    inner, fine = np.zeros(0), np.zeros(0)
     if known.any():
-        inner = np.quantile(values[known], np.linspace(0, 1, QUANTILES + 1)[1:-1], overwrite_input=True)
-        inner = np.unique(inner)
+        there = values[known]
+        there.sort()
+        inner, fine = (np.unique(np.quantile(there, np.linspace(0, 1, many)[1:-1])) for many in (QUANTILES + 1, STEPS))
+        del there
     counts = np.zeros(len(inner) + 2, dtype=np.int64)
     for start in range(0, len(values), _SOME):
         counts += np.bincount(_cells(values[start : start + _SOME], inner), minlength=len(counts))
@@ -182,6 +207,7 @@ def _numbers(name: str, values: NDArray[np.float64]) -> _Sizes:
         mean=mean,
         spread=spread,
         inner=inner,
+        fine=fine,
         seen=_one_hot(counts, len(values)),
         known=_frequent(values),
     )
@@ -257,6 +283,7 @@ class _Values:
     """Names: each frequent one a number and a fact of its own."""
 
     seen: Floats  # (distinct values, what a row of each becomes)
+    code: NDArray[np.int32]  # of each value: 1 for the most frequent, 0 for all that are rare
     number: Places  # of the fact that each value is; -1 where it is none
     names: tuple[str, ...]
 
@@ -272,6 +299,9 @@ class _Values:
         rows = np.flatnonzero(number >= 0)
         return Items(rows=rows, what=number[rows].astype(np.intp), names=self.names)
 
+    def steps(self, some: Column) -> Steps | None:
+        return Steps(values=self.code[_named(some).codes], ordered=False)
+
 
 def _values(name: str, values: Names) -> _Values:
     n, distinct = len(values), len(values.distinct)
@@ -283,6 +313,7 @@ def _values(name: str, values: Names) -> _Values:
     kept = (counts >= support(n)) & (counts <= COMMON * n)
     return _Values(
         seen=_one_hot(of_code, n)[code],
+        code=code.astype(np.int32),
         number=np.where(kept, np.cumsum(kept) - 1, -1).astype(np.intp),
         names=tuple(f"{name} = {str(each)[:60]}" for each in values.distinct[kept]),
     )
@@ -316,6 +347,9 @@ class _Sentences:
         what = np.repeat(np.arange(len(held)), [len(each) for each in held])
         names = tuple(f"words {gram!r}" for gram in self.grams)
         return Items(rows=np.array(rows, dtype=np.intp), what=what.astype(np.intp), names=names)
+
+    def steps(self, some: Column) -> Steps | None:  # noqa: ARG002 - a lens' signature
+        return None
 
 
 def _sentences(values: Names) -> _Sentences:

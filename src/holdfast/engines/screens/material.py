@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.screens.lenses import Column, Floats, Items, Lens, Names, Places, lens_of, support
+from holdfast.engines.screens.lenses import Column, Floats, Items, Lens, Names, Places, Steps, lens_of, support
 
 GREYS: Final = 16  # levels of a pixel
 TOGETHER: Final = 16  # parts whose rows are taken out of a column at a time: it may have to be opened for them
@@ -24,6 +24,7 @@ class Material:
     items: Items
     labels: NDArray[np.int64]
     classes: int
+    steps: tuple[Steps, ...] = ()  # columns as trees see them
     image: bool = False
 
     def parts(self, wanted: Sequence[Places]) -> Iterator["Material"]:
@@ -43,6 +44,7 @@ class Material:
             items=items,
             labels=self.labels[rows],
             classes=self.classes,
+            steps=tuple(each.take(rows) for each in self.steps),
             image=self.image,
         )
 
@@ -114,16 +116,19 @@ class Learned:
                 yield self._material(rows, given)
 
     def _material(self, rows: Places, given: dict[str, Column]) -> Material:
-        dense, items = list[Floats](), list[Items]()
+        dense, items, steps = list[Floats](), list[Items](), list[Steps]()
         for name, lens in self.lenses.items():
             some = given.pop(name)
             dense += [each for each in lens.features(some) if each.shape[1]]
             items.append(lens.items(some))
+            if (seen := lens.steps(some)) is not None:
+                steps.append(seen)
         return Material(
             features=np.hstack(dense),
             items=_joined(items, len(rows)),
             labels=self.labels[rows],
             classes=self.classes,
+            steps=tuple(steps),
         )
 
 

@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.engines.screens.labels import Suspicion, channel_odds, suspect
-from holdfast.engines.screens.learning import Probabilities, scaled
+from holdfast.engines.screens.learning import TREES, Probabilities, scaled
 from holdfast.engines.screens.material import Material
 from holdfast.engines.screens.spectral import signatures
 from holdfast.engines.screens.triggers import Trigger, find_triggers
 
 ALARMS: Final = 0.01  # share of honest rows that may be called suspect
 FOR_LABELS: Final = 0.75  # part of the alarms that labels may cause
+BY_TREES: Final = (
+    0.5  # the same where trees speak: they are surer, and honest labels surprise them more often than drawn
+)
 FOR_SPECTRA: Final = (
     0.05  # and spectral signatures; the rest is for honest rows that bear a trigger, and for what is not exact
 )
@@ -141,7 +144,7 @@ def _part(material: Material, rng: np.random.Generator, trusted: NDArray[np.bool
     spectrum = signatures(scaled(material.features), material.labels, material.classes)
     rank = (-spectrum).argsort().argsort() + 0.5
     shares = {
-        "label": of_label / FOR_LABELS,
+        "label": of_label / (BY_TREES if TREES in suspicion.used else FOR_LABELS),
         "spectrum": rank / len(rank) / FOR_SPECTRA,
         "trigger": np.ones(len(rank)),
     }
