@@ -10,9 +10,8 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.scan.pickles.boundaries import Bytes, Places
+from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places
 
-Flags: TypeAlias = NDArray[np.bool_]
 Counts: TypeAlias = NDArray[np.int32]
 
 _PARTIAL: Final = 64  # opcodes at the end that are left for the next stretch if a value may still be growing

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Places: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 PADDING: Final = 32  # zeros behind the bytes, which no opcode begins with
 LANE: Final = 251  # bytes between two guesses; a prime, so that rows of any length are met everywhere
@@ -21,6 +22,7 @@ _TEXTUAL: Final = 4  # one byte in so many beyond ASCII means numbers rather tha
 _TRIES: Final = 16  # steps in which a guess finds opcodes
 _AGAIN: Final = 4  # times that it goes on if there are many that did not
 _FEW: Final = 16  # one of so many
+_NONE: Final = 128  # one of so many is not worth another step of all
 _SURE: Final = 6  # opcodes in a row without which it is no guess
 _FAR: Final = 16 * LANE  # bytes beyond a guess after which it was none
 _ROUNDS: Final = 12  # times that lanes which guessed wrongly are walked again
@@ -42,11 +44,11 @@ COUNTED_LONG: Final = b"XB"
 
 def _width_table() -> NDArray[np.int64]:
     """Return the bytes of an opcode with its argument by its first two bytes; nothing where that does not tell."""
-    table = np.zeros((256, 256), np.int64)  # second byte, first byte
+    table = np.zeros((256, 256), np.int64)  # first byte, second byte: few lines of a cache for each opcode
     for opcode, width in WIDTHS.items():
-        table[:, opcode] = width
+        table[opcode] = width
     for opcode in COUNTED:
-        table[:, opcode] = 2 + np.arange(256)
+        table[opcode] = 2 + np.arange(256)
     return table.reshape(-1)
 
 
@@ -67,8 +69,8 @@ class Widths:
     def __init__(self, data: Bytes, table: Places = _TABLE, *, lengths_of_four: bool = True) -> None:
         """Take bytes with their padding, and a table by two bytes that says what an opcode is."""
         self.data, self._table = data, table
-        self.pairs = np.left_shift(data[1:], 8, dtype=np.uint16)
-        self.pairs |= data[:-1]
+        self.pairs = np.left_shift(data[:-1], 8, dtype=np.uint16)
+        self.pairs |= data[1:]
         self._long = False
         if lengths_of_four:
             short = (data[3:-1] == 0) & (data[4:] == 0)  # of such lengths, those that fit into a stretch
@@ -83,18 +85,8 @@ class Widths:
 
     def cross(self, starts: Places, ends: Places) -> Places:
         """Return the first place at or behind its end that each lane comes to, or where it meets no opcode."""
-        found, lanes, here = starts.copy(), np.flatnonzero(starts < ends), starts[starts < ends]
-        bounds, late = ends[lanes], list[Places]()
-        while len(lanes):
-            found[lanes] = here
-            wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
-            for _ in range(_LOOK):
-                self.at(here, pairs, wide)
-                here += wide
-            through = (here >= bounds) | (wide == 0)
-            late.append(lanes[through])
-            lanes, here, bounds = lanes[~through], here[~through], bounds[~through]
-        lanes = np.concatenate(late) if late else lanes
+        found = starts.copy()
+        lanes = self._walk(found, ends)
         here, bounds = found[lanes], ends[lanes]  # the last few steps once more, each only if it is before the end
         wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
         for _ in range(_LOOK):
@@ -102,6 +94,31 @@ class Widths:
             here += wide * (here < bounds)
         found[lanes] = here
         return found
+
+    def reach(self, starts: Places, ends: Places) -> Flags:
+        """Return which lanes come to their ends, where no opcode of the table stands, so that none goes on."""
+        found = starts.copy()
+        self._walk(found, ends, last=True)
+        return np.equal(found, ends)
+
+    def _walk(self, found: Places, ends: Places, *, last: bool = False) -> Places:
+        """Bring lanes to less than some steps before they are through, or to the last one; return which moved."""
+        lanes = np.flatnonzero(found < ends)
+        here, bounds, late = found.take(lanes), ends.take(lanes), list[Places]()
+        while len(lanes):
+            if not last:
+                found[lanes] = here
+            wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
+            for _ in range(_LOOK):
+                self.at(here, pairs, wide)
+                here += wide
+            if last:
+                found[lanes] = here
+            going = (here < bounds) & (wide > 0)
+            late.append(lanes[~going])
+            on = np.flatnonzero(going)
+            lanes, here, bounds = lanes.take(on), here.take(on), bounds.take(on)
+        return np.concatenate(late) if late else lanes
 
     def _add_long(self, places: Places, out: Places) -> None:
         unknown = np.flatnonzero(out == 0)
@@ -112,10 +129,17 @@ class Widths:
 
 def little(data: Bytes, places: Places, width: int) -> Places:
     """Return unsigned little-endian numbers of a width at places."""
-    found = np.zeros(len(places), np.int64)
-    for byte in range(width):
-        found |= data.take(places + byte, mode="clip").astype(np.int64) << (8 * byte)
+    found = data.take(places, mode="clip").astype(np.int64)
+    for byte in range(1, width):
+        part = data[byte:].take(places, mode="clip").astype(np.int64)
+        part <<= 8 * byte
+        found |= part
     return found
+
+
+def distinct(places: Places) -> Places:
+    """Return places in order, each once."""
+    return places[np.flatnonzero(np.diff(places, prepend=-1))]
 
 
 def opcodes(data: Bytes, size: int) -> tuple[Places, int]:
@@ -207,7 +231,9 @@ def guesses(widths: Widths, size: int) -> Places:
 def _seek(widths: Widths, here: Places, origins: Places, since: NDArray[np.int8]) -> None:
     """Go on from places; where no opcode stands, from the byte after the origin. `since` counts steps since then."""
     wide, pairs = np.empty_like(here), np.empty(len(here), np.uint16)
-    for _ in range(_TRIES):
+    for step in range(_TRIES):
+        if step > _SURE and step % 2 and np.count_nonzero(since < _SURE) * _NONE < len(here):
+            break
         widths.at(here, pairs, wide)
         here += wide
         since += 1

@@ -8,10 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.boundaries import Bytes, Places, Widths, chained, guesses
+from holdfast.engines.scan.pickles.boundaries import Bytes, Places, Widths, chained, distinct, guesses
 from holdfast.engines.scan.pickles.slots import REST, Slots, tables_of
 from holdfast.engines.scan.pickles.stretches import APART, Memory, Stretch
+from holdfast.engines.scan.pickles.strides import strided
 
+_LATE: Final = 8  # bytes that look like the end of a batch of which the last most probably is one
 _TABLES: Final = {closing: tables_of(closing) for closing in (0, ord("e"), ord("u"))}
 
 
@@ -24,39 +26,42 @@ class Columns:
 
     def prove(self, data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) -> Stretch | None:
         """Return the stretch of values from the first byte on, or nothing; as `stretches.prove`."""
-        plain, with_texts = _TABLES[closing]
-        if not with_texts[int(data[0]) | int(data[1]) << 8]:
+        _, plain, with_texts = _TABLES[closing]
+        if not with_texts[int(data[0]) << 8 | int(data[1])]:
             return None
-        slots = None if self._texts else _slots(data, size, plain)
+        slots: Slots | None = strided(data, size, with_texts)
+        if slots is None and not self._texts:
+            slots = _slots(data, size, cuts, plain)
         if slots is None or slots.ends[-1] < size - REST:
-            slots, self._texts = _slots(data, size, with_texts), True
+            slots, self._texts = _slots(data, size, cuts, with_texts), True
         found = _proved(slots, cuts, memory, closing)
         self._texts = self._texts and found is not None and found.puts > 0
         return found
 
 
-def _slots(data: Bytes, size: int, table: Places) -> Slots:
+def _slots(data: Bytes, size: int, cuts: Places, table: Places) -> Slots:
     """Return the values from the first byte on."""
     widths = Widths(data, table, lengths_of_four=False)
-    starts = guesses(widths, size)
+    starts = distinct(np.sort(np.concatenate((guesses(widths, size), cuts[cuts < size]))))
     ends = np.append(starts[1:], size)
     count, _ = chained(starts, ends, lambda lanes: widths.cross(starts[lanes], ends[lanes]))
-    slots = Slots(data, table, widths, starts[:count], ends[:count])
+    starts = starts[:count]
+    slots = Slots(data, table, widths, starts, np.append(starts[1:], size))
     slots.ends[-1] = slots.walked(count - 1, size)[0]
     return slots
 
 
 def _proved(slots: Slots, cuts: Places, memory: Memory, closing: int) -> Stretch | None:
     """Return how far values may be in a stretch."""
-    texts, end = slots.texts(slots.framed(cuts, int(slots.ends[-1])))
-    end = slots.recalled(memory, texts, end)
+    texts, end = slots.texts(int(slots.ends[-1]))
+    end = slots.limit(cuts, memory, texts, end)
     texts = texts[: np.searchsorted(texts, end)]
     if not end or len(texts) > memory.most - memory.count:
         return None
     batch = _batch(slots, end, closing)
     starts = slots.starts[: np.searchsorted(slots.starts, end)]
     grid = np.searchsorted(starts, np.arange(0, end, APART))
-    begins = starts[np.unique(grid[grid < len(starts)])]
+    begins = starts[distinct(grid[grid < len(starts)])]
     return Stretch(
         end=end,
         last=_last(slots, len(starts) - 1, end),
@@ -74,8 +79,12 @@ def _batch(slots: Slots, end: int, closing: int) -> int:
     if not closing:
         return -1
     data = slots.data
-    found = slots.real(np.flatnonzero((data[: end - 1] == closing) & (data[1:end] == ord("("))))
-    return int(found[-1]) + 2 if len(found) else -1
+    found = np.flatnonzero((data[: end - 1] == closing) & (data[1:end] == ord("(")))
+    for some in found[-_LATE:], found[:-_LATE]:
+        real = some[slots.real(some)]
+        if len(real):
+            return int(real[-1]) + 2
+    return -1
 
 
 def _last(slots: Slots, lane: int, end: int) -> bytes:

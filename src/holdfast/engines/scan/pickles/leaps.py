@@ -10,8 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.arranging import Flags
-from holdfast.engines.scan.pickles.boundaries import PADDING, Bytes, Places
+from holdfast.engines.scan.pickles.boundaries import PADDING, Bytes, Flags, Places
 from holdfast.engines.scan.pickles.machine import NO_FENCE, Break, Machine
 from holdfast.engines.scan.pickles.memo import MAX_MEMO, Memo, Part, Passage
 from holdfast.engines.scan.pickles.rows import Rows
@@ -25,6 +24,7 @@ PENALTY: Final = 64 << 10  # bytes after looking in vain before it is tried agai
 VAIN: Final = 3  # times that it is tried where a row ended
 CRAWL: Final = 256  # opcodes in which what ended a stretch may be over
 FRAME: Final = 0x95
+_BIT: Final = np.left_shift(1, np.arange(8)).astype(np.uint8)
 HEADER: Final = 9  # bytes of a FRAME with its argument
 
 
@@ -98,7 +98,9 @@ class _Tuples:
     def of(self, memo: Memo, numbers: Places) -> Flags:
         """Return which entries may be tuples; all numbers are below the memo's count."""
         self.look(memo)
-        return np.asarray(self._bits[numbers >> 3] >> (numbers & 7).astype(np.uint8) & 1, np.bool_)
+        bits = self._bits.take(numbers >> 3)
+        bits &= _BIT.take(numbers & 7)
+        return np.not_equal(bits, 0)
 
     def _reach(self, count: int) -> None:
         if count > 8 * len(self._bits):

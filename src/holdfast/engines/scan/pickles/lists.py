@@ -11,13 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.arranging import Flags
-from holdfast.engines.scan.pickles.boundaries import Bytes, Places, Widths
+from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, Widths, distinct
 from holdfast.engines.scan.pickles.slots import Slots, tables_of
 from holdfast.engines.scan.pickles.stretches import APART, Memory, Stretch
 
 _MARK, _MEMOIZE = ord("("), 0x94
 _TABLES: Final = tables_of(0)
+_NUMBERS, _GETS = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ _KINDS: Final = {
 
 
 class Lists:
-    """Proves rows. Strings that are made in them are looked for where the piece before had some."""
+    """Proves rows. Entries of the memo are looked for once a piece had some, strings while it has."""
 
     def __init__(self) -> None:
-        """Look for none at first."""
-        self._texts = False
+        """Look for numbers alone at first."""
+        self._table = _NUMBERS
 
     def prove(self, data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) -> Stretch | None:
         """Return the stretch of rows from the first byte on, or nothing; as `stretches.prove`."""
@@ -49,29 +49,33 @@ class Lists:
         if kind is None or data[1] != _MEMOIZE:
             return None
         starts = _beginnings(data, size, kind, closing)
-        rows = None if self._texts else _Rows(data, kind, starts, _TABLES[0])
-        count = rows.fitting() if rows else 0
-        if rows is None or count < len(rows.ends):
-            rows, self._texts = _Rows(data, kind, starts, _TABLES[1]), True
-            count = rows.fitting()
+        rows = _Rows(data, kind, starts, _TABLES[self._table])
+        count = rows.fitting()
+        for table in range(self._table + 1, len(_TABLES)):
+            if count == len(rows.ends):
+                break
+            others = _Rows(data, kind, starts, _TABLES[table])
+            if (more := others.fitting()) > count:
+                rows, count, self._table = others, more, table
         found = _proved(rows, count, cuts, memory) if count else None
-        self._texts = self._texts and found is not None and found.puts > len(starts)
+        if self._table > _GETS and (found is None or found.puts <= len(starts)):
+            self._table = _GETS
         return found
 
 
 def _proved(rows: "_Rows", count: int, cuts: Places, memory: Memory) -> Stretch | None:
     """Return how many of so many rows may be in a stretch."""
     slots = Slots(rows.data, rows.table, rows.widths, rows.begins[:count], rows.ends[:count])
-    texts, end = slots.texts(slots.framed(cuts, int(rows.starts[count])))
+    texts, end = slots.texts(int(rows.starts[count]))
     puts = rows.starts[: np.searchsorted(rows.starts, end)]
     puts = np.sort(np.concatenate((puts, texts))) if len(texts) else puts
-    end = slots.recalled(memory, puts, end)
+    end = slots.limit(cuts, memory, puts, end)
     count = int(np.searchsorted(rows.starts, end, "right")) - 1
     end = int(rows.starts[count])
     puts = puts[: np.searchsorted(puts, end)]
     if not count or len(puts) > memory.most - memory.count:
         return None
-    grid = np.unique(np.searchsorted(rows.starts[:count], np.arange(0, int(rows.starts[count - 1]) + 1, APART)))
+    grid = distinct(np.searchsorted(rows.starts[:count], np.arange(0, int(rows.starts[count - 1]) + 1, APART)))
     batches = np.flatnonzero(rows.parted[:count])
     batch = int(rows.starts[batches[-1] + 1]) if len(batches) else -1
     starts = rows.starts[grid]
@@ -116,7 +120,7 @@ class _Rows:
         """Return how many rows there are before something else."""
         begins, ends, closers = self.begins, self.ends, self.data[self.ends]
         fits: Flags = self.marked & (closers == self.kind.many)
-        fits &= self.widths.cross(begins, ends) == ends
+        fits &= self.widths.reach(begins, ends)
         none = ends == begins - 1
         rest = np.flatnonzero(~self.marked)
         fits[rest] = none[rest] | self._few(begins[rest], ends[rest], closers[rest])

@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.arranging import Flags
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Places, Widths, chained, guesses
+from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, Widths, chained, guesses
 from holdfast.engines.scan.pickles.stretches import Stretch
 
 _FIXED: Final = b"KMJGN\x88\x89"
@@ -19,12 +18,12 @@ _LONG: Final = 0x8A
 
 def table_of(closing: int) -> Places:
     """Return the bytes of each number by its first two bytes, and of `closing` with the mark behind it."""
-    table = np.zeros((256, 256), np.int64)  # second byte, first byte
+    table = np.zeros((256, 256), np.int64)  # first byte, second byte
     for opcode in _FIXED:
-        table[:, opcode] = WIDTHS[opcode]
-    table[:, _LONG] = 2 + np.arange(256)
+        table[opcode] = WIDTHS[opcode]
+    table[_LONG] = 2 + np.arange(256)
     if closing:
-        table[ord("("), closing] = 2
+        table[closing, ord("(")] = 2
     return table.reshape(-1)
 
 
@@ -70,7 +69,7 @@ def one_by_one(data: Bytes, at: int, size: int, table: Places) -> tuple[int, byt
     """Return where numbers from a place on end, and the last two opcodes."""
     last = b""
     while at < size:
-        width = int(table[int(data[at]) | int(data[at + 1]) << 8])
+        width = int(table[int(data[at]) << 8 | int(data[at + 1])])
         if not width or at + width > size:
             break
         last = last[-1:] + data[at : at + 1].tobytes()

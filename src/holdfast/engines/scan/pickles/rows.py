@@ -42,6 +42,7 @@ TILE: Final = 128 << 10  # bytes of a template, repeated, at most
 TEMPLATES: Final = 16  # that are kept; more widths than that are no repetition
 SHORTEST: Final = 2048  # bytes that runs must have on average, or their widths are no template
 LENIENT: Final = 8  # runs that may be shorter
+AGAIN: Final = 8  # pieces after which templates are tried again where they were of no use
 _NUMBERS, _RECALLS = bytes((ATOM,)), bytes((RECALL,))
 _Given: TypeAlias = tuple[Bytes, int, Places, Memory, int]
 
@@ -80,6 +81,7 @@ class Rows:
         """Know no shape yet."""
         self.shape: Shape | None = None
         self._templates: dict[bytes, _Template] = {}
+        self._uneven = 0  # pieces one after another in which no template was of use
         self._lists, self._columns = Lists(), Columns()
         self._shapeless: Lists | Columns | None = None  # what proved the piece before, if it had no shape
         self._masked, self._differs = np.empty(TILE, np.uint8), np.empty(TILE, np.bool_)
@@ -93,7 +95,7 @@ class Rows:
         if self._shapeless and (found := self._without_shape(given, self._shapeless)):
             return found
         if self.shape is None or not _begins(self.shape, data, size):
-            self.shape = learn(data, size)
+            self.shape, self._uneven = learn(data, size), 0
             self._templates.clear()
         if self.shape is None:
             return self._without_shape(given, self._lists, self._columns)
@@ -110,9 +112,10 @@ class Rows:
             ways = ways[0], lambda _: numbers.prove(data, size, cuts, closing)
         elif self.shape.kinds == _RECALLS:
             ways = ways[:1]
-        for way in ways:
+        for way in ways[self._uneven % AGAIN > 0 :]:
             found = self._most(way(self.shape), size)
             if found is not None:
+                self._uneven = 0 if way is ways[0] else self._uneven + 1
                 if way is loose:
                     self.shape = self.shape if self.shape.loose else loosely(self.shape)
                 return found

@@ -16,13 +16,12 @@ from holdfast.engines.scan.pickles.arranging import (
     IS_PUT,
     IS_TUPLE,
     Ends,
-    Flags,
     arranged,
     kept_of,
     opcodes_in,
     through,
 )
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Places
+from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places
 from holdfast.engines.scan.pickles.stretches import Memory, Stretch, first_concealing
 
 MAX_OPCODES: Final = 96  # that are looked at to find how many make a row
@@ -221,13 +220,13 @@ def stretch_of(
         batch: Where the last batch begins, or -1.
         batch_rows: How many rows there are before that.
     """
-    starts, first = np.unique(starts, return_index=True)
+    first = np.flatnonzero(np.diff(starts, prepend=-1))
     return Stretch(
         end=end,
         last=last,
         puts=rows * shape.puts,
         tuples=np.tile(shape.tuples, rows),
-        starts=starts,
+        starts=starts[first],
         counts=(numbers[first] * shape.puts).astype(np.int32),
         batch=batch,
         batch_count=batch_rows * shape.puts,

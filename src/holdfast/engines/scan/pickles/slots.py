@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.arranging import Flags
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Places, Widths, little
+from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, Widths, little
 from holdfast.engines.scan.pickles.numbers import table_of as numbers_of
 from holdfast.engines.scan.pickles.shapes import MEMOIZE, TEXT, concealing
 from holdfast.engines.scan.pickles.stretches import Memory, first_broken
@@ -17,17 +16,18 @@ from holdfast.engines.scan.pickles.stretches import Memory, first_broken
 REST: Final = 9 + 8  # bytes at the end of a piece that are less than one number, and some
 
 
-def tables_of(closing: int) -> tuple[Places, Places]:
-    """Return the bytes of each value by its first two bytes, without strings and with them.
+def tables_of(closing: int) -> tuple[Places, Places, Places]:
+    """Return the bytes of each value by its first two bytes: of numbers, of entries of the memo too, of strings too.
 
     That of a string takes in the opcode that remembers it. `closing` with the mark behind it is a value too.
     """
-    table = numbers_of(closing).reshape(256, 256)  # second byte, first byte
+    numbers = numbers_of(closing).reshape(256, 256)  # first byte, second byte
+    gets = numbers.copy()
     for opcode in b"hj":
-        table[:, opcode] = WIDTHS[opcode]
-    texts = table.copy()
-    texts[:, TEXT] = 3 + np.arange(256)
-    return table.reshape(-1), texts.reshape(-1)
+        gets[opcode] = WIDTHS[opcode]
+    texts = gets.copy()
+    texts[TEXT] = 3 + np.arange(256)
+    return numbers.reshape(-1), gets.reshape(-1), texts.reshape(-1)
 
 
 class Slots:
@@ -37,31 +37,39 @@ class Slots:
         """Take lanes in order, and the table by which they were walked."""
         self.data, self.table, self.widths, self.starts, self.ends = data, table, widths, starts, ends
 
-    def real(self, places: Places) -> Places:
-        """Return those of some places at which a value begins."""
-        if not len(places):
-            return places
+    def real(self, places: Places) -> Flags:
+        """Return at which of some places a value begins."""
         lanes = np.searchsorted(self.starts, places, "right") - 1
-        inside = (lanes >= 0) & (places < self.ends[lanes])
-        lanes, places = lanes[inside], places[inside]
-        there: Flags = self.widths.cross(self.starts[lanes], places) == places
-        return places[there]
+        there: Flags = (lanes >= 0) & (places < self.ends.take(lanes, mode="clip"))
+        inside = np.flatnonzero(there)
+        if len(inside):
+            lanes, places = lanes[inside], places[inside]
+            there[inside] = self.widths.cross(self.starts[lanes], places) == places
+        return there
 
-    def framed(self, cuts: Places, end: int) -> int:
-        """Return where the value begins that goes on behind its frame, or the end; frames begin at the cuts."""
-        inside = cuts[cuts < end]
-        wrong = np.setdiff1d(inside, self.real(inside))
-        for cut in map(int, wrong):
+    def limit(self, cuts: Places, memory: Memory, puts: Places, end: int) -> int:
+        """Return where a value begins that may not be in a stretch, or the end.
+
+        One that goes on behind its frame, of which some begin at the cuts; and a get of an entry that is not there, or
+        that may be a tuple. `puts` are places in order at each of which an entry is made that is no tuple.
+        """
+        cuts = cuts[cuts < end]
+        wrong = self._wrong_gets(memory, puts, end) if self.table[ord("h") << 8] else cuts[:0]
+        real = self.real(np.concatenate((cuts, wrong)))
+        wrong = wrong[real[len(cuts) :]]
+        end = int(wrong.min()) if len(wrong) else end
+        for cut in map(int, cuts[~real[: len(cuts)]]):
             lane = int(np.searchsorted(self.starts, cut, "right")) - 1
-            if cut < self.ends[lane]:
-                return self.walked(lane, cut)[0]
+            if lane >= 0 and cut < self.ends[lane]:
+                return min(end, self.walked(lane, cut)[0])
         return end
 
     def texts(self, end: int) -> tuple[Places, int]:
         """Return where strings begin, and where the first one does that may not be in a stretch, or the end."""
         at = np.zeros(0, np.int64)
-        if self.table[TEXT]:
-            at = self.real(np.flatnonzero(self.data[:end] == TEXT))
+        if self.table[TEXT << 8]:
+            at = np.flatnonzero(self.data[:end] == TEXT)
+            at = at[self.real(at)]
         if not len(at):
             return at, end
         starts = at + 2
@@ -72,23 +80,20 @@ class Slots:
         count = min(concealing(self.data, starts, ends), first_broken(self.data, starts, ends)) if count else 0
         return at[:count], int(at[count]) if count < len(at) else end
 
-    def recalled(self, memory: Memory, puts: Places, end: int) -> int:
-        """Return where an entry is got that is not there, or that may be a tuple; or the end.
-
-        `puts` are places in order at each of which an entry is made that is no tuple.
-        """
+    def _wrong_gets(self, memory: Memory, puts: Places, end: int) -> Places:
+        """Return where bytes look like a get that may not be."""
+        found = list[Places]()
         for opcode, width in ((ord("h"), 1), (ord("j"), 4)):
             at = self._doubtful(opcode, memory.plain, end)
-            wrong = self._wrong(memory, puts, at, little(self.data, at + 1, width))
-            real = self.real(at[wrong]) if np.any(wrong) else at[:0]
-            end = int(real[0]) if len(real) else end
-        return end
+            found.append(at[self._wrong(memory, puts, at, little(self.data, at + 1, width))])
+        return np.concatenate(found)
 
     def _doubtful(self, opcode: int, plain: int, end: int) -> Places:
         """Return where bytes that look like an opcode may ask for an entry that is not below a number."""
         data = self.data
         if opcode == ord("j"):
-            high: Flags = self.widths.pairs[3 : end + 3] >= plain >> 16
+            third, fourth = data[3 : end + 3], data[4 : end + 4]
+            high: Flags = fourth >= plain >> 24 if plain >> 24 else (third >= plain >> 16) | (fourth > 0)
         elif plain < 256:
             high = data[1 : end + 1] >= plain
         else:
@@ -109,7 +114,7 @@ class Slots:
         """Return where the last value begins that is not whole before an end, or the end; and the opcodes before."""
         at, opcodes = int(self.starts[lane]), b""
         while at < end:
-            width = int(self.table[int(self.data[at]) | int(self.data[at + 1]) << 8])
+            width = int(self.table[int(self.data[at]) << 8 | int(self.data[at + 1])])
             if not width or at + width > end:
                 break
             opcode = self.data[at]

@@ -19,7 +19,6 @@ from holdfast.engines.scan.pickles.arranging import (
     IS_TUPLE,
     Counts,
     Ends,
-    Flags,
     Level,
     arranged,
     kept_of,
@@ -27,7 +26,7 @@ from holdfast.engines.scan.pickles.arranging import (
     safe_starts,
     through,
 )
-from holdfast.engines.scan.pickles.boundaries import Bytes, Places, little, opcodes
+from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, distinct, little, opcodes
 from holdfast.engines.scan.pickles.nested import HEAD, HIDING, conceals
 
 APART: Final = 4096  # bytes between two places from which values can be read again
@@ -104,7 +103,7 @@ def prove(data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) ->
     end = int(places[total]) if total < len(places) else stop
     safe = np.flatnonzero(safe_starts(level, before_each)[:kept])
     grid = np.searchsorted(level.at, np.searchsorted(places, np.arange(0, end, APART)))
-    chosen = np.unique(np.searchsorted(safe, grid))
+    chosen = distinct(np.searchsorted(safe, grid))
     start = level.at[safe[chosen[chosen < len(safe)]]]
     batches = np.flatnonzero(level.found[:kept] == BATCH)
     batch = _at(level, int(batches[-1]) + 1, count) if len(batches) else -1
@@ -214,7 +213,7 @@ def first_concealing(data: Bytes, starts: Places, ends: Places) -> int:
 
 def first_broken(data: Bytes, starts: Places, ends: Places) -> int:
     """Return which text is the first that is not UTF-8, or how many there are; they are in the order of the bytes."""
-    if not np.any(_beyond_ascii(data, starts, ends)):
+    if ascii_only(data, starts, ends):
         return len(starts)
     change = np.zeros(len(data) + 1, np.int8)
     change[starts] += 1
@@ -225,6 +224,11 @@ def first_broken(data: Bytes, starts: Places, ends: Places) -> int:
     except UnicodeDecodeError as error:
         return int(np.searchsorted(ends, error.start, "right"))
     return len(starts)
+
+
+def ascii_only(data: Bytes, starts: Places, ends: Places) -> bool:
+    """Return whether no text holds a byte beyond ASCII; they may be in any order."""
+    return not np.any(_beyond_ascii(data, starts, ends))
 
 
 def _at_most(at: Places, which: int, count: int) -> int:

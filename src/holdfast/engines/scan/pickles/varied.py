@@ -7,13 +7,12 @@ chance.
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.scan.pickles.arranging import Flags
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Places, little
+from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, little
 from holdfast.engines.scan.pickles.shapes import (
     ATOM,
     COUNTED,
@@ -32,8 +31,9 @@ from holdfast.engines.scan.pickles.shapes import (
 )
 from holdfast.engines.scan.pickles.stretches import APART, Memory, Stretch, first_broken
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 MOST_BREAKS: Final = 2000  # in a piece: ends of batches, and bytes that look like the beginning of a row
-_PLAIN: Final = frozenset(b"\x94\x85\x86\x87teuas]})(")  # opcodes without an argument that may end a row
+PLAIN: Final = frozenset(b"\x94\x85\x86\x87teuas]})(")  # opcodes without an argument that may end a row
 _WIDTHS: Final = np.array([WIDTHS.get(opcode, 0) for opcode in range(256)], np.int64)
 
 
@@ -52,7 +52,7 @@ def prove(shape: Shape, data: Bytes, size: int, cuts: Places, memory: Memory, cl
     if not count:
         return None
     starts, end = read.starts[:count], int(read.ends[count - 1])
-    batch = [row for row in batches if row < count]
+    batch = batches[batches < count]
     grid = np.searchsorted(starts, np.arange(0, end, APART))
     grid = grid[grid < count]
     begins = shape.begins(data.data, int(starts[-1]), size)[:-1]
@@ -63,25 +63,34 @@ def prove(shape: Shape, data: Bytes, size: int, cuts: Places, memory: Memory, cl
         rows=count,
         starts=starts[grid],
         numbers=grid,
-        batch=int(starts[batch[-1]]) if batch else -1,
-        batch_rows=batch[-1] if batch else 0,
+        batch=int(starts[batch[-1]]) if len(batch) else -1,
+        batch_rows=int(batch[-1]) if len(batch) else 0,
     )
 
 
 def candidates(shape: Shape, data: Bytes, size: int, closing: int) -> Places:
     """Return all places at which a row may begin, the first byte among them; none where too many would."""
     first, last = shape.kinds[0], shape.kinds[-1]
-    opening = data[1:size] == first if first not in {ATOM, RECALL, VALUE} else _of_kind(data[1:size], first)
-    if last in _PLAIN:
-        behind = data[: size - 1] == last
-        if len(shape.kinds) > 1 and shape.kinds[-2] in _PLAIN:
-            behind[1:] &= data[: size - 2] == shape.kinds[-2]
-        if closing:
-            behind[1:] |= (data[1 : size - 1] == ord("(")) & (data[: size - 2] == closing)
-        opening &= behind
-    elif first != TEXT:
+    several = first in {ATOM, RECALL, VALUE}
+    if last not in PLAIN and first != TEXT:
         return np.zeros(0, np.int64)
-    return np.concatenate((np.zeros(1, np.int64), np.flatnonzero(opening) + 1))
+    may: Flags = np.ones(size, np.bool_)
+    after = may[1:]
+    if last in PLAIN:
+        np.equal(data[: size - 1], last, out=after)
+        if len(shape.kinds) > 1 and shape.kinds[-2] in PLAIN:
+            after[1:] &= data[: size - 2] == shape.kinds[-2]
+        if closing:
+            after[1:] |= (data[1 : size - 1] == ord("(")) & (data[: size - 2] == closing)
+    if not several:
+        after &= data[1:size] == first
+        if first in PLAIN and len(shape.kinds) > 1 and shape.kinds[1] in PLAIN:
+            after &= data[2 : size + 1] == shape.kinds[1]
+        return np.flatnonzero(may)
+    places = np.flatnonzero(may)
+    fits = _of_kind(data[places], first)
+    fits[0] = True
+    return places if fits.all() else places[fits]
 
 
 def _of_kind(data: Bytes, kind: int) -> Flags:
@@ -136,7 +145,7 @@ class _Read:
             after = at + WIDTHS[opcode]
         else:
             self.fits &= _of_kind(found, kind)
-            after = at + _WIDTHS[found]
+            after = at + _WIDTHS.take(found)
             long = np.flatnonzero(found == LONG) if kind == ATOM else np.zeros(0, np.int64)
             after[long] += 2 + data.take(at[long] + 1, mode="clip")
             widths = after - at - 1 if kind == RECALL else None
@@ -149,11 +158,11 @@ class _Read:
         found = object.__new__(_Read)
         found.shape, found.starts, found.ends, found.fits = (
             self.shape,
-            self.starts[rows],
-            self.ends[rows],
-            self.fits[rows],
+            some_of(self.starts, rows),
+            some_of(self.ends, rows),
+            some_of(self.fits, rows),
         )
-        found.slots = [_Slot(each.kind, each.starts[rows], each.widths[rows]) for each in self.slots]
+        found.slots = [_Slot(each.kind, some_of(each.starts, rows), some_of(each.widths, rows)) for each in self.slots]
         return found
 
     def allowed(self, data: Bytes, cuts: Places, entries: Entries) -> int:
@@ -191,17 +200,21 @@ def framed(shape: Shape, read: Read, data: Bytes, cuts: Places) -> int:
     return len(read.starts)
 
 
-def chain(read: Read, data: Bytes, size: int, parting: bytes) -> tuple[NDArray[np.int64], list[int]]:
+def chain(read: Read, data: Bytes, size: int, parting: bytes) -> tuple[Places, Places]:
     """Return which places are rows that follow one another from the first on, and which rows begin a batch."""
     rows = np.flatnonzero(read.fits & (read.ends <= size))
-    starts, ends = read.starts[rows], read.ends[rows]
+    starts, ends = some_of(read.starts, rows), some_of(read.ends, rows)
     if not len(rows) or starts[0]:
-        return rows[:0], []
-    breaks = np.append(np.flatnonzero(ends[:-1] != starts[1:]), len(rows) - 1)
-    parts, batches, at, total = list[Places](), list[int](), 0, 0
+        return rows[:0], rows[:0]
+    gaps = np.flatnonzero(ends[:-1] != starts[1:])
+    between_batches = little(data, ends[gaps], 2) == int.from_bytes(parting, "little")
+    between_batches &= ends[gaps] + 2 == starts[gaps + 1]
+    new, breaks = gaps[between_batches] + 1, np.append(gaps[~between_batches], len(rows) - 1)
+    parts, batches, at, total = list[Places](), list[Places](), 0, 0
     for _ in range(MOST_BREAKS):
         last = int(breaks[np.searchsorted(breaks, at)])
         parts.append(rows[at : last + 1])
+        batches.append(new[np.searchsorted(new, at, "right") : np.searchsorted(new, last, "right")] - at + total)
         total += len(parts[-1])
         end = int(ends[last])
         parted = data[end : end + 2].tobytes() == parting
@@ -210,5 +223,11 @@ def chain(read: Read, data: Bytes, size: int, parting: bytes) -> tuple[NDArray[n
         if at == len(rows) or starts[at] != end:
             break
         if parted:
-            batches.append(total)
-    return np.concatenate(parts), batches
+            batches.append(np.array([total]))
+    return np.concatenate(parts), np.concatenate(batches)
+
+
+def some_of(values: NDArray[Scalar], rows: Places) -> NDArray[Scalar]:
+    """Return the values of some rows, in order; without a copy where these are the first."""
+    count = len(rows)
+    return values[:count] if count and rows[-1] == count - 1 else values[rows]
