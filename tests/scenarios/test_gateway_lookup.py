@@ -160,7 +160,7 @@ def test_each_rule_is_obeyed_and_what_is_whole_is_not_marked() -> None:
         assert "degraded" not in said(whole)[1]
         lacking = it.ask("nobody")
         if missing == "refuse":
-            assert (lacking.status, lacking.header(b"x-holdfast-code")) == (503, b"HF767")
+            assert (lacking.status, lacking.header(b"x-holdfast-code")) == (400, b"HF277")
             continue
         assert lacking.status == 200
         assert lacking.header(b"x-holdfast-degraded") == b"mean radius=missing"
@@ -174,8 +174,20 @@ def test_each_rule_is_obeyed_and_what_is_whole_is_not_marked() -> None:
 @pytest.mark.requirement("FEAT-09")
 def test_nothing_stands_in_where_nothing_was_declared() -> None:
     """An input without a default is refused by every rule; so are rules that the route does not have."""
-    assert Looking("degrade", default=None).ask("nobody").status == 503
-    assert Looking("fallback", rules=False).ask("nobody").status == 503
+    for it in (Looking("degrade", default=None), Looking("fallback", rules=False)):
+        assert it.ask("nobody").header(b"x-holdfast-code") == b"HF277"
+
+
+@pytest.mark.requirement("FEAT-09", by="holdfast.serve.guards.lookup:Found.saying")
+def test_only_what_may_be_there_at_the_next_try_is_the_services_matter() -> None:
+    """A store that is gone, or a view that nobody has filled: 503, so that clients and streams try again."""
+    it = Looking("refuse")
+    assert it.ask("nobody").status == 400
+    it.store.gone = True
+    assert (it.ask("nobody").status, it.ask().header(b"x-holdfast-code")) == (503, b"HF767")
+    empty = Looking("refuse")
+    empty.store.items.clear()
+    assert empty.ask().header(b"x-holdfast-code") == b"HF767"
 
 
 @pytest.mark.requirement("FEAT-09")

@@ -143,7 +143,7 @@ def test_what_is_lacking_is_said_and_of_which_rows(it: Looking) -> None:
     assert flags == "degraded-features"
     assert response.header(b"x-holdfast-degraded") == b"mean radius=missing"
     assert response.header(b"x-holdfast-degraded-rows") == b"0,3"
-    assert reading("refuse").call({"inputs": rows}).header(b"x-holdfast-code") == b"HF767"
+    assert reading("refuse").call({"inputs": rows}).header(b"x-holdfast-code") == b"HF277"
 
 
 @pytest.mark.requirement("FEAT-09")

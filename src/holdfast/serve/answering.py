@@ -28,8 +28,9 @@ def answer(asked: Asked, resilient: Resilient, *, safe: bool) -> Answer | Refusa
     if safe:
         return resilient.safely(route.resilience, release, call)
     if LOOKED_UP in call.notes and call.notes[LOOKED_UP].instead:
-        lacking = call.notes[LOOKED_UP].lacking
-        return resilient.without(route.resilience, release, call, lacking, FEATURES_MISSING)
+        found = call.notes[LOOKED_UP]
+        refusal = found.saying.refusal("resilience", FEATURES_MISSING)
+        return resilient.without(route.resilience, release, call, found.lacking, FEATURES_MISSING, refusal)
     if route.resilience is not None:  # where a candidate fails, the baseline answers before any rule does
         rules = not (release is route.candidate and route.alike)
         return resilient.answer(route.resilience, release, call, _ask, rules=rules)

@@ -56,6 +56,7 @@ BLOCKED: Final = Saying(code="HF272", status=403, public="calls of this kind are
 STRANGE: Final = Saying(code="HF273", status=400, public="the input is unlike what the model was made for")
 INJECTED: Final = Saying(code="HF274", status=400, public="the text is not acceptable")
 UNSAFE: Final = Saying(code="HF275", status=400, public="the text is not acceptable")
+UNKNOWN: Final = Saying(code="HF277", status=400, public="nothing is known of this entity", security=False)
 WITHHELD: Final = Saying(code="HF276", status=403, public="the answer may not be told")
 
 NOT_READY: Final = Saying(code="HF760", status=503, public="the service is not ready", security=False)
@@ -96,13 +97,16 @@ SAYINGS: Final = (
     INJECTED,
     UNSAFE,
     WITHHELD,
+    UNKNOWN,
     NOT_READY,
     LEASE_OVER,
     WITHDRAWN,
     MODEL_FAILED,
     UNRECORDED,
+    APART,
     OVERLOADED,
     RESTING,
+    LACKING,
     SAFE,
     BROKEN,
 )

@@ -17,7 +17,7 @@ from holdfast.core.guard import Answer, Call, Refusal
 from holdfast.core.resilience import Fallback, Resilience, SafeState
 from holdfast.core.schema import Signature
 from holdfast.serve.breaker import Breaker, Standing
-from holdfast.serve.refusals import INVALID_INPUT, LACKING, RESTING, SAFE
+from holdfast.serve.refusals import INVALID_INPUT, RESTING, SAFE
 from holdfast.serve.state import Release
 
 FALLBACK: Final = "fallback"  # the flag in the body
@@ -93,9 +93,9 @@ class Resilient:
         call: Call,
         lacking: Mapping[str, Collection[int]],
         why: str,
+        refusal: Refusal,
     ) -> Answer | Refusal:
         """Answer by rules to rows of which nobody knows the inputs named: in those rows they are within no bound."""
-        refusal = LACKING.refusal("resilience", why)
         if declared is None or call.rows is None:
             return refusal
         rows = call.rows.copy()

@@ -40,7 +40,7 @@ from holdfast.engines.online import (
 from holdfast.serve.given import ENTITY, GIVEN, MOMENT, Given, decode, given_in, names_entity
 from holdfast.serve.guards.surroundings import Surroundings
 from holdfast.serve.protocol import Malformed, Operation
-from holdfast.serve.refusals import INVALID_INPUT, LACKING, MALFORMED
+from holdfast.serve.refusals import INVALID_INPUT, LACKING, MALFORMED, UNKNOWN, Saying
 from holdfast.serve.spoiled import SPOILED, of_body
 from holdfast.serve.takes import Takes
 
@@ -50,6 +50,7 @@ FEATURES_MISSING: Final = "features-missing"  # why rules answer, in the header
 LATE: Final = "late"
 CHANGED: Final = "changed"  # it does not open: somebody else wrote it
 NO_NUMBER: Final = "no-number"
+_PASSING: Final = frozenset({LATE, CHANGED, STALE})
 FAILURES: Final = 3  # in a row, after which the store is left alone
 REST_S: Final = 1.0
 AHEAD: Final = timedelta(minutes=1)  # by which a caller's clock may be ahead of ours
@@ -108,9 +109,15 @@ class Found:
     reads: tuple[str, ...] = ()  # features, each of which was read once for each row
     lacking: dict[str, dict[int, str]] = field(default_factory=dict)  # input to row to reason
     whole: bool = True  # something stands in for whatever is lacking
+    passing: bool = False  # some of it may be there at the next try: the store did not say that it has none
     instead: bool = False
     began_s: float = 0.0  # by the gateway's clock
     ended_s: float = 0.0
+
+    @property
+    def saying(self) -> Saying:
+        """How a call is refused for what is lacking: as the service's matter, or as one that no further try changes."""
+        return LACKING if self.passing else UNKNOWN
 
     @property
     def header(self) -> bytes:
@@ -138,6 +145,7 @@ class Found:
                 why = STALE
             if why:
                 self.lacking.setdefault(name, {})[row] = why
+                self.passing = self.passing or why in _PASSING or each.age_s is None
             if why and why != STALE:
                 value = online.default
                 self.whole = self.whole and value is not None
@@ -200,7 +208,7 @@ class LookedUpFeatures:
         if found.lacking:
             self.tell("features.lacking", call.client, found.header.decode(), call.correlation)
             if self.missing == "refuse" or not found.whole:
-                return LACKING.refusal(self.name, found.header.decode())
+                return found.saying.refusal(self.name, found.header.decode())
             found.instead = self.missing == "fallback"
         return call
 
