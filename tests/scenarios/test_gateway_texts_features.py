@@ -183,8 +183,8 @@ def test_the_store_is_asked_once_for_many_rows_and_each_row_is_a_read() -> None:
     response = it.call({"inputs": tensors(*[WON] * 60, entity__patient=["p1", "p2"] * 30)})
     assert said(response)[0] == expected((WON, P1, 3.0), (WON, P2, 3.0)) * 30
     assert it.store.asked == before + 1
-    (meter,) = it.serving.gateway._meters.values()
-    assert {name: set(by.values()) for name, by in meter.reading().reads.items()} == {
+    ((_, window, _),) = it.serving.gateway.untold()
+    assert {name: set(by.values()) for name, by in window.reads.items()} == {
         "visits.radius": {60},
         "visits.earlier": {60},
     }

@@ -30,6 +30,7 @@ from holdfast.serve.exposure import pseudonym
 from holdfast.serve.ground import Ground
 from holdfast.serve.guards import Chains
 from holdfast.serve.guards.lookup import LOOKED_UP
+from holdfast.serve.meters import Meters
 from holdfast.serve.metrics import CONTENT_TYPE, Posture, process_totals, render
 from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Operation
 from holdfast.serve.questions import Questions
@@ -50,7 +51,6 @@ from holdfast.serve.resilience import Resilient, is_odd
 from holdfast.serve.shadow import Copy, Shadow
 from holdfast.serve.spoiled import SPOILED
 from holdfast.serve.state import UNIT, Release, Route, State
-from holdfast.serve.telemetry import Meter
 from holdfast.serve.tracing import header_of
 
 LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})  # "" is the other end of a Unix socket
@@ -84,7 +84,7 @@ class Gateway:
         self._replies = Replies(ground)
         self._questions = Questions(self._replies)
         self._heads = Heads()
-        self._meters: dict[str, Meter] = {}
+        self._meters = Meters(ground.column)
         self.shadow = Shadow()
         self._resilient = Resilient(monotonic=ground.monotonic)
         self._prefix, self._numbers = secrets.token_hex(8), count()  # of correlation ids, distinct over all gateways
@@ -140,14 +140,9 @@ class Gateway:
 
     def swap(self, state: State) -> None:
         """Answer from this state from now on; calls under way finish with the one they began with."""
-        for release in state.releases.values():
-            if release.digest not in self._meters:
-                names = tuple(field.name for field in release.signature.inputs)
-                self._meters[release.digest] = Meter(
-                    profile=release.profile, names=names, release=release.short, column=self._ground.column
-                )
+        self._meters.serve(state.releases.values())
         if self._state is not None:  # not at first: what a predecessor served may return, as it may at other workers
-            self._ground.column.keep_only({meter.release for meter in list(self._meters.values())})
+            self._meters.keep_only()
         self._resilient.keep_only(frozenset(state.releases))
         self._state, self._stale = state, ""
         self._heads.forget()
@@ -183,20 +178,11 @@ class Gateway:
 
     def settle(self) -> None:
         """Put rows that wait into their cells, where many wait: called often, while callers are answered."""
-        for meter in list(self._meters.values()):
-            if meter.full:
-                meter.settle()
+        self._meters.settle()
 
     def untold(self) -> list[tuple[str, Window, Callable[[], None]]]:
         """Return each release's window since the last that was told, and what to call once it is written."""
-        windows = []
-        for digest, meter in list(self._meters.items()):
-            window, reading = meter.untold()
-            if window.requests or window.refused or window.shadow:
-                windows.append((digest, window, _teller(meter, reading)))
-            elif self._state is not None and digest not in self._state.releases:
-                self._meters.pop(digest).close()  # told to the end, and no longer served
-        return windows
+        return self._meters.untold(self._state.releases if self._state is not None else None)
 
     def publish(self) -> None:
         """Write into this worker's column how it stands, and what others in this process have counted."""
@@ -551,7 +537,3 @@ def _encode(answer: Answer, release: Release, call: Call) -> tuple[bytes, int]:
         outputs=call.outputs,
         binary=call.binary,
     )
-
-
-def _teller(meter: Meter, reading: Window) -> Callable[[], None]:
-    return lambda: meter.tell(reading)
