@@ -17,7 +17,6 @@ OPEN_MB: Final = ROWS * (NUMBERS * 8 + 3 * 16) / 1e6  # numbers of 8 bytes, and 
 AS_NUMBERS_MB: Final = ROWS * NUMBERS * 13 * 4 / 1e6  # what all rows together would become for the screens
 
 CHILD: Final = """
-import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -32,13 +31,17 @@ ROOT, STEP = Path(sys.argv[1]), sys.argv[2]
 MANY = [f"x{each}" for each in range(NUMBERS)]
 
 
+def memory(which):
+    with open("/proc/self/status", encoding="utf-8") as file:  # ru_maxrss would begin with that of whoever started this
+        return next(int(line.split()[1]) for line in file if line.startswith(which))
+
+
 def held():
-    with open("/proc/self/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+    return memory("VmRSS:")
 
 
 def told(before):
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
+    print((memory("VmHWM:") - before) / 1000)
 
 
 def stored():
