@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from holdfast import app
 from holdfast.adapters.person_folder import open_person
 from holdfast.core.artifact import Artifact, Digest, Kind, digest_bytes, parse_manifest
+from holdfast.core.control import Report
 from holdfast.core.evidence import Evidence, MadeWith, Outcome, exactly
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.seal import EVIDENCE, TELEMETRY, TRUST, Telemetry, seal
 from holdfast.core.telemetry import LATENCY_EDGES_MS, Window
 from holdfast.core.trust import Grant, Trust
 from holdfast.edge import assemble, config_of
+from holdfast.lifecycle import probes
 from holdfast.lifecycle.inbox import SPOOL
 from holdfast.lifecycle.intake import profiles_of
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import issue_key
 from holdfast.lifecycle.publishing import standing
-from holdfast.lifecycle.routing import current_project
+from holdfast.lifecycle.routing import case_of, current_project
 from holdfast.lifecycle.runner import project_stream
 from holdfast.registry import Standing
 from holdfast.serve import HttpRequest, HttpResponse
@@ -260,6 +262,17 @@ def damage(path: Path) -> None:
     changed[len(changed) // 2] ^= 1
     path.chmod(0o600)
     path.write_bytes(changed)
+
+
+def check_rehearsal(plant: Plant, release: Digest) -> None:
+    """Rehearse a release under load and attack: good calls are answered, and every attack is refused."""
+    stage = probes.Stage(plant=plant, dossier=case_of(plant, release).dossier)
+    measured = {control.name: control.measure(stage) for control in probes.PROBES[3:]}
+    load, attacks = (measured[name] for name in ("release.load/1", "release.attacks/1"))
+    assert isinstance(load, Report)
+    assert isinstance(attacks, Report)
+    assert {each.name: each.value for each in load.measures}["error_rate"] == 0
+    assert [finding.message for finding in attacks.findings] == []
 
 
 def blob(plant: Plant, digest: str) -> list[Path]:

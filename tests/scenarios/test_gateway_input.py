@@ -284,7 +284,7 @@ def in_years() -> Serving:
     return found
 
 
-@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:ValidInput._broken")
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:ValidInput._fractional")
 @pytest.mark.parametrize(
     ("body", "status"),
     [

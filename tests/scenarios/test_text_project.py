@@ -9,21 +9,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.scenarios.stand import Gateway, releases
+from tests.scenarios.stand import Gateway, check_rehearsal, releases
 from tests.scenarios.wording import write_messages
 
 from holdfast import app
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.artifact import Digest, Kind, parse_manifest
-from holdfast.core.control import Report
 from holdfast.core.text import Hashing
 from holdfast.edge import batch, config_of
 from holdfast.engines.texts import hashed
-from holdfast.lifecycle import probes
 from holdfast.lifecycle.features import feature_list
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
-from holdfast.lifecycle.routing import case_of
 from holdfast.lifecycle.runner import run
 from holdfast.serve import HttpRequest, HttpResponse
 
@@ -150,11 +147,4 @@ def test_calls_of_a_batch_hold_no_more_characters_than_a_call_may(messages: Plan
 
 def test_a_release_that_reads_texts_is_rehearsed_under_load_and_attack(messages: Plant) -> None:
     """Calls with made-up texts are answered, and every attack is refused: a row that is too wide, too."""
-    subject = releases(messages)[0]
-    stage = probes.Stage(plant=messages, dossier=case_of(messages, subject).dossier)
-    measured = {control.name: control.measure(stage) for control in probes.PROBES[3:]}
-    load, attacks = (measured[name] for name in ("release.load/1", "release.attacks/1"))
-    assert isinstance(load, Report)
-    assert isinstance(attacks, Report)
-    assert {each.name: each.value for each in load.measures}["error_rate"] == 0
-    assert [finding.message for finding in attacks.findings] == []
+    check_rehearsal(messages, releases(messages)[0])

@@ -9,21 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.scenarios.shop import copied, features_of, new_shop
-from tests.scenarios.stand import Gateway, releases
+from tests.scenarios.stand import Gateway, check_rehearsal, releases
 
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.artifact import Digest, parse_manifest
-from holdfast.core.control import Report
 from holdfast.core.text import Hashing
 from holdfast.edge import batch, config_of
 from holdfast.engines.texts import hashed
-from holdfast.lifecycle import probes
 from holdfast.lifecycle.feature_access import access
 from holdfast.lifecycle.loop import look
 from holdfast.lifecycle.online_features import get, materialise
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.promotion import promote
-from holdfast.lifecycle.routing import case_of
 from holdfast.lifecycle.runner import run
 from holdfast.lifecycle.verbs import newest_on
 from holdfast.serve import HttpRequest, HttpResponse
@@ -151,10 +148,4 @@ def test_a_batch_scores_texts_beside_features(shop: Plant, tmp_path: Path) -> No
 
 def test_it_is_rehearsed_under_load_and_attack(shop: Plant) -> None:
     """Calls with made-up texts are answered, and every attack is refused."""
-    stage = probes.Stage(plant=shop, dossier=case_of(shop, releases(shop)[0]).dossier)
-    measured = {control.name: control.measure(stage) for control in probes.PROBES[3:]}
-    load, attacks = (measured[name] for name in ("release.load/1", "release.attacks/1"))
-    assert isinstance(load, Report)
-    assert isinstance(attacks, Report)
-    assert {each.name: each.value for each in load.measures}["error_rate"] == 0
-    assert [finding.message for finding in attacks.findings] == []
+    check_rehearsal(shop, releases(shop)[0])

@@ -263,15 +263,7 @@ def loadtest(  # noqa: PLR0913 - one argument for each option of the command
         entities=_lines(entities, "entities") if entities is not None else "",
         injections=injections,
     )
-    test = Traffic(
-        sender,
-        parts.netloc,
-        model,
-        key,
-        sign=signed,
-        seed=seed,
-        named=named,
-    )
+    test = Traffic(sender, parts.netloc, model, key, sign=signed, seed=seed, named=named)
     slo = Slo(p99_ms=p99_ms, goodput=goodput)
     found = asyncio.run(test.run(rate=rate, seconds=seconds, attack_share=attack_share, slo=slo))
     return _reply(found)

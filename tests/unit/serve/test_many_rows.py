@@ -90,7 +90,7 @@ def test_a_head_gives_each_member_once(head: str, good: bool) -> None:
             decode_binary(head.encode() + b"\x01", len(head))
 
 
-@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:Domain.broken")
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:Domain.fractions")
 @given(rows=st.integers(1, 3 * MANY_ROWS), spoiled=st.lists(st.tuples(st.integers(0), st.floats(-3, 3, width=32))))
 @example(rows=1, spoiled=[(1, 0.5)])
 @example(rows=MANY_ROWS, spoiled=[(-2, 1.5), (0, 0.25)])
@@ -104,6 +104,6 @@ def test_a_fraction_is_found_wherever_whole_numbers_belong(rows: int, spoiled: S
     for place, value in spoiled:
         values.ravel()[place % values.size] = value
     wrong = {row for row, each in enumerate(values[:, 1].tolist()) if not each.is_integer()}
-    found = domain.broken(values)
+    found = domain.fractions(values)
     assert wrong == (set() if found is None else set(np.flatnonzero(found.any(axis=1)).tolist()))
     assert found is None or found[:, [0, 2]].sum() == 0

@@ -87,7 +87,7 @@ class Domain:
         inside = (whole >= self.lows) & (whole <= self.highs), (rest >= self.low) & (rest <= self.high)
         return all(b"\0" not in each.tobytes() for each in inside)
 
-    def broken(self, rows: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    def fractions(self, rows: NDArray[np.float32]) -> NDArray[np.bool_] | None:
         """Return which finite values of rows are fractions where whole numbers belong; None where none is."""
         if self.whole is None:
             return None
@@ -153,7 +153,7 @@ class ValidInput:
             domain = self.domains[release]
             every = np.concatenate([rows for _, _, rows in group])
             inside = b"\0" not in ((every >= domain.low) & (every <= domain.high)).tobytes()
-            if inside and domain.broken(every) is None:
+            if inside and domain.fractions(every) is None:
                 for _, call, rows in group:
                     call.rows = rows
             else:
@@ -188,8 +188,8 @@ class ValidInput:
             # The same as not inside.all(), in a quarter of its time on a single row.
             if b"\0" in inside.tobytes() and (refusal := self._outside(call, rows, inside, domain)) is not None:
                 return refusal
-        fractions = domain.broken(rows)
-        return call if fractions is None else self._broken(call, fractions, domain)
+        fractions = domain.fractions(rows)
+        return call if fractions is None else self._fractional(call, fractions, domain)
 
     def release(self, call: Call, answer: Answer) -> Answer | Refusal:
         """Let the answer out with what must be said about its input."""
@@ -259,7 +259,7 @@ class ValidInput:
         call.flagged = int((~inside).any(axis=1).sum())
         return None
 
-    def _broken(self, call: Call, fractions: NDArray[np.bool_], domain: Domain) -> Refusal:
+    def _fractional(self, call: Call, fractions: NDArray[np.bool_], domain: Domain) -> Refusal:
         """Refuse a call with fractions where whole numbers belong."""
         call.notes[SPOILED] = of_fractions(fractions, domain.names)
         row, column = np.argwhere(fractions)[0].tolist()
