@@ -19,6 +19,7 @@ from holdfast.core.routes import GuardSpec
 from holdfast.core.schema import Field, Signature
 from holdfast.maths.nearness import Space
 from holdfast.serve.asgi import entrances
+from holdfast.serve.guards.surroundings import LocalCells
 from holdfast.testing.world import GUARDS, MODEL, Serving, World
 
 
@@ -61,6 +62,8 @@ def obey(serving: Serving) -> None:
     for line in sys.stdin:
         if line.strip() == "forget":
             serving.loader.ground.watched.kept.clear()
+            assert isinstance(serving.loader.cells, LocalCells)
+            serving.loader.cells.held.clear()  # what workers would share: sums of clients, and who is suspected
             serving.look()
             serving.loader.refresh()
             serving.events()

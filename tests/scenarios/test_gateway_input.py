@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.routes import GuardSpec
 from holdfast.rollout.load import rows_body
-from holdfast.serve import HttpRequest
+from holdfast.serve import HttpRequest, HttpResponse
 from holdfast.serve.metadata import EXTENSIONS
 from holdfast.serve.refusals import SAYINGS
 from holdfast.testing.tiny import SIGNATURE, tiny_model
@@ -259,6 +259,24 @@ def test_a_value_out_of_range_is_flagged_within_the_margin_and_refused_beyond_it
     response = gateway.call(body=request(tensor(data=[value, 15, 0.1])))
     assert response.status == status
     assert ("out-of-range" in str(json.loads(response.body).get("parameters"))) is flagged
+
+
+@pytest.mark.requirement("GATE-09", by="holdfast.serve.guards.inputs:ValidInput._outside")
+def test_an_answer_names_the_rows_that_are_out_of_range() -> None:
+    """Of several rows, up to a thousand, a header says which; of one, the flag alone does."""
+    named = b"x-holdfast-out-of-range-rows"
+    guard = GuardSpec(name="valid-input", configuration={"max_rows": 2000, "margin": 1.0})
+    found = World().serve(OnnxRuntime(), guards=(*GUARDS[:3], guard, *GUARDS[4:]))
+
+    def asked(ages: list[float]) -> HttpResponse:
+        data = [value for age in ages for value in (age, 15, 0.1)]
+        return found.call(body=request(tensor(shape=[len(ages), 3], data=data)))
+
+    assert asked([120, 50, 120, 120, 50]).header(named) == b"0,2-3"
+    assert asked([50, 50]).header(named) is None
+    assert asked([120]).header(named) is None
+    assert asked([120, *[50] * 999]).header(named) == b"0"
+    assert asked([120, *[50] * 1000]).header(named) is None
 
 
 @pytest.mark.parametrize(("value", "status"), [(1e6, 200), (3.4e38, 200), (1e39, 400)])

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from holdfast.adapters.runtime import OnnxRuntime
+from holdfast.core.batch import Scored
 from holdfast.core.errors import Unavailable
 from holdfast.core.feature import FeatureCode, FeatureView
 from holdfast.core.resilience import Fallback, Resilience, Rule
@@ -18,8 +20,9 @@ from holdfast.core.text import TextInput, bucket_name
 from holdfast.engines.online import Meta, Record, Vault, encode_meta, encode_record, meta_place
 from holdfast.serve import HttpResponse
 from holdfast.serve.guards.lookup import Source
+from holdfast.serve.scoring import Scorer
 from holdfast.testing.tiny import tiny_model
-from holdfast.testing.world import CREDENTIAL_KEY, GUARDS, INFER, Serving, World, with_key
+from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, Serving, World, with_key
 
 DAY = 86_400 * 1_000_000
 VIEW = FeatureView(
@@ -169,6 +172,46 @@ def test_each_rule_is_obeyed_and_what_is_whole_is_not_marked() -> None:
             assert lacking.header(b"x-holdfast-fallback") == b"features-missing"
             assert said(lacking)[0] == "benign"
             assert "fallback" in said(lacking)[1]
+
+
+def score(it: Looking, patients: list[str], ages: list[float], more: dict[str, list[float]]) -> list[Scored]:
+    """What a batch says of rows by patient, with more numbers."""
+    state = it.serving.gateway.state
+    assert state is not None
+    release = state.routes["tiny"].baseline
+    scorer = Scorer(
+        handle=it.serving.gateway.handle,
+        model="tiny",
+        key=API_KEY,
+        signature=release.signature,
+        inputs=("age", *more),
+        release=release.short,
+        clock=it.world.clock,
+        wait=lambda _: None,
+        rows_per_call=100,
+    )
+    return scorer.score(np.array([ages, *more.values()]).T, {"entity.patient": patients})
+
+
+@pytest.mark.requirement("FEAT-09")
+@pytest.mark.requirement("SERV-02", by="holdfast.serve.scoring:Scorer._asked")
+def test_in_a_batch_rules_answer_for_the_rows_that_lack_features_alone() -> None:
+    """One call is answered by rules as a whole; a batch asks again by halves, so that the model answers the others."""
+    patients = ["p1", "p1", "nobody", "p1", "p1"]
+    scored = score(Looking("fallback"), patients, [50.0] * 5, {})
+    assert [each.outcome for each in scored] == ["answered", "answered", "fallback", "answered", "answered"]
+    assert [bool(each.flags) for each in scored] == [False, False, True, False, False]
+    assert "degraded-features" in scored[2].flags
+
+
+def test_in_a_batch_each_row_has_the_flags_that_are_its_own() -> None:
+    """Whether a value that was looked up or one that was given is out of range, and whether a feature is lacking."""
+    it = Looking("degrade")
+    it.fill(it.now - 60_000_000, radius=33.0, patient="far")  # 30 is the most that was declared, and the margin 15
+    scored = score(it, ["p1", "far", "nobody", "p1"], [50.0, 50.0, 50.0, 110.0], {})
+    assert [each.flags for each in scored] == [(), ("out-of-range",), ("degraded-features",), ("out-of-range",)]
+    given = score(it, ["nobody", "p1"], [50.0, 50.0], {"mean radius": [31.0, 9.0]})
+    assert [each.flags for each in given] == [("out-of-range",), ()]
 
 
 @pytest.mark.requirement("FEAT-09")

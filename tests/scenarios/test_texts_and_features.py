@@ -13,6 +13,8 @@ from tests.scenarios.stand import Gateway, check_rehearsal, releases
 
 from holdfast.adapters.runtime import OnnxRuntime
 from holdfast.core.artifact import Digest, parse_manifest
+from holdfast.core.batch import Manifest
+from holdfast.core.errors import InvalidInput
 from holdfast.core.text import Hashing
 from holdfast.edge import batch, config_of
 from holdfast.engines.texts import hashed
@@ -129,21 +131,81 @@ def test_filters_defaults_and_records_hold_together(shop: Plant) -> None:
     assert reads["clicks.views_before", "a-caller"] == 3  # one of them of the call whose text was refused
 
 
+def scored_by(
+    shop: Plant, edge: Gateway, source: Path, output: Path, **more: Any
+) -> tuple[Manifest, list[dict[str, Any]]]:
+    """Score a table; the manifest, and the rows of its parts."""
+    config = config_of(shop.home.root, environment="production")
+    manifest = batch.run(config, model="shop", source=source, output=output, key=edge.key, **more)
+    parts = sorted(output.glob(f"part-*.{manifest.plan.form}"))
+    read = pl.read_csv if manifest.plan.form == "csv" else pl.read_parquet
+    return manifest, [row for part in parts for row in read(part).to_dicts()]
+
+
 @pytest.mark.requirement("SERV-02")
 def test_a_batch_scores_texts_beside_features(shop: Plant, tmp_path: Path) -> None:
     """A table holds whole rows: it is scored as calls are answered."""
     users = ("u7", "u8")
     rows: list[dict[str, Any]] = [{"price": 12.5, "message": WRITES} | offline(shop, user) for user in users]
-    source = tmp_path / "rows.parquet"
+    source, edge = tmp_path / "rows.parquet", Gateway(shop)
     pl.DataFrame(rows).write_parquet(source)
-    edge, output = Gateway(shop), tmp_path / "out"
-    manifest = batch.run(
-        config_of(shop.home.root, environment="production"), model="shop", source=source, output=output, key=edge.key
-    )
+    manifest, scored = scored_by(shop, edge, source, tmp_path / "out")
     assert manifest.outcomes == {"answered": 2}
-    scored = pl.read_parquet(next(output.glob("part-*.parquet"))).to_dicts()
     by_call = told(predict(edge, *(by_entity(user) for user in users)))
     assert [row["probability buy"] for row in scored] == pytest.approx(by_call)
+
+
+@pytest.mark.requirement("FEAT-02")
+@pytest.mark.requirement("SERV-02")
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_batch_names_entities_as_a_call_does(shop: Plant, tmp_path: Path, form: str) -> None:
+    """Features are looked up; a row whose entity, moment or cells are none is refused, and no row beside it."""
+    users = ["u7", "nobody", "u8", "", "u9", "u7"]
+    table = pl.DataFrame(
+        {
+            "order": list("abcdef"),
+            "price": [12.5] * 6,
+            "message": [WRITES] * 6,
+            "entity.user": users,
+            "event_time": [AT] * 5 + ["yesterday"],
+        }
+    )
+    source = tmp_path / f"rows.{form}"
+    table.write_csv(source) if form == "csv" else table.write_parquet(source)
+    edge = Gateway(shop)
+    manifest, rows = scored_by(shop, edge, source, tmp_path / "out", keep=("order",), part_rows=4)
+    assert manifest.plan.entity == ("entity.user", "event_time")
+    assert [row["order"] for row in rows] == list("abcdef")
+    assert [row["outcome"] for row in rows] == ["answered"] * 3 + ["refused", "answered", "refused"]
+    assert [row["flags"] or "" for row in rows] == ["", "degraded-features", "", "", "", ""]
+    by_call = told(predict(edge, *(by_entity(users[at]) for at in (0, 1, 2, 4))))
+    assert [rows[at]["probability buy"] for at in (0, 1, 2, 4)] == pytest.approx(by_call)
+    assert len(set(by_call)) > 1
+    assert "names no entity" in rows[3]["reason"]
+    assert "no moment" in rows[5]["reason"]
+
+
+def test_what_is_given_in_a_table_is_not_looked_up(shop: Plant, tmp_path: Path) -> None:
+    """A feature's column beside the entity is taken as it is; one that is neither there nor to be looked up is said."""
+    edge, source = Gateway(shop), tmp_path / "rows.csv"
+    known = offline(shop, "u7") | {"clicks.amount_log": 9.0}
+    rows = pl.DataFrame([{"price": 12.5, "message": WRITES} | known | {"entity.user": "u8", "event_time": AT}])
+    rows.write_csv(source)
+    manifest, scored = scored_by(shop, edge, source, tmp_path / "out")
+    assert manifest.plan.inputs == ("price", *known)
+    assert scored[0]["probability buy"] == told(predict(edge, {"price": 12.5, "message": WRITES} | known))[0]
+    rows.drop("entity.user", "clicks.amount_log").write_csv(source)
+    with pytest.raises(InvalidInput, match=r"neither a column 'clicks\.amount_log' nor one called 'entity\.user'"):
+        scored_by(shop, edge, source, tmp_path / "other")
+
+
+def test_rows_with_other_cells_than_the_header_are_not_scored_by_their_place(shop: Plant, tmp_path: Path) -> None:
+    """Neither text nor entity of such a row is what its column says, and it has no number that would tell."""
+    source = tmp_path / "rows.csv"
+    source.write_text(f"price,message,entity.user\n1,{WRITES},more,u7\n1,{WRITES}\n1,{WRITES},u7\n")
+    _, rows = scored_by(shop, Gateway(shop), source, tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["refused", "refused", "answered"]
+    assert [row["reason"] for row in rows[:2]] == [f"the row has {n} cells, and the header 3" for n in (4, 2)]
 
 
 def test_it_is_rehearsed_under_load_and_attack(shop: Plant) -> None:

@@ -10,17 +10,26 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import absent
 from tests.scenarios.disk_world import DiskWorld
+from tests.scenarios.shop import new_shop
+from tests.scenarios.stand import Gateway
 
 from holdfast.adapters import jetstream
 from holdfast.adapters.jetstream import JetStreamBus, StreamPlace, check_place
 from holdfast.core.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from holdfast.core.streaming import Event, Outrun
+from holdfast.edge import config_of
 from holdfast.edge.stream import run
+from holdfast.lifecycle.online_features import materialise
+from holdfast.lifecycle.plant import Plant
+from holdfast.lifecycle.promotion import promote
+from holdfast.lifecycle.runner import run as train
+from holdfast.serve import HttpRequest
 from holdfast.testing.world import API_KEY
 
 nats = pytest.importorskip("nats")
@@ -396,3 +405,46 @@ def test_keys_that_are_no_token_get_one_of_their_own(stage: Stage) -> None:
     assert len(keys) == 3
     assert len(set(keys)) == 2
     assert all(key.startswith("h-") for key in keys)
+
+
+@pytest.fixture(scope="module")
+def shop(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """A shop in production whose model looks up what a visitor did."""
+    with new_shop(tmp_path_factory.mktemp("shop")) as plant:
+        materialise(plant)
+        train(plant)
+        promote(plant, reason="The first.")
+        yield plant
+
+
+@pytest.mark.requirement("SERV-03")
+@pytest.mark.requirement("FEAT-02")
+def test_events_name_entities_as_calls_do(stage: Stage, shop: Plant) -> None:
+    """What an event leaves out is looked up; who is nobody is a dead letter, and nobody waits for it."""
+    edge = Gateway(shop)
+    price = {"name": "price", "shape": [1], "datatype": "FP64", "data": [12.5]}
+
+    def body(user: str) -> bytes:
+        about = {"entity.user": user, "event_time": "2026-08-05T14:47:00+02:00"}
+        return json.dumps({"inputs": [price], "parameters": about}).encode()
+
+    users = [f"u{number}" for number in range(12)]
+    stage.publish([("k", body(user)) for user in [*users[:5], "", *users[5:]]])
+    tally = run(config_of(shop.home.root), stage.place, model="shop", key=edge.key, until_idle=True)
+    assert (tally.answered, tally.dead) == (12, 1)
+    answers = [json.loads(data)["outputs"] for _, _, _, data in stage.told(stage.place.answers)]
+    called = [
+        edge.gateway.handle(
+            HttpRequest(
+                method="POST",
+                path="/v2/models/shop/infer",
+                headers=((b"x-api-key", edge.key.encode()),),
+                body=body(user),
+                peer="127.0.0.1",
+            )
+        )
+        for user in users
+    ]
+    assert answers == [json.loads(each.body)["outputs"] for each in called]
+    assert len({str(each) for each in answers}) > 1
+    assert [said["Holdfast-Code"] for _, _, said, _ in stage.told(stage.place.dead)] == ["HF240"]

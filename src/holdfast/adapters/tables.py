@@ -2,8 +2,8 @@
 
 A file is opened once: what is hashed and what is scored is one and the same open file, whatever happens to its name.
 CSV is RFC 4180 in UTF-8 with a header; it is read row by row by Python's own reader, which needs no more memory than a
-chunk. A cell that holds no plain number becomes NaN, and a row with too few or too many cells all NaN: such a row is in
-the output like every other, refused by the guards. Parquet needs Polars.
+chunk. A cell that holds no plain number becomes NaN, which the guards refuse, and a row with too few or too many cells
+is named as broken: such rows are in the output like every other. Parquet needs Polars.
 """
 
 import csv
@@ -96,18 +96,24 @@ class CsvFile(_OpenFile):
 
     form: Form = "csv"
 
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of its columns, in order.
+
+        Raises:
+            InvalidData: It is empty, or no CSV in UTF-8.
+        """
+        with self._text() as text:
+            return tuple(self._header(self._lines(text)))
+
     def chunks(self, inputs: Sequence[str], keep: Sequence[str], rows: int, skip: frozenset[int]) -> Iterator[Chunk]:
         """Yield chunks of so many rows; of those whose number is in `skip`, only how many rows they hold.
 
         Raises:
             InvalidData: A column is missing or there twice, or this is no CSV in UTF-8.
         """
-        with io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="") as text:
-            csv.field_size_limit(MAX_CELL)
-            lines = csv.reader(text, strict=True)
-            header = self._next(lines)
-            if header is None:
-                raise InvalidData("the input is empty", place=str(self.path), expected="a line with the columns' names")
+        with self._text() as text:
+            lines = self._lines(text)
+            header = self._header(lines)
             wanted, copied = self._positions(header, inputs), self._positions(header, keep)
             number, first, held = 0, 0, list[list[str]]()
             while True:
@@ -119,6 +125,20 @@ class CsvFile(_OpenFile):
                     number, first, held = number + 1, first + len(held), []
                 if line is None:
                     return
+
+    def _text(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="")
+
+    @staticmethod
+    def _lines(text: io.TextIOWrapper) -> Any:
+        csv.field_size_limit(MAX_CELL)
+        return csv.reader(text, strict=True)
+
+    def _header(self, lines: Any) -> list[str]:
+        header = self._next(lines)
+        if header is None:
+            raise InvalidData("the input is empty", place=str(self.path), expected="a line with the columns' names")
+        return header
 
     def _next(self, lines: Any) -> list[str] | None:
         """Return the next row; a blank line is none."""
@@ -135,11 +155,14 @@ class CsvFile(_OpenFile):
         values = np.full((len(lines), len(wanted)), math.nan)
         if skipped:
             return Chunk(first=first, values=values)
+        broken: dict[int, str] = {}
         for row, line in enumerate(lines):
             if len(line) == width:
                 values[row] = [_value(line[at]) for at in wanted]
+            else:
+                broken[row] = f"the row has {len(line)} cells, and the header {width}"
         kept = tuple(tuple(line[at] if at < len(line) else "" for line in lines) for at in copied)
-        return Chunk(first=first, values=values, kept=kept)
+        return Chunk(first=first, values=values, kept=kept, broken=broken)
 
 
 def _value(cell: str) -> float:
@@ -150,6 +173,20 @@ class ParquetFile(_OpenFile):
     """Rows of a Parquet file, read through Polars."""
 
     form: Form = "parquet"
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of its columns, in order.
+
+        Raises:
+            InvalidData: This is no Parquet.
+            MissingExtra: Polars is not installed.
+        """
+        polars = _polars()
+        try:
+            with self._bytes() as file:
+                return tuple(polars.read_parquet_schema(file))
+        except polars.exceptions.PolarsError as error:
+            raise InvalidData(f"{type(error).__name__}: {error}", place=str(self.path), expected="Parquet") from error
 
     def chunks(self, inputs: Sequence[str], keep: Sequence[str], rows: int, skip: frozenset[int]) -> Iterator[Chunk]:
         """Yield chunks of so many rows; of those whose number is in `skip`, only how many rows they hold.

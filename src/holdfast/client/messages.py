@@ -9,10 +9,11 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote
 
+from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidRequest, NotFound, Refused, Unavailable
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 
@@ -49,6 +50,7 @@ class Prediction:
     correlation: str  # the id under which the gateway has this call on record
     flags: tuple[str, ...] = ()  # such as "out-of-range", for input that was answered with a reservation
     stale: bool = False  # the gateway answers from an older state, because it could not load the newest
+    flagged: Mapping[str, frozenset[int]] = field(default_factory=dict)  # rows, from 0, by the flag that is theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,16 +210,31 @@ def prediction(received: Received) -> Prediction:
         shapes = {output["name"]: output["shape"] for output in document["outputs"]}
         rows, classes = shapes.get("probabilities", (0, 0))
         flat = outputs.get("probabilities", ())
+        labels = tuple(outputs["label"])
+        flags = tuple(filter(None, document.get("parameters", {}).get("flags", "").split(",")))
         return Prediction(
-            labels=tuple(outputs["label"]),
+            labels=labels,
             probabilities=tuple(tuple(flat[row * classes : (row + 1) * classes]) for row in range(rows)),
             release=headers.get("x-holdfast-release", ""),
             correlation=headers.get("x-correlation-id", ""),
-            flags=tuple(filter(None, document.get("parameters", {}).get("flags", "").split(","))),
+            flags=flags,
             stale="x-holdfast-stale" in headers,
+            flagged=_flagged(flags, headers, len(labels)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise Unavailable("the answer does not follow Open Inference Protocol v2") from error
+
+
+def _flagged(flags: Sequence[str], headers: Mapping[str, str], rows: int) -> dict[str, frozenset[int]]:
+    """Return the rows of each flag that says which it is about: by its header, or as the only one of the call."""
+    found = {}
+    for flag in flags:
+        named = headers.get(places.ROWS_OF.get(flag, ""))
+        if named is not None:
+            found[flag] = places.read(named, rows)
+        elif rows == 1:
+            found[flag] = frozenset([0])
+    return found
 
 
 def _outputs(document: dict[str, Any], received: Received) -> list[tuple[str, Any]]:

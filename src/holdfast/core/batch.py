@@ -6,7 +6,7 @@ make up a whole with exactly one row out for each row in. Reads and writes nothi
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -33,7 +33,8 @@ class Chunk:
     first: int
     values: "NDArray[np.float64]"  # NaN where the input holds no number
     kept: tuple[tuple[str, ...], ...] = ()  # a tuple a column
-    texts: tuple[tuple[str, ...], ...] = ()  # the same, of the texts that a model takes
+    texts: tuple[tuple[str, ...], ...] = ()  # the same, of the texts that a call gives
+    broken: "Mapping[int, str]" = field(default_factory=dict)  # rows that are none, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     form: Form
     inputs: tuple[str, ...]  # columns of numbers that the model takes, in its order
     texts: tuple[str, ...] = ()  # columns of texts that it takes
+    entity: tuple[str, ...] = ()  # columns that say whom a row is about, and when, where features are looked up
     keep: tuple[str, ...]  # columns that are copied into the output
     classes: tuple[str, ...]
     part_rows: int

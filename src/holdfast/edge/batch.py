@@ -136,9 +136,11 @@ def _begun(folder: Any) -> "Plan | None":
 
 def _plan(gateway: Offline, table: Any, *, model: str, keep: tuple[str, ...], part_rows: int) -> "Plan":
     from holdfast.core.batch import Choice, Plan, columns_of
-    from holdfast.core.schema import numbers_of, texts_of
+    from holdfast.core.schema import texts_of
+    from holdfast.serve.given import asked_by
 
     release = gateway.release(model)
+    inputs, entity = asked_by(release.signature, table.columns(), place=str(table.path))
     plan = Plan(
         run=secrets.token_hex(8),
         workspace=gateway.loader.pins.root.workspace,
@@ -147,23 +149,29 @@ def _plan(gateway: Offline, table: Any, *, model: str, keep: tuple[str, ...], pa
         release=release.digest,
         input=table.digest(),
         form=table.form,
-        inputs=tuple(release.signature.inputs[place].name for place in numbers_of(release.signature)),
+        inputs=inputs,
         texts=tuple(text.name for text in texts_of(release.signature)),
+        entity=entity,
         keep=keep,
         classes=release.signature.classes,
         part_rows=part_rows,
-        choice=Choice(runtime=RUNTIME, rows_per_call=_most_rows(gateway), threads=1, measured={}),
+        choice=Choice(
+            runtime=RUNTIME, rows_per_call=_most_rows(gateway, by_entity=bool(entity)), threads=1, measured={}
+        ),
         begun=gateway.recorder.clock.now(),
     )
     columns_of(plan)
     return plan
 
 
-def _most_rows(gateway: Offline) -> int:
+def _most_rows(gateway: Offline, *, by_entity: bool) -> int:
     """Return how many rows the table's guards let into one call."""
+    from holdfast.serve.guards.lookup import MOST_ROWS
+
     state = gateway.gateway.state
     guards = state.chains.call.guards if state is not None else ()
-    return min((guard.max_rows for guard in guards if hasattr(guard, "max_rows")), default=1)
+    most = min((guard.max_rows for guard in guards if hasattr(guard, "max_rows")), default=1)
+    return min(most, MOST_ROWS) if by_entity else most
 
 
 def _measured(config: EdgeConfig, gateway: Offline, table: Any, plan: "Plan") -> "Plan":
@@ -174,10 +182,11 @@ def _measured(config: EdgeConfig, gateway: Offline, table: Any, plan: "Plan") ->
     from holdfast.serve.scoring import fastest
 
     # With the columns that are kept: one that is missing is refused here, before the plan binds the folder to it.
-    wanted = (*plan.keep, *plan.texts)
+    wanted = (*plan.keep, *plan.texts, *plan.entity)
     first = next(iter(table.chunks(plan.inputs, wanted, plan.part_rows, frozenset())), None)
     width = len(gateway.release(plan.model).signature.inputs)
-    plain = first is not None and not plan.texts  # what texts become takes a model as long as zeros
+    # What texts become, and what is looked up, takes a model as long as zeros.
+    plain = first is not None and not plan.texts and not plan.entity
     rows = np.nan_to_num(first.values if plain and first is not None else np.zeros((1, width))).astype(np.float32)
     most = plan.choice.rows_per_call
     rows = np.resize(rows, (most, rows.shape[1]))
@@ -224,6 +233,7 @@ def _carried_out(
             model=plan.model,
             key=key,
             signature=release.signature,
+            inputs=plan.inputs,
             release=release.short,
             clock=gateway.recorder.clock,
             wait=time.sleep,

@@ -93,7 +93,7 @@ class Batch:
         kept = {part.number: part for part in self._finished(plan)}
         parts: list[Part] = []
         rows = 0
-        wanted = (*plan.keep, *plan.texts)  # both are read as texts
+        wanted = (*plan.keep, *plan.texts, *plan.entity)  # all are read as texts
         chunks = self.source.chunks(plan.inputs, wanted, plan.part_rows, frozenset(kept))
         for number, chunk in enumerate(chunks):
             part = kept.get(number)
@@ -128,7 +128,8 @@ class Batch:
     def _scored(self, plan: Plan, number: int, read: Chunk) -> Part:
         copied = len(plan.keep)
         chunk = replace(read, kept=read.kept[:copied], texts=read.kept[copied:])
-        scored = self.scorer.score(chunk.values, dict(zip(plan.texts, chunk.texts, strict=True)))
+        texts = dict(zip((*plan.texts, *plan.entity), chunk.texts, strict=True))
+        scored = self.scorer.score(chunk.values, texts, chunk.broken)
         if len(scored) != len(chunk.values):
             raise NotVerified(f"{len(scored)} rows out for {len(chunk.values)} rows in", place=f"part {number}")
         data = self.encode(plan, chunk, scored)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.guard import Answer, Call, Refusal
+from holdfast.core.places import ROWS_OF
 from holdfast.core.resilience import SafeState
 from holdfast.core.telemetry import Window
 from holdfast.serve import answering, encoding, metadata, protocol
@@ -29,7 +30,8 @@ from holdfast.serve.exchange import PROXIED, Head, Headers, Heads, HttpRequest, 
 from holdfast.serve.exposure import pseudonym
 from holdfast.serve.ground import Ground
 from holdfast.serve.guards import Chains
-from holdfast.serve.guards.lookup import LOOKED_UP
+from holdfast.serve.guards.inputs import OUT_OF_RANGE
+from holdfast.serve.guards.lookup import DEGRADED, LOOKED_UP
 from holdfast.serve.meters import Meters
 from holdfast.serve.metrics import CONTENT_TYPE, Posture, process_totals, render
 from holdfast.serve.protocol import CORRELATION, POSTED, RUNS_MODEL, Operation
@@ -447,10 +449,8 @@ class Gateway:
         else:  # rules have no score, and what they answer the model has not answered
             self._meters[release.digest].observe_failure(seconds)
             more = (*more, (b"x-holdfast-fallback", call.instead.encode()))
-        if LOOKED_UP in call.notes and call.notes[LOOKED_UP].lacking:
-            more = (*more, (b"x-holdfast-degraded", call.notes[LOOKED_UP].header))
-            if call.notes[LOOKED_UP].rows > 1:
-                more = (*more, (b"x-holdfast-degraded-rows", call.notes[LOOKED_UP].places))
+        if call.notes:
+            more = (*more, *_about_rows(call))
         if head:
             more = ((_HEAD.encode(), str(head).encode()), *more)
             return self._replies.reply(call, 200, body, kind=_OCTETS, more=more)
@@ -499,6 +499,19 @@ class Gateway:
         found = ((route.name, each) for route in routes for each in (route.baseline, route.candidate))
         served = [(name, release.short) for name, release in found if release is not None]
         return render(self._ground.column.columns.read(worker), served)
+
+
+def _about_rows(call: Call) -> Headers:
+    """Return the headers that say which rows of a call are out of range or lack features, and which features."""
+    more: Headers = ()
+    if OUT_OF_RANGE in call.notes:
+        more = ((ROWS_OF[OUT_OF_RANGE].encode(), call.notes[OUT_OF_RANGE]),)
+    found = call.notes.get(LOOKED_UP)
+    if found is not None and found.lacking:
+        more = (*more, (b"x-holdfast-degraded", found.header))
+        if found.rows > 1:
+            more = (*more, (ROWS_OF[DEGRADED].encode(), found.places))
+    return more
 
 
 def _misread(headers: dict[str, str] | None) -> Refusal:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Call
+from holdfast.core.schema import Online, Signature
 from holdfast.serve.plain import decode_named_rows
 from holdfast.serve.protocol import InferRequest, Malformed, Operation, Tensor, decode_texts
 from holdfast.serve.takes import Takes
@@ -52,6 +53,34 @@ def decode(call: Call) -> Document:
     return decode_texts(call.body, call.head)
 
 
+def asked_by(signature: Signature, columns: Sequence[str], *, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what calls about the rows of a table give: the numbers, and who a row is about, and when, as texts.
+
+    Args:
+        signature: Of the release that is asked.
+        columns: Of the table. Where it names no entity, the numbers are all that the release takes.
+        place: Of the table.
+
+    Raises:
+        InvalidInput: It lacks a feature, and names no entity by which that could be looked up.
+    """
+    takes = Takes.of(signature)
+    if takes is None:
+        return tuple(each.name for each in signature.inputs), ()
+    numbers, words = _asked(columns, takes)
+    for each in signature.inputs:
+        if not isinstance(each.online, Online) or each.name in columns:
+            continue
+        unnamed = [f"{ENTITY}{name}" for name in each.online.entity if f"{ENTITY}{name}" not in words]
+        if unnamed:
+            raise InvalidInput(
+                f"there is neither a column {each.name!r} nor one called {unnamed[0]!r} to look it up by",
+                place=place,
+                expected="each feature, or all columns of the entity that it is about",
+            )
+    return numbers, words
+
+
 def names_entity(document: Document, takes: Takes) -> bool:
     """Say whether a call says which entity it is about, where the release can make use of it.
 
@@ -79,6 +108,14 @@ def given_in(document: Document, takes: Takes) -> Given:
     if lacking:
         raise InvalidInput(f"{len(lacking)} inputs are missing, the first missing is {lacking[0]!r}")
     return found
+
+
+def _asked(names: Sequence[str], takes: Takes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the numbers that are to be among some names, and those that name an entity and its moment."""
+    entity = [name for name in names if _is_entity(name, takes)]
+    moment = [name for name in names if entity and _is_moment(name, takes)]
+    numbers = [name for name in takes.numbers if not (entity and name in takes.looked_up) or name in names]
+    return tuple(numbers), (*entity, *moment)
 
 
 def _is_entity(name: str, takes: Takes) -> bool:
@@ -143,11 +180,8 @@ def _of_rows(rows: Sequence[Mapping[str, Any]], takes: Takes) -> Given:
     """Return the columns of rows by name, which all have the same names."""
     if not rows:
         return Given(rows=0)
-    first = rows[0]
-    entity = [name for name in first if _is_entity(name, takes)]
-    moment = [name for name in first if entity and _is_moment(name, takes)]
-    numbers = [name for name in takes.numbers if not (entity and name in takes.looked_up) or name in first]
-    words = [*takes.names, *entity, *moment]
+    numbers, named = _asked(list(rows[0]), takes)
+    words = [*takes.names, *named]
     wanted = {*numbers, *words}
     for number, row in enumerate(rows):
         if row.keys() != wanted:
@@ -163,6 +197,6 @@ def _of_rows(rows: Sequence[Mapping[str, Any]], takes: Takes) -> Given:
         rows=len(rows),
         numbers={name: [row[name] for row in rows] for name in numbers},
         texts={name: [row[name] for row in rows] for name in takes.names},
-        entity={name.removeprefix(ENTITY): [row[name] for row in rows] for name in entity},
-        moments=[row[MOMENT] for row in rows] if moment else None,
+        entity={name.removeprefix(ENTITY): [row[name] for row in rows] for name in named if name != MOMENT},
+        moments=[row[MOMENT] for row in rows] if MOMENT in named else None,
     )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 
+from holdfast.core.places import ROWS_OF
 from holdfast.serve.asgi import Core
 from holdfast.serve.exchange import HEADERS_READ, HttpRequest, HttpResponse
 from holdfast.serve.grpc_messages import HEALTH, SERVICE, message
@@ -39,7 +40,8 @@ CODES: Final[Mapping[int, str]] = {
 SERVING, NOT_SERVING = 1, 2  # grpc.health.v1
 _TOLD: Final = frozenset(
     {b"x-correlation-id", b"x-holdfast-release", b"x-holdfast-stale", b"x-holdfast-code", b"retry-after"}
-    | {b"x-holdfast-fallback", b"x-holdfast-safe-state", b"x-holdfast-degraded", b"x-holdfast-degraded-rows"}
+    | {b"x-holdfast-fallback", b"x-holdfast-safe-state", b"x-holdfast-degraded"}
+    | {name.encode() for name in ROWS_OF.values()}
 )
 _OURS: Final = frozenset({b"content-encoding", HEAD})  # headers of HTTP's own: a caller's metadata of that name is none
 _FIELDS: Final = {

@@ -6,7 +6,7 @@ narrowed down to the rows it is about, by halves; one that is about the caller, 
 
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -14,26 +14,31 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core import places
 from holdfast.core.batch import Outcome, Scored
 from holdfast.core.errors import HoldfastError, Refused, Unavailable
 from holdfast.core.ports import Clock
-from holdfast.core.schema import Signature, numbers_of
+from holdfast.core.schema import Signature
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
 from holdfast.serve.exchange import HttpRequest, HttpResponse
 from holdfast.serve.guards.inputs import OUT_OF_RANGE
+from holdfast.serve.guards.lookup import FEATURES_MISSING
 from holdfast.serve.protocol import INPUT, LABEL, PROBABILITIES
+from holdfast.serve.refusals import MALFORMED
 from holdfast.serve.resilience import FALLBACK
 from holdfast.serve.takes import MOST_CHARACTERS
 from holdfast.serve.tensors import BYTES
 
 Texts: TypeAlias = Mapping[str, Sequence[str]]
 NO_TEXTS: Final[Texts] = {}
+NO_ROWS: Final[Mapping[int, str]] = {}
 PEER: Final = ""  # the other end of no socket
 FLAGS: Final = "flags"
 MAX_WAITS: Final = 120  # for one call, of at least a second each: a limit that never lets it pass is no limit of rate
 MAX_WAIT_S: Final = 60.0  # longer than this a process does not stand still: it ends, and is started again later
 CALLER: Final = frozenset({401, 403, 404})  # the key, what it may call, or whether that is served
 _TOO_LARGE, _TOO_FAST, _SERVER, _UNAVAILABLE = 413, 429, 500, 503
+_FALLBACK: Final = b"x-holdfast-fallback"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -49,6 +54,7 @@ class Scorer:
     model: str
     key: str = field(repr=False)
     signature: Signature
+    inputs: tuple[str, ...]  # the numbers that rows hold, in their order: of those that can be looked up, any or none
     release: str  # short digest of the release that must answer
     clock: Clock
     wait: Callable[[float], None]  # lets seconds pass
@@ -57,21 +63,29 @@ class Scorer:
     run: str = field(default_factory=lambda: secrets.token_hex(8))
     _calls: int = 0
 
-    def score(self, rows: NDArray[np.float64], texts: Texts = NO_TEXTS) -> list[Scored]:
+    def score(
+        self, rows: NDArray[np.float64], texts: Texts = NO_TEXTS, broken: Mapping[int, str] = NO_ROWS
+    ) -> list[Scored]:
         """Return what became of each row, in order.
 
         Args:
-            rows: Values of shape (n, numbers); NaN where the input holds no number.
-            texts: By name, n of each, where the model takes texts.
+            rows: Values of shape (n, inputs); NaN where the input holds no number.
+            texts: By name, n of each, where the model takes texts or rows name entities.
+            broken: Rows that are none and are not asked about, and why.
 
         Raises:
             Refused: The key is not valid, or may not call this model.
             Interrupted: The service may not answer now, or another release answers.
         """
         known = np.asarray(np.isfinite(rows).all(axis=1))
+        known[list(broken)] = False
         found: list[Scored] = []
         start = 0
         while start < len(rows):
+            if start in broken:
+                found.append(Scored(outcome="refused", code=MALFORMED.code, reason=broken[start]))
+                start += 1
+                continue
             end, room = start + 1, MOST_CHARACTERS - _characters(texts, start)
             # What cannot be written as a number goes alone: it would take the rows beside it down with it.
             while known[start] and end < len(rows) and known[end] and end - start < self.rows_per_call:
@@ -85,7 +99,10 @@ class Scorer:
 
     def _asked(self, rows: NDArray[np.float64], texts: Texts) -> list[Scored]:
         response = self._answer(self._body(rows, texts))
-        if response.status == 200:  # noqa: PLR2004
+        # Where a rule answers for rows whose features are lacking, it does so for the whole call: of the others the
+        # model shall answer.
+        by_rule = response.header(_FALLBACK) == FEATURES_MISSING.encode() and len(rows) > 1
+        if response.status == 200 and not by_rule:  # noqa: PLR2004
             return self._read(response, rows)
         code, words = code_of(response), words_of(response)
         if response.status in CALLER:
@@ -121,8 +138,7 @@ class Scorer:
             data: Any = rows.ravel().tolist()
             tensor = {"name": INPUT, "shape": rows.shape, "datatype": "FP64", "data": data}
             return _ENCODER.encode({"inputs": [tensor]})
-        names = [self.signature.inputs[place].name for place in numbers_of(self.signature)]
-        columns = [(name, "FP64", rows[:, at].tolist()) for at, name in enumerate(names)]
+        columns = [(name, "FP64", rows[:, at].tolist()) for at, name in enumerate(self.inputs)]
         columns += [(name, BYTES, each) for name, each in texts.items()]
         shape = (len(rows),)
         tensors = [{"name": name, "shape": shape, "datatype": kind, "data": data} for name, kind, data in columns]
@@ -149,19 +165,29 @@ class Scorer:
         flat: list[float] = outputs.get(PROBABILITIES, [])
         said = document.get("parameters", {}).get(FLAGS, "")
         flags = tuple(each for each in said.split(",") if each)
-        outside = self._outside(rows) if OUT_OF_RANGE in flags else np.zeros(len(rows), dtype=bool)
+        of_rows = {flag: self._flagged(response, flag, rows) for flag in flags}
         ruled = FALLBACK in flags
         found = []
         for number, label in enumerate(labels):
-            of_row = tuple(each for each in flags if each != OUT_OF_RANGE or outside[number])
+            of_row = tuple(each for each in flags if number in of_rows[each])
             scores = tuple(flat[number * width : (number + 1) * width])
             outcome: Outcome = "fallback" if ruled else "answered"
             found.append(Scored(outcome=outcome, label=label, probabilities=scores, flags=of_row))
         return found
 
+    def _flagged(self, response: HttpResponse, flag: str, rows: NDArray[np.float64]) -> Collection[int]:
+        """Return which rows of a call a flag of its answer is about."""
+        named = response.header(places.ROWS_OF[flag].encode()) if flag in places.ROWS_OF else None
+        if named is not None:
+            return places.read(named.decode(), len(rows))
+        if flag == OUT_OF_RANGE and len(rows) > 1:
+            return frozenset(np.flatnonzero(self._outside(rows)).tolist())
+        return range(len(rows))
+
     def _outside(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which rows hold a value outside its declared range, as the guard compares them: in float32."""
-        fields = [self.signature.inputs[place] for place in numbers_of(self.signature)]
+        known = {each.name: each for each in self.signature.inputs}
+        fields = [known[name] for name in self.inputs]
         low = np.array([-np.inf if each.minimum is None else each.minimum for each in fields])
         high = np.array([np.inf if each.maximum is None else each.maximum for each in fields])
         values = rows.astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.client import FIRST_WAIT_S, Client, Prediction
-from holdfast.client.messages import of_columns
+from holdfast.client.messages import Received, of_columns, prediction
 from holdfast.core.errors import HoldfastError, InvalidInput, InvalidRequest, NotFound, Refused, Unavailable
 
 GOOD = {
@@ -207,6 +207,43 @@ def test_flags_and_labels_without_probabilities_are_read() -> None:
     with made:
         assert made.ready()
     assert made._lines[0].connection.sock is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "flagged"),
+    [
+        (["a", "b", "a"], "0,2", {0, 2}),
+        (["a", "b", "a"], "1-2", {1, 2}),
+        (["a"], None, {0}),
+        (["a", "b"], None, None),
+    ],
+)
+def test_the_rows_that_a_flag_is_about_are_read(rows: list[str], header: str | None, flagged: set[int] | None) -> None:
+    """From the header that names them, or since there is one row; of an older gateway nothing is known."""
+    document = {
+        "outputs": [{"name": "label", "datatype": "BYTES", "shape": [len(rows)], "data": rows}],
+        "parameters": {"flags": "out-of-range"},
+    }
+    headers = {"x-holdfast-out-of-range-rows": header} if header else {}
+    answer = prediction(Received(status=200, headers=headers, content=json.dumps(document).encode()))
+    assert answer.flagged == ({} if flagged is None else {"out-of-range": flagged})
+
+
+@pytest.mark.parametrize("header", ["0-99999999999", "3", "2-1", "-1", "a", ""])
+def test_rows_that_the_call_does_not_have_are_no_answer(header: str) -> None:
+    """What follows no protocol is told as such, and takes no memory."""
+    document = {
+        "outputs": [{"name": "label", "datatype": "BYTES", "shape": [3], "data": ["a", "b", "a"]}],
+        "parameters": {"flags": "out-of-range"},
+    }
+    with pytest.raises(Unavailable):
+        prediction(
+            Received(
+                status=200,
+                headers={"x-holdfast-out-of-range-rows": header},
+                content=json.dumps(document).encode(),
+            )
+        )
 
 
 def test_columns_of_numbers_and_texts_are_sent_by_name() -> None:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core import places
 from holdfast.core.errors import InvalidInput
 from holdfast.core.guard import Answer, Call, Refusal, broken
 from holdfast.core.schema import Signature
@@ -39,6 +40,7 @@ from holdfast.serve.values import array_of, check_count, side_by_side, values_of
 MOST_ROWS: Final = 100_000  # of one call, whatever the table says: more belongs into a batch
 AT_A_TIME: Final = 16  # rows that are compared as one
 MANY_ROWS: Final = 64  # from which on that pays
+MOST_TOLD: Final = 1000  # rows of a call whose flagged ones are named: a header must not grow without end
 MAX_REQUEST_ID: Final = 128  # characters; it is echoed
 OUT_OF_RANGE: Final = "out-of-range"
 _FLOAT32: Final = float(np.finfo(np.float32).max)
@@ -256,7 +258,10 @@ class ValidInput:
             words = f"{INVALID_INPUT.public}: input {domain.names[column]!r} of row {row} is out of its range"
             return INVALID_INPUT.refusal(self.name, f"{int((~bearable).sum())} values out of range", public=words)
         call.flags = (*call.flags, OUT_OF_RANGE)
-        call.flagged = int((~inside).any(axis=1).sum())
+        flagged = np.flatnonzero(~inside.all(axis=1)).tolist()
+        call.flagged = len(flagged)
+        if 1 < len(rows) <= MOST_TOLD:
+            call.notes[OUT_OF_RANGE] = places.said(flagged)
         return None
 
     def _fractional(self, call: Call, fractions: NDArray[np.bool_], domain: Domain) -> Refusal:

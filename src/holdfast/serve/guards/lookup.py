@@ -19,6 +19,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from holdfast.core import places
 from holdfast.core.errors import InvalidInput, NotVerified, Unavailable
 from holdfast.core.feature import full_name
 from holdfast.core.guard import Answer, Call, Refusal
@@ -128,11 +129,7 @@ class Found:
     @property
     def places(self) -> bytes:
         """The rows of which something is lacking, as a header says them: of as many as there may be, all."""
-        rows = sorted({row for by_row in self.lacking.values() for row in by_row})
-        begins = [row for row in rows if row - 1 not in rows]
-        ends = [row for row in rows if row + 1 not in rows]
-        ranges = zip(begins, ends, strict=True)
-        return ",".join(f"{begin}" if begin == end else f"{begin}-{end}" for begin, end in ranges).encode()
+        return places.said(row for by_row in self.lacking.values() for row in by_row)
 
     def take(self, name: str, online: Online, looked: Sequence[Looked]) -> list[float]:
         """Return the column of an input, one value for each row, and write down what is lacking of it."""
