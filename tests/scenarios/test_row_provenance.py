@@ -66,9 +66,9 @@ def test_the_ledger_holds_no_key_and_the_index_follows_from_the_splits(plant: Pl
     stored, gone = load(plant)
     again, _ = load(plant, anew=True)
     assert not gone
-    assert {name: split.document for name, split in again.splits.items()} == {
-        name: split.document for name, split in stored.splits.items()
-    }
+    assert again.order == stored.order == tuple(indexed(plant))
+    for keys in held.values():
+        assert list(again.sides_of(keys[0])) == list(stored.sides_of(keys[0])) != []
     key = held["train"][0]
     forged = {**entry.body, "split": "sha256:" + "0" * 64}
     plant.ledger.append([Draft(kind=INDEXED, actor="mallory", stream=STREAM, body=forged)])
@@ -77,13 +77,13 @@ def test_the_ledger_holds_no_key_and_the_index_follows_from_the_splits(plant: Pl
 
 def test_two_models_of_one_table_share_its_roster(plant: Plant) -> None:
     """Another seed, another split of the same rows: both are asked, and each answers for itself."""
-    first = dict(load(plant)[0].splits)
+    first = load(plant)[0].order
     reseed(plant.home.root, 8)
     run(plant)
     index, _ = load(plant)
-    assert len(index.splits) == len(first) + 1
+    assert len(index.order) == len(first) + 1
     assert len(index.rosters) == 1
-    assert len(list(index.sides_of(sides_of_all(plant)[0]))) == len(index.splits)
+    assert len(list(index.sides_of(sides_of_all(plant)[0]))) == len(index.order)
 
 
 def sides_of_all(plant: Plant) -> list[str]:

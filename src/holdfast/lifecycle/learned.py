@@ -142,9 +142,17 @@ def affected(plant: Plant, project: Project, keys: Sequence[str]) -> Affected:
     """Return what the rows of these keys touch."""
     index, gone = load(plant)
     descent = descent_of(plant, project)
+    splits, counts = index.touched(keys)
     models: list[dict[str, Any]] = [
-        {"model": model, "kind": kind.value, **counts, "retrain": bool(counts["train"] or counts["validation"])}
-        for split, counts in index.touched(keys).items()
+        {
+            "model": model,
+            "kind": kind.value,
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "retrain": bool(train or validation),
+        }
+        for split, (train, validation, test) in zip(splits, counts.tolist(), strict=True)
         for model, kind in descent.models.get(split, ())
     ]
     made = {release for each in models if each["retrain"] for release in descent.releases.get(each["model"], ())}

@@ -73,27 +73,31 @@ def load(plant: Plant, *, anew: bool = False) -> "tuple[RowIndex, tuple[str, ...
     Raises:
         NotVerified: What is stored is not what the splits say.
     """
-    from holdfast.engines.row_index import RowIndex, parse_roster, parse_split
+    from holdfast.engines.row_index import parse_roster, parse_split, row_index
 
     known = indexed(plant)
     rosters: dict[str, Roster] = {}
-    splits: dict[str, Split] = {}
     gone = []
-    for split in _splits(plant):
-        at = known.get(split)
-        try:
-            if at is None or not plant.blobs.has(Digest(at.index)):
-                roster, made = _made(plant, split, None)
-                rosters[made.roster], splits[split] = roster, made
-                continue
-            if at.roster not in rosters:
-                rosters[at.roster] = parse_roster(plant.blobs.get(Digest(at.roster)))
-            splits[split] = parse_split(plant.blobs.get(Digest(at.index)))
-            if anew and _made(plant, split, rosters[at.roster])[1].document != splits[split].document:
-                raise NotVerified("the index of rows says something else than the split", place=split)
-        except NotFound:
-            gone.append(split)
-    return RowIndex(rosters=rosters, splits=splits), tuple(gone)
+
+    def readable() -> "Iterator[tuple[str, Split]]":
+        for name in _splits(plant):
+            at = known.get(name)
+            try:
+                if at is None or not plant.blobs.has(Digest(at.index)):
+                    roster, split = _made(plant, name, None)
+                    rosters[split.roster] = roster
+                else:
+                    if at.roster not in rosters:
+                        rosters[at.roster] = parse_roster(plant.blobs.get(Digest(at.roster)))
+                    split = parse_split(plant.blobs.get(Digest(at.index)))
+                    if anew and _made(plant, name, rosters[at.roster])[1].document != split.document:
+                        raise NotVerified("the index of rows says something else than the split", place=name)
+            except NotFound:
+                gone.append(name)
+            else:
+                yield name, split
+
+    return row_index(rosters, readable()), tuple(gone)
 
 
 def _kept(plant: Plant, roster: str) -> "Roster | None":
