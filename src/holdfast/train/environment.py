@@ -10,6 +10,7 @@ import numpy as np
 PACKAGES: Final = (
     "holdfast",
     "joblib",
+    "lightgbm",
     "numpy",
     "onnx",
     "onnxruntime",
@@ -19,6 +20,8 @@ PACKAGES: Final = (
     "skl2onnx",
     "threadpoolctl",
     "torch",
+    "xgboost",
+    "xgboost-cpu",
 )
 """Packages whose version can change what is learned or exported; the bill of materials has the whole list."""
 

@@ -1,24 +1,22 @@
 """From a fitted model to ONNX bytes that keep the contract. Runs inside the sandbox."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from holdfast.engines.canonical_onnx import IR_VERSION, OPSET, NotCanonicalError, Shape, canonical_model
+from holdfast.engines.boosted.graphs import of_estimator
+from holdfast.engines.boosted.trees import CannotError
+from holdfast.engines.canonical_onnx import IR_VERSION, OPSET, Shape, canonical_model
 from holdfast.train.linear import Linear
 from holdfast.train.recipe import RecipeFaultError
 
-GRAPH: Final = "holdfast"
 BASELINE_GRAPH: Final = "holdfast-linear-baseline"  # another name: baseline and candidate are never the same bytes
-EXPORTABLE: Final = (
-    "a scikit-learn classifier that skl2onnx exports (docs/reference/recipe.md lists them), or ONNX bytes"
-)
+EXPORTABLE: Final = "a fitted classifier that can be exported (docs/reference/recipe.md lists them), or ONNX bytes"
 
 
 def export_estimator(estimator: Any, features: int, classes: Sequence[str]) -> bytes:
-    """Return a fitted scikit-learn classifier as canonical ONNX.
+    """Return a fitted classifier with the interface of scikit-learn as canonical ONNX.
 
     Args:
         estimator: Fitted on class indices 0 to len(classes) - 1, with `predict_proba`.
@@ -29,27 +27,10 @@ def export_estimator(estimator: Any, features: int, classes: Sequence[str]) -> b
         RecipeFaultError: It is no such classifier, or cannot be exported.
     """
     _check_estimator(estimator, len(classes))
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
-
-    kind = type(estimator).__name__
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter, about itself
-            model = to_onnx(
-                estimator,
-                initial_types=[("input", FloatTensorType([None, features]))],
-                options={"zipmap": False},
-                target_opset=OPSET,
-            )
-        return canonical_model(model, "probabilities", Shape(features=features, classes=len(classes), graph=GRAPH))
-    except NotCanonicalError as error:
-        raise RecipeFaultError(f"{kind} has no canonical ONNX form: {error}", expected=EXPORTABLE) from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        words = str(error).strip().partition("\n")[0]
-        raise RecipeFaultError(f"{kind} cannot be exported to ONNX: {words}", expected=EXPORTABLE) from error
+        return of_estimator(estimator, features, len(classes), values=False)
+    except CannotError as error:
+        raise RecipeFaultError(str(error), expected=EXPORTABLE) from error
 
 
 def _check_estimator(estimator: Any, classes: int) -> None:

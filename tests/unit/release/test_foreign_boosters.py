@@ -23,9 +23,10 @@ from holdfast.core.artifact import Kind
 from holdfast.core.control import run
 from holdfast.core.evidence import Evidence, Outcome
 from holdfast.core.ports import JobEnd, JobResult, Tier
-from holdfast.release.foreign import CONVERSION, TRIGGERS, Examined, boosters, opened, trees, ubj
+from holdfast.engines.boosted import boosters, trees, ubj
+from holdfast.engines.boosted.trees import CannotError, Ensemble, Tree
+from holdfast.release.foreign import CONVERSION, TRIGGERS, Examined, opened
 from holdfast.release.foreign.material import Converted, Facts, Look
-from holdfast.release.foreign.trees import CannotError, Ensemble, Tree
 
 xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is not installed: it is locked for Linux only")
 lightgbm = pytest.importorskip("lightgbm", reason="LightGBM is not installed")
@@ -116,10 +117,10 @@ def measured(control: Any, under: Examined) -> tuple[Evidence, dict[str, float]]
     return evidence, {measure.name: measure.value for measure in evidence.measures}
 
 
-@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.trees:emit")
-@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.boosters:xgboost")
-@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.boosters:lightgbm")
-@pytest.mark.requirement("SUP-02", by="holdfast.release.foreign.boosters:histogram")
+@pytest.mark.requirement("SUP-02", by="holdfast.engines.boosted.trees:emit")
+@pytest.mark.requirement("SUP-02", by="holdfast.engines.boosted.boosters:xgboost")
+@pytest.mark.requirement("SUP-02", by="holdfast.engines.boosted.boosters:lightgbm")
+@pytest.mark.requirement("SUP-02", by="holdfast.engines.boosted.boosters:histogram")
 @pytest.mark.parametrize("name", list(MODELS))
 def test_boosted_trees_answer_alike_after_the_conversion_also_at_their_thresholds_and_for_missing_values(
     name: str, tmp_path: Path

@@ -13,10 +13,10 @@ from holdfast.core.artifact import Digest, Kind
 from holdfast.core.control import run
 from holdfast.core.evidence import Evidence, Outcome
 from holdfast.core.ports import JobEnd, JobResult, Tier
+from holdfast.engines.boosted.trees import CannotError
 from holdfast.release.foreign import CONVERSION, TRIGGERS, Examined
 from holdfast.release.foreign.material import Facts, Look
 from holdfast.release.foreign.torch_models import Weights, of_object, reader
-from holdfast.release.foreign.trees import CannotError
 
 torch: Any = pytest.importorskip(
     "torch", reason="torch is not installed: it is no dependency, and too large for every run"

@@ -307,3 +307,27 @@ pathlib.Path.write_bytes = write
             project.train(code)
     finally:
         pathlib.Path.write_bytes = before  # type: ignore[method-assign]
+
+
+BOOSTED = {
+    "histogram boosting": ("sklearn.ensemble", "HistGradientBoostingClassifier", "max_iter=10"),
+    "XGBoost": ("xgboost", "XGBClassifier", "n_estimators=10"),
+    "LightGBM": ("lightgbm", "LGBMClassifier", "n_estimators=10, verbose=-1"),
+}
+
+
+@pytest.mark.parametrize(("module", "kind", "given"), BOOSTED.values(), ids=BOOSTED)
+def test_boosted_trees_leave_as_onnx_that_answers_rows_with_missing_values_alike(
+    tmp_path: Path, module: str, kind: str, given: str
+) -> None:
+    """A recipe may return them alone: the trees send a missing value where the library does."""
+    pytest.importorskip(module)
+    code = f"""
+from {module} import {kind}
+
+def train(data, params, seed):
+    return {kind}({given}, random_state=seed).fit(data.train.features, data.train.labels)
+"""
+    holed = evidence_of(make_project(tmp_path, table=rows(missing=0.1)).train(code), "train.export/1")
+    assert value_of(holed, "parity_max_abs") < 1e-6
+    assert value_of(holed, "parity_missing_max_abs") < 1e-6

@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.release.foreign import boosters, trees
-from holdfast.release.foreign.graphs import canonical_of, of_estimator
-from holdfast.release.foreign.trees import CannotError, Ensemble
+from holdfast.engines.boosted import boosters, trees
+from holdfast.engines.boosted.graphs import canonical_of, of_estimator
+from holdfast.engines.boosted.trees import CannotError, Ensemble
 
 MAX_CLASSES: Final = 1000
 CLASSIFICATION, VALUES, WEIGHTS = "classification", "values", "weights"

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.engines.boosted.graphs import GRAPH
+from holdfast.engines.boosted.trees import CannotError
 from holdfast.engines.canonical_onnx import OPSET, Shape, canonical_model
-from holdfast.release.foreign.graphs import GRAPH
 from holdfast.release.foreign.opened import CLASSIFICATION, VALUES, WEIGHTS, described
-from holdfast.release.foreign.trees import CannotError
 
 ALIGNED: Final = 8  # bytes that the header of safetensors is padded to
 NAMES: Final = {

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from holdfast.engines.boosted.trees import CannotError
 from holdfast.release.foreign import opened
 from holdfast.release.foreign.opened import CLASSIFICATION, MAX_CLASSES, WEIGHTS, Declared, Estimator, Opened
-from holdfast.release.foreign.trees import CannotError
 from holdfast.release.foreign.watching import Watch
 
 FACTS, ANSWERS, CONVERTED, EDGES = "facts.json", "answers.f64", "model.onnx", "edges.f32"
@@ -76,7 +76,7 @@ def _convert(loaded: Opened, left: Path, rows: Path) -> None:
     if not facts["predicts"] or (facts["task"] == CLASSIFICATION and len(facts["classes"]) < 2):  # noqa: PLR2004
         raise CannotError(f"a {facts['type']} is no fitted classifier with predict_proba, and no regressor")
     document = loaded.document()
-    from holdfast.release.foreign.graphs import edges
+    from holdfast.engines.boosted.graphs import edges
 
     between = edges(document, facts["features"], np.random.default_rng(SEED))
     given = np.concatenate((given, between))

@@ -3,7 +3,7 @@
 import struct
 from typing import Any, Final
 
-from holdfast.release.foreign.trees import CannotError
+from holdfast.engines.boosted.trees import CannotError
 
 MAX_DEPTH: Final = 64  # values inside one another; a model of XGBoost has about ten
 _CODES: Final = {"i": ">b", "U": ">B", "I": ">h", "l": ">i", "L": ">q", "d": ">f", "D": ">d"}

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.release.foreign import ubj
-from holdfast.release.foreign.trees import CannotError, Ensemble, Link, Tree, check, floor32
+from holdfast.engines.boosted import ubj
+from holdfast.engines.boosted.trees import CannotError, Ensemble, Link, Tree, check, floor32
 
 _XGBOOST: Final[Mapping[str, Link]] = {
     "binary:logistic": "sigmoid",

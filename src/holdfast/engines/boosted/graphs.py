@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.engines.boosted import boosters
+from holdfast.engines.boosted.trees import CannotError, Ensemble, emit
 from holdfast.engines.canonical_onnx import IR_VERSION, OPSET, Shape, canonical_model
-from holdfast.release.foreign import boosters
-from holdfast.release.foreign.trees import CannotError, Ensemble, emit
 
 GRAPH: Final = "holdfast"
 EDGES: Final = 200  # rows made of the thresholds of trees
