@@ -212,6 +212,22 @@ def test_plain_rows_must_have_exactly_the_models_inputs(gateway: Serving, row: o
 
 
 @pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "in row 1, 'age' is null: no value may be missing"),
+        ("50", "in row 1, 'age' is not a number"),
+        (True, "in row 1, 'age' is not a number"),
+        ([50], "in row 1, 'age' is not a number"),
+    ],
+)
+def test_a_refusal_names_the_input_and_the_row_that_hold_no_number(gateway: Serving, value: object, words: str) -> None:
+    """A caller with a missing value or a number in quotes learns where it is."""
+    good = {"age": 50, "mean radius": 15, "trend": 0.1}
+    answer = gateway.call(path=PREDICT, body=json.dumps({"rows": [good, good | {"age": value}]}).encode())
+    assert json.loads(answer.body)["error"] == words
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b'{"rows":[]}',

@@ -60,9 +60,14 @@ class HoldfastError(Exception):
 
     def __str__(self) -> str:
         """Return code, place, message, expectation and remedy as one line."""
+        return f"{self.fault}. {self.remedy}"
+
+    @property
+    def fault(self) -> str:
+        """Code, place, message and expectation, without the remedy: for what stays on record as the reason."""
         where = f"{self.place}: " if self.place else ""
         wanted = f"; expected {self.expected}" if self.expected else ""
-        return f"{self.code} {where}{self.message}{wanted}. {self.remedy}"
+        return f"{self.code} {where}{self.message}{wanted}"
 
     def public(self) -> dict[str, str]:
         """Return what a caller from outside may see: the code and the message, never the place."""
@@ -277,8 +282,11 @@ def without_values(error: BaseException) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Return an exception's type and message, even of one whose message cannot be had."""
+    """Return an exception's type and message, even of one whose message cannot be had; of ours, without the remedy.
+
+    What to do depends on the command that failed, and the words are read under others.
+    """
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error.fault if isinstance(error, HoldfastError) else error}"
     except Exception:  # noqa: BLE001 - the exception's own code raised
         return type(error).__name__

@@ -38,6 +38,16 @@ class Severity(StrEnum):
 
 
 SEVERITIES: Final = tuple(Severity)
+WHOLE: Final = 1e15  # below it a whole number is exact, and has no more digits than somebody reads
+
+
+def figure(number: float) -> str:
+    """Return a number as people read it: a count in full, anything else with four digits.
+
+    >>> figure(25431.0), figure(0.716666)
+    ('25431', '0.7167')
+    """
+    return f"{number:.0f}" if float(number).is_integer() and abs(number) < WHOLE else f"{number:.4g}"
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,8 +63,8 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def __str__(self) -> str:
         """Return name, value and, where there is uncertainty, the interval."""
         unit = "" if self.unit == "1" else f" {self.unit}"
-        span = f" [{self.low:.4g}, {self.high:.4g}]" if self.low != self.high else ""
-        return f"{self.name} {self.value:.4g}{unit}{span}"
+        span = f" [{figure(self.low)}, {figure(self.high)}]" if self.low != self.high else ""
+        return f"{self.name} {figure(self.value)}{unit}{span}"
 
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Final
 from holdfast.core.approval import Approvals, Seated, Waivers, seat, seconds, waived
 from holdfast.core.artifact import Digest, Kind
 from holdfast.core.errors import NotVerified
-from holdfast.core.evidence import SEVERITIES, Evidence, Measure, Outcome
+from holdfast.core.evidence import SEVERITIES, Evidence, Measure, Outcome, figure
 from holdfast.core.ledger import Heads
 from holdfast.core.passport import Dossier, Filed, Node, current
 from holdfast.core.prohibition import objections
@@ -171,7 +171,8 @@ def decide(policy: Policy, digest: Digest, dossier: Dossier, request: Request) -
             Reason(rule="expiry", subject=dossier.subject, words="what the permit would rest on has expired")
         )
     if reasons:
-        return Denial(subject=dossier.subject, action=request.action, policy=digest, reasons=tuple(reasons))
+        told = tuple(dict.fromkeys(reasons))  # two measurements that say the same are one reason
+        return Denial(subject=dossier.subject, action=request.action, policy=digest, reasons=told)
     return Permit(
         subject=dossier.subject,
         action=request.action,
@@ -320,14 +321,23 @@ def _out_of_bounds(rule: Rule, evidence: Evidence) -> Iterator[str]:
     unit = "" if measure.unit == "1" else f" {measure.unit}"
     if rule.at_least is not None and not measure.low >= rule.at_least:
         yield (
-            f"{rule.measure} is {measure.value:.4g}{unit} with lower bound {measure.low:.4g} on {measure.n} samples; "
-            f"at least {rule.at_least:g} is required"
+            f"{rule.measure} is {figure(measure.value)}{unit} with lower bound {_beside(measure.low, rule.at_least)} "
+            f"on {measure.n} samples; at least {rule.at_least:g} is required"
         )
     if rule.at_most is not None and not measure.high <= rule.at_most:
         yield (
-            f"{rule.measure} is {measure.value:.4g}{unit} with upper bound {measure.high:.4g} on {measure.n} samples; "
-            f"at most {rule.at_most:g} is allowed"
+            f"{rule.measure} is {figure(measure.value)}{unit} with upper bound {_beside(measure.high, rule.at_most)} "
+            f"on {measure.n} samples; at most {rule.at_most:g} is allowed"
         )
+
+
+def _beside(number: float, bound: float) -> str:
+    """Return a number with as many digits as tell it from the bound that it breaks.
+
+    >>> _beside(0.89999, 0.9), _beside(0.8123456, 0.9)
+    ('0.89999', '0.8123')
+    """
+    return next((said for said in (figure(number), f"{number:.8g}") if said != f"{bound:g}"), repr(number))
 
 
 def _measure(evidence: Evidence, name: str) -> Measure | None:

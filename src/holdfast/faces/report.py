@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InvalidInput, MissingExtra
+from holdfast.core.evidence import figure
 
 
 def write_report(path: Path, document: Mapping[str, Any], story: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -40,5 +41,5 @@ def report(document: Mapping[str, Any], story: Sequence[Mapping[str, Any]] = ())
         lstrip_blocks=True,
     )
     environment.filters["short"] = lambda digest: str(digest).removeprefix("sha256:")[:12]
-    environment.filters["figure"] = lambda number: f"{number:.4g}"
+    environment.filters["figure"] = figure
     return environment.get_template("report.html.j2").render(why=document, story=story)

@@ -17,6 +17,7 @@ import msgspec
 
 from holdfast.core.artifact import Digest, canonical
 from holdfast.core.errors import Conflict, InvalidInput, NotFound
+from holdfast.core.evidence import figure
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.policy import seconds
 from holdfast.core.project import Project
@@ -184,7 +185,7 @@ def ab_verdict(plant: Plant, *, name: str | None = None) -> Reply:
     item, drafts = measured(plant, EXPERIMENT, context, travels=found.winner is Winner.BASELINE)
     body = {"winner": found.winner, "words": found.words, "evidence": item.control}
     plant.ledger.append([*drafts, Draft(kind=JUDGED, actor="watch", stream=entry.stream, body=body)])
-    rows = [(each.name, f"{each.value:.4g}") for each in item.measures]
+    rows = [(each.name, figure(each.value)) for each in item.measures]
     document = {
         "experiment": declared.experiment,
         "winner": found.winner,

@@ -180,7 +180,7 @@ def _tables(links: Sequence[Link]) -> tuple[Table, ...]:
 
 def _shown(evidence: Evidence) -> str:
     measures = (*evidence.measures, *evidence.timings)
-    return "; ".join(map(str, measures[:3])) or evidence.reason[:80]
+    return "; ".join(map(str, measures[:3])) or evidence.reason
 
 
 def _document(

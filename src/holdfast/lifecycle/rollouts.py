@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from holdfast.core.artifact import Digest
 from holdfast.core.errors import Conflict, InvalidInput
+from holdfast.core.evidence import figure
 from holdfast.core.ledger import Draft
 from holdfast.core.project import Project
 from holdfast.core.routes import SILENT
@@ -102,7 +103,7 @@ def shadow_report(plant: Plant) -> Reply:
     context = CompareContext(release=now.candidate, beside=now.baseline, value=(seen[0], seen[1]))
     item, drafts = measured(plant, SHADOW, context, travels=False)
     plant.ledger.append(drafts)
-    rows = [(str(each.name), f"{each.value:.4g}") for each in (*item.measures, *item.timings)]
+    rows = [(str(each.name), figure(each.value)) for each in (*item.measures, *item.timings)]
     table = Table(title="Shadow", columns=("measure", "value"), rows=rows)
     document = {
         "release": now.candidate,

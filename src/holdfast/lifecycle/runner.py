@@ -6,7 +6,7 @@ finished.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,7 +16,7 @@ from holdfast.core.artifact import Artifact, Digest, Kind, digest_json, parse_ma
 from holdfast.core.authorship import AUTHORS
 from holdfast.core.control import Result
 from holdfast.core.errors import HoldfastError, IntakeClosed, NotFound, StageFailed, UsageError, in_words
-from holdfast.core.evidence import MAX_REASON, Evidence, MadeWith, Outcome, failed
+from holdfast.core.evidence import MAX_REASON, SEVERITIES, Evidence, Finding, MadeWith, Outcome, Severity, failed
 from holdfast.core.ledger import Draft, Entry
 from holdfast.core.passport import FILED, STARTED
 from holdfast.core.ports import Sandbox, Workspace, no_recogniser, no_token_key
@@ -38,6 +38,8 @@ from holdfast.lifecycle.versions import Note, commit_dataset
 INTAKE = "plan.intake/1"  # whose evidence opens the way to training
 TREATS = frozenset({Kind.DATASET, Kind.FEATURES})  # who makes these sees rows as they came, and treats what is personal
 FAIRNESS = "assess.fairness/1"
+GRAVE = frozenset({Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL})  # findings that a run shows
+SHOWN = 20  # of them
 SEED_BITS = 48  # of a seed derived from subject and checkpoint: exact in JSON numbers, and nobody can choose it
 
 
@@ -88,11 +90,12 @@ def carry(plant: Plant, until: str | None, ingested: Callable[[Project, dict[Kin
         project, held = take_in(plant)
         ending.callback(_tell_lineage, plant, project)
         recover(plant, project_stream(project))
-        rows = []
+        rows, grave = list[tuple[str, ...]](), list[tuple[Evidence, Finding]]()
         stages = stages_of(outside=bool(project.train.outside), views=Kind.VIEWS in held)
         for stage in stages[: names.index(until) + 1 if until else None]:
             evidence = execute(plant, project, stage, held)
             rows += [_row(stage, item) for item in evidence]
+            grave += [(item, found) for item in evidence for found in item.findings if found.severity in GRAVE]
             check_gates(evidence)
             if Kind.DATASET in stage.gives:
                 ingested(project, held)
@@ -100,12 +103,12 @@ def carry(plant: Plant, until: str | None, ingested: Callable[[Project, dict[Kin
                 index_split(plant, held, stage.name)
             written = record_authorship(plant, project, held) if Kind.MODEL in stage.gives else None
             known = _advisories(plant, held) if Kind.RELEASE in stage.gives else None
-            rows += [(stage.name, known.control, known.outcome, known.reason[:80], "0")] if known else []
+            rows += [(stage.name, known.control, known.outcome, known.reason, "0")] if known else []
             rows += [(stage.name, written.control, written.outcome, _authors(written), "0")] if written else []
         if Kind.RELEASE in held:
             attest(plant, held[Kind.RELEASE].digest)
         shutil.rmtree(plant.scratch, ignore_errors=True)
-    return _reply(project, held, rows)
+    return _reply(project, held, rows, grave)
 
 
 def _tell_lineage(plant: Plant, project: Project) -> None:
@@ -330,7 +333,7 @@ def _words(error: BaseException) -> str:
     """Return why a run failed, as a reader of the ledger wants to know it."""
     if isinstance(error, KeyboardInterrupt):
         return "it was interrupted"
-    return str(error) if isinstance(error, HoldfastError) else in_words(error)
+    return error.fault if isinstance(error, HoldfastError) else in_words(error)
 
 
 def _failure(plant: Plant, stream: str, begun: dict[str, Any], reason: str) -> list[Draft]:
@@ -403,21 +406,36 @@ def _summary(evidence: tuple[Evidence, ...]) -> str:
 
 def _row(stage: Stage, item: Evidence) -> tuple[str, ...]:
     shown = [str(measure) for measure in (*item.measures, *item.timings)[:3]]
-    return (stage.name, item.control, item.outcome, "; ".join(shown) or item.reason[:80], str(len(item.findings)))
+    return (stage.name, item.control, item.outcome, "; ".join(shown) or item.reason, str(len(item.findings)))
 
 
 def _authors(written: Evidence) -> str:
     return f"{written.facts['source']}: {written.facts[AUTHORS]}" if AUTHORS in written.facts else written.reason
 
 
-def _reply(project: Project, held: dict[Kind, Artifact], rows: list[tuple[str, ...]]) -> Reply:
+def _findings(grave: Sequence[tuple[Evidence, Finding]]) -> Table:
+    """Return what was found that somebody should look at, the worst first."""
+    worst = sorted(grave, key=lambda each: -SEVERITIES.index(each[1].severity))
+    rows = [(str(found.severity), item.control, found.place, found.message) for item, found in worst[:SHOWN]]
+    if len(worst) > SHOWN:
+        rows.append(("", "", "", f"and {len(worst) - SHOWN} more: `holdfast why --json` has them"))
+    return Table(title="Findings", columns=("severity", "control", "where", "what"), rows=rows)
+
+
+def _reply(
+    project: Project,
+    held: dict[Kind, Artifact],
+    rows: list[tuple[str, ...]],
+    grave: Sequence[tuple[Evidence, Finding]],
+) -> Reply:
     release = held.get(Kind.RELEASE)
-    table = Table(title="Evidence", columns=("stage", "control", "outcome", "measures", "findings"), rows=rows)
+    evidence = Table(title="Evidence", columns=("stage", "control", "outcome", "measures", "findings"), rows=rows)
+    tables = (evidence, _findings(grave))
     artifacts = {kind.value: artifact.digest for kind, artifact in held.items()}
     if release is None:
-        return Reply(says="Stopped before a release.", document={"artifacts": artifacts}, tables=(table,))
+        return Reply(says="Stopped before a release.", document={"artifacts": artifacts}, tables=tables)
     says = (
         f"Release {short(release.digest)} of {project.project.name} is packaged and signed. "
         'Put it into production with `holdfast promote --reason "…"`: the policy decides.'
     )
-    return Reply(says=says, document={"release": release.digest, "artifacts": artifacts}, tables=(table,))
+    return Reply(says=says, document={"release": release.digest, "artifacts": artifacts}, tables=tables)

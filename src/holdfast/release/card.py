@@ -7,7 +7,7 @@ and its sample; what was not measured is said to be not measured.
 from collections.abc import Iterable, Iterator
 
 from holdfast.core.artifact import Kind
-from holdfast.core.evidence import Measure
+from holdfast.core.evidence import Measure, figure
 from holdfast.core.schema import Use, numbers_of, texts_of
 from holdfast.release.material import SCAN_CONTROL, TIER_CONTROL, Material
 
@@ -48,14 +48,14 @@ def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _table(measures: Iterable[Measure]) -> str:
-    rows = [(_plain(m.name), f"{m.value:.4g}{_unit(m)}", *_certainty(m)) for m in measures]
+    rows = [(_plain(m.name), f"{figure(m.value)}{_unit(m)}", *_certainty(m)) for m in measures]
     return _rows(("measure", "value", "95 % interval", "sample"), rows) if rows else NOT_MEASURED
 
 
 def _certainty(measure: Measure) -> tuple[str, str]:
     """Return interval and sample, or that there is nothing uncertain about a count."""
     exact = measure.n == 1 and measure.low == measure.high
-    return ("exact", "") if exact else (f"{measure.low:.4g} to {measure.high:.4g}", str(measure.n))
+    return ("exact", "") if exact else (f"{figure(measure.low)} to {figure(measure.high)}", str(measure.n))
 
 
 def _unit(measure: Measure) -> str:

@@ -94,11 +94,27 @@ def _each_once(decoder: Any, body: bytes) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = decoder.decode(body).rows
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(words_of(error)) from None
+        raise Malformed(words_of_rows(body, error, texts=decoder is _TEXT_ROWS)) from None
     members = 1 + sum(map(len, rows))
     if count_up_to(body, b":", members) != members:  # none takes less than one: with no more, none is given twice
         check_distinct(body)
     return rows
+
+
+def words_of_rows(body: bytes, error: Exception, *, texts: bool = False) -> str:
+    """Return what is wrong with a plain body that could not be decoded: by name and row, where it is a value."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return words_of(error)
+    rows = found.get("rows") if isinstance(found, dict) else None
+    for number, row in enumerate(rows if isinstance(rows, list) else ()):
+        for name, value in row.items() if isinstance(row, dict) else ():
+            if value is None:
+                return f"in row {number}, {name[:80]!r} is null: no value may be missing"
+            if isinstance(value, bool | list | dict) or (isinstance(value, str) and not texts):
+                return f"in row {number}, {name[:80]!r} is not a number" + (" or a text" if texts else "")
+    return words_of(error)
 
 
 def _named_rows(body: bytes, names: Sequence[str]) -> list[dict[str, Any]]:

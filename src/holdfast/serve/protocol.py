@@ -27,6 +27,9 @@ _VERSION: Final = r"(?:/versions/([A-Za-z0-9._-]{1,64}))?"
 _PATHS: Final = re.compile(rf"/(?:v2/models/{_MODEL}{_VERSION}(?:/(ready|infer|openapi\.json))?|predict/{_MODEL})")
 _LENGTH: Final = re.compile(r"[0-9]{1,10}")
 _WHERE: Final = re.compile(r"`(\$[^`]{0,100})`$")
+_GOT: Final = re.compile(r"got `(null|str|bool|array|object)`")
+KINDS: Final = {"null": "null", "str": "a text", "bool": "true or false", "array": "a list", "object": "an object"}
+"""What stands in JSON where something else must, in words."""
 
 
 class Operation(StrEnum):
@@ -374,9 +377,10 @@ def _flag(parameters: Parameters | None, name: str, *, default: bool) -> bool:
 
 def words_of(error: Exception) -> str:
     """Return what a decoder's complaint tells about the body, without the decoder's own words."""
-    found = _WHERE.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
     if isinstance(error, msgspec.ValidationError):
-        return f"the body does not follow the protocol at {found[1] if found else '$'}"
+        found, got = _WHERE.search(str(error)), _GOT.search(str(error))
+        what = f", which is {KINDS[got[1]]}" if got else ""
+        return f"the body does not follow the protocol at {found[1] if found else '$'}{what}"
     return "the body is not valid JSON"
 
 

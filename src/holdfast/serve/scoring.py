@@ -37,6 +37,7 @@ FLAGS: Final = "flags"
 MAX_WAITS: Final = 120  # for one call, of at least a second each: a limit that never lets it pass is no limit of rate
 MAX_WAIT_S: Final = 60.0  # longer than this a process does not stand still: it ends, and is started again later
 CALLER: Final = frozenset({401, 403, 404})  # the key, what it may call, or whether that is served
+NAMED: Final = 3  # inputs of a row that hold no number
 _TOO_LARGE, _TOO_FAST, _SERVER, _UNAVAILABLE = 413, 429, 500, 503
 _FALLBACK: Final = b"x-holdfast-fallback"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -114,7 +115,8 @@ class Scorer:
             raise Interrupted(f"the gateway cannot answer: {words} ({code})", remedy="Run the same command again.")
         if len(rows) == 1:
             # The row of the call, which is always the first, is no row of the table.
-            return [Scored(outcome="refused", code=code, reason=words.replace(" of row 0", ""))]
+            reason = self._lacking(rows) if code == MALFORMED.code else ""
+            return [Scored(outcome="refused", code=code, reason=reason or words.replace(" of row 0", ""))]
         if response.status == _TOO_LARGE:
             self.rows_per_call = max(1, min(self.rows_per_call, len(rows)) // 2)
         middle = len(rows) // 2
@@ -174,6 +176,12 @@ class Scorer:
             outcome: Outcome = "fallback" if ruled else "answered"
             found.append(Scored(outcome=outcome, label=label, probabilities=scores, flags=of_row))
         return found
+
+    def _lacking(self, rows: NDArray[np.float64]) -> str:
+        """Say which inputs of one row hold no number, by their names in the table; "" where all do."""
+        names = [name for name, value in zip(self.inputs, rows[0].tolist(), strict=True) if not math.isfinite(value)]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return f"no number in {', '.join(map(repr, names[:NAMED]))}{more}" if names else ""
 
     def _flagged(self, response: HttpResponse, flag: str, rows: NDArray[np.float64]) -> Collection[int]:
         """Return which rows of a call a flag of its answer is about."""

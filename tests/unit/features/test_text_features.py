@@ -40,6 +40,20 @@ def test_a_text_stands_in_the_table_as_its_buckets(tmp_path: Path) -> None:
     assert measures["features.links/1 missing_links"] == 0
 
 
+@pytest.mark.parametrize(("lines", "constant"), [(LINES, 0), (("price,message,label", "1.5,,yes", "2.5,,no"), 1)])
+def test_buckets_that_no_run_falls_into_are_no_defect_and_a_text_that_says_nothing_is_one(
+    tmp_path: Path, lines: tuple[str, ...], constant: int
+) -> None:
+    """A few words leave most buckets empty: that is how hashing is; a text without a word in any row tells nothing."""
+    declared = project(COLUMNS, features="texts = { message = { buckets = 64 } }")
+    done = run(tmp_path, csv(*lines), declared)
+    evidence = build(done.ws, declared, done.dataset, MADE_WITH).evidence[0]
+    measures = {measure.name: measure.value for measure in evidence.measures}
+    assert measures["constant_features"] == constant
+    assert measures["unused_buckets"] > 40
+    assert [found.place for found in evidence.findings if found.rule == "constant-feature"] == ["message"] * constant
+
+
 @pytest.mark.requirement("FEAT-05")
 def test_the_version_of_a_bucket_is_that_of_how_its_text_is_hashed(tmp_path: Path) -> None:
     """Other n-grams, other versions of every bucket; the same declaration, the same."""

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from holdfast.core.errors import InvalidInput
+from holdfast.serve.plain import words_of_rows
 from holdfast.serve.protocol import INPUT, InferRequest, Malformed, RequestedOutput, words_of
 from holdfast.serve.refusals import INVALID_INPUT, MALFORMED
 from holdfast.serve.tensors import AS_JSON, BOUNDS
@@ -76,7 +77,7 @@ def predict(body: bytes, names: Sequence[str], max_rows: int) -> Outcome:
         try:
             rows = msgspec.json.decode(body, type=Rows).rows
         except _BROKEN as error:
-            raise Malformed(words_of(error)) from None
+            raise Malformed(words_of_rows(body, error)) from None
         _each_once(body)
         for number, row in enumerate(rows):
             if row.keys() != set(names):
