@@ -68,7 +68,7 @@ lock: .venv-lock/.done ## write the lock files again (LOCK_ARGS=--upgrade takes 
 	@scripts/lock $(LOCK_ARGS)
 
 clean: ## remove environments and everything built
-	rm -rf .venv .venv-lock .venv-peers .venv-data .venv-text .venv-fuzz .venv-inference .venv-kserve .venv-mlflow .venv-presidio .venv-serving build dist .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lock .venv-peers .venv-data .venv-text .venv-fuzz .venv-inference .venv-kserve .venv-mlflow .venv-presidio .venv-serving .venv-sigstore build dist .hypothesis .ruff_cache .import_linter_cache
 	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock of `dev` holds all of `demo` in the same versions, so one environment serves both.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.conftest import absent
 from tests.scenarios.stand import model_file, parent, releases
 
 from holdfast import app
@@ -130,6 +131,44 @@ def test_the_public_command_verifies_a_data_set(exported: Path, peers: Path) -> 
     (exported / "data" / "more.csv").write_bytes(b"1,2\n")
     assert not public_verifies(peers, exported / "data", exported / "data.sig", exported / "ingest.pem")
     (exported / "data" / "more.csv").unlink()
+
+
+def asked(modules: Path, key: Path, file: Path, bundles: list[Path]) -> list[dict[str, str]]:
+    """What the Sigstore project's verifier says of bundles."""
+    script = Path(__file__).parent / "peers" / "ask_sigstore.cjs"
+    line = ["node", *map(str, (script, modules, key, file, *bundles))]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    return [json.loads(each) for each in done.stdout.splitlines()]
+
+
+@pytest.mark.requirement("SUP-12", by="holdfast.engines.signing.model_signing:as_bundle")
+def test_sigstores_own_verifier_believes_every_attestation_of_a_file(exported: Path, tmp_path: Path) -> None:
+    """Each kind of statement, with the key that signed it and a file it names; not with another key or another file."""
+    modules = Path(__file__).parents[2] / ".venv-sigstore" / "node_modules"
+    if not (modules / ".done").exists():
+        absent("Sigstore's verifier", "`make services` installs it")
+    folder, model = exported / "attestations", exported / "model.onnx"
+    release, registry = (next(folder.glob(f"{role}-*.pem")) for role in ("release", "registry"))
+    bundles = sorted(folder.glob("*.sigstore.json"))
+    assert len(bundles) == len(list(folder.glob("*-*.dsse.json")))
+    decided = [bundle for bundle in bundles if "verification-summary" in bundle.name]
+    others = [bundle for bundle in bundles if bundle not in decided]
+    assert {said["predicate"] for said in asked(modules, release, model, others)} >= {
+        "https://slsa.dev/provenance/v1",
+        "https://in-toto.io/attestation/test-result/v0.1",
+        "https://in-toto.io/attestation/scai/v0.3",
+    }
+    assert [said.get("predicate") for said in asked(modules, registry, model, decided)] == [
+        "https://slsa.dev/verification_summary/v1"
+    ] * len(decided)
+    assert all("refused" in said for said in asked(modules, release, model, decided))
+    (tmp_path / "other").write_bytes(model.read_bytes() + b"!")
+    assert all("refused" in said for said in asked(modules, release, tmp_path / "other", others))
+    said = json.loads(others[0].read_bytes())
+    said["dsseEnvelope"]["payload"] = said["dsseEnvelope"]["payload"].replace("e", "f", 1)
+    (tmp_path / "changed.json").write_text(json.dumps(said))
+    (answer,) = asked(modules, release, model, [tmp_path / "changed.json"])
+    assert "refused" in answer
 
 
 PREDICATES: Final = {

@@ -173,6 +173,8 @@ def attestations_list(plant: Plant, *, release: str | None = None) -> Reply:
 def attestations_export(plant: Plant, *, release: str | None = None, into: Path) -> Reply:
     """Write every attestation of a release into a new folder, each with the proof that the ledger holds it.
 
+    Each as the envelope that is on record, and once more as a Sigstore bundle, which is what `cosign` reads.
+
     Beside them: the model signature with its proof, the trust document and the root that vouches for it, and the public
     keys as PEM. What the evidence shows by now and nobody has said yet is said first.
 
@@ -196,7 +198,9 @@ def attestations_export(plant: Plant, *, release: str | None = None, into: Path)
     written["model.sig.proof.json"] = proof_of(plant, signed)
     for entry in entries:
         name = f"{entry.position:08d}-{NAMES[entry.body['predicate']]}"
-        written[f"{name}.dsse.json"] = plant.blobs.get(Digest(entry.body["envelope"]))
+        envelope = plant.blobs.get(Digest(entry.body["envelope"]))
+        written[f"{name}.dsse.json"] = envelope
+        written[f"{name}.sigstore.json"] = model_signing.as_bundle(envelope, plant.trust.keys)
         written[f"{name}.proof.json"] = proof_of(plant, entry)
     written |= _whom_to_believe(plant, written.values())
     _write(into, written)

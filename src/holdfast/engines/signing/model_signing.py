@@ -19,6 +19,7 @@ from typing import Any, Final
 from holdfast.core.artifact import Digest, Manifest, canonical, from_base64
 from holdfast.core.dsse import PAYLOAD_TYPE, STATEMENT_TYPE, SigningKey, pae
 from holdfast.core.errors import InvalidInput, NotVerified
+from holdfast.core.seal import open_envelope
 from holdfast.core.trust import TrustedKey, check_key, check_signature, keyid_of
 from holdfast.engines.signing.bundle import (
     MAX_BUNDLE,
@@ -37,6 +38,7 @@ __all__ = [
     "PREDICATE_TYPE",
     "ROLE",
     "SignedModel",
+    "as_bundle",
     "bundle",
     "compare",
     "from_pem",
@@ -120,6 +122,23 @@ def bundle(statement: bytes, signature: bytes, key: TrustedKey) -> bytes:
             },
         }
     )
+
+
+def as_bundle(envelope: bytes, keys: Iterable[TrustedKey]) -> bytes:
+    """Return the Sigstore bundle of a statement that one key has signed in a DSSE envelope.
+
+    Args:
+        envelope: As it is on record.
+        keys: Public keys, the signer's among them.
+
+    Raises:
+        NotVerified: It is no envelope with exactly one signature, by one of these keys.
+    """
+    statement, signatures = open_envelope(envelope)
+    signed = [(key, from_base64(each.sig)) for key in keys for each in signatures if each.keyid == key.keyid]
+    if len(signatures) != 1 or len(signed) != 1:
+        raise NotVerified(f"{len(signatures)} signatures", place="envelope", expected="one, by a known key")
+    return bundle(statement, signed[0][1], signed[0][0])
 
 
 def sign(folder: Manifest, name: str, signer: SigningKey, keys: Sequence[TrustedKey], *, role: str = ROLE) -> bytes:
