@@ -128,6 +128,8 @@ def verify(  # noqa: PLR0913 - one keyword for each thing that a verifier brings
         proof=_read(proof, MAX_TRUST, "the proof"),
         role=role,
     )
+    if not path.exists():
+        raise NotFound("there is no such folder or file", place=str(path), remedy="Give a path that is there.")
     place = signature or default_signature(path)
     if not place.is_file():  # stripped, or never made: without one nothing is believed
         raise NotVerified("there is no signature", place=str(place), remedy="Ask whoever made the files for it.")

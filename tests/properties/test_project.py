@@ -188,6 +188,29 @@ def test_a_wrong_key_is_named_with_its_line(old: str, new: str, line: str, said:
     assert error.code == "HF210"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message", "expected"),
+    [
+        ('positive = "yes"', 'positve = "yes"', "at `$.train`", "positive (of recipe, "),
+        ('stakes = "business"', 'stakes = "fun"', "at `$.risk.stakes`", "business, experimental, money, safety"),
+        ('key = { type = "string"', 'key = { tipe = "string"', "at `$.data.columns.key`", "type (of type, use, "),
+        (
+            'columns = ["age"]',
+            '[features.texts."what, then?"]\nbukets = 8\n[unread]',
+            "at `$.features.texts.what, then?`",
+            "buckets (of grams, ",
+        ),
+    ],
+)
+def test_a_misspelt_key_or_word_is_told_with_what_could_be_meant(
+    old: str, new: str, message: str, expected: str
+) -> None:
+    """The nearest key first; the table by its name, also one that a user has named; the words of a choice."""
+    error = wrong(GOOD.replace(old, new))
+    assert message in error.message
+    assert error.expected.startswith(expected)
+
+
 @pytest.mark.parametrize("table", ["project", "risk", "data", "train", "gates"])
 def test_a_table_that_is_missing_is_named(table: str) -> None:
     """There is no line to point at where nothing stands, so the file is named."""

@@ -13,7 +13,7 @@ from tests.unit.release.stands import key as some_key
 
 from holdfast import app
 from holdfast.core.artifact import canonical, digest_bytes
-from holdfast.core.errors import HoldfastError, NotVerified
+from holdfast.core.errors import HoldfastError, NotFound, NotVerified
 from holdfast.core.inclusion import open_proof
 from holdfast.core.trust import Trust
 from holdfast.engines.signing import model_signing
@@ -76,6 +76,12 @@ TAMPERINGS = {
     "there is no signature": lambda m: (m / "model.sig").unlink(),
     "not a model signing bundle": lambda m: (m / "model.sig").write_bytes(b"{}"),
 }
+
+
+def test_a_folder_that_is_not_there_is_not_called_unsigned(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt path is a misspelt path, and no tampering."""
+    code, refused = said(capsys, "files", "verify", str(key / "modle"), "--key", str(key / "public.pem"))
+    assert (code, refused["error"]["code"]) == (NotFound.exit_code, "HF300")
 
 
 def swap(left: Path, right: Path) -> None:

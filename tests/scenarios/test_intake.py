@@ -103,6 +103,7 @@ def test_a_model_from_outside_is_used_only_after_it_was_examined_described_and_l
         "release.conversion/1": "measured",
         "release.triggers/1": "measured",
     }
+    assert "not measured" not in found.says
     behaviour = found.document["evidence"][1]
     assert behaviour["measures"]["trail_whole"] == 1
     assert sum(behaviour["measures"][f"{what}_tried"] for what in ("network", "processes", "files", "native")) == 0
@@ -209,6 +210,17 @@ def test_what_cannot_be_taken_in_says_why(plant: Plant, tmp_path: Path) -> None:
         take(plant, folder, "model")
     with pytest.raises(NotFound):
         admit(plant, subject="abc", reason="It is needed.")
+
+
+def test_what_is_no_model_lies_there_unmeasured_and_says_so(plant: Plant, tmp_path: Path) -> None:
+    """Nobody takes "no findings" for a pass where nothing could be measured; the reason advises no other command."""
+    path = tmp_path / "notes.txt"
+    path.write_text("no model", encoding="utf-8")
+    found = model(plant, path=path)
+    assert "not measured: release.behaviour/1, release.conversion/1, release.triggers/1." in found.says
+    reasons = {each["control"]: each["reason"] for each in found.document["evidence"]}
+    assert "0 files are models that can be read here" in reasons["release.behaviour/1"]
+    assert not any("holdfast run" in reason for reason in reasons.values())
 
 
 def test_the_shipped_policies_do_not_let_a_foreign_model_answer(plant: Plant, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote
@@ -92,7 +92,7 @@ def inference(model: str, rows: Rows, *, correlation: str, as_bytes: bool | None
     widths = {len(row) for row in lists}
     if len(widths) != 1:
         raise InvalidInput("the rows are not of one length, or there are none", expected="shape (n, features)")
-    flat = array("d", (float(value) for row in lists for value in row))
+    flat = array("d", (value for row in lists for value in _floats(row, "a row")))
     if not all(map(math.isfinite, flat)):
         raise InvalidInput("the rows hold NaN or infinity", expected="finite numbers")
     tensor: dict[str, Any] = {"name": "input", "shape": [len(lists), widths.pop()], "datatype": "FP64"}
@@ -117,8 +117,10 @@ def of_columns(model: str, columns: Columns, *, correlation: str, whom: Whom = (
     """
     tensors: list[dict[str, Any]] = []
     for name, values in columns.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InvalidInput(f"{name!r} is one value", expected="n values of each column")
         texts = all(isinstance(value, str) for value in values)
-        data = list(values) if texts else [float(value) for value in values]
+        data = list(values) if texts else _floats(values, repr(name))
         if not texts and not all(math.isfinite(value) for value in data if isinstance(value, float)):
             raise InvalidInput(f"{name!r} holds NaN or infinity", expected="finite numbers, or texts")
         kind = "BYTES" if texts else "FP64"
@@ -129,6 +131,19 @@ def of_columns(model: str, columns: Columns, *, correlation: str, whom: Whom = (
         raise InvalidInput("there are no rows", expected="n values of each column")
     body = json.dumps({"inputs": tensors}).encode()
     return _asked("POST", model, "/infer", body, correlation, "application/json", whom)
+
+
+def _floats(values: Iterable[Any], where: str) -> list[float]:
+    """Return numbers as floats.
+
+    Raises:
+        InvalidInput: One is no number; a missing value is none.
+    """
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        expected = "finite numbers; none may be missing"
+        raise InvalidInput(f"{where} holds what is no number", expected=expected) from error
 
 
 def on_behalf_of(unit: str, attributes: Mapping[str, str]) -> Whom:

@@ -87,8 +87,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         for name in ("format", "workspace", "environment", "model", "release", "input", "form", "keep", "part_rows"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
+                begun, now = (", ".join(each) if isinstance(each, tuple) else each for each in (theirs, mine))
                 raise Conflict(
-                    f"this output was begun with {name} {theirs}, and now it is {mine}",
+                    f"this output was begun with {name} {begun or 'nothing'}, and now it is {now or 'nothing'}",
                     place=PLAN,
                     remedy="Go on with what it was begun with, or write into another folder.",
                 )

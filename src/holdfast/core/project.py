@@ -2,11 +2,25 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
+from msgspec.inspect import (
+    DictType,
+    EnumType,
+    ListType,
+    LiteralType,
+    Metadata,
+    NoneType,
+    StructType,
+    Type,
+    UnionType,
+    VarTupleType,
+    type_info,
+)
 
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.checks import Check, Onboarding, check_faults
@@ -36,8 +50,8 @@ _RECIPE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
 _OUTSIDE: Final = re.compile(r"outside:[0-9a-f]{12,64}")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
 _TOML_LINE: Final = re.compile(r"at line (\d+)")
-_SOURCE: Final = "$.sources[...]"
-_COLUMN: Final = "$.data.columns[...]"  # how msgspec points into a table of columns: it does not say at which
+_STEP: Final = re.compile(r"\.[^.`\[\]]+|\[[^\]]*\]")
+_SOME: Final = "[...]"  # how msgspec points into a table by name: it does not say at which
 
 Seed: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]  # exact in every JSON number
 Part: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]  # a share that leaves something on either side
@@ -273,7 +287,7 @@ def parse_project(text: bytes, *, place: str = "holdfast.toml") -> tuple[Project
         project = msgspec.convert(raw, Project)
     except msgspec.ValidationError as error:
         words = _named(raw, str(error))
-        raise InvalidProject(words, place=f"{place}{_line(text, words)}") from error
+        raise InvalidProject(words, place=f"{place}{_line(text, words)}", expected=_expected(words)) from error
     for key, words, expected in _faults(project):
         raise InvalidProject(words, place=f"{place}{_line(text, f'`$.{key}`')}", expected=expected)
     return project, digest_bytes(text)
@@ -467,27 +481,76 @@ def _onboarding_faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "data.onboarding.clients", "nobody is named", "at least one client"
 
 
+def _steps(message: str) -> list[str]:
+    path = _PATH.search(message)
+    return _STEP.findall(path[1]) if path else []
+
+
 def _named(raw: Any, message: str) -> str:
-    """Return msgspec's message with the column in it that msgspec leaves out."""
-    if _SOURCE in message:
-        return _named_source(raw, message)
-    if _COLUMN not in message:
-        return message
-    for name, column in raw["data"]["columns"].items():
-        try:
-            msgspec.convert(column, Column)
-        except msgspec.ValidationError:
-            return message.replace(_COLUMN, f"$.data.columns.{name}")
-    return message
+    """Return msgspec's message with the names of tables in it that msgspec leaves out."""
+    info: Type | None = type_info(Project)
+    at, named = raw, ""
+    for step in _steps(message):
+        names = [name for name, value in at.items() if not _fits(value, info)] if isinstance(at, dict) else []
+        known = f".{names[0]}" if step == _SOME and names else step
+        at, info = at.get(known[1:]) if isinstance(at, dict) else None, _below(info, known)
+        named += known
+    return _PATH.sub(lambda _: f"`${named}`", message)
 
 
-def _named_source(raw: Any, message: str) -> str:
-    for name, source in raw["sources"].items():
-        try:
-            msgspec.convert(source, Source)
-        except msgspec.ValidationError:
-            return message.replace(_SOURCE, f"$.sources.{name}")
-    return message
+def _fits(value: Any, table: Type | None) -> bool:
+    """Say whether one value of a table by name is what it must be, as far as that can be told."""
+    kind = _bare(table.value_type) if isinstance(table, DictType) else None
+    if not isinstance(kind, StructType):
+        return True
+    try:
+        msgspec.convert(value, kind.cls)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _expected(message: str) -> str:
+    """Return what may stand where there is something else: the keys of a table, the nearest first, or a choice's words.
+
+    >>> _expected("Object contains unknown field `sensitivty` - at `$.risk`")[:40]
+    'sensitivity (of sensitivity, exposure, s'
+    >>> _expected("Invalid enum value 'cvs' - at `$.data.format`")
+    'csv, parquet, jsonl, sources'
+    """
+    info: Type | None = type_info(Project)
+    for step in _steps(message):
+        info = _below(info, step)
+    info, unknown = _bare(info), _UNKNOWN.search(message)
+    if unknown and isinstance(info, StructType):
+        names = [field.encode_name for field in info.fields]
+        near = get_close_matches(unknown[1], names, 1)
+        return f"{near[0]} (of {', '.join(names)})" if near else ", ".join(names)
+    if isinstance(info, EnumType):
+        return ", ".join(str(each.value) for each in info.cls)
+    return ", ".join(map(str, info.values)) if isinstance(info, LiteralType) else ""
+
+
+def _below(info: Type | None, step: str) -> Type | None:
+    """Return the type at one step of a path into another one; None where that cannot be told."""
+    match _bare(info):
+        case StructType(fields=fields):
+            return next((field.type for field in fields if field.encode_name == step[1:]), None)
+        case DictType(value_type=value):
+            return value
+        case ListType(item_type=item) | VarTupleType(item_type=item):
+            return item
+    return None
+
+
+def _bare(info: Type | None) -> Type | None:
+    """Return a type without what it is annotated with, and without the word that there may be none."""
+    while isinstance(info, Metadata):
+        info = info.type
+    if not isinstance(info, UnionType):
+        return info
+    others = [each for each in info.types if not isinstance(each, NoneType)]
+    return _bare(others[0]) if len(others) == 1 else info
 
 
 def _line(text: bytes, message: str) -> str:

@@ -55,7 +55,7 @@ def command(  # noqa: PLR0913 - one argument for each option of the command
     )
     choice = manifest.plan.choice
     said = ", ".join(f"{count} {name}" for name, count in manifest.outcomes.items())
-    says = f"{manifest.rows} rows are scored by release {short(manifest.plan.release)} ({said}): {output}."
+    says = f"{manifest.rows} rows are scored by release {short(manifest.plan.release)} ({said or 'none'}): {output}."
     document = {
         "output": str(output),
         "rows": manifest.rows,

@@ -55,7 +55,7 @@ def verify(plant: Plant, *, output: Path, input: Path | None = None) -> Reply:  
         "manifest": sealed.envelope,
         "finished": manifest.finished.isoformat(),
     }
-    return Reply(says=f"{says} answered ({said}), signed by {sealed.signers[0].owner}.", document=facts)
+    return Reply(says=f"{says} answered ({said or 'none'}), signed by {sealed.signers[0].owner}.", document=facts)
 
 
 def _read(folder: Path, name: str) -> bytes | None:

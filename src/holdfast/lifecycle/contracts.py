@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast.engines.odcs import DataContract
 
 SHOWN: Final = 200  # rows of one table on a screen; the document has all
+BOUNDS: Final = ("at_least", "at_most", "above", "below")
 TIGHTER: Final = frozenset({"minimum", "maximum", "allowed", "nullable", "type"})  # parts of a column that refuse rows
 
 
@@ -175,7 +176,27 @@ def _check_changes(before: Sequence[Check], after: Sequence[Check]) -> Iterator[
             )
         elif old[name] != new[name]:
             changed = f"{limits(old[name])} ({weight(old[name])}) → {limits(new[name])} ({weight(new[name])})"
-            yield "check", name, changed, "compatible" if new[name].soft else "breaking"
+            lets = new[name].soft or (not old[name].soft and _looser(old[name], new[name]))
+            yield "check", name, changed, "compatible" if lets else "breaking"
+
+
+def _looser(old: Check, new: Check) -> bool:
+    """Say whether whatever held before still does: the same is looked at, and every bound is as wide or wider.
+
+    A span that is never allowed, and values or patterns that are counted, are not compared: another one breaks.
+    """
+    free = dict.fromkeys(BOUNDS) | {"because": "", "soft": False}
+    if msgspec.structs.replace(old, **free) != msgspec.structs.replace(new, **free):
+        return False
+    lows = (old.at_least, old.above), (new.at_least, new.above)
+    highs = (old.at_most, old.below), (new.at_most, new.below)
+    return _within(*lows, 1.0) and _within(*highs, -1.0)
+
+
+def _within(old: tuple[float | None, float | None], new: tuple[float | None, float | None], up: float) -> bool:
+    """Say whether a pair of bounds, one with its value and one without, lies no further in than another pair."""
+    told = [[(up * bound, strict) for strict, bound in enumerate(pair) if bound is not None] for pair in (old, new)]
+    return not told[1] or (bool(told[0]) and max(told[1]) <= max(told[0]))
 
 
 def _word(value: Any) -> str:

@@ -85,7 +85,8 @@ def dlp_scan(
     found = list[Found]()
     for path in paths:
         if not path.is_file():
-            raise UsageError("there is no such file", place=str(path), expected="a file")
+            words = "this is a folder" if path.is_dir() else "there is no such file"
+            raise UsageError(words, place=str(path), expected="files, by name: dlp scan exports/*.csv")
         tell(Progress(stage="dlp", state="started", words=str(path)))
         found += _file(path, allowed, recogniser)
     reply = _reply(found, len(paths), searched_with(recogniser))

@@ -203,7 +203,8 @@ def _reply(subject: Artifact, name: str, sort: Sort, done: Sequence[Evidence]) -
         ],
         "findings": [dict(zip(("severity", "rule", "place", "message"), row, strict=True)) for row in findings],
     }
-    says = (
-        f"{name} lies in quarantine as {short(subject.digest)}, with {counted(len(findings), 'finding')}. {NEXT[sort]}"
-    )
+    lost = [item.control for item in done if item.outcome is Outcome.FAILED]
+    unmeasured = f"; not measured: {', '.join(lost)}" if lost else ""
+    found = counted(len(findings), "finding")
+    says = f"{name} lies in quarantine as {short(subject.digest)}, with {found}{unmeasured}. {NEXT[sort]}"
     return Reply(says=says, document=document, tables=tables)

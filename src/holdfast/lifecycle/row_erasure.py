@@ -55,7 +55,7 @@ def data_erase_rows(plant: Plant, *, request: Path, reason: str) -> Reply:
         source = held[Kind.SOURCE].digest
         left = _ids(plant, held[Kind.DATASET].digest) & set(keys)
         if left or source in older:
-            words = f"{newer.data.source} still has {counted(len(left), 'of the rows', 'of the rows')}"
+            words = f"the source still has {counted(len(left), 'of the rows', 'of the rows')}"
             remedy = "Take them out of the file, and out of wherever it comes from; then do this again."
             raise Refused(words, place=newer.data.source, remedy=remedy)
         note = Note(message=f"without {counted(len(keys), 'row')} erased on request")

@@ -81,9 +81,9 @@ def test_rows_become_a_tensor_and_outputs_a_prediction() -> None:
     assert len(again[3]["X-Correlation-Id"]) == 32
 
 
-@pytest.mark.parametrize("rows", [[], [[1, 2], [3]], [[float("nan")]], [[float("inf")]]])
+@pytest.mark.parametrize("rows", [[], [[1, 2], [3]], [[float("nan")]], [[float("inf")]], [[None]], [["x"]]])
 def test_rows_that_no_model_takes_are_refused_before_anything_is_sent(rows: Any) -> None:
-    """Ragged, empty or not finite."""
+    """Ragged, empty, not finite, or no numbers."""
     made, connection, _ = client()
     with pytest.raises(InvalidInput):
         made.infer("m", rows)
@@ -255,6 +255,6 @@ def test_columns_of_numbers_and_texts_are_sent_by_name() -> None:
         {"name": "message", "shape": [2], "datatype": "BYTES", "data": ["see you", "won"]},
     ]
     wrong: tuple[dict[str, Any], ...] = ({}, {"age": []}, {"age": [1.0], "message": ["a", "b"]}, {"age": [math.nan]})
-    for columns in wrong:
+    for columns in (*wrong, {"age": 40}, {"message": "see you"}, {"age": [None]}, {"message": ["a", None]}):
         with pytest.raises(InvalidInput):
             of_columns("tiny", columns, correlation="")
