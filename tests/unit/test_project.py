@@ -1,6 +1,7 @@
 """The project as a thing that strangers clone: licence, locks, verbs, continuous integration, the built package."""
 
 import os
+import json
 import re
 import subprocess
 import sys
@@ -92,7 +93,16 @@ def test_package_and_project_name_one_version() -> None:
 
 def test_no_lock_is_unknown() -> None:
     """Each file under locks/ is one that these tests check."""
-    assert {file.stem for file in (ROOT / "locks").iterdir()} == set(LOCKS)
+    assert {file.stem for file in (ROOT / "locks").iterdir()} == {*LOCKS, "sigstore"}
+
+
+def test_the_lock_of_sigstores_verifier_pins_each_package_with_a_hash_and_names_no_registry() -> None:
+    """What `npm ci` gets for a test is what was looked at."""
+    lock = (ROOT / "locks" / "sigstore" / "package-lock.json").read_text(encoding="utf-8")
+    packages = {name: each for name, each in json.loads(lock)["packages"].items() if name}
+    assert {"node_modules/@sigstore/verify", "node_modules/@sigstore/bundle"} <= packages.keys()
+    assert all(each["version"] and each["integrity"].startswith("sha512-") for each in packages.values())
+    assert "://" not in lock
 
 
 @pytest.mark.parametrize("lock", LOCKS)
