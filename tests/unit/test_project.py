@@ -1,7 +1,7 @@
 """The project as a thing that strangers clone: licence, locks, verbs, continuous integration, the built package."""
 
-import os
 import json
+import os
 import re
 import subprocess
 import sys
