@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -63,10 +63,12 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
     Raises:
         NotFound: There is no workspace.
         Refused: Other machines would be answered without TLS.
+        Conflict: Another gateway runs in the workspace's folder.
         Unavailable: An address cannot be listened on.
     """
     from holdfast.adapters.supervisor import Supervisor
     from holdfast.edge import config_of
+    from holdfast.edge.alone import alone
 
     config_of(config.root)  # is there a workspace? Better asked once than by each child
     ends = where_tls_ends(config.host, tls=config.tls is not None, terminated=config.terminated)
@@ -95,7 +97,8 @@ def run(config: UpConfig, tell: Callable[[dict[str, Any]], None]) -> None:
         given_up_s=GIVEN_UP_S,
     )
     try:
-        supervisor.run()
+        with alone(_edge(config).home) if config.gateway_port is not None else nullcontext():
+            supervisor.run()
     finally:
         if config.ready_file is not None:
             config.ready_file.unlink(missing_ok=True)

@@ -23,10 +23,11 @@ from tests.scenarios.sealing import Sealing
 
 from holdfast.adapters.supervisor import probe
 from holdfast.client import AsyncClient, Client, Prediction
-from holdfast.core.errors import InvalidRequest, NotFound, Refused, Unavailable
+from holdfast.core.errors import Conflict, InvalidRequest, NotFound, Refused, Unavailable
 from holdfast.core.routes import GuardSpec
 from holdfast.core.seal import TELEMETRY, unseal
 from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_signature
+from holdfast.edge.alone import LOCK, alone
 from holdfast.serve.events import Head, opened, read_events
 from holdfast.testing.tiny import tiny_model
 from holdfast.testing.world import API_KEY, CREDENTIAL_KEY, GUARDS, INFER, MODEL, ROW, World
@@ -175,6 +176,22 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 def test_a_gateway_behind_a_terminator_says_so(start: Callable[..., Process]) -> None:
     """On another address without TLS it starts only by that word, which stands in the ready document."""
     assert start(host="0.0.0.0", terminated=True).ready().said["tls"] == "terminator"  # noqa: S104
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_a_second_gateway_in_the_folder_of_one_that_runs_is_refused(
+    start: Callable[..., Process], ending: signal.Signals
+) -> None:
+    """Both would write into one chain of events, which then seems cut; once all of the first has ended, it is free."""
+    gateway = start().ready()
+    home = gateway.folder / "home"
+    with pytest.raises(Conflict, match=f"process {gateway.process.pid}"), alone(home):
+        pass
+    assert gateway.infer().labels
+    gateway.process.send_signal(ending)
+    gateway.process.wait(PATIENCE_S)
+    with alone(home, patience_s=PATIENCE_S):
+        assert (home / LOCK).read_text() == str(os.getpid())
 
 
 FORBIDDEN = ("torch", "sqlalchemy", "alembic", "polars", "sklearn", "skl2onnx", "onnx", "duckdb", "jinja2", "sandlock")

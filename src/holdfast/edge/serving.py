@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.core.errors import InvalidInput, MissingExtra
 from holdfast.core.exposure import where_tls_ends
+from holdfast.edge.alone import alone
 from holdfast.edge.config import EdgeConfig, config_of, tls_of
 from holdfast.edge.sidecar import integrity_site
 from holdfast.edge.worker import Worker
@@ -36,6 +37,7 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
     Raises:
         InvalidInput: The configuration makes no sense.
         Refused: Other machines would be answered without TLS.
+        Conflict: Another gateway runs in its folder.
         Unavailable: The address cannot be listened on.
     """
     from holdfast.adapters.supervisor import Supervisor
@@ -79,7 +81,8 @@ def serve(config: EdgeConfig, *, tell: Callable[[dict[str, Any]], None] | None =
         given_up_s=config.given_up_s,
     )
     try:
-        supervisor.run()
+        with alone(config.home):
+            supervisor.run()
     finally:
         if config.ready_file is not None:
             config.ready_file.unlink(missing_ok=True)
