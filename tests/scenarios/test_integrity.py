@@ -21,6 +21,7 @@ from tests.scenarios.test_gateway_process import Process, eventually
 from holdfast.adapters.integrity import PACKAGE, Integrity
 from holdfast.adapters.posts import Post
 from holdfast.core.errors import NotFound, NotVerified
+from holdfast.core.resilience import SafeState
 from holdfast.edge.assembly import assemble
 from holdfast.edge.sidecar import SelfCheck, integrity_of, integrity_site, look
 from holdfast.serve.known_answers import KnownAnswers
@@ -53,6 +54,17 @@ def changes() -> dict[str, tuple[Callable[[Integrity], object], str]]:
         "memory": (lambda it: (it.home / "state.json").write_text('{"epoch": 3, "trust_version": 2}'), "fell"),
         "memory-gone": (lambda it: (it.home / "state.json").unlink(), "gone or cannot be read"),
     }
+
+
+def test_what_is_found_before_any_table_was_obeyed_is_left_by_the_first_one(installed: Integrity) -> None:
+    """A gateway that waits for its first table is not safe for ever; one whose memory somebody took away is."""
+    (installed.home / "state.json").unlink()
+    assert installed.epoch() is None
+    waits = Integrity(home=installed.home, root=installed.root, workers=list, verify=lambda _: None, package=PACKAGE)
+    waits.begin()
+    epoch = waits.epoch()
+    assert epoch is not None
+    assert not SafeState(epoch=epoch).holds(1)
 
 
 def test_a_sidecar_that_is_started_anew_knows_how_high_the_memory_stood(installed: Integrity, tmp_path: Path) -> None:

@@ -77,9 +77,15 @@ class Integrity:
         return {str(each.get("worker")): int(each.get("calls", 0)) for each in self._told()}
 
     def epoch(self) -> int | None:
-        """Return the epoch that the gateway obeys; None where its memory cannot be read."""
+        """Return the epoch that the gateway obeys, 0 before it has obeyed any; None where its memory cannot be read."""
+        if self._nothing_yet():
+            return 0  # the first table leads out of what was found before it; what is still there then is found again
         state = _json(self.home / "state.json")
         return int(state.get("epoch", 0)) if state is not None else None
+
+    def _nothing_yet(self) -> bool:
+        """Say whether nothing was ever loaded: a memory that was there, and is gone, is another thing."""
+        return not (self.home / "state.json").exists() and self._height == (0, 0)
 
     def _code_now(self) -> Iterator[tuple[str, str]]:
         for path in sorted(self.package.rglob("*")):
@@ -97,8 +103,8 @@ class Integrity:
     def _files(self) -> Iterator[str]:
         if _digest(self.root) != self._pinned:
             yield "the pinned root keys were changed"
-        if not (self.home / "state.json").exists() and self._height == (0, 0):
-            return  # nothing was ever loaded
+        if self._nothing_yet():
+            return
         state = _json(self.home / "state.json")
         if state is None:
             yield "the gateway's memory is gone or cannot be read"
