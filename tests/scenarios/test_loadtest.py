@@ -308,6 +308,21 @@ def traffic(it: Looking, **named: str) -> Traffic:
     return found
 
 
+@pytest.mark.parametrize(("maximum", "sent"), [(None, False), (7.0, True)])
+def test_a_model_that_declares_no_range_is_sent_nothing_out_of_range(maximum: float | None, sent: bool) -> None:
+    """An answer to such a row would be told as an attack that got through, and is none."""
+    features = [{"name": "a", "minimum": None, "maximum": maximum}]
+
+    class Told:
+        async def send(self, raw: bytes, **_: object) -> load.Answered:
+            return load.Answered(status=200, code="", body=json.dumps({"parameters": {"features": features}}).encode())
+
+    sender: Any = Told()
+    made = Traffic(sender, "127.0.0.1", "tiny", API_KEY, sign=False, seed=5)
+    asyncio.run(made.learn())
+    assert ("out-of-range" in {each.name for each in made.patterns}) is sent
+
+
 @pytest.mark.requirement("ROLL-13", by="holdfast.app.loadtest:Traffic.body")
 @pytest.mark.parametrize("texts", [True, False])
 def test_calls_name_entities_and_leave_out_what_is_looked_up(texts: bool) -> None:

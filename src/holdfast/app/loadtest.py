@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 import secrets
 import ssl
@@ -21,6 +22,7 @@ from holdfast.core.signed_request import NONCE, SIGNATURE, TIMESTAMP, request_si
 from holdfast.lifecycle.reply import Progress, Reply, Table
 from holdfast.rollout import load_texts
 from holdfast.rollout.load import (
+    FAR,
     GOOD,
     OVERSIZED,
     PATTERNS,
@@ -107,6 +109,8 @@ class Traffic:
             self._learn_texts()
         elif self.named.texts or self.named.injections:
             raise InvalidInput("the model reads no texts", place=self.model, remedy="Leave out what is said of texts.")
+        if not any(each.get(bound) is not None for each in self.features for bound in ("minimum", "maximum")):
+            self.patterns = tuple(each for each in self.patterns if each.name != FAR)  # nothing is out of no range
 
     def _learn_entities(self, named: list[str]) -> None:
         """Leave out what can be looked up by the entity that each call names."""
@@ -162,7 +166,7 @@ class Traffic:
             "malformed": lambda: self.call(good[: len(good) // 2]),
             "nested": lambda: self.call(b"[" * 10_000 + b"]" * 10_000),
             "wrong-shape": lambda: self.call(json.dumps({"inputs": [tensor]}).encode()),
-            "out-of-range": lambda: self.call(self.body(far=True)),
+            FAR: lambda: self.call(self.body(far=True)),
             "no-number": lambda: self.call(good.replace(b'"data": [', b'"data": [NaN, ', 1)),
             "oversized": lambda: self.call(b" " * OVERSIZED),
             "two-keys": lambda: self.call(good, more=(("x-api-key", NOBODY),)),
@@ -292,7 +296,9 @@ def _reply(found: Report) -> Reply:
         "breaches": list(found.breaches),
     }
     rows = [(name, str(each["calls"]), str(each["unexpected"])) for name, each in found.attacks.items()]
-    latency = [(name, f"{value:g} ms") for name, value in found.latency_ms.items()]
+    latency = [
+        (name, f"{value:g} ms" if math.isfinite(value) else "not answered") for name, value in found.latency_ms.items()
+    ]
     tables = (
         Table(title="Latency of good calls, from when they were due", columns=("", "at most"), rows=latency),
         Table(title="Attacks", columns=("kind", "calls", "got what they must not"), rows=rows),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 GOOD: Final = "good"
+FAR: Final = "out-of-range"
 OVERSIZED: Final = 4 << 20  # bytes of a body that no table lets in
 BURST: Final = 20  # calls at one moment
 NOTHING: Final = 0  # the status of a connection that was closed without an answer
@@ -39,7 +40,7 @@ PATTERNS: Final = (
     Pattern(name="malformed", expected=frozenset({400}), says="half a JSON document"),
     Pattern(name="nested", expected=frozenset({400}), says="a document nested ten thousand deep"),
     Pattern(name="wrong-shape", expected=frozenset({400}), says="more values than the shape says"),
-    Pattern(name="out-of-range", expected=frozenset({400}), says="values far outside of every range"),
+    Pattern(name=FAR, expected=frozenset({400}), says="values far outside of every range"),
     Pattern(name="no-number", expected=frozenset({400}), says="NaN where a number belongs"),
     Pattern(name="oversized", expected=frozenset({413, NOTHING}), says="four megabytes", weight=0.2),
     Pattern(name="two-keys", expected=frozenset({400}), says="a header twice"),
@@ -185,7 +186,8 @@ def _breaches(found: Report, slo: Slo) -> Iterator[str]:
         return
     p99, goodput = found.latency_ms["p99"], found.answered / found.good
     if p99 > slo.p99_ms:
-        yield f"p99 is {p99:g} ms, and {slo.p99_ms:g} were promised"
+        words = f"is {p99:g} ms" if math.isfinite(p99) else "was not answered"
+        yield f"p99 {words}, and {slo.p99_ms:g} ms were promised"
     if goodput < slo.goodput:
         yield f"{goodput:.2%} of good calls were answered, and {slo.goodput:.2%} were promised"
     through = sum(each["unexpected"] for each in found.attacks.values())
