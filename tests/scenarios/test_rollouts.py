@@ -182,10 +182,11 @@ def test_an_ab_test_joins_outcomes_to_exposures_and_names_the_better_side(
         "unit,metric,value,time\nu,bought,x,2026-01-01T00:00:00+00:00\n",
         "unit,metric,value,time\nu,bought,nan,2026-01-01T00:00:00+00:00\n",
         "unit,metric,value,time\nu,bought,1,2026-01-01T00:00:00\n",
+        "unit,metric,value,time\nu,bougt,1,2026-01-01T00:00:00+00:00\n",
         '{"unit": 1}',
         "\xff",
     ],
-    ids=["columns", "value", "nan", "zone", "json", "bytes"],
+    ids=["columns", "value", "nan", "zone", "metric", "json", "bytes"],
 )
 def test_outcomes_that_cannot_be_read_are_refused_whole(
     producing: Plant, sides: tuple[str, str], tmp_path: Path, text: str
@@ -228,6 +229,30 @@ def test_a_shadow_gets_copies_answers_nobody_and_is_reported(
     assert found["failures"] == 0
     assert now(producing).candidate == candidate
     assert kinds(producing, traffic_stream(candidate))[-1] == "rollout.compared"
+
+
+def test_calls_that_a_shadow_once_answered_are_no_copies(
+    producing: Plant, caller: Caller, sides: tuple[str, str]
+) -> None:
+    """What gateways told of an earlier time may be read after the shadow has begun."""
+    _, candidate = sides
+    bluegreen_prepare(producing, release=candidate, reason=WHY)
+    bluegreen_switch(producing, reason="Change places.")
+    caller.refresh()
+    assert all(is_(candidate, caller.asks(f"user-{number}")) for number in range(30))
+    caller.gateway.write()
+    bluegreen_switch(producing, reason="And back.")
+    rollout_stop(producing, reason="It goes into the shadow.")
+    shadow_start(producing, release=candidate, reason=WHY)
+    caller.refresh()
+    look(producing)
+    assert "no call was copied yet" in shadow_report(producing).says
+    for number in range(20):
+        caller.asks(f"user-{number}")
+    caller.gateway.gateway.shadow.wait()
+    caller.gateway.write()
+    look(producing)
+    assert shadow_report(producing).document["measures"]["copied_calls"] == 20
 
 
 @pytest.mark.requirement("ROLL-05", by="holdfast.registry.standing:exchanged")

@@ -120,7 +120,7 @@ def ab_outcome(plant: Plant, *, file: Path, name: str | None = None) -> Reply:
     """Take in what became of units: rows of unit, metric, value and time, as CSV or as lines of JSON.
 
     Raises:
-        InvalidInput: A row cannot be read; nothing of the file is taken.
+        InvalidInput: A row cannot be read, or none is of the declared metric; nothing of the file is taken.
         NotFound: There is no such experiment.
     """
     text = read_given(file, limit=MAX_FILE + 1, what="the outcomes")
@@ -133,6 +133,9 @@ def ab_outcome(plant: Plant, *, file: Path, name: str | None = None) -> Reply:
     for place, raw in _rows(text):
         found = _row(raw, place)
         rows.append(msgspec.structs.replace(found, unit=pseudonym(key, declared.experiment, found.unit)))
+    if rows and not any(row.metric == declared.metric for row in rows):
+        others = ", ".join(sorted({row.metric for row in rows})[:3])
+        raise InvalidInput(f"no outcome is of {declared.metric}, but of {others}", expected=declared.metric)
     blob = plant.blobs.put(canonical([msgspec.to_builtins(row) for row in rows]))
     body = {"rows": len(rows), "blob": blob}
     plant.ledger.append([Draft(kind=OUTCOMES, actor=plant.actor, stream=entry.stream, body=body)])
@@ -219,5 +222,6 @@ def _declared(plant: Plant, project: Project, name: str | None) -> tuple[Declare
     wanted = name or standing(plant, project).experiment
     entry = plant.last(stream_of(project, wanted), DECLARED) if wanted else None
     if entry is None:
-        raise NotFound("there is no such experiment", place=wanted, expected="the name of one that was started")
+        words = "there is no such experiment" if wanted else "no experiment is going on"
+        raise NotFound(words, place=wanted, expected="the name of one that was started", remedy="Name it with --name.")
     return msgspec.convert(entry.body["declaration"], Declared), entry

@@ -4,6 +4,7 @@ Every way in is a promotion's (`promotion.enter`): gates, the owner's word, a pe
 What the gateways then do stands in the signed route table alone. One candidate at a time stands beside a baseline.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -99,8 +100,9 @@ def shadow_report(plant: Plant) -> Reply:
     project = current_project(plant)
     now = going_on(plant, project, Plan.SHADOW)
     since = step_began(plant, project, now)
-    seen = tuple(_summed(plant, each, since) for each in (now.candidate, now.baseline))
-    context = CompareContext(release=now.candidate, beside=now.baseline, value=(seen[0], seen[1]))
+    copies = [each for each in windows_of(plant, now.candidate, since) if not _answered(each)]
+    seen = _summed(copies), _summed(windows_of(plant, now.baseline, since))
+    context = CompareContext(release=now.candidate, beside=now.baseline, value=seen)
     item, drafts = measured(plant, SHADOW, context, travels=False)
     plant.ledger.append(drafts)
     rows = [(str(each.name), figure(each.value)) for each in (*item.measures, *item.timings)]
@@ -112,15 +114,19 @@ def shadow_report(plant: Plant) -> Reply:
         "measures": {each.name: each.value for each in (*item.measures, *item.timings)},
     }
     says = (
-        f"Nothing is known of it: {item.reason}."
+        f"Nothing is known of it: {item.reason}, as far as `holdfast watch` has read."
         if item.reason
         else f"Release {short(now.candidate)} in the shadow of {short(now.baseline)}."
     )
     return Reply(says=says, document=document, tables=(table,) if rows else ())
 
 
-def _summed(plant: Plant, release: str, since: int) -> Window:
-    windows = windows_of(plant, release, since)
+def _answered(window: Window) -> bool:
+    """Say whether a release answered callers in a window: one from before it was a shadow may be read late."""
+    return window.requests > window.failures and not (window.shadow and window.shadow.rows)
+
+
+def _summed(windows: Sequence[Window]) -> Window:
     total = (
         windows[0] if windows else Window(requests=0, rows=0, failures=0, flagged=0, latency=(), inputs={}, scores=())
     )
