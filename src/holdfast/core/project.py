@@ -2,26 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
-from msgspec.inspect import (
-    DictType,
-    EnumType,
-    ListType,
-    LiteralType,
-    Metadata,
-    NoneType,
-    StructType,
-    Type,
-    UnionType,
-    VarTupleType,
-    type_info,
-)
 
+from holdfast.core import misfit
 from holdfast.core.artifact import Digest, digest_bytes
 from holdfast.core.checks import Check, Onboarding, check_faults
 from holdfast.core.dlp import Dlp, dlp_faults
@@ -45,13 +32,9 @@ MAX_SUBSETS: Final = 250  # each is a sandboxed job of about two seconds
 MIN_SUBSETS: Final = 3  # of two, one changed vote is a tie
 MAX_PROJECT: Final = 1 << 20  # bytes; a thousand documented columns take a fifth of it
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_PATH: Final = re.compile(r"`\$((?:\.[^.`\[\]]+|\[[^\]]*\])*)`")
 _RECIPE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
 _OUTSIDE: Final = re.compile(r"outside:[0-9a-f]{12,64}")
-_UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`")
 _TOML_LINE: Final = re.compile(r"at line (\d+)")
-_STEP: Final = re.compile(r"\.[^.`\[\]]+|\[[^\]]*\]")
-_SOME: Final = "[...]"  # how msgspec points into a table by name: it does not say at which
 
 Seed: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]  # exact in every JSON number
 Part: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]  # a share that leaves something on either side
@@ -286,10 +269,11 @@ def parse_project(text: bytes, *, place: str = "holdfast.toml") -> tuple[Project
     try:
         project = msgspec.convert(raw, Project)
     except msgspec.ValidationError as error:
-        words = _named(raw, str(error))
-        raise InvalidProject(words, place=f"{place}{_line(text, words)}", expected=_expected(words)) from error
+        words = misfit.named(raw, str(error), Project)
+        at = misfit.line(text, words)
+        raise InvalidProject(words, place=f"{place}{at}", expected=misfit.expected(words, Project)) from error
     for key, words, expected in _faults(project):
-        raise InvalidProject(words, place=f"{place}{_line(text, f'`$.{key}`')}", expected=expected)
+        raise InvalidProject(words, place=f"{place}{misfit.line(text, f'`$.{key}`')}", expected=expected)
     return project, digest_bytes(text)
 
 
@@ -479,103 +463,3 @@ def _onboarding_faults(project: Project) -> Iterator[tuple[str, str, str]]:
         yield "data.onboarding.column", f"clients cannot be known by {new.column!r}", "a column of text"
     if not new.clients:  # empty means no: nobody is new
         yield "data.onboarding.clients", "nobody is named", "at least one client"
-
-
-def _steps(message: str) -> list[str]:
-    path = _PATH.search(message)
-    return _STEP.findall(path[1]) if path else []
-
-
-def _named(raw: Any, message: str) -> str:
-    """Return msgspec's message with the names of tables in it that msgspec leaves out."""
-    info: Type | None = type_info(Project)
-    at, named = raw, ""
-    for step in _steps(message):
-        names = [name for name, value in at.items() if not _fits(value, info)] if isinstance(at, dict) else []
-        known = f".{names[0]}" if step == _SOME and names else step
-        at, info = at.get(known[1:]) if isinstance(at, dict) else None, _below(info, known)
-        named += known
-    return _PATH.sub(lambda _: f"`${named}`", message)
-
-
-def _fits(value: Any, table: Type | None) -> bool:
-    """Say whether one value of a table by name is what it must be, as far as that can be told."""
-    kind = _bare(table.value_type) if isinstance(table, DictType) else None
-    if not isinstance(kind, StructType):
-        return True
-    try:
-        msgspec.convert(value, kind.cls)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
-def _expected(message: str) -> str:
-    """Return what may stand where there is something else: the keys of a table, the nearest first, or a choice's words.
-
-    >>> _expected("Object contains unknown field `sensitivty` - at `$.risk`")[:40]
-    'sensitivity (of sensitivity, exposure, s'
-    >>> _expected("Invalid enum value 'cvs' - at `$.data.format`")
-    'csv, parquet, jsonl, sources'
-    """
-    info: Type | None = type_info(Project)
-    for step in _steps(message):
-        info = _below(info, step)
-    info, unknown = _bare(info), _UNKNOWN.search(message)
-    if unknown and isinstance(info, StructType):
-        names = [field.encode_name for field in info.fields]
-        near = get_close_matches(unknown[1], names, 1)
-        return f"{near[0]} (of {', '.join(names)})" if near else ", ".join(names)
-    if isinstance(info, EnumType):
-        return ", ".join(str(each.value) for each in info.cls)
-    return ", ".join(map(str, info.values)) if isinstance(info, LiteralType) else ""
-
-
-def _below(info: Type | None, step: str) -> Type | None:
-    """Return the type at one step of a path into another one; None where that cannot be told."""
-    match _bare(info):
-        case StructType(fields=fields):
-            return next((field.type for field in fields if field.encode_name == step[1:]), None)
-        case DictType(value_type=value):
-            return value
-        case ListType(item_type=item) | VarTupleType(item_type=item):
-            return item
-    return None
-
-
-def _bare(info: Type | None) -> Type | None:
-    """Return a type without what it is annotated with, and without the word that there may be none."""
-    while isinstance(info, Metadata):
-        info = info.type
-    if not isinstance(info, UnionType):
-        return info
-    others = [each for each in info.types if not isinstance(each, NoneType)]
-    return _bare(others[0]) if len(others) == 1 else info
-
-
-def _line(text: bytes, message: str) -> str:
-    """Return `:line` of the key a message points at, or of the nearest table around it, or nothing."""
-    path, unknown = _PATH.search(message), _UNKNOWN.search(message)
-    keys = [key for key in re.split(r"[.\[\]]", path[1]) if key and key != "..."] if path else []
-    keys += [unknown[1]] if unknown else []
-    lines = text.decode(errors="replace").splitlines()
-    for depth in range(len(keys), 0, -1):
-        line = _find(lines, ".".join(keys[: depth - 1]), keys[depth - 1])
-        if line:
-            return f":{line}"
-    return ""
-
-
-def _find(lines: list[str], table: str, key: str) -> int:
-    """Return the line of `key` inside `[table]`, or of the table `[table.key]` itself, or 0."""
-    full, inside = f"{table}.{key}".strip("."), table == ""
-    for number, line in enumerate(lines, 1):
-        bare = line.partition("#")[0].strip()
-        if bare.startswith("["):
-            name = bare.strip("[] ").replace('"', "")
-            if name == full:
-                return number
-            inside = name == table
-        elif inside and re.match(rf'"?{re.escape(key)}"?\s*=', bare):
-            return number
-    return 0
