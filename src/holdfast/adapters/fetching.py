@@ -129,7 +129,11 @@ class PublishedUrl:
                 if response.status == http.client.NOT_MODIFIED and headers:
                     return None, ""
                 if response.status == http.client.NOT_FOUND:
-                    raise NotFound(f"{name} is missing", place=place, remedy="Publish it from the control plane.")
+                    raise NotFound(
+                        f"{name} is missing",
+                        place=place,
+                        remedy="Promote a release: that publishes. Or bring back what was taken away.",
+                    )
                 if response.status != http.client.OK:
                     raise Unavailable(f"the control plane answered {response.status}", place=place)
                 return self._read(response, limit, place), response.getheader("ETag", "")

@@ -80,7 +80,11 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
     try:
         descriptor = os.open(path, READ_SAFELY)
     except FileNotFoundError:
-        raise NotFound(f"{what} is missing", place=str(path), remedy="Publish it from the control plane.") from None
+        raise NotFound(
+            f"{what} is missing",
+            place=str(path),
+            remedy="Promote a release: that publishes. Or bring back what was taken away.",
+        ) from None
     except OSError as error:
         raise Unavailable(f"{what} cannot be read: {error.strerror}", place=str(path)) from error
     try:
