@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.adapters.cells import SharedCells
 from holdfast.adapters.runtime import OnnxRuntime
-from holdfast.core.endpoint import Detectors
+from holdfast.core.endpoint import Detectors, faults
 from holdfast.core.endpoint import Serving as Asked
 from holdfast.core.routes import GuardSpec
 from holdfast.core.work_proof import PROOF, prove
@@ -573,3 +573,28 @@ def test_detectors_of_a_project_stand_in_its_table_and_build() -> None:
     chosen = [guard(name, **settings) for name, settings in named if name in {*wanted, "stream-anomaly"}]
     serving = guarded(*chosen)
     assert ask(serving, [50.0, 15.0, 0.1]).status == 200
+
+
+@pytest.mark.requirement("GATE-12", by="holdfast.lifecycle.guarding:_detectors")
+def test_callers_whom_a_project_puts_into_one_group_share_one_budget() -> None:
+    """Two of a group use it up together; one who is called like the group has a budget of his own."""
+    clients = {"c0": {"group": "c2"}, "c1": {"group": "c2"}}
+    detectors = {"extraction": "block", "different_rows": 100}
+    asked = msgspec.convert({"detectors": detectors, "clients": clients}, Asked)
+    ((_, settings),) = [each for each in named_guards(asked, fine=True) if each[0] == "extraction"]
+    serving = guarded(guard("extraction", **(settings or {})), clients=3)
+    rows = drawn(120, 14)
+    assert [ask(serving, row, number % 2).status for number, row in enumerate(rows)] == [200] * 100 + [403] * 20
+    assert ask(serving, rows[110], 2).status == 200
+    (detail,) = {event.detail for event in serving.events() if event.kind == "detected.extraction"}
+    assert detail == "group c2 has asked about 100 different rows"
+
+
+def test_a_group_that_shares_no_budget_is_a_mistake() -> None:
+    """Whoever puts a caller into one believes that something is counted."""
+    grouped = {"clients": {"c0": {"group": "both"}}}
+    ((key, words, expected),) = faults(msgspec.convert(grouped, Asked))
+    assert (key, expected) == ("serving.clients.c0", "different_rows of [serving.detectors]")
+    assert "no budget to share" in words
+    counted = {"detectors": {"extraction": "alert", "different_rows": 10}}
+    assert not list(faults(msgspec.convert(grouped | counted, Asked)))

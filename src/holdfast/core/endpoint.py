@@ -23,6 +23,7 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rows: Most | None = None
     rows_ever: Most | None = None
     spend: Positive | None = None
+    group: Text | None = None  # of callers who share one budget of different rows
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -186,11 +187,18 @@ def faults(serving: Serving) -> Iterator[tuple[str, str, str]]:
     if commands is not None and (noise is not None or serving.group is not None or serving.label_only):
         yield "serving.commands", "a command is no noised, grouped or bare answer", "one or the other"
     yield from _faults_of_texts(serving.texts)
+    yield from _faults_of_clients(serving, limited=bool(limited))
+
+
+def _faults_of_clients(serving: Serving, *, limited: bool) -> Iterator[tuple[str, str, str]]:
     for name, own in serving.clients.items():
         if (own.rows is not None or own.rows_ever is not None) and not limited:
             yield f"serving.clients.{name}", f"client {name[:80]!r} has a quota and nobody else", "[serving.quota]"
-        if own.spend is not None and spend is None:
+        if own.spend is not None and serving.spend is None:
             yield f"serving.clients.{name}", f"client {name[:80]!r} has a cap and nothing costs", "[serving.spend]"
+        if own.group is not None and not (serving.detectors is not None and serving.detectors.different_rows):
+            words = f"client {name[:80]!r} is of a group, and there is no budget to share"
+            yield f"serving.clients.{name}", words, "different_rows of [serving.detectors]"
 
 
 def _faults_of_texts(texts: Texts | None) -> Iterator[tuple[str, str, str]]:

@@ -70,7 +70,7 @@ def named_guards(
     yield from _wording(serving.texts)
     yield "within-quota", _quota(serving, serving.quota) if serving.quota else None
     yield "within-spend", _spend(serving, serving.spend) if serving.spend else None
-    yield from _detectors(serving.detectors)
+    yield from _detectors(serving)
     yield "coarse-output", _coarse(serving, fine=fine)
     yield "noised-output", _noise(serving)
     yield "grouped-output", _group(serving)
@@ -92,14 +92,18 @@ def _streams(asked: Detectors | None) -> Iterator[tuple[str, dict[str, Any] | No
         yield "stream-anomaly", {"reaction": _reaction(asked, asked.stream_anomaly)}
 
 
-def _detectors(asked: Detectors | None) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def _detectors(serving: Serving) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield the detectors that look at rows; what squeezes them stands last, so that the others see what came."""
+    asked = serving.detectors
     if asked is None:
         return
     if asked.query_sequence != "off":
         yield "query-sequence", {"reaction": _reaction(asked, asked.query_sequence)}
     if asked.extraction != "off":
-        budget = {"rows": asked.different_rows, "period_s": float(seconds(asked.period))}
+        budget: dict[str, Any] = {"rows": asked.different_rows, "period_s": float(seconds(asked.period))}
+        # Said with a word before it: a group is never taken for the caller of the same name, who is one of his own.
+        groups = {name: f"group {own.group}" for name, own in serving.clients.items() if own.group is not None}
+        budget |= {"groups": groups} if groups else {}
         yield "extraction", budget | {"reaction": _reaction(asked, asked.extraction)}
     if asked.adversarial_input != "off":
         yield "adversarial-input", {"false_alarms": float(asked.false_alarms), "action": asked.adversarial_input}

@@ -86,7 +86,7 @@ class Extraction:
         group = self.groups.get(call.client, call.client)
         spent = budget.spend(group, rows)
         if spent == "over at last":
-            reactor.note(call, f"the group {group} has asked about {budget.rows} different rows")
+            reactor.note(call, f"{group} has asked about {budget.rows} different rows")
         return spent != "fits"
 
     def _look(self, call: Call, rows: NDArray[np.float32], memory: Memory, reactor: Reactor) -> None:
