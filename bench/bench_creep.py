@@ -1,96 +1,89 @@
-"""Slow poison over 24 versions of real rows: how often it is found, after how many versions, and how often wrongly.
+"""Memory and time of holding a second version against the first, where both lie as Parquet: `ingest.history/1` alone.
 
-    python -m bench.bench_creep [seeds] [data sets…]
+python bench/bench_creep.py [MEGABYTES] [whole]     default 100, as much CSV as the rows of each version would be
 
-A third of the rows, or 2,000, are the trusted version; the rest comes in 24 versions. Sources are drawn, four of them.
-Honest histories come in two kinds: drawn evenly, and with a season by which the odds of the second class swing by e^0.5
-either way. The attacker is one source, or all of them (so that no source is unlike the others), and turns a share of
-each version's rows into his class. "alone": how many of the 24 versions would have been named by the same bets with
-nothing but the trusted version before. Nothing was tuned on these seeds (1,000 on); constants were chosen on made-up
-rows (tests/unit/engines/test_screens_history.py) and on Spambase with seeds 0 to 3. Real data are found by
-HOLDFAST_DATA.
+The rows are like those of `bench_memory.py`; one of ten is another in the second version. With `whole` all rows are in
+one bucket, which opens both versions. It runs in a process of its own, of which the kernel says what it held at most.
 """
 
+import resource
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Final
 
 import numpy as np
-from bench.bench_poisoning import SETS, Set
-from numpy.typing import NDArray
+import polars as pl
 
-from holdfast.engines.screens.history import creeping
-from holdfast.engines.screens.learning import beliefs
+from holdfast.engines.dataset import ROW_GROUP, ZSTD_LEVEL
+from holdfast.engines.packed import packed_file
+from holdfast.ingest import creeping
 
-VERSIONS: Final = 24
-TRUSTED: Final = 2000
-MOST: Final = 8000  # rows of a data set that are used
-SHARE: Final = 0.02  # of each version's rows
-SWING: Final = 0.5
-FIRST_SEED: Final = 1000
-Ints = NDArray[np.int64]
+TOWNS: Final = ("Aarhus", "Cork", "Graz", "Lyon", "Porto", "Turku", "Ulm", "Zadar")
+FEATURES: Final = ("town", "a", "b", "c", "d", "visits", "code")
+ROWS_A_MEGABYTE: Final = 16_300
+DRAWN: Final = 1_000_000  # rows at a time
 
 
-def drawn(data: Set, seed: int, *, season: bool) -> tuple[Ints, Ints]:
-    """Rows in the order in which they come, and the version that brings each."""
-    rng = np.random.default_rng((seed, 31))
-    order = rng.permutation(len(data.labels))[:MOST]
-    first = min(TRUSTED, len(order) // 3)
-    rest = order[first:]
-    version = np.arange(len(rest)) * VERSIONS // len(rest) + 1
-    if season:
-        second = data.labels[rest] == 1
-        pull = SWING * np.sin(2 * np.pi * version / 12)
-        keep = rng.random(len(rest)) < np.exp(np.where(second, pull, -pull) / 2 - SWING / 2)
-        rest, version = rest[keep], version[keep]
-    whole = np.concatenate((order[:first], rest)).astype(np.int64)
-    return whole, np.concatenate((np.zeros(first, dtype=np.int64), version.astype(np.int64)))
+def drawn(seed: int, rows: int, *, changed: bool) -> pl.DataFrame:
+    """Some rows of a version; those of the second differ from those of the first in one of ten."""
+    rng, other = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    a, b = rng.random(rows).round(6), rng.normal(0, 9, rows).round(4)
+    if changed:
+        a[::10] = other.random(len(a[::10])).round(6)
+    columns = {
+        "town": np.array(TOWNS)[rng.integers(8, size=rows)],
+        "a": a,
+        "b": b,
+        "c": rng.normal(size=rows).round(6),
+        "d": rng.lognormal(2, 1, rows).round(3),
+        "visits": rng.integers(90, size=rows),
+        "code": rng.integers(10**5, size=rows),
+        "label": np.where(a * 10 + b + rng.normal(0, 3, rows) > 6, "yes", "no"),
+    }
+    return pl.DataFrame(columns)
 
 
-def one(data: Set, seed: int, *, season: bool, by: str) -> tuple[int, bool, int]:
-    """Return since which version somebody is named, 0 for never; whether it is the attacker; and versions alone."""
-    chosen, version = drawn(data, seed, season=season)
-    rng = np.random.default_rng((seed, 32))
-    labels, target = data.labels[chosen].copy(), seed % data.classes
-    sources = np.array(["a", "b", "c", "d"])[rng.integers(4, size=len(chosen))]
-    for number in range(1, VERSIONS + 1) if by else ():
-        mine = version == number
-        able = np.flatnonzero(mine & (labels != target) & ((sources == "c") | (by == "all")))
-        labels[rng.permutation(able)[: round(SHARE * mine.sum())]] = target
-    texts = [data.texts[row] for row in chosen] if data.texts else []
-    material = data.material(data.features[chosen], labels, texts)
-    believed = beliefs(material, np.random.default_rng(seed), (version == 0).astype(np.float32)).probabilities
-    far = [each for each in creeping(believed, labels, version, sources) if each.far]
-    alone = 0
-    for number in range(1, VERSIONS + 1) if by else ():
-        kept = (version == 0) | (version == number)
-        found = creeping(believed[kept], labels[kept], version[kept], sources[kept])
-        alone += any(each.far for each in found)
-    wanted = {"source": ("c", ""), "all": ("",), "": ()}[by]
-    right = any(each.group in wanted and each.label == target for each in far)
-    return min((each.since for each in far), default=0), right, alone
+def write(folder: Path, rows: int) -> None:
+    """Both versions, as they are stored."""
+    for version in range(2):
+        parts = []
+        for start in range(0, rows, DRAWN):
+            parts.append(folder / f"part{start}.parquet")
+            drawn(start, min(DRAWN, rows - start), changed=bool(version)).write_parquet(parts[-1])
+        pl.scan_parquet(parts).sink_parquet(
+            folder / f"{version}.parquet", compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=ROW_GROUP
+        )
+        for part in parts:
+            part.unlink()
 
 
-def main(seeds: int, names: list[str]) -> None:
-    """Print each kind of history of each data set."""
-    for name in names:
-        try:
-            data = SETS[name]()
-        except FileNotFoundError:
-            print(f"{name}: not here, skipped")
-            continue
-        for season in (False, True):
-            for by in ("", "source", "all"):
-                began = time.process_time()
-                runs = [one(data, FIRST_SEED + seed, season=season, by=by) for seed in range(seeds)]
-                named = [since for since, _, _ in runs if since]
-                when = f", since version {np.median(named):.0f} in the median" if named else ""
-                words = f"{'season' if season else 'even':6} {by or 'honest':6}: named {len(named)} of {seeds}{when}"
-                if by:
-                    words += f"; the right label {sum(right for _, right, _ in runs)}"
-                    words += f"; versions alone {np.mean([alone for _, _, alone in runs]) / VERSIONS:.3f}"
-                print(f"{name:9} {words}; {(time.process_time() - began) / seeds:.1f} CPU s each", flush=True)
+def compare(folder: Path, *, whole: bool) -> None:
+    """Hold the second version against the first, and tell."""
+    if whole:
+        vars(creeping)["OPEN"] = sys.maxsize
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    versions, used = [packed_file(folder / f"{version}.parquet") for version in range(2)], time.process_time()
+    found = creeping.crept(versions, "label", FEATURES, ["town"])
+    used = time.process_time() - used
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    print(f"most of the process: {most:.0f} MB, {before:.0f} of it before; {used:.1f} CPU s; {found!s:.160}")
+
+
+def main() -> None:
+    """Write, compare in another process."""
+    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name), megabytes * ROWS_A_MEGABYTE)
+        sizes = [f"{each.stat().st_size / 1e6:.0f}" for each in sorted(Path(name).iterdir())]
+        print(f"{megabytes * ROWS_A_MEGABYTE:,} rows a version, {' and '.join(sizes)} MB as Parquet", flush=True)
+        subprocess.run([sys.executable, __file__, "compare", name, *sys.argv[2:3]], check=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2:] or list(SETS))
+    if len(sys.argv) > 2 and sys.argv[1] == "compare":
+        compare(Path(sys.argv[2]), whole=len(sys.argv) > 3)
+    else:
+        main()

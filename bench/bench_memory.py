@@ -1,6 +1,10 @@
 """Memory of `holdfast run` over a large CSV, stage by stage: the most that all its processes hold at one time.
 
-python bench/bench_memory.py [MEGABYTES] [STAGE] [PARTS]     default 30, and all stages; `ingest` ends with the version
+python bench/bench_memory.py [MEGABYTES] [STAGE] [PARTS] [VERSIONS]
+    default 30, and all stages; `ingest` ends with the version
+
+With VERSIONS the run is repeated, each time in a process of its own, over a file in which one row of ten is another:
+later versions are held against those before them. What is said last of all is the last run.
 
 With PARTS only so many of the parts of 40,000 rows are screened for poison, the others are passed over: all of them
 take the same memory one after the other, and 1 GB has 425 of twenty seconds.
@@ -67,15 +71,17 @@ def train(data, params, seed):
 """
 
 
-def write(folder: Path, megabytes: int) -> int:
+def write(folder: Path, megabytes: int, version: int) -> int:
     """A project with a file of so many megabytes; return its rows."""
     rng, rows = random.Random(1), 0  # noqa: S311 - rows, no secrets
+    other = random.Random(version + 1)  # noqa: S311 - rows, no secrets
     (folder / "holdfast.toml").write_text(PROJECT, encoding="utf-8")
     (folder / "train.py").write_text(RECIPE, encoding="utf-8")
     with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
         file.write("id,town,a,b,c,d,visits,code,label\n")
         while rows % 10_000 or file.tell() < megabytes * 1_000_000:
             a, b = rng.random(), rng.gauss(0, 9)
+            a = other.random() if version and rows % 10 == version % 10 else a
             label = "yes" if a * 10 + b + rng.gauss(0, 3) > 6 else "no"
             rest = f"{rng.gauss(0, 1):.6f},{rng.lognormvariate(2, 1):.3f},{rng.randrange(90)},{rng.randrange(10**5)}"
             file.write(f"c{rows:09d},{TOWNS[rng.randrange(8)]},{a:.6f},{b:.4f},{rest},{label}\n")
@@ -147,26 +153,34 @@ def main() -> None:
     parts = sys.argv[3] if len(sys.argv) > 3 else "0"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = write(folder, megabytes)
         from holdfast import app
 
-        app.init(folder)
-        print(f"{(folder / 'rows.csv').stat().st_size / 1e6:.0f} MB, {rows} rows of 9 columns", flush=True)
-        said = folder / "said"
-        with (
-            said.open("wb") as out,
-            subprocess.Popen([sys.executable, __file__, "run", name, until, parts], stdout=out) as process,
-        ):
-            most = looked(process, said)
-        for stage, (resident, shared, seconds) in most.items():
-            print(f"{stage:16} {resident:7.0f} MB resident, {shared:7.0f} with shared pages in parts, {seconds:6.1f} s")
-        lines = said.read_text(encoding="utf-8").splitlines()
-        print("\n".join(line for line in lines if " failed " in line or line.startswith("made ")))
-        end = lines[-1].split(" ")
-        if end[0] != "end":
-            raise SystemExit(f"the run did not end: {lines[-1]}")
-        own, other = (int(each) * 1024 / 1e6 for each in end[1:])
-        print(f"most of one process: {own:.0f} MB, of one that it started {other:.0f} MB")
+        for version in range(int(sys.argv[4]) if len(sys.argv) > 4 else 1):
+            rows = write(folder, megabytes, version)
+            if not version:
+                app.init(folder)
+            size = (folder / "rows.csv").stat().st_size / 1e6
+            print(f"version {version + 1}: {size:.0f} MB, {rows} rows of 9 columns", flush=True)
+            measure(folder, until, parts)
+
+
+def measure(folder: Path, until: str, parts: str) -> None:
+    """Run once, and tell."""
+    said = folder / "said"
+    with (
+        said.open("wb") as out,
+        subprocess.Popen([sys.executable, __file__, "run", str(folder), until, parts], stdout=out) as process,
+    ):
+        most = looked(process, said)
+    for stage, (resident, shared, seconds) in most.items():
+        print(f"{stage:16} {resident:7.0f} MB resident, {shared:7.0f} with shared pages in parts, {seconds:6.1f} s")
+    lines = said.read_text(encoding="utf-8").splitlines()
+    print("\n".join(line for line in lines if " failed " in line or line.startswith("made ")))
+    end = lines[-1].split(" ")
+    if end[0] != "end":
+        raise SystemExit(f"the run did not end: {lines[-1]}")
+    own, other = (int(each) * 1024 / 1e6 for each in end[1:])
+    print(f"most of one process: {own:.0f} MB, of one that it started {other:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

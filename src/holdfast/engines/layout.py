@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from mmap import mmap
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -22,6 +23,8 @@ MAX_LAYOUT: Final = 64 << 20  # bytes; half a million row groups, which is 60 bi
 HEAD: Final = "head"
 FOOTER: Final = "footer"
 WHOLE: Final = "whole"  # of a file that is no Parquet, such as an entry of a table's log
+_LEAF: Final = b"\x00"  # goes before what a leaf of the tree hashes (RFC 6962)
+_STRETCH: Final = 1 << 20  # bytes that are read at once where a file is not held whole
 _SHOWN: Final = 5  # differences named in one line; the findings have them all
 
 
@@ -118,6 +121,33 @@ def read_verified(layout: Layout, paths: Iterable[str], read: Callable[[str], by
     return contents
 
 
+def check_files(layout: Layout, files: Mapping[str, Path]) -> None:
+    """Refuse files that are not as a layout lists them, a stretch at a time: none is held whole while all is well.
+
+    Args:
+        layout: What was signed.
+        files: Where the files that are there lie; nobody changes them.
+
+    Raises:
+        NotVerified: With every difference by file and row group.
+    """
+    known = {file.path: file for file in layout.files}
+    if set(known) != set(files) or not all(_as_listed(known[path], place) for path, place in files.items()):
+        refuse(differences(layout, files, {path: place.read_bytes() for path, place in files.items()}))
+
+
+def _as_listed(file: Listed, place: Path) -> bool:
+    with place.open("rb") as data:
+        for part in file.parts:
+            hashed, left = hashlib.sha256(_LEAF), part.size
+            while left and (read := data.read(min(left, _STRETCH))):
+                hashed.update(read)
+                left -= len(read)
+            if left or hashed.hexdigest() != part.hash:
+                return False
+        return not data.read(1)
+
+
 def refuse(found: tuple[Difference, ...]) -> None:
     """Refuse a table of which anything differs.
 
@@ -203,6 +233,6 @@ def _parts(path: str, data: bytes | mmap) -> tuple[Part, ...]:
 
 
 def _hash(data: memoryview) -> str:
-    hashed = hashlib.sha256(b"\x00")
+    hashed = hashlib.sha256(_LEAF)
     hashed.update(data)
     return hashed.hexdigest()

@@ -86,6 +86,13 @@ class Packed:
         for part in self.parts:
             yield _read(part, self.columns)
 
+    def slices(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield some columns, at most `PART` rows at a time, in order; of a file no more is opened than those rows."""
+        for part, height in zip(self.parts, self.heights, strict=True):
+            for start in range(0, height, PART):
+                lazy = pl.scan_parquet(io.BytesIO(part) if isinstance(part, bytes) else part, glob=False)
+                yield lazy.slice(start, PART).select(names).collect()
+
     def select(self, names: Sequence[str]) -> Self:
         """Return only some columns, in this order."""
         return self._with(types=pl.Schema({name: self.types[name] for name in names}))

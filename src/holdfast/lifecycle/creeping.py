@@ -15,11 +15,9 @@ from holdfast.core.versions import MAIN, ancestry
 from holdfast.lifecycle.plant import Plant
 from holdfast.lifecycle.reply import Reply, Table, counted
 from holdfast.lifecycle.trail import reading
-from holdfast.lifecycle.versions import Version, contents_of, named_of, opened, readable, version_of
+from holdfast.lifecycle.versions import Version, named_of, opened, readable, table_of, version_of
 
 if TYPE_CHECKING:  # numerics, which whoever only lists versions need not load
-    import polars as pl
-
     from holdfast.ingest.creeping import Crept
 
 NAME: Final = "ingest.history/1"
@@ -33,13 +31,13 @@ def history(plant: Plant, name: str, project: Project, dataset: Artifact, made_w
     before = _since(plant, name, head, "") if head else []
 
     def measure(_: None) -> Report | NotApplicable:
-        from holdfast.engines.dataset import open_dataset
+        from holdfast.engines.dataset import open_stored
         from holdfast.ingest.creeping import crept, report
 
         if not before:
             return NotApplicable(reason="no version came before these rows")
         features, by = project.columns_of(Use.FEATURE), project.columns_of(Use.SLICE)
-        tables = [_rows(plant, each) for each in before] + [open_dataset(plant.blobs, dataset).rows]
+        tables = [*(table_of(plant, each.commit) for each in before), open_stored(plant.blobs, dataset).rows]
         have = [column for column in features if all(column in table.columns for table in tables)]
         sources = [column for column in by if all(column in table.columns for table in tables)]
         return report(crept(tables, project.label, have, sources))
@@ -82,7 +80,7 @@ def data_creep(
         raise NotFound("the rows of this version were erased", place=newest.digest)
     plant.ledger.append([reading(plant, each, "screen of the history") for each in line])
     schema = _schema(plant, line[-1])
-    tables = [_rows(plant, each) for each in line]
+    tables = [table_of(plant, each.commit) for each in line]
     sources = [by] if by else list(schema[Use.SLICE])
     lacking = [column for column in ([by] if by else []) if any(column not in table.columns for table in tables)]
     if lacking:
@@ -113,18 +111,12 @@ def _since(plant: Plant, name: str, head: str, first: str) -> list[Version]:
     return found[:1] + found[1:][-MAX_VERSIONS:]
 
 
-def _rows(plant: Plant, at: Version) -> "pl.DataFrame":
-    from holdfast.engines.dataset import TABLE, from_parquet
-
-    return from_parquet(contents_of(plant, at.commit)[TABLE])
-
-
 def _schema(plant: Plant, at: Version) -> dict[Use, tuple[str, ...]]:
     from holdfast.core.artifact import Kind
-    from holdfast.engines.dataset import open_dataset
+    from holdfast.engines.dataset import open_stored
     from holdfast.lifecycle.erasure import find_recorded
 
-    schema = open_dataset(plant.blobs, find_recorded(plant, at.commit.dataset, (Kind.DATASET,))).schema
+    schema = open_stored(plant.blobs, find_recorded(plant, at.commit.dataset, (Kind.DATASET,))).schema
     return {use: tuple(schema.of(use)) for use in (Use.LABEL, Use.FEATURE, Use.SLICE)}
 
 

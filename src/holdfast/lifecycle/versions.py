@@ -35,6 +35,7 @@ from holdfast.lifecycle.routing import current_project
 
 if TYPE_CHECKING:  # numerics, which whoever only lists versions need not load
     from holdfast.engines.layout import Layout
+    from holdfast.engines.packed import Packed
 
 TRIES: Final = 5  # of one append, where only other branches have moved meanwhile
 
@@ -276,6 +277,23 @@ def contents_of(plant: Plant, commit: Commit) -> dict[str, bytes]:
 
     files = {file.path: Digest(file.digest) for file in parse_files(plant.blobs.get(Digest(commit.table))).files}
     return read_verified(layout_for(plant, commit), files, lambda path: plant.blobs.get(files[path]))
+
+
+def table_of(plant: Plant, commit: Commit) -> "Packed":
+    """Return the rows of a version as they lie, verified against the root that its commit signs; none is opened yet.
+
+    Raises:
+        NotFound: They were erased.
+        NotVerified: With every difference by file and row group.
+    """
+    from holdfast.engines.dataset import TABLE
+    from holdfast.engines.layout import check_files
+    from holdfast.engines.packed import packed_file
+
+    listed = parse_files(plant.blobs.get(Digest(commit.table))).files
+    files = {file.path: plant.blobs.path(Digest(file.digest)) for file in listed}
+    check_files(layout_for(plant, commit), files)
+    return packed_file(files[TABLE])
 
 
 def readable(plant: Plant, commit: Commit) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import suppress
+from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import InvalidData, NotVerified
-from holdfast.engines.layout import Layout, differences, layout_of, parse_layout, read_verified
+from holdfast.engines import layout
+from holdfast.engines.layout import Layout, check_files, differences, layout_of, parse_layout, read_verified
 from holdfast.engines.parquet_footer import row_groups
 
 ROWS = 1000
@@ -89,6 +91,33 @@ def test_a_flipped_bit_names_its_row_group_and_no_other() -> None:
         "a.parquet, footer: changed in place"
     ]
     assert named(log_json=b"[]\n") == ["log.json, whole: changed in place"]
+
+
+def test_files_that_lie_are_refused_as_those_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read a stretch at a time: changed, shorter, longer, swapped, removed and added, in the very same words."""
+    monkeypatch.setattr(layout, "_STRETCH", 1000)
+    a = FILES["a.parquet"]
+    cases = [
+        {**FILES, "a.parquet": flipped(a, 40)},
+        {**FILES, "a.parquet": flipped(a, len(a) - 3)},
+        {**FILES, "a.parquet": a[:-1]},
+        {**FILES, "a.parquet": a + b"\0"},
+        {**FILES, "a.parquet": FILES["b.parquet"], "b.parquet": a},
+        {**FILES, "c.parquet": b""},
+        {name: data for name, data in FILES.items() if name != "b.parquet"},
+    ]
+    for number, files in enumerate([FILES, *cases]):
+        lying = {name: tmp_path / f"{number}-{name}" for name in files}
+        for name, place in lying.items():
+            place.write_bytes(files[name])
+        if files is FILES:
+            check_files(LAYOUT, lying)
+            continue
+        with pytest.raises(NotVerified) as by_stretch:
+            check_files(LAYOUT, lying)
+        with pytest.raises(NotVerified) as in_memory:
+            read_verified(LAYOUT, files, files.__getitem__)
+        assert str(by_stretch.value) == str(in_memory.value)
 
 
 def test_one_other_value_in_a_valid_file_names_its_row_group() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from holdfast.engines import packed
 from holdfast.engines.dataset import ROW_GROUP, ZSTD_LEVEL, to_parquet
-from holdfast.engines.packed import Packed, counted, pack
+from holdfast.engines.packed import Packed, counted, pack, packed_file
 
 LOCAL = pl.Schema()
 LOCAL.update({"id": pl.String(), "x": pl.Float64(), "n": pl.Int64(), "t": pl.Datetime("us"), "b": pl.Boolean()})
@@ -48,6 +48,7 @@ def test_a_packed_table_says_what_an_open_one_does(
     assert table.filter(mask).open().equals(whole.filter(mask))
     assert table.with_columns(fresh).open().equals(whole.with_columns(fresh))
     assert table.drop({"x", "none"}).open().equals(whole.drop("x"))
+    assert pl.concat([whole.clear(), *table.slices(table.columns)]).equals(whole)
     assert table.get_column("id").equals(whole.get_column("id"))
     assert table.open().equals(whole)
     assert table.height == whole.height
@@ -63,6 +64,10 @@ def test_rows_in_parts_are_stored_as_the_same_bytes(tmp_path: Path) -> None:
     table = pack(whole.iter_slices(50_000), tmp_path)
     assert len(table.parts) == 3
     assert written(table, tmp_path) == to_parquet(whole)
+    stored = packed_file(tmp_path / "out.parquet")
+    some = list(stored.slices(["x", "id"]))
+    assert [each.height for each in some] == [packed.PART, rows - packed.PART]
+    assert pl.concat(some).equals(whole.select("x", "id"))
     assert written(table.filter(numbers % 5 > 0), tmp_path) == to_parquet(whole.filter(numbers % 5 > 0))
 
 
