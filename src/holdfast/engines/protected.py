@@ -36,10 +36,10 @@ class Protected:
         made = HKDF(algorithm=hashes.SHA256(), length=_SIV_KEY, salt=None, info=b"holdfast protected siv 1").derive(key)
         self._siv = AESSIV(made)
 
-    def seal(self, column: str, values: Iterable[str]) -> list[bytes]:
-        """Return the cells of a column, one for each row in order."""
+    def seal(self, column: str, values: Iterable[str], first: int = 0) -> list[bytes]:
+        """Return the cells of a column, one for each row in order, the first of which has this number."""
         named = [column.encode()]
-        return [self._siv.encrypt(_padded(row, value.encode()), named) for row, value in enumerate(values)]
+        return [self._siv.encrypt(_padded(row, value.encode()), named) for row, value in enumerate(values, first)]
 
     def open(self, column: str, cells: Iterable[bytes]) -> list[str]:
         """Return the values of some cells of a column, in any order and number.

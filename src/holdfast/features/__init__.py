@@ -4,6 +4,8 @@ Decides which numbers a model sees, in which order, and what its classes are cal
 `engines.transform`, which serving uses too; leaves to the model how it copes with a missing value, which stays NaN.
 """
 
+import tempfile
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
@@ -14,14 +16,14 @@ from holdfast.core.evidence import MadeWith
 from holdfast.core.ports import Workspace
 from holdfast.core.project import Project
 from holdfast.core.schema import Use
-from holdfast.engines.dataset import open_stored, store_file, to_parquet
+from holdfast.engines.dataset import ROW_GROUP, ZSTD_LEVEL, open_stored, store_file
 from holdfast.engines.packed import packed_file
 from holdfast.features.evidence import Built, measure
 from holdfast.features.lineage import links_of, measure_lineage
 from holdfast.features.parity import measure_parity
 from holdfast.features.personal import measure_personal
 from holdfast.features.stored import open_views
-from holdfast.features.table import compute
+from holdfast.features.table import computed
 from holdfast.features.view import view_of
 
 CONTROLS: Final = (
@@ -61,7 +63,9 @@ def build(
     held_back = tuple(name for name in data.schema.held_back if name in wanted)
     used = open_views(ws.blobs, views, project, ws.token_key, ws.open_recogniser)
     path = ws.scratch / TABLE
-    path.write_bytes(to_parquet(compute(project, view, data, used, ws.protected_key)))
+    with tempfile.TemporaryDirectory(dir=ws.scratch) as folder:
+        rows = computed(project, view, data, used, ws.protected_key, Path(folder))
+        rows.sink(path, compression_level=ZSTD_LEVEL, row_group_size=ROW_GROUP)
     table = File(path=TABLE, digest=ws.blobs.put_file(path), size=path.stat().st_size)
     path.unlink()
     links = links_of(view, dataset, used)

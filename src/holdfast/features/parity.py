@@ -115,13 +115,13 @@ def _rows(built: "Built") -> tuple[int, list[Finding]]:
     own = [feature for feature in built.view.features if all(name in built.columns for name in feature.of)]
     step = max(1, -(-built.rows.height // MAX_ROWS))
     columns = {
-        name: built.data.rows.get_column(name).cast(pl.Float64).fill_null(float("nan")).to_numpy()[::step]
+        name: built.data.rows.get_column(name).cast(pl.Float64).fill_null(float("nan")).to_numpy()[::step].copy()
         for name in {name for feature in own if feature.transform != HASHED for name in feature.of}
     }
     texts = {name: column[::step] for name, column in texts_of(built.view, built.data.rows).items()}
     if not own:
         return 0, []
-    stored = np.stack([built.rows.get_column(feature.name).to_numpy()[::step] for feature in own], axis=1)
+    stored = np.stack([built.rows.get_column(feature.name).to_numpy()[::step].copy() for feature in own], axis=1)
     alone = np.concatenate([apply(own, _alone(built.view, columns, texts, row)) for row in range(len(stored))])
     differs = (alone.view(np.int64) != np.ascontiguousarray(stored).view(np.int64)) & ~(
         np.isnan(alone) & np.isnan(stored)

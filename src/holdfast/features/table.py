@@ -5,7 +5,10 @@ Columns: `id` (text), each feature (float64, NaN where missing), `label` (index 
 assessment of fairness opens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -17,7 +20,7 @@ from holdfast.core.schema import Use
 from holdfast.engines.as_of_views import as_of
 from holdfast.engines.dataset import Stored
 from holdfast.engines.expressions_frames import TYPES
-from holdfast.engines.packed import Columns
+from holdfast.engines.packed import Columns, Packed, pack
 from holdfast.engines.protected import Protected
 from holdfast.engines.transform import HASHED, View, apply, text_columns
 from holdfast.features.stored import Opened
@@ -33,8 +36,18 @@ def compute(
     data: Stored,
     views: tuple[Opened, ...] = (),
     protected_key: Callable[[], bytes] = no_protected_key,
+    *,
+    first: int = 0,
 ) -> pl.DataFrame:
     """Return the table of features of a data set; features of views are as of each row's own moment.
+
+    Args:
+        project: What is declared.
+        view: The features.
+        data: The rows.
+        views: The registered views that are used.
+        protected_key: Under which protected attributes are sealed; asked for only where there are any.
+        first: How many rows of the data set came before these.
 
     Raises:
         InvalidData: A transform has no finite value for a row, or an entity's column has another type than in the view.
@@ -54,13 +67,41 @@ def compute(
     index = {name: number for number, name in enumerate(view.classes)}
     return pl.DataFrame(
         [
-            _ids(data),
+            _ids(data, first),
             *(pl.Series(name, values[:, number]) for number, name in enumerate(view.names)),
             label_texts(project, data).replace_strict(index, return_dtype=pl.Int64).alias("label"),
             *_groups(data, Use.SLICE),
-            *_sealed(_groups(data, Use.PROTECTED), protected_key),
+            *_sealed(_groups(data, Use.PROTECTED), protected_key, first),
         ]
     )
+
+
+def computed(
+    project: Project,
+    view: View,
+    data: Stored,
+    views: tuple[Opened, ...],
+    protected_key: Callable[[], bytes],
+    folder: Path,
+) -> Packed:
+    """Return the same table packed, made some rows at a time: each row is computed by itself.
+
+    Raises:
+        InvalidData: As in `compute`.
+    """
+    key = cache(protected_key)  # asked for once, as it is put on record who asks
+
+    def some() -> Iterator[pl.DataFrame]:
+        first = 0
+        for frame in data.rows.slices(data.rows.columns):
+            yield compute(project, view, replace(data, rows=pack([frame])), views, key, first=first)
+            first += frame.height
+
+    try:
+        return pack(some(), folder)
+    except InvalidData:
+        compute(project, view, data, views, key)  # which row of all it is, and how many more are like it
+        raise
 
 
 def texts_of(view: View, rows: Columns) -> dict[str, list[str | None]]:
@@ -86,21 +127,21 @@ def _as_of(project: Project, data: Stored, opened: Opened) -> list[pl.Series]:
     return as_of(opened.events, pl.DataFrame(asks), "__moment").get_columns()
 
 
-def _ids(data: Stored) -> pl.Series:
+def _ids(data: Stored, first: int) -> pl.Series:
     """Return each row's entity; without an id column each row is its own."""
     ids = data.schema.of(Use.ID)
     if not ids:
-        return pl.Series("id", [f"row {number}" for number in range(1, data.rows.height + 1)])
+        return pl.Series("id", [f"row {first + number}" for number in range(1, data.rows.height + 1)])
     texts = [pl.col(name).cast(pl.String) for name in ids]
     return data.rows.pick(ids).select(pl.concat_str(texts, separator=ID_SEPARATOR).alias("id")).get_column("id")
 
 
-def _sealed(groups: list[pl.Series], protected_key: Callable[[], bytes]) -> list[pl.Series]:
+def _sealed(groups: list[pl.Series], protected_key: Callable[[], bytes], first: int) -> list[pl.Series]:
     """Return the columns with every cell sealed; the key is asked for only where there are any."""
     if not groups:
         return []
     protected = Protected(protected_key())
-    return [pl.Series(each.name, protected.seal(each.name, each.to_list()), dtype=pl.Binary) for each in groups]
+    return [pl.Series(each.name, protected.seal(each.name, each.to_list(), first), dtype=pl.Binary) for each in groups]
 
 
 def _groups(data: Stored, use: Use) -> list[pl.Series]:

@@ -13,9 +13,11 @@ from holdfast.core.artifact import Artifact, Digest, Kind, parse_manifest
 from holdfast.core.control import Result
 from holdfast.core.errors import HoldfastError, InvalidData, InvalidProject, NotVerified
 from holdfast.core.project import Project
-from holdfast.engines.dataset import from_parquet
+from holdfast.engines import packed
+from holdfast.engines.dataset import from_parquet, open_stored
 from holdfast.engines.transform import View
 from holdfast.features import build
+from holdfast.features.table import computed
 
 COLUMNS = """
 label = { type = "category", use = "label" }
@@ -100,6 +102,57 @@ def test_the_same_data_set_gives_the_same_digest_and_another_view_another(tmp_pa
     other = built(tmp_path / "3", 'columns = ["a", "b", "flag"]')[1]
     assert first == second
     assert first.one(Kind.FEATURES).digest != other.one(Kind.FEATURES).digest
+
+
+def many(rows: int) -> tuple[str, ...]:
+    """So many lines, with whatever may be missing missing here and there."""
+    lines = (
+        f"p{n},{n / 7:.3f},{'' if n % 5 == 0 else n},{('true', 'false')[n % 2]},{('north', '', 'south')[n % 3]},"
+        f"{('u', 'v')[n % 2]},{'' if n % 4 == 0 else '2024-01-02'},{'x' * (n % 3)},{('yes', 'no')[n % 2]}"
+        for n in range(1, rows + 1)
+    )
+    return (LINES[0], *lines)
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, COLUMNS.replace('id = { type = "string", use = "id" }\n', "")])
+def test_rows_computed_some_at_a_time_are_those_computed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """The same digest: ids or numbers of rows, missing values, groups, cells that are sealed by their row's number."""
+    lines, features = many(61), 'transforms = [{ name = "r", transform = "ratio", of = ["b", "a"] }]'
+    if columns != COLUMNS:
+        lines = tuple(line.partition(",")[2] for line in lines)
+    done, at_once = built(tmp_path / "whole", features, lines, columns)
+    rows, view = table(done, at_once)
+    monkeypatch.setattr(packed, "PART", 8)
+    asked = list[str]()
+    stored = open_stored(done.ws.blobs, done.dataset)
+    declared = project(columns, data=DATA, features=features)
+
+    def key() -> bytes:
+        asked.append("protected")
+        return done.ws.protected_key()
+
+    some = computed(declared, view, stored, (), key, tmp_path)
+    assert some.heights == (8,) * 7 + (5,)
+    assert some.open().equals(rows)
+    assert len(asked) == 1
+    assert built(tmp_path / "parts", features, lines, columns)[1] == at_once
+
+
+def test_a_row_without_a_value_is_named_by_its_place_among_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computed together or some rows at a time: which row it is, and how many more are like it."""
+    lines = tuple(line.replace("p40,5.714", "p40,0").replace("p50,7.143", "p50,0") for line in many(61))
+    features = 'transforms = [{ name = "r", transform = "ratio", of = ["flag", "a"] }]'
+    said = []
+    for part in (packed.PART, 8):
+        monkeypatch.setattr(packed, "PART", part)
+        with pytest.raises(InvalidData) as refused:
+            built(tmp_path / str(part), features, lines)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert "row 39" in said[0]
+    assert "1 more rows" in said[0]
 
 
 def test_a_protected_or_sliced_column_is_never_a_feature(tmp_path: Path) -> None:
