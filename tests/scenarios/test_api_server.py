@@ -119,7 +119,8 @@ def workspace(unlocking: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 @pytest.fixture(scope="module")
 def up(workspace: tuple[Path, dict[str, str]]) -> Iterator[Up]:
     """Everything over it, for tests that stop nothing."""
-    with running(workspace[0], "--job-workers", "0") as found:  # jobs are for the workers of these tests
+    # Jobs are for the workers of these tests, and the one gateway of the folder for the test that starts one.
+    with running(workspace[0], "--job-workers", "0", "--no-gateway") as found:
         yield found
 
 
