@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places
+from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, flatnonzero
 
 Counts: TypeAlias = NDArray[np.int32]
 
@@ -86,11 +86,11 @@ def arranged(found: Bytes, closing: int) -> tuple[Level, Counts]:
         if not np.any(level.found == _MARK):
             break
         level = _innermost(level)
-    marks = np.flatnonzero(level.found == _MARK)
+    marks = flatnonzero(level.found == _MARK)
     if len(marks):
         raise Ends(int(level.at[marks[0]]))
     before = _heights(level.found)
-    batches = np.flatnonzero(level.found == BATCH)
+    batches = flatnonzero(level.found == BATCH)
     floors = np.concatenate((np.zeros(1, np.int32), before[batches]))
     floor = np.repeat(floors, np.diff(np.concatenate((np.zeros(1, np.int64), batches, [len(level.found)]))))
     _enough(level, np.arange(len(level.found)), before - floor)
@@ -110,17 +110,17 @@ def _batches(level: Level, closing: int) -> Level:
         Ends: Before a mark that is not closed, or the end of more than a batch.
     """
     found, at = level
-    brackets = np.flatnonzero(through(_IS_BRACKET, found))
+    brackets = flatnonzero(through(_IS_BRACKET, found))
     if not len(brackets):
         return level
     depth = np.cumsum(np.where(found[brackets] == _MARK, 1, -1))
-    outside = np.flatnonzero(depth < 0)
+    outside = flatnonzero(depth < 0)
     ends = brackets[outside]
     wrong = (found[ends] != closing) | (found[np.minimum(ends + 1, len(found) - 1)] != _MARK)
     if np.any(wrong):
         raise Ends(int(ends[wrong][0]))
     if depth[-1] > 0:
-        closed = np.flatnonzero(depth <= 0)
+        closed = flatnonzero(depth <= 0)
         raise Ends(int(brackets[closed[-1] + 1 if len(closed) else 0]))
     if not len(ends):
         return level
@@ -138,22 +138,22 @@ def _innermost(level: Level) -> Level:
         Ends: What they hold takes more than that, or does not go into what stands before.
     """
     found, at = level
-    brackets = np.flatnonzero(through(_IS_BRACKET, found))
+    brackets = flatnonzero(through(_IS_BRACKET, found))
     opens = found[brackets] == _MARK
-    inner = np.flatnonzero(opens[:-1] & ~opens[1:])
+    inner = flatnonzero(opens[:-1] & ~opens[1:])
     left, right = brackets[inner], brackets[inner + 1]
     change = np.zeros(len(found) + 1, np.int8)
     change[left + 1] += 1
     change[right] -= 1
     inside = np.cumsum(change[:-1], dtype=np.int8).view(np.bool_)
     if np.any(inside & through(_DOES_NEED, found).view(np.bool_)):
-        held, before = np.flatnonzero(inside), _heights(found)
+        held, before = flatnonzero(inside), _heights(found)
         _enough(level, held, before[held] - np.repeat(before[left], right - left - 1))
     replaced, begins = found.copy(), at.copy()
     begins[right] = at[left]
     target = _before(found, left)
     for opcode, done in _DONE.items():
-        those = np.flatnonzero(found[right] == opcode)
+        those = flatnonzero(found[right] == opcode)
         replaced[right[those]] = done
         if done in _TARGETS:
             fits = through(_TARGETS[done], _opcode(found, target[those])).view(np.bool_)
@@ -172,7 +172,7 @@ def _enough(level: Level, those: Places, there: Counts) -> None:
     """
     found, at = level
     opcodes_ = found[those]
-    short = np.flatnonzero(there < through(_NEEDS, opcodes_))
+    short = flatnonzero(there < through(_NEEDS, opcodes_))
     if len(short):
         raise Ends(int(at[those[short[0]]]))
     for opcode, values, done in ((ord("a"), 1, _LIST_DONE), (ord("s"), 2, _DICT_DONE)):
@@ -214,7 +214,7 @@ def kept_of(level: Level, *, put_may_follow: bool = False) -> int:
     What remembers the last value may come next: to read it by itself, all of the stretch had to be read again.
     """
     tail = level.found[-_PARTIAL:]
-    complete = np.flatnonzero(through(_IS_COMPLETE, tail))
+    complete = flatnonzero(through(_IS_COMPLETE, tail))
     if not len(complete):
         return len(level.found) - int(put_may_follow and len(tail) > 1 and tail[-1] in _TEXTS)
     if put_may_follow and len(complete) > 1 and complete[-1] == len(tail) - 1:

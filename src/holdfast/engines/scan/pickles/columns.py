@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.boundaries import Bytes, Places, Widths, chained, distinct, guesses
+from holdfast.engines.scan.pickles.boundaries import Bytes, Places, Widths, chained, distinct, guesses, places_of
 from holdfast.engines.scan.pickles.slots import REST, Slots, tables_of
 from holdfast.engines.scan.pickles.stretches import APART, Memory, Stretch
 from holdfast.engines.scan.pickles.strides import strided
@@ -79,7 +79,7 @@ def _batch(slots: Slots, end: int, closing: int) -> int:
     if not closing:
         return -1
     data = slots.data
-    found = np.flatnonzero((data[: end - 1] == closing) & (data[1:end] == ord("(")))
+    found = places_of((data[: end - 1] == closing) & (data[1:end] == ord("(")))
     for some in found[-_LATE:], found[:-_LATE]:
         real = some[slots.real(some)]
         if len(real):

@@ -11,9 +11,20 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, Widths, distinct
-from holdfast.engines.scan.pickles.slots import Slots, tables_of
+from holdfast.engines.scan.pickles.boundaries import (
+    Bytes,
+    Flags,
+    Places,
+    Widths,
+    distinct,
+    flatnonzero,
+    places_of,
+    without,
+)
+from holdfast.engines.scan.pickles.numbers import all_integers
+from holdfast.engines.scan.pickles.slots import GET, Slots, tables_of
 from holdfast.engines.scan.pickles.stretches import APART, Memory, Stretch
+from holdfast.engines.scan.pickles.strides import all_gets
 
 _MARK, _MEMOIZE = ord("("), 0x94
 _TABLES: Final = tables_of(0)
@@ -65,7 +76,8 @@ class Lists:
 
 def _proved(rows: "_Rows", count: int, cuts: Places, memory: Memory) -> Stretch | None:
     """Return how many of so many rows may be in a stretch."""
-    slots = Slots(rows.data, rows.table, rows.widths, rows.begins[:count], rows.ends[:count])
+    runs = None if rows.runs is None else rows.runs[:count]
+    slots = Slots(rows.data, rows.table, rows.widths, rows.begins[:count], rows.ends[:count], runs)
     texts, end = slots.texts(int(rows.starts[count]))
     puts = rows.starts[: np.searchsorted(rows.starts, end)]
     puts = np.sort(np.concatenate((puts, texts))) if len(texts) else puts
@@ -76,7 +88,7 @@ def _proved(rows: "_Rows", count: int, cuts: Places, memory: Memory) -> Stretch 
     if not count or len(puts) > memory.most - memory.count:
         return None
     grid = distinct(np.searchsorted(rows.starts[:count], np.arange(0, int(rows.starts[count - 1]) + 1, APART)))
-    batches = np.flatnonzero(rows.parted[:count])
+    batches = flatnonzero(rows.parted[:count])
     batch = int(rows.starts[batches[-1] + 1]) if len(batches) else -1
     starts = rows.starts[grid]
     return Stretch(
@@ -93,12 +105,13 @@ def _proved(rows: "_Rows", count: int, cuts: Places, memory: Memory) -> Stretch 
 
 def _beginnings(data: Bytes, size: int, kind: _Kind, closing: int) -> Places:
     """Return where a row may begin: at the first byte, behind another, or behind the ends of one and of a batch."""
-    found = np.flatnonzero((data[1 : size - 1] == kind.opens) & (data[2:size] == _MEMOIZE)) + 1
-    before = data[found - 1]
+    found = places_of((data[1 : size - 1] == kind.opens) & (data[2:size] == _MEMOIZE)) + 1
+    before = data.take(found - 1)
     fits = (before == kind.many) | (before == kind.few) | (before == _MEMOIZE)
+    others = places_of(~fits)
     if closing:
-        fits |= (before == _MARK) & (data[found - 2] == closing)
-    return np.concatenate((np.zeros(1, np.int64), found[fits]))
+        others = others[(before[others] != _MARK) | (data[found[others] - 2] != closing)]
+    return np.concatenate((np.zeros(1, np.int64), without(found, others)))
 
 
 class _Rows:
@@ -108,24 +121,40 @@ class _Rows:
         self.data, self.kind, self.starts, self.table = data, kind, starts, table
         self.widths = Widths(data, table, lengths_of_four=False)
         nexts = starts[1:]
-        self.parted: Flags = data[nexts - 1] == _MARK
+        self.parted: Flags = data.take(nexts - 1) == _MARK
         """Behind which a batch ends."""
-        self.ends = nexts - 1 - 2 * self.parted.astype(np.int64)
+        self.ends = nexts - 1
+        self.ends[flatnonzero(self.parted)] -= 2
         """Where the last opcode of each row stands."""
-        self.marked: Flags = data[starts[:-1] + 2] == _MARK
-        self.begins = starts[:-1] + 2 + self.marked
+        self.marked: Flags = data.take(starts[:-1] + 2) == _MARK
+        self.begins = starts[:-1] + 3
+        self.begins[places_of(~self.marked)] -= 1
         """Where the values begin."""
+        self.runs: Flags | None = None
+        """Which rows hold nothing but gets of one width."""
 
     def fitting(self) -> int:
         """Return how many rows there are before something else."""
-        begins, ends, closers = self.begins, self.ends, self.data[self.ends]
+        begins, ends, closers = self.begins, self.ends, self.data.take(self.ends)
         fits: Flags = self.marked & (closers == self.kind.many)
-        fits &= self.widths.reach(begins, ends)
+        fits &= self._reach(begins, ends)
         none = ends == begins - 1
-        rest = np.flatnonzero(~self.marked)
+        rest = places_of(~self.marked)
         fits[rest] = none[rest] | self._few(begins[rest], ends[rest], closers[rest])
-        wrong = np.flatnonzero(~fits)
+        wrong = flatnonzero(~fits)
         return int(wrong[0]) if len(wrong) else len(fits)
+
+    def _reach(self, begins: Places, ends: Places) -> Flags:
+        """Return which rows hold values from where they begin to where they end, and nothing else."""
+        if self.table[GET << 8]:
+            self.runs = all_gets(self.data, begins, ends)
+            fits = self.runs.copy()
+        else:
+            fits = all_integers(self.data, begins, ends)
+        rest = places_of(~fits)
+        if len(rest):
+            fits[rest] = self.widths.reach(begins[rest], ends[rest])
+        return fits
 
     def _few(self, begins: Places, ends: Places, closers: Bytes) -> Flags:
         """Return which rows hold as many values as the opcode takes that needs no mark."""

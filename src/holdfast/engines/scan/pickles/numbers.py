@@ -9,9 +9,22 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, Widths, chained, guesses
+from holdfast.engines.scan.pickles.boundaries import (
+    WIDTHS,
+    Bytes,
+    Flags,
+    Places,
+    Widths,
+    chained,
+    flatnonzero,
+    guesses,
+    places_of,
+)
 from holdfast.engines.scan.pickles.stretches import Stretch
 
+_INTEGERS: Final = b"KMJ"
+_LOOK: Final = 3  # steps of two integers between two looks whether all lanes are through
+_FEW: Final = 4  # if one lane in so many is not through, the others go on with it
 _FIXED: Final = b"KMJGN\x88\x89"
 _LONG: Final = 0x8A
 
@@ -48,7 +61,7 @@ def prove(data: Bytes, size: int, cuts: Places, closing: int) -> Stretch | None:
         return places[real]
 
     inner = cuts[cuts < end]
-    parting = np.flatnonzero((data[: end - 1] == closing) & (data[1:end] == ord("("))) if closing else inner[:0]
+    parting = places_of((data[: end - 1] == closing) & (data[1:end] == ord("("))) if closing else inner[:0]
     real = begins(np.concatenate((inner, parting)))
     if not np.array_equal(real[: len(inner)], inner):
         return None  # an argument goes on behind its frame
@@ -63,6 +76,35 @@ def prove(data: Bytes, size: int, cuts: Places, closing: int) -> Stretch | None:
         batch=int(batches[-1]) + 2 if len(batches) else -1,
         batch_count=0,
     )
+
+
+def all_integers(data: Bytes, begins: Places, ends: Places) -> Flags:
+    """Return between which places stand integers of up to four bytes, one behind another, and nothing else.
+
+    How many bytes two of them take is found for all bytes at once, so each step of a lane is one look-up. What stands
+    at an end may be anything but such an integer, or no lane stops there.
+    """
+    one, room = np.zeros(len(data), np.uint8), np.empty(len(data), np.uint8)
+    kinds = [(np.equal(data, opcode).view(np.uint8), WIDTHS[opcode]) for opcode in _INTEGERS]
+    for kind, width in kinds:
+        one += np.multiply(kind, np.uint8(width), out=room)
+    two = one.copy()
+    for kind, width in kinds:
+        np.multiply(kind[:-width], one[width:], out=room[:-width])
+        np.add(two[:-width], room[:-width], out=two[:-width])
+    found, lanes, here, bounds = begins.copy(), np.arange(len(begins)), begins.copy(), ends
+    while True:
+        for _ in range(_LOOK):
+            here += two.take(here, mode="clip")
+        going = here < bounds
+        going &= one.take(here, mode="clip") > 0
+        left = np.count_nonzero(going)
+        if not left or left * _FEW < len(going):
+            found[lanes] = here
+            if not left:
+                return np.equal(found, ends)
+            on = flatnonzero(going)
+            lanes, here, bounds = lanes.take(on), here.take(on), bounds.take(on)
 
 
 def one_by_one(data: Bytes, at: int, size: int, table: Places) -> tuple[int, bytes]:

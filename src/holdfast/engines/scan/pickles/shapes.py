@@ -21,7 +21,7 @@ from holdfast.engines.scan.pickles.arranging import (
     opcodes_in,
     through,
 )
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places
+from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, flatnonzero
 from holdfast.engines.scan.pickles.stretches import Memory, Stretch, first_concealing
 
 MAX_OPCODES: Final = 96  # that are looked at to find how many make a row
@@ -157,7 +157,7 @@ def _standing(found: Bytes, kinds: bytes) -> Shape | None:
         return None
     if kept_of(level) != len(level.found):
         return None
-    put = np.flatnonzero(through(IS_PUT, found))
+    put = flatnonzero(through(IS_PUT, found))
     return Shape(kinds=kinds, tuples=through(IS_TUPLE, found[put - 1]).view(np.bool_))
 
 
@@ -188,7 +188,7 @@ class Entries:
 
 def concealing(data: Bytes, starts: Places, ends: Places) -> int:
     """Return how many constants come before one that could be a pickle itself."""
-    maybe = np.flatnonzero(through(_SUSPICIOUS, data[starts]))
+    maybe = flatnonzero(through(_SUSPICIOUS, data[starts]))
     if not len(maybe):
         return len(starts)
     which = first_concealing(data, starts[maybe], ends[maybe])
@@ -220,7 +220,7 @@ def stretch_of(
         batch: Where the last batch begins, or -1.
         batch_rows: How many rows there are before that.
     """
-    first = np.flatnonzero(np.diff(starts, prepend=-1))
+    first = flatnonzero(np.diff(starts, prepend=-1))
     return Stretch(
         end=end,
         last=last,

@@ -8,11 +8,22 @@ from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, Widths, little
+from holdfast.engines.scan.pickles.boundaries import (
+    WIDTHS,
+    Bytes,
+    Flags,
+    Places,
+    Widths,
+    flatnonzero,
+    little,
+    places_of,
+)
 from holdfast.engines.scan.pickles.numbers import table_of as numbers_of
 from holdfast.engines.scan.pickles.shapes import MEMOIZE, TEXT, concealing
 from holdfast.engines.scan.pickles.stretches import Memory, first_broken
 
+GET: Final = ord("j")
+WIDTH: Final = 5  # bytes of a get with its argument
 REST: Final = 9 + 8  # bytes at the end of a piece that are less than one number, and some
 
 
@@ -31,17 +42,28 @@ def tables_of(closing: int) -> tuple[Places, Places, Places]:
 
 
 class Slots:
-    """Values between the beginnings and ends of lanes, each of which begins and ends where a value does."""
+    """Values between the beginnings and ends of lanes, each of which begins and ends where a value does.
 
-    def __init__(self, data: Bytes, table: Places, widths: Widths, starts: Places, ends: Places) -> None:
-        """Take lanes in order, and the table by which they were walked."""
-        self.data, self.table, self.widths, self.starts, self.ends = data, table, widths, starts, ends
+    Some may be runs of gets of one width: where values begin in these is a matter of division.
+    """
+
+    def __init__(
+        self, data: Bytes, table: Places, widths: Widths, starts: Places, ends: Places, runs: Flags | None = None
+    ) -> None:
+        """Take lanes in order, the table by which they were walked, and which are runs of gets, if any is."""
+        self.data, self.table, self.widths, self.starts, self.ends, self.runs = data, table, widths, starts, ends, runs
 
     def real(self, places: Places) -> Flags:
         """Return at which of some places a value begins."""
         lanes = np.searchsorted(self.starts, places, "right") - 1
         there: Flags = (lanes >= 0) & (places < self.ends.take(lanes, mode="clip"))
-        inside = np.flatnonzero(there)
+        walk = there
+        if self.runs is not None:
+            regular = (places - self.starts.take(lanes, mode="clip")) % WIDTH == 0
+            in_runs = self.runs.take(lanes, mode="clip")
+            walk = there & ~in_runs
+            there &= regular | ~in_runs
+        inside = flatnonzero(walk)
         if len(inside):
             lanes, places = lanes[inside], places[inside]
             there[inside] = self.widths.cross(self.starts[lanes], places) == places
@@ -68,13 +90,13 @@ class Slots:
         """Return where strings begin, and where the first one does that may not be in a stretch, or the end."""
         at = np.zeros(0, np.int64)
         if self.table[TEXT << 8]:
-            at = np.flatnonzero(self.data[:end] == TEXT)
+            at = places_of(self.data[:end] == TEXT)
             at = at[self.real(at)]
         if not len(at):
             return at, end
         starts = at + 2
         ends = starts + self.data[at + 1]
-        forgotten = np.flatnonzero(self.data[ends] != MEMOIZE)
+        forgotten = flatnonzero(self.data[ends] != MEMOIZE)
         count = int(forgotten[0]) if len(forgotten) else len(at)
         starts, ends = starts[:count], ends[:count]
         count = min(concealing(self.data, starts, ends), first_broken(self.data, starts, ends)) if count else 0
@@ -98,7 +120,7 @@ class Slots:
             high = data[1 : end + 1] >= plain
         else:
             return np.zeros(0, np.int64)
-        return np.flatnonzero((data[:end] == opcode) & high)
+        return places_of((data[:end] == opcode) & high)
 
     def _wrong(self, memory: Memory, puts: Places, at: Places, numbers: Places) -> Flags:
         """Return which of these numbers may not be got at these places."""
@@ -113,6 +135,9 @@ class Slots:
     def walked(self, lane: int, end: int) -> tuple[int, bytes]:
         """Return where the last value begins that is not whole before an end, or the end; and the opcodes before."""
         at, opcodes = int(self.starts[lane]), b""
+        if self.runs is not None and self.runs[lane]:
+            count = max(end - at, 0) // WIDTH
+            return at + count * WIDTH, bytes((GET,)) * min(count, 2)
         while at < end:
             width = int(self.table[int(self.data[at]) << 8 | int(self.data[at + 1])])
             if not width or at + width > end:

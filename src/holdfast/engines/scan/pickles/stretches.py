@@ -26,7 +26,7 @@ from holdfast.engines.scan.pickles.arranging import (
     safe_starts,
     through,
 )
-from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, distinct, little, opcodes
+from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, distinct, flatnonzero, little, opcodes
 from holdfast.engines.scan.pickles.nested import HEAD, HIDING, conceals
 
 APART: Final = 4096  # bytes between two places from which values can be read again
@@ -85,7 +85,7 @@ def prove(data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) ->
     count = min(
         ends_at.frames(cuts),
         ends_at.entries(before),
-        ends_at.recalled(before, np.flatnonzero(puts)),
+        ends_at.recalled(before, flatnonzero(puts)),
         ends_at.constants(),
     )
     for _ in range(_RETRIES):
@@ -101,13 +101,13 @@ def prove(data: Bytes, size: int, cuts: Places, memory: Memory, closing: int) ->
         return None
     total = _at(level, kept, count)
     end = int(places[total]) if total < len(places) else stop
-    safe = np.flatnonzero(safe_starts(level, before_each)[:kept])
+    safe = flatnonzero(safe_starts(level, before_each)[:kept])
     grid = np.searchsorted(level.at, np.searchsorted(places, np.arange(0, end, APART)))
     chosen = distinct(np.searchsorted(safe, grid))
     start = level.at[safe[chosen[chosen < len(safe)]]]
-    batches = np.flatnonzero(level.found[:kept] == BATCH)
+    batches = flatnonzero(level.found[:kept] == BATCH)
     batch = _at(level, int(batches[-1]) + 1, count) if len(batches) else -1
-    put = np.flatnonzero(puts[:total])
+    put = flatnonzero(puts[:total])
     return Stretch(
         end=end,
         last=found[max(total - 2, 0) : total].tobytes(),
@@ -148,7 +148,7 @@ class _Limits:
         """Stop before a numbered entry that is not the next, and before the memo is full."""
         count = min(self.all, int(np.searchsorted(before, self.memory.most - self.memory.count)))
         for opcode, width in ((ord("q"), 1), (ord("r"), 4)):
-            at = np.flatnonzero(self.found == opcode)
+            at = flatnonzero(self.found == opcode)
             numbers = little(self.data, self.places[at] + 1, width)
             count = _first(at, numbers != self.memory.count + before[at], count)
         return count
@@ -157,7 +157,7 @@ class _Limits:
         """Stop before an entry that does not exist, or that may be a tuple."""
         count = self.all
         for opcode, width in ((ord("h"), 1), (ord("j"), 4)):
-            at = np.flatnonzero(self.found == opcode)
+            at = flatnonzero(self.found == opcode)
             if not len(at):
                 continue
             numbers = little(self.data, self.places[at] + 1, width)
@@ -175,7 +175,7 @@ class _Limits:
         """Stop before a string that is not UTF-8, and before one that could be a pickle itself."""
         count, texts = self.all, list[Places]()
         for opcode, head, text in ((0x8C, 2, True), (ord("X"), 5, True), (ord("C"), 2, False), (ord("B"), 5, False)):
-            at = np.flatnonzero(self.found == opcode)
+            at = flatnonzero(self.found == opcode)
             if not len(at):
                 continue
             count = _at_most(at, first_concealing(self.data, self.places[at] + head, self.ends[at]), count)
@@ -193,19 +193,19 @@ def first_concealing(data: Bytes, starts: Places, ends: Places) -> int:
 
     Most are told by their first bytes.
     """
-    long = np.flatnonzero(ends - starts >= HIDING)
+    long = flatnonzero(ends - starts >= HIDING)
     begin, end = starts[long], ends[long]
     first, second = data[begin], data[begin + 1]
     maybe = (first == ord("g")) & (second == ord("A"))
     maybe |= (first == ord("8")) & (second == ord("0"))
     maybe |= (first == ord("P")) & (second == ord("K"))
     maybe |= (first == 0x80) & (second <= 5)
-    in_lines = np.flatnonzero(through(opcodes_in(b"(]})ci"), first))
+    in_lines = flatnonzero(through(opcodes_in(b"(]})ci"), first))
     if len(in_lines):
-        lines = np.flatnonzero(data == ord("\n"))
+        lines = flatnonzero(data == ord("\n"))
         there = np.searchsorted(lines, end[in_lines]) - np.searchsorted(lines, begin[in_lines])
         maybe[in_lines[there > 1]] = True
-    for index in np.flatnonzero(maybe):
+    for index in flatnonzero(maybe):
         if conceals(data[begin[index] : min(end[index], begin[index] + HEAD)].tobytes()):
             return int(long[index])
     return len(starts)
@@ -238,22 +238,28 @@ def _at_most(at: Places, which: int, count: int) -> int:
 
 def _first(at: Places, bad: Flags, count: int) -> int:
     """Return the first of the bad ones, if it comes before a count."""
-    found = np.flatnonzero(bad)
+    found = flatnonzero(bad)
     return min(count, int(at[found[0]])) if len(found) else count
 
 
 _FROM: Final = np.array([((1 << 64) - 1) << (8 * byte) & ((1 << 64) - 1) for byte in range(8)], np.uint64)
 _UP_TO: Final = np.array([(1 << (8 * byte)) - 1 for byte in range(8)], np.uint64)
 _HIGH: Final = np.uint64(0x8080808080808080)
+_SHORT: Final = 8  # words within pieces that are looked at one by one
 
 
 def _beyond_ascii(data: Bytes, starts: Places, ends: Places) -> Flags:
     """Return which pieces hold a byte beyond ASCII, looking at eight bytes at once."""
-    words = data[: len(data) // 8 * 8].view("<u8") & _HIGH
-    counts = np.concatenate((np.zeros(1, np.int32), np.cumsum(words != 0, dtype=np.int32)))
+    words = data[: len(data) // 8 * 8].view("<u8")
     first, last = starts >> 3, ends >> 3
-    head = words.take(first, mode="clip") & _FROM[starts & 7]
-    tail = words.take(last, mode="clip") & _UP_TO[ends & 7]
-    same = first == last
-    between = counts.take(last, mode="clip") > counts.take(first + 1, mode="clip")
-    return np.asarray((np.where(same, head & tail, head | tail) != 0) | between, np.bool_)
+    head = words.take(first, mode="clip") & _FROM.take(starts & 7)
+    tail = words.take(last, mode="clip") & _UP_TO.take(ends & 7)
+    inner = last - first - 1  # words that lie within, -1 where both ends are in the same
+    found = np.where(inner < 0, head & tail, head | tail)
+    if int(inner.max(initial=0)) > _SHORT:
+        counts = np.concatenate((np.zeros(1, np.int32), np.cumsum(words & _HIGH != 0, dtype=np.int32)))
+        between = counts.take(last, mode="clip") > counts.take(first + 1, mode="clip")
+        return np.asarray((found & _HIGH != 0) | (between & (inner > 0)), np.bool_)
+    for number in range(1, int(inner.max(initial=0)) + 1):
+        found |= np.where(number <= inner, words.take(first + number, mode="clip"), 0)
+    return np.asarray(found & _HIGH != 0, np.bool_)

@@ -6,16 +6,14 @@ few values of other kinds, which are walked over. What is returned are runs and 
 exactly where the one before it ended, the first at the first byte.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
-from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, Widths
-from holdfast.engines.scan.pickles.slots import Slots
+from holdfast.engines.scan.pickles.boundaries import Bytes, Flags, Places, Widths, flatnonzero, places_of
+from holdfast.engines.scan.pickles.slots import GET, WIDTH, Slots
 from holdfast.engines.scan.pickles.stretches import APART
 
-GET: Final = ord("j")
-WIDTH: Final = 5  # bytes of a get with its argument
 RUN: Final = 4  # gets in a row that begin a run: a power of two
 _LONGEST: Final = APART // WIDTH * WIDTH  # bytes of a run after which values can be read again from another place
 _STEPS: Final = 16  # values of other kinds between two runs, at most
@@ -31,14 +29,13 @@ def strided(data: Bytes, size: int, table: Places) -> "Strides | None":
         table: How many bytes a value takes by its first two bytes.
     """
     gets = np.equal(data[:size], GET)
-    begins = gets.copy()
-    for times in (WIDTH << power for power in range(RUN.bit_length() - 1)):
-        begins[:-times] &= begins[times:]
-        begins[-times:] = False
+    begins = gets
+    for over in (WIDTH << power for power in range(RUN.bit_length() - 1)):
+        begins = _followed(begins, over, np.empty_like(gets))
     if 2 * WIDTH * np.count_nonzero(begins) < size:
         return None
     over = RUN * WIDTH
-    ends = np.flatnonzero(begins[:-over] > gets[over:]) + over
+    ends = places_of(begins[:-over] > gets[over:]) + over
     widths = Widths(data, table, lengths_of_four=False)
     sources = np.concatenate((np.zeros(1, np.int64), ends))
     here, wide, pairs = sources.copy(), np.empty_like(sources), np.empty(len(sources), np.uint16)
@@ -48,70 +45,85 @@ def strided(data: Bytes, size: int, table: Places) -> "Strides | None":
         if not np.any(wide):
             break
         here += wide
-    lanes = _chain(sources.tolist(), here.tolist(), begins.take(here, mode="clip").tolist(), size)
-    return Strides(data, table, widths, lanes) if lanes else None
+    chosen = _chain(sources, here, begins.take(here, mode="clip"))
+    sources, here = sources[chosen], here[chosen]
+    if begins.take(here[-1], mode="clip"):
+        end = int(here[-1]) + (size - int(here[-1])) // WIDTH * WIDTH
+    elif sources[-1] + _TAIL < size:
+        return None
+    else:
+        here[-1] = end = size
+    return Strides(data, table, widths, sources, here, end)
 
 
-_Lane: TypeAlias = tuple[int, int, bool]
+def all_gets(data: Bytes, begins: Places, ends: Places) -> Flags:
+    """Return between which places stand gets of one width, one behind another, and nothing else.
+
+    At least one has to stand there. Where 2, 4, 8... gets begin in a row is found for all bytes at once; so many at
+    the beginning and so many at the end, which may overlap, are all.
+    """
+    levels = _LEVELS.take(ends - begins, mode="clip")
+    found: Flags = np.zeros(len(begins), np.bool_)
+    gets = np.equal(data, GET)
+    room = np.empty_like(gets)
+    for level in range(1, int(levels.max(initial=0)) + 1):
+        over = WIDTH << (level - 1)
+        those = flatnonzero(levels == level)
+        found[those] = gets.take(begins[those]) & gets.take(ends[those] - over)
+        gets, room = _followed(gets, over, room), gets
+    return found
 
 
-def _chain(sources: list[int], heres: list[int], begun: list[bool], size: int) -> list[_Lane]:
-    """Return values and runs that follow one another from the first byte on: where each begins and ends, and if a run.
+def _followed(flags: Flags, over: int, room: Flags) -> Flags:
+    """Return which flags have another so many bytes behind them, written to a room of their size."""
+    np.logical_and(flags[:-over], flags[over:], out=room[:-over])
+    room[-over:] = False
+    return room
+
+
+_MOST: Final = 255  # gets between two places
+_LEVELS: Final = np.array(
+    [(wide // WIDTH).bit_length() if wide % WIDTH == 0 else 0 for wide in range(_MOST * WIDTH + 2)], np.int8
+)
+"""By the bytes between two places, how often the number of gets that fill them can be halved; 0 if none do."""
+
+
+def _chain(sources: Places, heres: Places, begun: Flags) -> Places:
+    """Return which sources begin where a run from the one before it ended, from the first byte on.
 
     Args:
         sources: The first byte, and in order each place where no get stands that had a run before it.
         heres: Where values from there on end.
-        begun: Whether a run begins there.
-        size: How many bytes there are.
-
-    Returns:
-        Nothing if they end long before the last byte.
+        begun: Whether a run begins there; the last of the sources that are returned may have none.
     """
-    lanes, number = list[_Lane](), 0
-    while True:
-        source, here = sources[number], heres[number]
+    gaps = sources[1:] - heres[:-1]
+    if np.all(begun[:-1] & (gaps > 0) & (gaps % WIDTH == 0)):
+        return np.arange(len(sources))
+    places, ends, chosen, number = sources.tolist(), heres.tolist(), list[int](), 0
+    while number < len(places):
+        chosen.append(number)
         if not begun[number]:
-            if source + _TAIL < size:
-                return []
-            return [*lanes, (source, size, False)]
-        if source < here:
-            lanes.append((source, here, False))
-        number += 1
-        while number < len(sources) and (sources[number] <= here or (sources[number] - here) % WIDTH):
+            break
+        here, number = ends[number], number + 1
+        while number < len(places) and (places[number] <= here or (places[number] - here) % WIDTH):
             number += 1  # among other values, or what looks like a run among the arguments of this one
-        last = number == len(sources)
-        end = here + (size - here) // WIDTH * WIDTH if last else sources[number]
-        while here + _LONGEST < end:
-            lanes.append((here, here + _LONGEST, True))
-            here += _LONGEST
-        lanes.append((here, end, True))
-        if last:
-            return lanes
+    return np.array(chosen)
 
 
 class Strides(Slots):
-    """Values in lanes of which some are runs: where values begin in these is a matter of division."""
+    """Values in lanes of which some are runs; the last values are walked over if they are no run."""
 
-    def __init__(self, data: Bytes, table: Places, widths: Widths, lanes: list[_Lane]) -> None:
-        """Take lanes in order; the last values are walked over if they are no run."""
-        starts, ends, runs = zip(*lanes, strict=True)
-        self.runs: Flags = np.array(runs)
-        super().__init__(data, table, widths, np.array(starts), np.array(ends))
-        if not runs[-1]:
-            self.ends[-1] = self.walked(len(runs) - 1, ends[-1])[0]
-
-    def real(self, places: Places) -> Flags:
-        """Return at which of some places a value begins."""
-        lanes = np.searchsorted(self.starts, places, "right") - 1
-        there: Flags = (places - self.starts[lanes]) % WIDTH == 0
-        there &= self.runs[lanes] & (places < self.ends[lanes])
-        rest = np.flatnonzero(~self.runs[lanes])
-        there[rest] = super().real(places[rest])
-        return there
-
-    def walked(self, lane: int, end: int) -> tuple[int, bytes]:
-        """Return where the last value begins that is not whole before an end, or the end; and the last opcodes."""
-        if not self.runs[lane]:
-            return super().walked(lane, end)
-        count = max(end - int(self.starts[lane]), 0) // WIDTH
-        return int(self.starts[lane]) + count * WIDTH, bytes((GET,)) * min(count, 2)
+    def __init__(self, data: Bytes, table: Places, widths: Widths, sources: Places, heres: Places, end: int) -> None:
+        """Take values from each source on, the runs behind them up to the next source, and the end of all."""
+        lengths = np.append(sources[1:], end) - heres
+        parts = -(-lengths // _LONGEST)
+        before = np.cumsum(parts) - parts
+        runs = np.repeat(heres, parts) + (np.arange(int(parts.sum())) - np.repeat(before, parts)) * _LONGEST
+        others = sources[sources < heres]
+        starts = np.concatenate((runs, others))
+        order = np.argsort(starts, kind="stable")
+        starts = starts[order]
+        super().__init__(data, table, widths, starts, np.append(starts[1:], end), order < len(runs))
+        last = len(starts) - 1
+        if order[last] >= len(runs):
+            self.ends[last] = self.walked(last, end)[0]

@@ -7,12 +7,22 @@ chance.
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.engines.scan.pickles.boundaries import WIDTHS, Bytes, Flags, Places, little
+from holdfast.engines.scan.pickles.boundaries import (
+    WIDTHS,
+    Bytes,
+    Flags,
+    Places,
+    Scalar,
+    flatnonzero,
+    little,
+    places_of,
+    without,
+)
 from holdfast.engines.scan.pickles.shapes import (
     ATOM,
     COUNTED,
@@ -31,9 +41,9 @@ from holdfast.engines.scan.pickles.shapes import (
 )
 from holdfast.engines.scan.pickles.stretches import APART, Memory, Stretch, first_broken
 
-Scalar = TypeVar("Scalar", bound=np.generic)
 MOST_BREAKS: Final = 2000  # in a piece: ends of batches, and bytes that look like the beginning of a row
 PLAIN: Final = frozenset(b"\x94\x85\x86\x87teuas]})(")  # opcodes without an argument that may end a row
+_SEVERAL: Final = frozenset((ATOM, RECALL, VALUE))  # kinds of more than one opcode
 _WIDTHS: Final = np.array([WIDTHS.get(opcode, 0) for opcode in range(256)], np.int64)
 
 
@@ -70,27 +80,71 @@ def prove(shape: Shape, data: Bytes, size: int, cuts: Places, memory: Memory, cl
 
 def candidates(shape: Shape, data: Bytes, size: int, closing: int) -> Places:
     """Return all places at which a row may begin, the first byte among them; none where too many would."""
-    first, last = shape.kinds[0], shape.kinds[-1]
-    several = first in {ATOM, RECALL, VALUE}
-    if last not in PLAIN and first != TEXT:
-        return np.zeros(0, np.int64)
-    may: Flags = np.ones(size, np.bool_)
-    after = may[1:]
-    if last in PLAIN:
-        np.equal(data[: size - 1], last, out=after)
-        if len(shape.kinds) > 1 and shape.kinds[-2] in PLAIN:
-            after[1:] &= data[: size - 2] == shape.kinds[-2]
-        if closing:
-            after[1:] |= (data[1 : size - 1] == ord("(")) & (data[: size - 2] == closing)
-    if not several:
-        after &= data[1:size] == first
-        if first in PLAIN and len(shape.kinds) > 1 and shape.kinds[1] in PLAIN:
-            after &= data[2 : size + 1] == shape.kinds[1]
-        return np.flatnonzero(may)
-    places = np.flatnonzero(may)
+    places, first = behind_others(shape, data, size, closing)[0], shape.kinds[0]
+    if first not in _SEVERAL or not len(places):
+        return places
     fits = _of_kind(data[places], first)
     fits[0] = True
     return places if fits.all() else places[fits]
+
+
+def behind_others(shape: Shape, data: Bytes, size: int, closing: int) -> tuple[Places, Places]:
+    """Return the first byte, and all places at which another row may begin; and which stand behind an end of a batch.
+
+    Before all others stand the last opcodes of a row, as `ending` says. At all but the first stand the first ones, as
+    `beginning` says. Whether the first is one of those that may stand for one another is not looked at.
+    """
+    kinds = shape.kinds
+    if kinds[-1] not in PLAIN and kinds[0] != TEXT:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    last = ending(kinds)
+    if kinds[0] not in _SEVERAL:
+        may: Flags = np.equal(data[:size], kinds[0])
+        for ahead in range(1, beginning(kinds)):
+            may &= data[ahead : size + ahead] == kinds[ahead]
+        may[0] = True
+        places = places_of(may)
+        return _behind(last, data, places, closing) if last else (places, places[:0])
+    may = np.ones(size, np.bool_)
+    after = may[1:]
+    np.equal(data[: size - 1], kinds[-1], out=after)
+    if len(last) > 1:
+        after[1:] &= data[: size - 2] == last[0]
+    places = places_of(may)
+    batches = places[:0]
+    if closing:
+        batches = flatnonzero(data.take(places) == closing)
+        batches = batches[data.take(places.take(batches) + 1) == ord("(")]
+        places[batches] += 2  # never further than to the next place, which stands behind the end of a row of its own
+        places = places[: np.searchsorted(places, size)]
+    return places, places.take(batches[batches < len(places)])
+
+
+def beginning(kinds: bytes) -> int:
+    """Return how many opcodes have to stand where a row begins: none if others may stand for the first."""
+    if kinds[0] in _SEVERAL:
+        return 0
+    return 2 if kinds[0] in PLAIN and kinds[1:2] and kinds[1] in PLAIN else 1
+
+
+def ending(kinds: bytes) -> bytes:
+    """Return the last opcodes of a row so far as they have no arguments, at most two."""
+    if kinds[-1] not in PLAIN:
+        return b""
+    return kinds[-2:] if kinds[-2:-1] and kinds[-2] in PLAIN else kinds[-1:]
+
+
+def _behind(last: bytes, data: Bytes, places: Places, closing: int) -> tuple[Places, Places]:
+    """Return those places that stand behind the end of a row, or of a batch, and the latter; the first place stays."""
+    before = data.take(places - 1, mode="clip")
+    fits: Flags = before == last[-1]
+    if len(last) > 1:
+        fits &= data.take(places - 2, mode="clip") == last[0]
+    fits[0] = True
+    others = places_of(~fits)
+    at = places.take(others)
+    parted = (before.take(others) == ord("(")) & (data.take(at - 2, mode="clip") == closing) & bool(closing)
+    return without(places, others[~parted]), at[parted]
 
 
 def _of_kind(data: Bytes, kind: int) -> Flags:
@@ -146,7 +200,7 @@ class _Read:
         else:
             self.fits &= _of_kind(found, kind)
             after = at + _WIDTHS.take(found)
-            long = np.flatnonzero(found == LONG) if kind == ATOM else np.zeros(0, np.int64)
+            long = flatnonzero(found == LONG) if kind == ATOM else np.zeros(0, np.int64)
             after[long] += 2 + data.take(at[long] + 1, mode="clip")
             widths = after - at - 1 if kind == RECALL else None
         if widths is not None:
@@ -183,7 +237,7 @@ class _Read:
 
     def _recalled(self, slot: _Slot, data: Bytes, count: int, entries: Entries) -> int:
         for width in (1, 4):
-            those = np.flatnonzero(slot.widths[:count] == width)
+            those = flatnonzero(slot.widths[:count] == width)
             plain = entries.plain(little(data, slot.starts[those], width))
             count = int(those[plain]) if plain < len(those) else count
         return count
@@ -202,11 +256,14 @@ def framed(shape: Shape, read: Read, data: Bytes, cuts: Places) -> int:
 
 def chain(read: Read, data: Bytes, size: int, parting: bytes) -> tuple[Places, Places]:
     """Return which places are rows that follow one another from the first on, and which rows begin a batch."""
-    rows = np.flatnonzero(read.fits & (read.ends <= size))
+    good = read.fits & (read.ends <= size)
+    while len(good) and not good[-1]:
+        good = good[:-1]
+    rows = np.arange(len(good)) if good.all() else flatnonzero(good)
     starts, ends = some_of(read.starts, rows), some_of(read.ends, rows)
     if not len(rows) or starts[0]:
         return rows[:0], rows[:0]
-    gaps = np.flatnonzero(ends[:-1] != starts[1:])
+    gaps = places_of(ends[:-1] != starts[1:])
     between_batches = little(data, ends[gaps], 2) == int.from_bytes(parting, "little")
     between_batches &= ends[gaps] + 2 == starts[gaps + 1]
     new, breaks = gaps[between_batches] + 1, np.append(gaps[~between_batches], len(rows) - 1)
@@ -230,4 +287,4 @@ def chain(read: Read, data: Bytes, size: int, parting: bytes) -> tuple[Places, P
 def some_of(values: NDArray[Scalar], rows: Places) -> NDArray[Scalar]:
     """Return the values of some rows, in order; without a copy where these are the first."""
     count = len(rows)
-    return values[:count] if count and rows[-1] == count - 1 else values[rows]
+    return values[:count] if count and rows[-1] == count - 1 else values.take(rows)
