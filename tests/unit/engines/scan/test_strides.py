@@ -126,6 +126,7 @@ def test_values_of_a_column_of_gets_are_known_without_walking() -> None:
     assert found.ends[-1] == len(body)
     assert np.all(found.starts[1:] == found.ends[:-1])
     assert np.flatnonzero(found.real(np.arange(len(body)))).tolist() == wanted
+    assert found.runs is not None
     assert np.mean(found.ends - found.starts, where=found.runs) > 50
 
 
