@@ -143,9 +143,11 @@ def nearest(rows: Floats, rng: np.random.Generator) -> Places:
     place = np.full(n, -1)
     place[among] = np.arange(len(among))
     found = np.zeros((n, k), dtype=np.intp)
+    room = np.empty((min(BLOCK, n), len(among)), dtype=reference.dtype)  # used again for each block
     for start in range(0, n, BLOCK):
         block = np.arange(start, min(start + BLOCK, n))
-        distance = squares[None] - 2 * rows[block] @ reference.T
+        distance = np.matmul(2 * rows[block], reference.T, out=room[: len(block)])
+        np.subtract(squares, distance, out=distance)
         own = place[block]
         distance[np.flatnonzero(own >= 0), own[own >= 0]] = np.inf
         found[block] = among[np.argpartition(distance, k - 1, axis=1)[:, :k]]

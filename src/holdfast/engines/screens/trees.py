@@ -72,7 +72,7 @@ def _log_odds(
     gain most by. 3. Move each leaf by its Newton step, or a part of it.
     """
     columns = cells.shape[1]
-    place = cells + np.arange(columns, dtype=np.int32) * CELLS
+    place = cells + np.arange(columns, dtype=np.intp) * CELLS  # of the type that sums are counted by
     share = float(np.clip(truth.mean(), CERTAIN, 1 - CERTAIN))
     odds = np.full(len(cells), np.log(share / (1 - share)))
     said = np.full(len(asked), odds[0] if len(odds) else 0.0)
@@ -80,10 +80,11 @@ def _log_odds(
     for _ in range(rounds):
         chance = 1 / (1 + np.exp(-odds))
         sides = truth - chance, chance * (1 - chance)
-        leaf, leaf_asked = np.zeros(len(cells), dtype=np.int32), np.zeros(len(asked), dtype=np.int32)
+        of_cells = [np.repeat(each, columns) for each in sides]
+        leaf, leaf_asked = np.zeros(len(cells), dtype=np.intp), np.zeros(len(asked), dtype=np.int32)
         for level in range(DEPTH):
             at = (place + (leaf * (columns * CELLS))[:, None]).ravel()  # 1.
-            gain = _gain(*(_sums(at, np.repeat(each, columns), (1 << level, columns, CELLS)) for each in sides))
+            gain = _gain(*(_sums(at, each, (1 << level, columns, CELLS)) for each in of_cells))
             column, cell = divmod(int(gain.argmax()), CELLS)  # 2.
             leaf = leaf * 2 + (cells[:, column] > cell)
             leaf_asked = leaf_asked * 2 + (asked[:, column] > cell)
@@ -94,7 +95,7 @@ def _log_odds(
     return said
 
 
-def _sums(at: NDArray[np.int32], values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _sums(at: Places, values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return the sum of the values at each place, in a shape."""
     return np.bincount(at, weights=values, minlength=math.prod(shape)).astype(np.float64, copy=False).reshape(shape)
 
