@@ -369,7 +369,7 @@ def test_encoded_bodies_are_refused_not_guessed(gateway: Serving) -> None:
     assert response.status == 415
 
 
-@pytest.mark.requirement("SERV-01", by="holdfast.serve.protocol:encode_infer")
+@pytest.mark.requirement("SERV-01", by="holdfast.serve.encoding:encode_infer")
 def test_the_answer_follows_the_protocol(gateway: Serving) -> None:
     """Names, datatypes and shapes of the outputs are those that the metadata promises; the id comes back."""
     metadata = json.loads(gateway.call(path=f"/v2/models/{MODEL}", method="GET", body=b"").body)

@@ -88,7 +88,7 @@ def denied(plant: Plant, subject: str) -> set[str]:
 
 
 @pytest.mark.guarantee("G71")
-@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.admission:_policy")
+@pytest.mark.requirement("SUP-01", by="holdfast.lifecycle.admission:policy_for")
 @pytest.mark.requirement("SUP-02", by="holdfast.lifecycle.foreign:take_and_measure")
 def test_a_model_from_outside_is_used_only_after_it_was_examined_described_and_let_in(
     plant: Plant, honest: tuple[Path, Path], tmp_path: Path

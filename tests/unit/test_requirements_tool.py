@@ -1,21 +1,24 @@
 """The tools behind `make requirements` and `make requirements-mutate`, on a tiny project of their own."""
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from mutation.disabling import DisabledError, UnknownTargetError, disable, find
 from requirement_marks import read_table
 
-SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
+ROOT: Final = Path(__file__).parents[2]
+SCRIPTS: Final = ROOT / "scripts"
 
 TABLE: Final = """
 ## 1. DATA: Data (4)
@@ -340,3 +343,22 @@ def test_only_functions_that_exist_can_be_disabled(target: str) -> None:
     """A class, a C function or a name that is not there would silently stay enabled."""
     with pytest.raises(UnknownTargetError):
         find(target)
+
+
+def test_every_function_that_a_mark_of_ours_names_is_there() -> None:
+    """One that was moved or renamed would leave a claim that no mutation run can try."""
+    named = {
+        found
+        for path in ROOT.joinpath("tests").rglob("test_*.py")
+        if path != Path(__file__)
+        for found in re.findall(r'by="(holdfast[\w.]*):([\w.]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 400
+    gone = []
+    for module, name in sorted(named):
+        at: Any = importlib.import_module(module)
+        for part in name.split("."):
+            at = getattr(at, part, None)
+        if at is None:
+            gone.append(f"{module}:{name}")
+    assert not gone
