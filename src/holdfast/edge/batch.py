@@ -85,7 +85,8 @@ def run(
     Args:
         config: The gateway whose published state, pins, identity and spool are used.
         model: Name of the model.
-        source: A CSV or Parquet file with a column for each of the model's inputs.
+        source: A CSV or Parquet file with a column for each of the model's inputs, or for the entity by which those are
+            looked up that it leaves out.
         output: A folder that is not there, is empty, or was begun by the same command.
         key: An API key that may call the model.
         keep: Columns that are copied into the output.
