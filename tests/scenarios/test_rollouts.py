@@ -144,6 +144,13 @@ def test_a_segment_of_what_no_call_declares_is_refused(producing: Plant, sides: 
     assert now(producing).candidate == ""
 
 
+def test_a_horizon_shorter_than_exposures_are_known_is_refused(producing: Plant, sides: tuple[str, str]) -> None:
+    """Outcomes would lie behind it as soon as they are there, and every unit count with 0."""
+    with pytest.raises(InvalidInput, match="a horizon of 3s"):
+        ab_start(producing, release=sides[1], name="checkout", metric="bought", horizon="3s", reason=WHY)
+    assert now(producing).candidate == ""
+
+
 @pytest.mark.requirement("ROLL-01", by="holdfast.lifecycle.experiments:_judged")
 def test_an_ab_test_joins_outcomes_to_exposures_and_names_the_better_side(
     producing: Plant, caller: Caller, sides: tuple[str, str], tmp_path: Path

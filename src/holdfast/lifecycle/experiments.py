@@ -41,6 +41,9 @@ JUDGED: Final = "experiment.judged"  # body: winner, words, envelope
 KINDS: Final = ("conversion", "mean")
 AIMS: Final = ("higher", "lower")
 MAX_FILE: Final = 8 << 20  # bytes of one file of outcomes, some 100,000 rows; there may be many files
+LEAST_HORIZON_S: Final = (
+    60.0  # an exposure is dated by the beginning of its window, of five seconds if nobody said more
+)
 MAX_UNIT: Final = 256  # characters of a unit's name
 COLUMNS: Final = ("unit", "metric", "value", "time")
 
@@ -83,6 +86,8 @@ def ab_start(  # noqa: PLR0913 - one argument for each option of the command
     if not (0 < share < 1 and 0 < alpha < 1):
         raise InvalidInput(f"a share of {share}, an alpha of {alpha}", expected="both between 0 and 1")
     lasts = seconds(horizon)
+    if lasts < LEAST_HORIZON_S:
+        raise InvalidInput(f"a horizon of {horizon}", expected="1m or more: exposures are known by a gateway's windows")
     project, subject = named_release(plant, release, reason)
     with plant.ledger.lease("route"):
         stream = stream_of(project, name)
