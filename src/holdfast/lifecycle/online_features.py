@@ -226,7 +226,7 @@ def compared_with(store: Store, vault: Vault, sourced: Sourced) -> tuple[int, li
 
 
 def freshness(plant: Plant) -> Reply:
-    """Measure the age of every declared view's newest online event, and say which are beyond their limit.
+    """Measure the age of every declared view's newest online event, and say which are beyond their limit: exit code 1.
 
     Raises:
         Unavailable: The online store does not answer.
@@ -239,7 +239,8 @@ def freshness(plant: Plant) -> Reply:
     )
     late = [row["view"] for row in rows if row["state"] != "fresh"]
     says = f"Not fresh: {', '.join(late)}." if late else "Every view is as fresh as it promises."
-    return Reply(says=says if rows else "The project declares no views.", document={"views": rows}, tables=(table,))
+    says = says if rows else "The project declares no views."
+    return Reply(says=says, document={"views": rows}, tables=(table,), exit_code=1 if late else 0)
 
 
 def ages(plant: Plant, project: Project) -> list[dict[str, Any]]:
